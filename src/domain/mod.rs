@@ -1,0 +1,24 @@
+//! The nouns of RideGuard, with their units and valid ranges.
+//!
+//! Types that cross stages live here and nowhere else. Nothing here reads a clock, does I/O or
+//! knows how a tracker spells a position. Words are those of `docs/glossary.md`.
+
+pub mod alert;
+pub mod geometry;
+pub mod report;
+pub mod setting;
+pub mod shard;
+pub mod time;
+pub mod tracker;
+pub mod zone;
+
+pub use alert::{
+    Alert, AlertKind, Cause, Evidence, EvidenceFix, Finding, IncidentEnd, IncidentId, PacketDigest, Threshold,
+};
+pub use geometry::{LatLon, distance_m};
+pub use report::{Alarm, AlarmKind, Fix, FixSource, Moment, Network, Report, Status};
+pub use setting::Setting;
+pub use shard::{LANES, Lane, SHARDS, Shard};
+pub use time::Timestamp;
+pub use tracker::{ClockZone, Datum, Profile, ProtocolName, TrackerIdent, TrackerKey, VehicleId};
+pub use zone::{Zone, ZoneId, ZoneRule, ZoneShape};

@@ -1,0 +1,1 @@
+//! What we believe about each vehicle, and when that is worth an alert. Pure and deterministic.

@@ -1,0 +1,64 @@
+//! Turns a tracker's bytes into a [`Report`].
+//!
+//! In: a packet's payload and the tracker's profile. Out: a report, or the reason there is none.
+//! Never: sockets, clocks, SQL, logs. To add a protocol: one file here, one line in [`PROTOCOLS`],
+//! goldens beside it.
+
+use crate::domain::{Profile, Report};
+
+/// One tracker language.
+pub struct Protocol {
+    /// Its name in profiles, contracts and commands.
+    pub name: &'static str,
+    /// Reads one packet.
+    pub decode: fn(&Profile, &[u8]) -> Result<Report, DecodeError>,
+}
+
+/// Every language we read, by name.
+pub const PROTOCOLS: &[Protocol] = &[];
+
+/// Why a packet cannot be read. Names the field, the value and the limit.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// The packet ends too early.
+    #[error("packet ends at byte {at} inside {field}")]
+    Truncated {
+        /// The field that is cut.
+        field: &'static str,
+        /// Length of what is there.
+        at: usize,
+    },
+    /// The profile names a language that we do not read.
+    #[error("no protocol is called {0:?}")]
+    UnknownProtocol(String),
+    /// A check sum does not match.
+    #[error("{field} is {found:#x}, computed {computed:#x}")]
+    Checksum {
+        /// Which check sum.
+        field: &'static str,
+        /// As sent.
+        found: u32,
+        /// As computed.
+        computed: u32,
+    },
+    /// A value that cannot be.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong, with the value and the limit.
+        problem: String,
+    },
+}
+
+/// Reads one packet in the language that the profile states.
+///
+/// # Errors
+/// The reason why it cannot be read.
+pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
+    let protocol = PROTOCOLS
+        .iter()
+        .find(|p| p.name == profile.protocol.0)
+        .ok_or_else(|| DecodeError::UnknownProtocol(profile.protocol.0.clone()))?;
+    (protocol.decode)(profile, payload)
+}
