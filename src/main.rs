@@ -1,1 +1,85 @@
-fn main() {}
+//! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
+
+use clap::{Parser, Subcommand};
+use rideguard::cli::{admin, backstage, decode, replay, up};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Keeps watch over a city's e-bikes and motorcycles.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// Write logs as JSON.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the whole system on this machine, with a private PostgreSQL and Mosquitto.
+    Up(up::Args),
+    /// Runs the ingest role against a given broker and database.
+    Ingest(up::RoleArgs),
+    /// Runs the API role.
+    Api(up::RoleArgs),
+    /// Runs the notification role.
+    Notify(up::RoleArgs),
+    /// Brings the schema of a given database up to date.
+    Migrate(up::RoleArgs),
+    /// Enters people and things.
+    Admin(admin::Args),
+    /// Decodes packets: JSON lines in, JSON lines out.
+    Decode,
+    /// Runs a recording through the guard and writes its alerts as JSON lines.
+    Replay {
+        /// A packets.jsonl[.gz], or a folder that holds one.
+        #[arg(long)]
+        scenario: PathBuf,
+        /// Where to write the alerts.
+        #[arg(long)]
+        alerts: PathBuf,
+    },
+    /// Prints the packets of the journal as JSON lines.
+    Journal(backstage::JournalArgs),
+    /// Checks the invariants of a live database.
+    Verify(up::RoleArgs),
+    /// Folds the journal again and compares or replaces what is there.
+    Rebuild(backstage::RebuildArgs),
+    /// Prints why an incident was raised.
+    Explain(backstage::ExplainArgs),
+    /// Prints the OpenAPI document.
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    rideguard::telemetry::start_logging(cli.log_json);
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("rideguard: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Decode => decode::run(std::io::stdin().lock(), std::io::stdout().lock())?,
+        Command::Replay { scenario, alerts } => replay::run(&scenario, &alerts)?,
+        Command::Openapi => println!("{}", rideguard::api::openapi().to_pretty_json()?),
+        Command::Up(args) => up::up(args)?,
+        Command::Ingest(args) => up::role(args, up::INGEST)?,
+        Command::Api(args) => up::role(args, up::API)?,
+        Command::Notify(args) => up::role(args, up::NOTIFY)?,
+        Command::Migrate(args) => up::migrate(args)?,
+        Command::Admin(args) => admin::run(args)?,
+        Command::Journal(args) => backstage::journal(args)?,
+        Command::Verify(args) => return backstage::verify(args),
+        Command::Rebuild(args) => return backstage::rebuild(args),
+        Command::Explain(args) => backstage::explain(args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod geometry;
+pub mod journal;
 pub mod report;
 pub mod setting;
 pub mod shard;
@@ -16,6 +17,7 @@ pub use alert::{
     Alert, AlertKind, Cause, Evidence, EvidenceFix, Finding, IncidentEnd, IncidentId, PacketDigest, Threshold,
 };
 pub use geometry::{LatLon, distance_m};
+pub use journal::{Entry, Outcome, Packet};
 pub use report::{Alarm, AlarmKind, Fix, FixSource, Moment, Network, Report, Status};
 pub use setting::Setting;
 pub use shard::{LANES, Lane, SHARDS, Shard};

@@ -4,6 +4,10 @@
 //! Never: sockets, clocks, SQL, logs. To add a protocol: one file here, one line in [`PROTOCOLS`],
 //! goldens beside it.
 
+mod cursor;
+pub mod json;
+pub mod jt808;
+
 use crate::domain::{Profile, Report};
 
 /// One tracker language.
@@ -15,7 +19,8 @@ pub struct Protocol {
 }
 
 /// Every language we read, by name.
-pub const PROTOCOLS: &[Protocol] = &[];
+pub const PROTOCOLS: &[Protocol] =
+    &[Protocol { name: "json", decode: json::decode }, Protocol { name: "jt808", decode: jt808::decode }];
 
 /// Why a packet cannot be read. Names the field, the value and the limit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

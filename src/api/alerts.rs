@@ -1,0 +1,60 @@
+//! Alerts and incidents of my vehicles.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use super::vehicles::id;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+/// Most alerts in one answer.
+const ALERTS_MAX: i32 = 200;
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Page {
+    /// How many, 1 to 200 (50).
+    limit: Option<i32>,
+    /// Only older than this cursor.
+    before: Option<String>,
+}
+
+/// Alerts of my vehicles, newest first.
+#[utoipa::path(get, path = "/alerts", params(Page), security(("bearer" = [])), responses((status = 200, description = "alerts", body = Value)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    person: Person,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let limit = page.limit.unwrap_or(50);
+    if !(1..=ALERTS_MAX).contains(&limit) {
+        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {ALERTS_MAX}")));
+    }
+    let before = page.before.as_deref().map(|b| id(b, "before")).transpose()?;
+    let rows = api
+        .pool
+        .get()
+        .await?
+        .query("SELECT * FROM api_my_alerts($1, $2, $3)", &[&person.account, &before, &limit])
+        .await?;
+    let alerts: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    let next = if alerts.len() == limit as usize { alerts.last().map(|a| a["id"].clone()) } else { None };
+    Ok(Json(json!({ "alerts": alerts, "next": next })))
+}
+
+/// An incident of a vehicle of mine, with the evidence.
+#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "the incident", body = Value), (status = 404, description = "none of yours")))]
+pub(super) async fn incident(
+    State(api): State<Api>,
+    person: Person,
+    Path(incident): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let incident = id(&incident, "id")?;
+    let row =
+        api.pool.get().await?.query_opt("SELECT * FROM api_my_incident($1, $2)", &[&person.account, &incident]).await?;
+    Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
+}

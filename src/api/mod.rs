@@ -1,0 +1,202 @@
+//! The HTTP interface: route table, rights, one file per noun, the live stream.
+//!
+//! In: requests. Out: what `docs/api.md` says. Tracks come only from the database's audited
+//! functions; this process's database role could not read them otherwise.
+
+mod accounts;
+mod alerts;
+mod error;
+mod live;
+mod police;
+mod session;
+mod trackers;
+mod vehicles;
+mod web;
+mod zones;
+
+pub use session::hash_password;
+
+use crate::config::Http;
+use crate::telemetry::Metrics;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use deadpool_postgres::Pool;
+use error::Problem;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Largest request body, bytes; a zone of 200 corners needs 12 KiB.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest a request may take; a statement is cut off by the database before.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// Connections of the API's pool.
+const POOL_MAX: usize = 16;
+
+/// What every handler shares.
+#[derive(Clone)]
+pub struct Api {
+    pool: Pool,
+    metrics: Arc<Metrics>,
+    live: live::Hub,
+    logins: Arc<session::Logins>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "RideGuard", description = "Keeps watch over a city's e-bikes and motorcycles. See docs/api.md."),
+    modifiers(&BearerToken)
+)]
+struct Document;
+
+struct BearerToken;
+
+impl utoipa::Modify for BearerToken {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+        let components = document.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The route table: every call there is.
+fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(session::log_in, session::log_out))
+        .routes(routes!(accounts::me))
+        .routes(routes!(vehicles::list))
+        .routes(routes!(vehicles::one))
+        .routes(routes!(vehicles::track))
+        .routes(routes!(vehicles::arm))
+        .routes(routes!(vehicles::disarm))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::incident))
+        .routes(routes!(police::grants))
+        .routes(routes!(police::area))
+        .routes(routes!(zones::list, zones::add))
+        .routes(routes!(zones::delete))
+        .routes(routes!(trackers::list))
+        .routes(routes!(live::ticket))
+        .route("/live", axum::routing::get(live::stream));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts()
+}
+
+/// The OpenAPI document, made from the code.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().1
+}
+
+/// Makes the pool of the API's own role.
+///
+/// # Errors
+/// A pool setting out of range; a bug.
+pub fn pool(settings: tokio_postgres::Config) -> anyhow::Result<Pool> {
+    use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
+    let mut settings = settings;
+    settings.application_name("rideguard api").options("-c statement_timeout=20000");
+    let manager = Manager::from_config(
+        settings,
+        tokio_postgres::NoTls,
+        ManagerConfig { recycling_method: RecyclingMethod::Verified },
+    );
+    let wait = Some(Duration::from_secs(5));
+    Ok(Pool::builder(manager)
+        .max_size(POOL_MAX)
+        .wait_timeout(wait)
+        .create_timeout(wait)
+        .runtime(Runtime::Tokio1)
+        .build()?)
+}
+
+/// Makes the API; `serve` puts it on a listener.
+pub fn new(pool: Pool, metrics: Arc<Metrics>) -> (Api, Router) {
+    let api = Api { live: live::Hub::new(pool.clone()), pool, metrics, logins: Arc::default() };
+    let (router, document) = routes();
+    let document = document.to_json().unwrap_or_default();
+    let router = router
+        .route(
+            "/api/openapi.json",
+            axum::routing::get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }),
+        )
+        .route("/health", axum::routing::get(|| async { "ok\n" }))
+        .route("/ready", axum::routing::get(ready))
+        .route("/api/{*rest}", axum::routing::any(|| async { Problem::NotFound }))
+        .fallback(web::serve)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_MAX))
+        .layer(middleware::from_fn_with_state(api.clone(), watch_over))
+        .with_state(api.clone());
+    (api, router)
+}
+
+impl Api {
+    /// Keeps the live map's memory up to date from the broker; runs until it is dropped.
+    pub fn hub(&self) -> live::Hub {
+        self.live.clone()
+    }
+}
+
+/// Whether the database answers.
+async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
+    api.pool.get().await?.query_one("SELECT 1", &[]).await?;
+    Ok("ready\n")
+}
+
+/// Counts answers and sets the headers every answer has.
+async fn watch_over(State(api): State<Api>, request: Request<axum::body::Body>, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/api/");
+    let mut response = next.run(request).await;
+    let class = format!("{}xx", response.status().as_u16() / 100);
+    api.metrics.http_answers.with_label_values(&[class.as_str()]).inc();
+    let headers = response.headers_mut();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    );
+    if is_api {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    response
+}
+
+/// The page for Prometheus, on its own listener.
+pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
+    let page = move || {
+        let metrics = metrics.clone();
+        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.page()).into_response() }
+    };
+    Router::new().route("/metrics", axum::routing::get(page))
+}
+
+/// Says where a listener could not be opened, and what to do.
+///
+/// # Errors
+/// The port is taken, or not ours to take.
+pub async fn listen(address: std::net::SocketAddr, what: &str) -> anyhow::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {} on {} is in use by another program, so {what} cannot be served; choose another in the settings",
+            address.port(),
+            address.ip()
+        ),
+        _ => anyhow::anyhow!("cannot serve {what} on {address}: {error}"),
+    })
+}
+
+/// Listens where the settings say.
+///
+/// # Errors
+/// As [`listen`].
+pub async fn listeners(http: &Http) -> anyhow::Result<(tokio::net::TcpListener, tokio::net::TcpListener)> {
+    Ok((listen(http.listen, "the web page").await?, listen(http.metrics_listen, "metrics").await?))
+}

@@ -1,0 +1,244 @@
+//! Log in, log out, and who asks: opaque tokens, kept as SHA-256.
+
+use super::Api;
+use super::error::Problem;
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use governor::clock::DefaultClock;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::num::NonZeroU32;
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+/// A session's life, hours.
+const SESSION_HOURS: f64 = 12.0;
+/// Attempts per login and minute; a person who mistypes needs fewer.
+const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
+/// Attempts of all logins together per minute.
+const LOGINS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0");
+/// Argon2 runs side by side; each takes 19 MiB for a few dozen milliseconds.
+const HASHES_MAX: usize = 2;
+/// Longest login and password, bytes.
+const CREDENTIAL_BYTES_MAX: usize = 256;
+
+/// Limits on logging in.
+pub struct Logins {
+    by_login: RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock>,
+    all: RateLimiter<governor::state::NotKeyed, governor::state::InMemoryState, DefaultClock>,
+    hashing: Semaphore,
+}
+
+impl Default for Logins {
+    fn default() -> Self {
+        Self {
+            by_login: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
+            all: RateLimiter::direct(Quota::per_minute(LOGINS_PER_MINUTE)),
+            hashing: Semaphore::new(HASHES_MAX),
+        }
+    }
+}
+
+/// What a person types.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Credentials {
+    login: String,
+    password: String,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Person {
+    pub(super) account: i64,
+    pub(super) login: String,
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) organisation: Option<String>,
+    pub(super) session: Vec<u8>,
+}
+
+/// What a person may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Role {
+    Owner,
+    Police,
+    Operator,
+    Admin,
+}
+
+impl Role {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "owner" => Some(Self::Owner),
+            "police" => Some(Self::Police),
+            "operator" => Some(Self::Operator),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Police => "police",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl Person {
+    /// Goes on only with one of these roles.
+    pub(super) fn must_be(&self, roles: &[Role]) -> Result<(), Problem> {
+        if roles.contains(&self.role) {
+            return Ok(());
+        }
+        let names: Vec<_> = roles.iter().map(|r| r.name()).collect();
+        Err(Problem::Forbidden(format!("this is for {}; you are {}", names.join(" or "), self.role.name())))
+    }
+}
+
+impl FromRequestParts<Api> for Person {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let header = parts.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let token = header.strip_prefix("Bearer ").ok_or(Problem::Unauthenticated)?;
+        person_of(api, &digest(token)).await?.ok_or(Problem::Unauthenticated)
+    }
+}
+
+/// Whose session this is, if it lives.
+pub(super) async fn person_of(api: &Api, session: &[u8]) -> Result<Option<Person>, Problem> {
+    let row = api
+        .pool
+        .get()
+        .await?
+        .query_opt(
+            "SELECT p.account_id, p.login, p.name, p.role, o.name FROM session s JOIN account p USING (account_id)
+             LEFT JOIN unit u USING (unit_id) LEFT JOIN organisation o USING (organisation_id)
+             WHERE s.token_sha256 = $1 AND s.expires_at > now() AND NOT p.disabled",
+            &[&session],
+        )
+        .await?;
+    Ok(row.and_then(|r| {
+        let role = Role::parse(r.get(3))?;
+        Some(Person {
+            account: r.get(0),
+            login: r.get(1),
+            name: r.get(2),
+            role,
+            organisation: r.get(4),
+            session: session.to_vec(),
+        })
+    }))
+}
+
+/// SHA-256 of a token: what the database keeps.
+pub(super) fn digest(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}
+
+/// 256 random bits, as text.
+pub(super) fn new_token() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
+}
+
+/// Log in.
+#[utoipa::path(post, path = "/session", request_body = Credentials,
+    responses((status = 200, description = "a token", body = Value), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
+pub(super) async fn log_in(
+    State(api): State<Api>,
+    body: Result<Json<Credentials>, axum::extract::rejection::JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(given) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    if given.login.len() > CREDENTIAL_BYTES_MAX || given.password.len() > CREDENTIAL_BYTES_MAX {
+        return Err(Problem::BadRequest(format!("login and password have at most {CREDENTIAL_BYTES_MAX} bytes")));
+    }
+    if api.logins.all.check().is_err() || api.logins.by_login.check_key(&given.login).is_err() {
+        return Err(Problem::TooMany);
+    }
+    let client = api.pool.get().await?;
+    let row = client
+        .query_opt(
+            "SELECT account_id, name, role, password_hash FROM account WHERE login = $1 AND NOT disabled",
+            &[&given.login],
+        )
+        .await?;
+    // An unknown login costs the same work as a known one, so that time tells nothing.
+    let hash = row.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |r| r.get(3));
+    let matches = verify(&api, given.password, hash).await?;
+    let row = row.filter(|_| matches).ok_or(Problem::Unauthenticated)?;
+    let token = new_token();
+    let session = client
+        .query_one(
+            "INSERT INTO session (token_sha256, account_id, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3)) RETURNING to_jsonb(expires_at)",
+            &[&digest(&token), &row.get::<_, i64>(0), &(SESSION_HOURS * 3600.0)],
+        )
+        .await?;
+    client.execute("DELETE FROM session WHERE expires_at < now()", &[]).await?;
+    let account = json!({ "login": given.login, "name": row.get::<_, String>(1), "role": row.get::<_, String>(2) });
+    Ok(Json(json!({ "token": token, "expires_at": session.get::<_, Value>(0), "account": account })))
+}
+
+/// Log out: the token is dead at once.
+#[utoipa::path(delete, path = "/session", security(("bearer" = [])), responses((status = 204, description = "done")))]
+pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<StatusCode, Problem> {
+    api.pool.get().await?.execute("DELETE FROM session WHERE token_sha256 = $1", &[&person.session]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A hash that no password has, with the cost of a real one.
+const DUMMY_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+async fn verify(api: &Api, password: String, hash: String) -> Result<bool, Problem> {
+    let _place = api.logins.hashing.acquire().await.map_err(|_| Problem::Unavailable)?;
+    tokio::task::spawn_blocking(move || {
+        PasswordHash::new(&hash).is_ok_and(|parsed| argon().verify_password(password.as_bytes(), &parsed).is_ok())
+    })
+    .await
+    .map_err(|_| Problem::Unavailable)
+}
+
+fn argon() -> Argon2<'static> {
+    // OWASP's recommendation for Argon2id: 19 MiB, 2 passes, 1 lane.
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
+}
+
+/// Hashes a password for the `account` table: Argon2id, PHC string.
+///
+/// # Errors
+/// The password is empty or too long.
+pub fn hash_password(password: &str) -> anyhow::Result<String> {
+    anyhow::ensure!(
+        !password.is_empty() && password.len() <= CREDENTIAL_BYTES_MAX,
+        "a password has 1 to {CREDENTIAL_BYTES_MAX} bytes"
+    );
+    let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(|e| anyhow::anyhow!("no salt: {e}"))?;
+    let hash = argon().hash_password(password.as_bytes(), &salt).map_err(|e| anyhow::anyhow!("cannot hash: {e}"))?;
+    Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_knows_its_password_only() {
+        let hash = hash_password("correct horse").unwrap();
+        let parsed = PasswordHash::new(&hash).unwrap();
+        assert!(argon().verify_password(b"correct horse", &parsed).is_ok());
+        assert!(argon().verify_password(b"correct hors", &parsed).is_err());
+        assert!(PasswordHash::new(DUMMY_HASH).is_ok());
+        assert!(hash_password("").is_err());
+    }
+}

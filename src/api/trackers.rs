@@ -1,0 +1,52 @@
+//! Trackers as operators see them: health, never places.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use super::vehicles::id;
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+/// Most trackers in one answer.
+const TRACKERS_MAX: i32 = 500;
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Page {
+    /// `all` (default), `online`, `silent` or `never`.
+    state: Option<String>,
+    /// Part of a tracker id or plate.
+    q: Option<String>,
+    /// How many, 1 to 500 (100).
+    limit: Option<i32>,
+    /// Only after this cursor.
+    after: Option<String>,
+}
+
+/// The trackers and how they are.
+#[utoipa::path(get, path = "/trackers", params(Page), security(("bearer" = [])), responses((status = 200, description = "trackers", body = Value)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    person: Person,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Operator, Role::Admin])?;
+    let limit = page.limit.unwrap_or(100);
+    if !(1..=TRACKERS_MAX).contains(&limit) {
+        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {TRACKERS_MAX}")));
+    }
+    let state = page.state.unwrap_or_else(|| "all".into());
+    if !["all", "online", "silent", "never"].contains(&state.as_str()) {
+        return Err(Problem::BadRequest("state must be all, online, silent or never".into()));
+    }
+    let text: String = page.q.unwrap_or_default().chars().take(32).collect();
+    let after = page.after.as_deref().map(|a| id(a, "after")).transpose()?.unwrap_or(0);
+    let client = api.pool.get().await?;
+    let rows = client.query("SELECT * FROM api_trackers($1, $2, $3, $4)", &[&state, &text, &after, &limit]).await?;
+    let trackers: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    let counts: Value = client.query_one("SELECT api_tracker_counts()", &[]).await?.get(0);
+    let next = if trackers.len() == limit as usize { trackers.last().map(|t| t["id"].clone()) } else { None };
+    Ok(Json(json!({ "trackers": trackers, "next": next, "counts": counts })))
+}

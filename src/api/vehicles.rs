@@ -1,0 +1,190 @@
+//! Vehicles: the owner's own, and the police's searches by plate or tracker.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use crate::domain::Timestamp;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use utoipa::IntoParams;
+
+/// Longest track asked for at once, days.
+const TRACK_DAYS_MAX: f64 = 31.0;
+/// Most points of a track.
+const TRACK_POINTS_MAX: i32 = 50_000;
+/// Shortest text searched for: shorter ones name half a city.
+const SEARCH_CHARS_MIN: usize = 3;
+/// How long to wait for the guard to take a change.
+const GUARD_ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Reads an id that the path or the query gives.
+pub(super) fn id(text: &str, what: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| {
+        Problem::BadRequest(format!("{what} is {:?}; it must be a number", text.chars().take(32).collect::<String>()))
+    })
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Search {
+    /// Part of a plate or tracker id, at least 3 characters (police).
+    q: Option<String>,
+    /// The grant that allows it (police).
+    grant: Option<String>,
+}
+
+/// My vehicles; for the police, those that match.
+#[utoipa::path(get, path = "/vehicles", params(Search), security(("bearer" = [])), responses((status = 200, description = "vehicles", body = Value)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    person: Person,
+    Query(search): Query<Search>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner, Role::Police])?;
+    let client = api.pool.get().await?;
+    let rows = if person.role == Role::Owner {
+        client.query("SELECT * FROM api_my_vehicles($1)", &[&person.account]).await?
+    } else {
+        let text = search.q.unwrap_or_default();
+        if text.chars().count() < SEARCH_CHARS_MIN || text.chars().count() > 32 {
+            return Err(Problem::BadRequest(format!(
+                "q has {} characters; {SEARCH_CHARS_MIN} to 32 are searched for",
+                text.chars().count()
+            )));
+        }
+        let grant = id(search.grant.as_deref().unwrap_or_default(), "grant")?;
+        client.query("SELECT * FROM api_police_vehicles($1, $2, $3)", &[&person.account, &grant, &text]).await?
+    };
+    let vehicles: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    Ok(Json(json!({ "vehicles": vehicles })))
+}
+
+/// One of my vehicles.
+#[utoipa::path(get, path = "/vehicles/{id}", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "the vehicle", body = Value), (status = 404, description = "none of yours")))]
+pub(super) async fn one(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let vehicle = id(&vehicle, "id")?;
+    let row =
+        api.pool.get().await?.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.account, &vehicle]).await?;
+    Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Span {
+    /// First instant, RFC 3339.
+    from: String,
+    /// First instant after, RFC 3339.
+    to: String,
+    /// The grant that allows it (police).
+    grant: Option<String>,
+}
+
+/// Reads a span of time and checks its length.
+pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Timestamp), Problem> {
+    let time = |text: &str, what: &str| {
+        Timestamp::parse_rfc3339(text).ok_or_else(|| {
+            Problem::BadRequest(format!(
+                "{what} is {:?}; it must be a time like 2026-11-23T10:00:00Z",
+                text.chars().take(40).collect::<String>()
+            ))
+        })
+    };
+    let (from, to) = (time(from, "from")?, time(to, "to")?);
+    let days = to.seconds_since(from) / 86_400.0;
+    if days <= 0.0 || days > days_max {
+        return Err(Problem::BadRequest(format!(
+            "from and to are {days:.2} days apart; it must be above 0 and at most {days_max} days"
+        )));
+    }
+    Ok((from, to))
+}
+
+/// The track of a vehicle, oldest first.
+#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), Span), security(("bearer" = [])), responses((status = 200, description = "points", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+pub(super) async fn track(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+    Query(asked): Query<Span>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner, Role::Police])?;
+    let vehicle = id(&vehicle, "id")?;
+    let (from, to) = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
+    let client = api.pool.get().await?;
+    let limit = TRACK_POINTS_MAX + 1;
+    let rows = if person.role == Role::Owner {
+        client
+            .query("SELECT * FROM api_my_track($1, $2, $3, $4, $5)", &[&person.account, &vehicle, &from, &to, &limit])
+            .await?
+    } else {
+        let grant = id(asked.grant.as_deref().unwrap_or_default(), "grant")?;
+        client
+            .query(
+                "SELECT * FROM api_police_track($1, $2, $3, $4, $5, $6)",
+                &[&person.account, &grant, &vehicle, &from, &to, &limit],
+            )
+            .await?
+    };
+    let truncated = rows.len() > TRACK_POINTS_MAX as usize;
+    let points: Vec<Value> = rows
+        .iter()
+        .take(TRACK_POINTS_MAX as usize)
+        .map(|r| {
+            json!([
+                r.get::<_, Timestamp>(0).micros() / 1000,
+                r.get::<_, f64>(1),
+                r.get::<_, f64>(2),
+                r.get::<_, Option<f32>>(3)
+            ])
+        })
+        .collect();
+    Ok(Json(json!({ "vehicle_id": vehicle.to_string(), "points": points, "truncated": truncated })))
+}
+
+/// Guard it (设防).
+#[utoipa::path(post, path = "/vehicles/{id}/arm", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours")))]
+pub(super) async fn arm(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+) -> Result<Response, Problem> {
+    switch(&api, &person, &vehicle, true).await
+}
+
+/// Guard it no longer (撤防).
+#[utoipa::path(post, path = "/vehicles/{id}/disarm", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours")))]
+pub(super) async fn disarm(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+) -> Result<Response, Problem> {
+    switch(&api, &person, &vehicle, false).await
+}
+
+async fn switch(api: &Api, person: &Person, vehicle: &str, armed: bool) -> Result<Response, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let vehicle = id(vehicle, "id")?;
+    let client = api.pool.get().await?;
+    let setting: Option<i64> =
+        client.query_one("SELECT api_arm($1, $2, $3)", &[&person.account, &vehicle, &armed]).await?.get(0);
+    let setting = setting.ok_or(Problem::NotFound)?;
+    let until = tokio::time::Instant::now() + GUARD_ANSWER_MAX;
+    while tokio::time::Instant::now() < until {
+        let applied: Option<bool> = client.query_one("SELECT api_setting_applied($1)", &[&setting]).await?.get(0);
+        if applied == Some(true) {
+            let row = client.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.account, &vehicle]).await?;
+            let shown: Value = row.ok_or(Problem::NotFound)?.get(0);
+            return Ok(Json(json!({ "armed": shown["armed"], "since": shown["armed_at"] })).into_response());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({ "pending": true }))).into_response())
+}

@@ -1,0 +1,147 @@
+//! The composition root: which roles run in this process, and how they are stopped.
+
+use crate::config::Config;
+use crate::domain::Lane;
+use crate::ingest::publisher::Publisher;
+use crate::pipeline::{self, Shared};
+use crate::store::{self, Role, migrate};
+use crate::telemetry::Metrics;
+use crate::{api, notify};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_postgres::{AsyncMessage, NoTls};
+
+/// Which roles a process plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// MQTT to journal to effects.
+    pub ingest: bool,
+    /// Outbox to people.
+    pub notify: bool,
+    /// HTTP.
+    pub api: bool,
+}
+
+impl Roles {
+    /// Everything: the one-machine mode.
+    pub const ALL: Self = Self { ingest: true, notify: true, api: true };
+}
+
+/// Brings the schema up to date and makes what ingest relies on.
+///
+/// # Errors
+/// PostgreSQL is away, could forget, or a migration fails.
+pub async fn prepare(config: &Config) -> anyhow::Result<()> {
+    let mut client = store::connect(&store::settings(&config.database, Role::Owner)?, "migrate").await?;
+    store::check_durability(&client).await?;
+    let applied = migrate::migrate(&mut client).await?;
+    if applied > 0 {
+        tracing::info!(applied, "The schema is up to date");
+    }
+    migrate::make_partitions(&client, config.ingest.hot_days).await?;
+    let password = crate::config::read_secret(&config.database.api_password_file)?;
+    store::people::put_api_role(&client, &config.database.api_user, &password).await
+}
+
+/// Runs the roles until `stop`.
+///
+/// # Errors
+/// A setting, port or file that is wrong; failures while running are met by trying again.
+pub async fn run(config: Config, roles: Roles, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let metrics = Arc::new(Metrics::new()?);
+    let database = store::settings(&config.database, Role::Owner)?;
+    let (settings_changed, outbox_filled) = listen_for_notices(database.clone());
+    let listeners = if roles.api { Some(api::listeners(&config.http).await?) } else { None };
+    let mut tasks = JoinSet::new();
+    if roles.ingest {
+        let shared = Arc::new(Shared {
+            publisher: Publisher::start(&config.broker, "publisher")?,
+            database: database.clone(),
+            metrics: metrics.clone(),
+            settings_changed,
+            owner: format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
+            config: config.clone(),
+        });
+        for lane in Lane::all() {
+            tasks.spawn(pipeline::run(shared.clone(), lane, stop.clone()));
+        }
+        tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
+    }
+    if roles.notify {
+        tasks.spawn(notify::run(config.clone(), database, metrics.clone(), outbox_filled, stop.clone()));
+    }
+    if let Some((web, for_prometheus)) = listeners {
+        let (api, router) = api::new(api::pool(store::settings(&config.database, Role::Api)?)?, metrics.clone());
+        tokio::spawn(api.hub().run(config.broker.clone()));
+        tasks.spawn(serve(web, router, stop.clone()));
+        tasks.spawn(serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Longest an open connection may hold up the end.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: watch::Receiver<bool>) {
+    let stopped = |mut stop: watch::Receiver<bool>| async move {
+        let _ = stop.wait_for(|s| *s).await;
+    };
+    let late = stopped(stop.clone());
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stop));
+    tokio::select! {
+        ended = served => if let Err(error) = ended { tracing::error!(%error, "The HTTP server ended") },
+        () = async { late.await; tokio::time::sleep(DRAIN_MAX).await } => {}
+    }
+}
+
+/// Makes tomorrow's partitions in time.
+async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+            _ = stop.changed() => return,
+        }
+        let made = async {
+            let client = store::connect(&database, "partitions").await?;
+            migrate::make_partitions(&client, config.ingest.hot_days).await
+        };
+        if let Err(error) = made.await {
+            tracing::error!(error = %format!("{error:#}"), "Partitions could not be made; there are three days left from the last time");
+        }
+    }
+}
+
+/// Turns PostgreSQL's notices into counters that tasks wait on. A lost notice costs a few seconds:
+/// everybody also looks by the clock.
+fn listen_for_notices(database: tokio_postgres::Config) -> (watch::Receiver<u64>, watch::Receiver<u64>) {
+    let (setting, setting_seen) = watch::channel(0);
+    let (outbox, outbox_seen) = watch::channel(0);
+    tokio::spawn(async move {
+        loop {
+            if let Ok((client, mut connection)) = database.connect(NoTls).await {
+                let listen = tokio::spawn(async move {
+                    let listening = client.batch_execute("LISTEN setting; LISTEN outbox").await;
+                    listening.map(|()| client)
+                });
+                while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                    if let AsyncMessage::Notification(notice) = message {
+                        let counter = if notice.channel() == "outbox" { &outbox } else { &setting };
+                        counter.send_modify(|n| *n += 1);
+                    }
+                }
+                listen.abort();
+            }
+            if setting.is_closed() && outbox.is_closed() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    (setting_seen, outbox_seen)
+}

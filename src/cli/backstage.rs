@@ -1,0 +1,153 @@
+//! Commands for operators and judges: `journal`, `verify`, `rebuild`, `explain`.
+
+use super::block_on;
+use super::up::RoleArgs;
+use crate::config::Config;
+use crate::domain::{Entry, Outcome, Timestamp};
+use crate::fold::FoldSettings;
+use crate::ingest::topic::Address;
+use crate::store::{self, Role, rebuild as refold, verify as invariants};
+use clap::Parser;
+use serde_json::{Value, json};
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+use tokio_postgres::Client;
+
+/// Flags of `journal`.
+#[derive(Parser)]
+pub struct JournalArgs {
+    #[command(flatten)]
+    role: RoleArgs,
+    /// First receive time, RFC 3339; all of the journal if not given.
+    #[arg(long, value_parser = time)]
+    from: Option<Timestamp>,
+    /// First receive time after, RFC 3339.
+    #[arg(long, value_parser = time)]
+    to: Option<Timestamp>,
+    /// Only packets on topics of this tracker.
+    #[arg(long)]
+    tracker: Option<String>,
+}
+
+/// Flags of `rebuild`.
+#[derive(Parser)]
+pub struct RebuildArgs {
+    #[command(flatten)]
+    role: RoleArgs,
+    /// Only compares.
+    #[arg(long, conflicts_with = "replace", required_unless_present = "replace")]
+    check: bool,
+    /// Puts right what differs. Stop ingest first.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Flags of `explain`.
+#[derive(Parser)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    role: RoleArgs,
+    /// Number of the incident.
+    incident: i64,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text).ok_or_else(|| format!("{text:?} is no time like 2026-11-23T10:00:00Z"))
+}
+
+async fn connect(args: &RoleArgs) -> anyhow::Result<(Config, Client)> {
+    let config = Config::read(&args.config)?;
+    let client = store::connect(&store::settings(&config.database, Role::Owner)?, "command").await?;
+    Ok((config, client))
+}
+
+/// Prints packets as JSON lines: `received_at`, `topic`, `principal`, `payload`, `outcome`.
+///
+/// # Errors
+/// The database is away, or a row is damaged.
+pub fn journal(args: JournalArgs) -> anyhow::Result<()> {
+    let from = args.from.unwrap_or(Timestamp::from_secs(0));
+    let to = args.to.unwrap_or(Timestamp::from_secs(253_402_300_799));
+    block_on(async {
+        let (_, mut client) = connect(&args.role).await?;
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        store::journal::scan(&mut client, from, to, |row| {
+            for (i, entry) in row.entries.iter().enumerate() {
+                let Entry::Packet(packet) = entry else { continue };
+                let address = Address::parse(&packet.topic).ok();
+                let is_asked = args.tracker.as_deref().is_none_or(|t| packet.topic.split('/').any(|part| part == t));
+                if packet.received_at < from || packet.received_at >= to || !is_asked {
+                    continue;
+                }
+                let outcome = row.outcomes.get(i).map_or("pending", |o: &Outcome| o.name());
+                let line = json!({ "received_at": packet.received_at.to_string(), "topic": packet.topic, "principal": address.map(|a| a.principal()),
+                    "payload": hex::encode(&packet.payload), "outcome": outcome, "digest": format!("{:016x}", packet.digest().0) });
+                writeln!(out, "{line}")?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(out.flush()?)
+    })
+}
+
+/// Checks the invariants; exit status 1 if one is broken.
+///
+/// # Errors
+/// The database is away.
+pub fn verify(args: RoleArgs) -> anyhow::Result<ExitCode> {
+    let checked = block_on(async {
+        let (_, client) = connect(&args).await?;
+        invariants::run(&client).await
+    })?;
+    for check in &checked {
+        println!("{} {}: {}", if check.broken == 0 { "ok" } else { "FAIL" }, check.name, check.broken);
+    }
+    Ok(if checked.iter().all(|c| c.broken == 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Folds the journal again; exit status 1 if something differs.
+///
+/// # Errors
+/// The database is away, or a row is damaged.
+pub fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
+    let compared = block_on(async {
+        let (config, mut client) = connect(&args.role).await?;
+        let fold = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * 86_400.0 };
+        refold::run(&mut client, &fold, args.replace).await
+    })?;
+    let is_equal = |c: &refold::Compared| c.missing == 0 && c.extra == 0;
+    for c in &compared {
+        println!(
+            "{} {}: {} rows, {} missing, {} extra",
+            if is_equal(c) { "ok" } else { "FAIL" },
+            c.table,
+            c.rows,
+            c.missing,
+            c.extra
+        );
+    }
+    Ok(if args.replace || compared.iter().all(is_equal) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the fixes, thresholds and rule versions behind an incident.
+///
+/// # Errors
+/// The database is away, or there is no such incident.
+pub fn explain(args: ExplainArgs) -> anyhow::Result<()> {
+    block_on(async {
+        let (_, client) = connect(&args.role).await?;
+        let row = client
+            .query_opt(
+                "SELECT jsonb_build_object('incident', i.incident_id::text, 'vehicle', i.vehicle_id::text, 'plate', v.plate, 'opened_at', i.opened_at,
+                    'closed_at', i.closed_at, 'end', i.ended_by, 'alerts', (SELECT jsonb_agg(jsonb_build_object('kind', a.kind, 'raised_at', a.raised_at,
+                        'cause', to_hex(a.cause), 'late', a.late, 'evidence', a.evidence) ORDER BY a.alert_id) FROM alert a WHERE a.incident_id = i.incident_id))
+                 FROM incident i LEFT JOIN vehicle v USING (vehicle_id) WHERE i.incident_id = $1",
+                &[&args.incident],
+            )
+            .await?;
+        let row = row.ok_or_else(|| anyhow::anyhow!("there is no incident {}", args.incident))?;
+        println!("{}", serde_json::to_string_pretty(&row.get::<_, Value>(0))?);
+        Ok(())
+    })
+}

@@ -1,0 +1,212 @@
+//! The demonstration: people, 200 vehicles around Yiyang, a local webhook, and a staged theft.
+
+use super::up::Args;
+use crate::api::hash_password;
+use crate::config::Config;
+use crate::domain::Profile;
+use crate::store::people::{self, NewAccount};
+use crate::store::{self, Role};
+use crate::supervisor::broker::Credential;
+use crate::supervisor::folder::write_private;
+use crate::supervisor::{Folder, free_port};
+use anyhow::Context;
+use axum::Json;
+use axum::routing::post;
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+/// The vehicle that is stolen; the demonstration's owner owns it and two more.
+const STOLEN: usize = 1;
+/// Vehicles of the owner who can log in.
+const OWNED: usize = 3;
+
+/// A demonstration that is ready to be played.
+pub struct Demo {
+    address: String,
+    logins: Vec<(String, String)>,
+    trackers_file: PathBuf,
+    ca_file: PathBuf,
+    truth_file: PathBuf,
+    vehicles: u16,
+    webhook_port: u16,
+    stolen: String,
+    without_simulator: bool,
+}
+
+/// Every other tracker speaks JT/T 808, whose identifiers are phone numbers.
+fn tracker(n: usize) -> (String, &'static str) {
+    if n % 2 == 0 { (format!("0138{n:08}"), "jt808") } else { (format!("yy{n:06}"), "json") }
+}
+
+/// The trackers' credentials, made at the first start and kept in `trackers`, 0600.
+pub fn credentials(folder: &Folder, vehicles: u16) -> anyhow::Result<Vec<Credential>> {
+    let path = folder.path("trackers");
+    let mut text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+    for n in text.lines().count() + 1..=usize::from(vehicles) {
+        let (ident, protocol) = tracker(n);
+        text.push_str(&format!("{ident} {} {protocol}\n", hex::encode(rand::random::<[u8; 12]>())));
+    }
+    write_private(&path, &text)?;
+    Ok(text
+        .lines()
+        .filter_map(|l| l.split_once(' '))
+        .filter_map(|(ident, rest)| {
+            Some(Credential { ident: ident.to_owned(), password: rest.split(' ').next()?.to_owned() })
+        })
+        .collect())
+}
+
+impl Demo {
+    /// Makes people, vehicles and trackers, or finds those of an earlier start.
+    ///
+    /// # Errors
+    /// The database's own word.
+    pub async fn prepare(args: &Args, folder: &Folder, config: &Config) -> anyhow::Result<Self> {
+        let client = store::connect(&store::settings(&config.database, Role::Owner)?, "demo").await?;
+        let webhook_port = free_port()?;
+        let logins = logins(folder)?;
+        let (_, webhook_secret) = folder.secret("demo-webhook")?;
+        let webhook_url = format!("http://127.0.0.1:{webhook_port}/webhook");
+        let password = |login: &str| {
+            logins.iter().find(|(l, _)| l == login).map(|(_, p)| p.as_str()).context("a demo login is missing")
+        };
+        let nobody = hex::encode(rand::random::<[u8; 16]>());
+        let account = |login: &'static str, name, role, unit, webhook| {
+            let password = password(login).unwrap_or(&nobody);
+            let hash = hash_password(password);
+            let client = &client;
+            async move {
+                people::put_account(client, &NewAccount { login, name, role, password_hash: &hash?, unit, webhook })
+                    .await
+            }
+        };
+        let hook = Some((webhook_url.as_str(), webhook_secret.as_str()));
+        let owner = account("owner", "陈女士 (demo owner)", "owner", None, hook).await?;
+        let others = account("city", "Other owners of the demo", "owner", None, None).await?;
+        let officer =
+            account("police", "李警官 (demo officer)", "police", Some(("益阳市公安局", "police", "Demo unit")), None)
+                .await?;
+        let approver =
+            account("police-lead", "Demo approver", "police", Some(("益阳市公安局", "police", "Demo unit")), None)
+                .await?;
+        account("operator", "王工 (demo operator)", "operator", Some(("行车卫士运营", "operator", "Demo unit")), None)
+            .await?;
+        let known = people::vehicles(&client).await?;
+        for n in 1..=usize::from(args.demo_vehicles) {
+            if (n as i64) <= known {
+                continue; // made by an earlier start
+            }
+            let (ident, protocol) = tracker(n);
+            let kind = if n % 5 == 0 { "motorcycle" } else { "ebike" };
+            let holder = if n <= OWNED { owner } else { others };
+            let vehicle = people::put_vehicle(&client, &format!("湘H·D{n:04}"), kind, "Demo", holder).await?;
+            let tracker = people::put_tracker(&client, &ident, &Profile::of(protocol)).await?;
+            people::install(&client, tracker, vehicle).await?;
+        }
+        if known == 0 {
+            people::put_grant(&client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
+        }
+        let stolen = people::put_vehicle(&client, &format!("湘H·D{STOLEN:04}"), "ebike", "Demo", owner).await?;
+        people::arm(&client, owner, stolen, true).await?; // anew at every start, so that the theft can be staged again
+        Ok(Self {
+            address: format!("http://{}", args.http),
+            logins,
+            trackers_file: folder.path("trackers"),
+            ca_file: config.broker.ca_file.clone(),
+            truth_file: folder.path("demo-truth.jsonl"),
+            vehicles: args.demo_vehicles,
+            webhook_port,
+            stolen: tracker(STOLEN).0,
+            without_simulator: args.demo_without_simulator,
+        })
+    }
+
+    /// Starts the webhook's receiver and the simulator, and says where everything is.
+    ///
+    /// # Errors
+    /// The port is taken, or the simulator is not beside this program.
+    pub async fn play(&self, broker_port: u16, mut stop: watch::Receiver<bool>) -> anyhow::Result<Child> {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.webhook_port)).await?;
+        let router = axum::Router::new().route("/webhook", post(receive));
+        tokio::spawn(async move {
+            let _ = axum::serve(listener, router)
+                .with_graceful_shutdown(async move { drop(stop.wait_for(|s| *s).await) })
+                .await;
+        });
+        println!("\nRideGuard 行车卫士 is at {}  (Ctrl-C stops it)", self.address);
+        for (login, password) in &self.logins {
+            println!("  log in as {login:<9} password {password}");
+        }
+        println!(
+            "Vehicle 湘H·D{STOLEN:04} will be stolen in about 45 s; its alert shows here, in the page and at a local webhook.\n"
+        );
+        if self.without_simulator {
+            return Ok(Command::new("sleep").arg("infinity").kill_on_drop(true).spawn()?);
+        }
+        let program = std::env::current_exe()?.with_file_name("simulator");
+        Command::new(&program)
+            .arg("fleet")
+            .args(["--broker", &format!("localhost:{broker_port}")])
+            .arg("--ca")
+            .arg(&self.ca_file)
+            .arg("--credentials")
+            .arg(&self.trackers_file)
+            .args([
+                "--vehicles",
+                &self.vehicles.to_string(),
+                "--seed",
+                "20180801",
+                "--theft-vehicle",
+                &self.stolen,
+                "--theft-after-s",
+                "45",
+            ])
+            .arg("--truth")
+            .arg(&self.truth_file)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| {
+                format!("cannot start the simulator ({}); build it with cargo build --workspace", program.display())
+            })
+    }
+}
+
+/// Stops the simulator and waits for it.
+pub async fn end(simulator: &mut Child) {
+    if let Some(pid) = simulator.id().and_then(|id| i32::try_from(id).ok()) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
+    }
+    if tokio::time::timeout(Duration::from_secs(5), simulator.wait()).await.is_err() {
+        let _ = simulator.kill().await;
+    }
+}
+
+/// The demonstration's webhook: prints what came.
+async fn receive(Json(body): Json<Value>) -> &'static str {
+    let alert = &body["alert"];
+    let text = |key: &str| alert[key].as_str().unwrap_or("?").to_owned();
+    println!(
+        "⚠ ALERT {} {} at {} (webhook delivery {})",
+        text("plate"),
+        text("kind"),
+        text("raised_at"),
+        body["delivery"].as_str().unwrap_or("?")
+    );
+    "ok"
+}
+
+/// Reads or makes `demo-logins`: login and password, one pair a line, 0600.
+fn logins(folder: &Folder) -> anyhow::Result<Vec<(String, String)>> {
+    let path = folder.path("demo-logins");
+    if !path.exists() {
+        let line = |login: &str| format!("{login} {}\n", hex::encode(rand::random::<[u8; 6]>()));
+        write_private(&path, &["owner", "police", "operator"].map(line).concat())?;
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.lines().filter_map(|l| l.split_once(' ')).map(|(l, p)| (l.to_owned(), p.trim().to_owned())).collect())
+}

@@ -1,0 +1,234 @@
+//! `rideguard up` and the single roles.
+
+use super::{block_on, demo};
+use crate::app::{self, Roles};
+use crate::config::{Broker, Config, Database, Http, Ingest, Notify};
+use crate::supervisor::broker::{Credential, INGEST_USER, Mosquitto};
+use crate::supervisor::folder::write_private;
+use crate::supervisor::postgres::Postgres;
+use crate::supervisor::{Folder, postgres};
+use anyhow::Context;
+use clap::Parser;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Only ingest.
+pub const INGEST: Roles = Roles { ingest: true, notify: false, api: false };
+/// Only the API.
+pub const API: Roles = Roles { ingest: false, notify: false, api: true };
+/// Only notifications.
+pub const NOTIFY: Roles = Roles { ingest: false, notify: true, api: false };
+
+/// Flags of `up`.
+#[derive(Parser)]
+pub struct Args {
+    /// Data folder: database, broker, secrets.
+    #[arg(long, default_value = "./data")]
+    pub data: PathBuf,
+    /// Where the web page is served (loopback).
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub http: SocketAddr,
+    /// Where Prometheus may read metrics.
+    #[arg(long, default_value = "127.0.0.1:9188")]
+    pub metrics: SocketAddr,
+    /// TLS port of the broker on loopback; a free one if not given.
+    #[arg(long)]
+    pub mqtt_port: Option<u16>,
+    /// Oldest plausible fix, days.
+    #[arg(long, default_value_t = 30)]
+    pub max_fix_age_days: u32,
+    /// Plays a city of 200 vehicles with a staged theft, and makes a login for each role.
+    #[arg(long)]
+    pub demo: bool,
+    /// Vehicles of the demonstration.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
+    pub demo_vehicles: u16,
+    /// Makes the demonstration's people and vehicles but leaves the simulator to somebody else.
+    #[arg(long)]
+    pub demo_without_simulator: bool,
+}
+
+/// Flags of a single role.
+#[derive(Parser)]
+pub struct RoleArgs {
+    /// Settings file; see rideguard.example.toml. `rideguard up` writes one into its data folder.
+    #[arg(long, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// Runs one role until it is told to stop.
+///
+/// # Errors
+/// A setting, file, port or service that is wrong.
+pub fn role(args: RoleArgs, roles: Roles) -> anyhow::Result<()> {
+    let config = Config::read(&args.config)?;
+    block_on(async {
+        if roles.ingest {
+            app::prepare(&config).await?;
+        }
+        let stop = stop_signal()?;
+        app::run(config, roles, stop).await
+    })
+}
+
+/// Brings a database up to date.
+///
+/// # Errors
+/// PostgreSQL is away, or a migration fails.
+pub fn migrate(args: RoleArgs) -> anyhow::Result<()> {
+    let config = Config::read(&args.config)?;
+    block_on(app::prepare(&config))?;
+    println!("The schema is up to date.");
+    Ok(())
+}
+
+/// The whole system on this machine.
+///
+/// # Errors
+/// A missing program, a busy port, a data folder in use.
+pub fn up(args: Args) -> anyhow::Result<()> {
+    postgres::bin_folder()?; // before anything is made
+    for (address, what) in [(args.http, "--http"), (args.metrics, "--metrics")] {
+        drop(std::net::TcpListener::bind(address).map_err(|e| match e.kind() {
+            std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+                "port {} on {} is in use by another program; choose another with {what}",
+                address.port(),
+                address.ip()
+            ),
+            _ => anyhow::anyhow!("cannot listen on {address} ({what}): {e}"),
+        })?);
+    }
+    let folder = Folder::open(&args.data)?;
+    let trackers =
+        if args.demo { demo::credentials(&folder, args.demo_vehicles)? } else { known_credentials(&folder)? };
+    let mut postgres = Postgres::start(&folder)?;
+    let mut broker = match Mosquitto::start(&folder, &trackers, args.mqtt_port) {
+        Ok(broker) => broker,
+        Err(error) => {
+            postgres.stop();
+            return Err(error);
+        }
+    };
+    let result = write_settings(&folder, &args, &postgres, &broker)
+        .and_then(|config| block_on(together(&args, &folder, config, &mut postgres, &mut broker)));
+    broker.stop();
+    postgres.stop();
+    result
+}
+
+/// Credentials that an earlier start (or an administrator) left for the broker.
+fn known_credentials(folder: &Folder) -> anyhow::Result<Vec<Credential>> {
+    let path = folder.path("trackers");
+    let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+    Ok(text
+        .lines()
+        .filter_map(|l| {
+            let mut words = l.split_whitespace();
+            Some(Credential { ident: words.next()?.to_owned(), password: words.next()?.to_owned() })
+        })
+        .collect())
+}
+
+async fn together(
+    args: &Args,
+    folder: &Folder,
+    config: Config,
+    postgres: &mut Postgres,
+    broker: &mut Mosquitto,
+) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    app::prepare(&config).await?;
+    let demo = if args.demo { Some(demo::Demo::prepare(args, folder, &config).await?) } else { None };
+    let mut running = tokio::spawn(app::run(config, Roles::ALL, stop.clone()));
+    let mut playing = match &demo {
+        Some(demo) => Some(demo.play(broker.port, stop.clone()).await?),
+        None => {
+            println!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http);
+            None
+        }
+    };
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    let result = loop {
+        tokio::select! {
+            ended = &mut running => break ended?,
+            _ = look.tick() => {
+                if *stop.borrow() {
+                    continue;
+                }
+                if !postgres.is_alive() {
+                    tracing::error!("PostgreSQL ended; starting it again");
+                    *postgres = Postgres::start(folder).context("PostgreSQL ended and does not come back")?;
+                }
+                if !broker.is_alive() {
+                    tracing::error!("Mosquitto ended; starting it again");
+                    let trackers = known_credentials(folder)?;
+                    *broker = Mosquitto::start(folder, &trackers, Some(broker.port)).context("Mosquitto ended and does not come back")?;
+                }
+            }
+        }
+    };
+    if let Some(simulator) = &mut playing {
+        demo::end(simulator).await;
+    }
+    result
+}
+
+/// Turns SIGINT and SIGTERM into one wish to stop.
+fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let (tell, told) = watch::channel(false);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        eprintln!("Stopping …");
+        let _ = tell.send(true);
+        tell.closed().await;
+    });
+    Ok(told)
+}
+
+/// Writes the settings that the other commands of this data folder read.
+fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
+    let (api_password_file, _) = folder.secret("database-api")?;
+    let config = Config {
+        database: Database {
+            host: "127.0.0.1".into(),
+            port: postgres.port,
+            name: "postgres".into(),
+            user: "rideguard".into(),
+            password_file: postgres.password_file.clone(),
+            api_user: "rideguard_api".into(),
+            api_password_file,
+        },
+        broker: Broker {
+            host: "localhost".into(),
+            port: broker.port,
+            ca_file: broker.ca_file.clone(),
+            username: INGEST_USER.into(),
+            password_file: broker.password_file.clone(),
+        },
+        ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
+        http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: false },
+        notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },
+    };
+    let (d, b) = (&config.database, &config.broker);
+    write_private(
+        &folder.path("rideguard.toml"),
+        &format!(
+            "# Written by `rideguard up` at every start, for the other commands of this data folder.
+[database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\napi_user = {:?}\napi_password_file = \"secrets/database-api\"\n
+[broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n
+[ingest]\nmax_fix_age_days = {}\n
+[http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\n
+[notify]\nallow_private_webhooks = {}\n",
+            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, args.max_fix_age_days, args.http, args.metrics, args.demo
+        ),
+    )?;
+    Config::read(&folder.path("rideguard.toml"))
+}

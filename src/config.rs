@@ -1,0 +1,233 @@
+//! Settings of a deployment: `rideguard.toml`. Every key is documented in `rideguard.example.toml`.
+//!
+//! Secrets come from files named here, so that the file itself can be shown around.
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// PostgreSQL.
+    pub database: Database,
+    /// The MQTT broker.
+    pub broker: Broker,
+    /// Ingest.
+    #[serde(default)]
+    pub ingest: Ingest,
+    /// HTTP.
+    #[serde(default)]
+    pub http: Http,
+    /// Notifications.
+    #[serde(default)]
+    pub notify: Notify,
+}
+
+/// How to reach PostgreSQL.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    #[serde(default = "port_5432")]
+    pub port: u16,
+    /// Database name.
+    #[serde(default = "rideguard")]
+    pub name: String,
+    /// Role that owns the schema: migrations, ingest, notify, administration.
+    #[serde(default = "rideguard")]
+    pub user: String,
+    /// File with its password.
+    pub password_file: PathBuf,
+    /// Role of the API: cannot read tracks but through audited functions.
+    #[serde(default = "api_role")]
+    pub api_user: String,
+    /// File with its password.
+    pub api_password_file: PathBuf,
+}
+
+/// How to reach the broker.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broker {
+    /// Host name or address, as in its certificate.
+    pub host: String,
+    /// TLS port.
+    #[serde(default = "port_8883")]
+    pub port: u16,
+    /// The certificate authority to trust, PEM.
+    pub ca_file: PathBuf,
+    /// Our own user.
+    #[serde(default = "ingest_user")]
+    pub username: String,
+    /// File with its password.
+    pub password_file: PathBuf,
+}
+
+/// Ingest limits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ingest {
+    /// Oldest fix that is plausible, days.
+    pub max_fix_age_days: u32,
+    /// Most packets in one journal batch. Below the broker's in-flight window, or nothing moves.
+    pub batch_packets_max: usize,
+    /// Longest a packet waits for its batch to fill, milliseconds.
+    pub batch_wait_ms: u64,
+    /// Seconds between checkpoints of a lane.
+    pub checkpoint_every_s: u64,
+    /// Seconds between clock ticks in the journal.
+    pub tick_every_s: u64,
+    /// Days of hot partitions kept ready before today.
+    pub hot_days: u32,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            max_fix_age_days: 30,
+            batch_packets_max: 1000,
+            batch_wait_ms: 10,
+            checkpoint_every_s: 60,
+            tick_every_s: 5,
+            hot_days: 31,
+        }
+    }
+}
+
+/// HTTP listeners.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where people connect. Not loopback only behind a TLS proxy.
+    pub listen: SocketAddr,
+    /// Where Prometheus connects.
+    pub metrics_listen: SocketAddr,
+    /// Says that a proxy in front speaks TLS; needed to listen beyond loopback.
+    pub behind_tls_proxy: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: ([127, 0, 0, 1], 8080).into(),
+            metrics_listen: ([127, 0, 0, 1], 9188).into(),
+            behind_tls_proxy: false,
+        }
+    }
+}
+
+/// Notification limits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Notify {
+    /// Whether webhooks may go to loopback and private addresses (demonstration, tests).
+    pub allow_private_webhooks: bool,
+    /// Attempts before a notification counts as failed.
+    pub attempts_max: i32,
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self { allow_private_webhooks: false, attempts_max: 12 }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Names the file, and the key or the line that is wrong.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the settings file {}", path.display()))?;
+        let mut config: Self =
+            toml::from_str(&text).with_context(|| format!("in the settings file {}", path.display()))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        for file in [
+            &mut config.database.password_file,
+            &mut config.database.api_password_file,
+            &mut config.broker.ca_file,
+            &mut config.broker.password_file,
+        ] {
+            *file = base.join(&*file);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let within = |name: &str, value: u64, low: u64, high: u64| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(anyhow::anyhow!("{name} is {value}; it must be {low} to {high}"))
+            }
+        };
+        within("ingest.batch_packets_max", self.ingest.batch_packets_max as u64, 1, 2000)?;
+        within("ingest.batch_wait_ms", self.ingest.batch_wait_ms, 1, 1000)?;
+        within("ingest.checkpoint_every_s", self.ingest.checkpoint_every_s, 1, 3600)?;
+        within("ingest.tick_every_s", self.ingest.tick_every_s, 1, 60)?;
+        within("ingest.max_fix_age_days", self.ingest.max_fix_age_days.into(), 1, 36_500)?;
+        within("ingest.hot_days", self.ingest.hot_days.into(), 1, 400)?;
+        within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
+        if !self.http.listen.ip().is_loopback() && !self.http.behind_tls_proxy {
+            bail!(
+                "http.listen is {}, which is not loopback: put a TLS proxy in front and set http.behind_tls_proxy = true",
+                self.http.listen
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Reads a secret from its file: the first line, without the line end.
+///
+/// # Errors
+/// Names the file that is missing or empty.
+pub fn read_secret(path: &Path) -> anyhow::Result<String> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the secret in {}", path.display()))?;
+    let secret = text.lines().next().unwrap_or_default().trim().to_owned();
+    if secret.is_empty() {
+        bail!("the secret in {} is empty", path.display());
+    }
+    Ok(secret)
+}
+
+fn port_5432() -> u16 {
+    5432
+}
+fn port_8883() -> u16 {
+    8883
+}
+fn rideguard() -> String {
+    "rideguard".into()
+}
+fn api_role() -> String {
+    "rideguard_api".into()
+}
+fn ingest_user() -> String {
+    "rideguard-ingest".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_is_valid() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rideguard.example.toml");
+        Config::read(&path).unwrap();
+    }
+
+    #[test]
+    fn a_wrong_key_is_named() {
+        let error = toml::from_str::<Config>("[database]\nhots = 'x'").unwrap_err().to_string();
+        assert!(error.contains("hots"), "{error}");
+    }
+}

@@ -1,0 +1,125 @@
+//! What the journal holds: every input that moves the engine, in order.
+
+use super::{PacketDigest, Setting, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A packet as received, before anybody understood it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Packet {
+    /// The MQTT topic it came on.
+    pub topic: String,
+    /// When we received it (an upper bound: MQTT 3.1.1 carries no broker time).
+    pub received_at: Timestamp,
+    /// Its bytes.
+    #[serde(with = "serde_bytes")]
+    pub payload: Vec<u8>,
+    /// Whether the broker sent it as retained; trackers must not retain.
+    #[serde(default)]
+    pub retained: bool,
+}
+
+impl Packet {
+    /// Its identity by content: the same for every redelivery.
+    pub fn digest(&self) -> PacketDigest {
+        let mut hash = Sha256::new();
+        hash.update(self.topic.as_bytes());
+        hash.update([0]);
+        hash.update(&self.payload);
+        let bytes: [u8; 32] = hash.finalize().into();
+        // 63 bits, because PostgreSQL's bigint is signed.
+        PacketDigest(
+            u64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]) >> 1,
+        )
+    }
+}
+
+/// One input of a lane's fold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A packet.
+    Packet(Packet),
+    /// A setting, in force from `at` on.
+    Setting {
+        /// When people made it.
+        at: Timestamp,
+        /// What.
+        setting: Setting,
+    },
+    /// The clock: deadlines up to here are due.
+    Tick {
+        /// Server time.
+        at: Timestamp,
+    },
+    /// We (or the broker) were away: silence in this time says nothing of the trackers.
+    Gap {
+        /// From.
+        from: Timestamp,
+        /// To.
+        to: Timestamp,
+    },
+}
+
+impl Entry {
+    /// The server time of the entry.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Packet(packet) => packet.received_at,
+            Self::Setting { at, .. } | Self::Tick { at } => *at,
+            Self::Gap { to, .. } => *to,
+        }
+    }
+}
+
+/// What became of a packet. Exactly one of these; the byte values stand in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Outcome {
+    /// No packet: a setting, a tick or a gap.
+    None = 0,
+    /// Understood and kept.
+    Stored = 1,
+    /// Seen before; changed nothing.
+    Duplicate = 2,
+    /// Set aside with a reason.
+    Quarantined = 3,
+}
+
+impl Outcome {
+    /// From its byte; an unknown byte counts as none.
+    pub fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Stored,
+            2 => Self::Duplicate,
+            3 => Self::Quarantined,
+            _ => Self::None,
+        }
+    }
+
+    /// Its name in commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redelivery_has_the_same_digest_and_another_topic_has_not() {
+        let packet = |topic: &str, at| Packet {
+            topic: topic.into(),
+            received_at: Timestamp::from_secs(at),
+            payload: vec![1, 2, 3],
+            retained: false,
+        };
+        assert_eq!(packet("a", 1).digest(), packet("a", 2).digest());
+        assert_ne!(packet("a", 1).digest(), packet("b", 1).digest());
+    }
+}

@@ -1,0 +1,369 @@
+//! The engine as a fold: one journal entry in, its effects out. Pure.
+//!
+//! In: an [`Entry`]. Out: [`Effects`], the rows and replies that follow from it. Never: clocks,
+//! sockets, SQL. Folding the same journal again gives the same effects, which is what recovery
+//! and `rideguard rebuild` rest on.
+
+mod judge;
+mod recent;
+
+use crate::domain::{
+    Entry, Finding, Fix, LatLon, Moment, Outcome, Packet, Profile, Report, Setting, Status, Timestamp, TrackerIdent,
+    TrackerKey, VehicleId,
+};
+use crate::guard::{Guard, Params, Seen};
+use crate::ingest::topic::{self, Address};
+use crate::protocol;
+use judge::Judgement;
+pub use judge::{FUTURE_S_MAX, FixFlags};
+use recent::Recent;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Seconds after which a tracker's status row is written although nothing that people see changed.
+const STATUS_EVERY_S: f64 = 15.0;
+
+/// What the fold needs to know beside the journal; the same for a rebuild as for the first run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FoldSettings {
+    /// Oldest plausible fix, seconds before its arrival.
+    pub max_fix_age_s: f64,
+}
+
+/// Everything one lane believes. Checkpoints keep exactly this.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LaneState {
+    trackers: BTreeMap<TrackerIdent, Tracker>,
+    guard: Guard,
+}
+
+/// A tracker as its lane knows it.
+#[derive(Clone, Serialize, Deserialize)]
+struct Tracker {
+    key: TrackerKey,
+    profile: Profile,
+    vehicle: Option<VehicleId>,
+    recent: Recent,
+    status: StatusRow,
+    status_written_at: Timestamp,
+}
+
+/// A fix as the database keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FixRow {
+    /// Whose tracker.
+    pub tracker: TrackerKey,
+    /// In which vehicle, then.
+    pub vehicle: Option<VehicleId>,
+    /// When, by the tracker's clock (by arrival where it has none).
+    pub fixed_at: Timestamp,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// As measured.
+    pub fix: Fix,
+    /// What was noticed about it.
+    pub flags: FixFlags,
+}
+
+/// What people see of a tracker: one row, the newest word on everything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusRow {
+    /// When it was last heard of.
+    pub last_heard_at: Timestamp,
+    /// Its newest trustworthy fix, by event time.
+    pub newest: Option<NewestFix>,
+    /// Its newest status values.
+    pub status: Status,
+}
+
+/// The newest fix of a tracker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewestFix {
+    /// When, by the tracker's clock.
+    pub fixed_at: Timestamp,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// As measured.
+    pub fix: Fix,
+}
+
+/// Why a packet was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// The tracker, if the topic names one that we know.
+    pub tracker: Option<TrackerKey>,
+    /// The identifier on the topic, if it has the form of one.
+    pub ident: Option<String>,
+    /// One word: `topic`, `unknown_tracker`, `retained`, `decode`, `identity`, `time`, `position`.
+    pub reason: &'static str,
+    /// One sentence, without positions.
+    pub detail: String,
+    /// Whether it may be somebody speaking for another.
+    pub security: bool,
+}
+
+/// Bytes owed to a tracker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Where it listens.
+    pub topic: String,
+    /// What it is told.
+    pub payload: Vec<u8>,
+}
+
+/// Everything that follows from one entry.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effects {
+    /// What became of the packet; `None` if the entry is none.
+    pub outcome: Option<Outcome>,
+    /// Set aside, with the reason.
+    pub quarantined: Option<Quarantined>,
+    /// New fixes.
+    pub fixes: Vec<FixRow>,
+    /// The tracker's status row, when it is time to write it.
+    pub status: Option<(TrackerKey, Option<VehicleId>, StatusRow)>,
+    /// What the guard says.
+    pub findings: Vec<Finding>,
+    /// Vehicles whose guard changed: armed since, around where.
+    pub guards: Vec<(VehicleId, Option<(Timestamp, Option<LatLon>)>, Timestamp)>,
+    /// Owed to the tracker, once the journal has the packet.
+    pub replies: Vec<Reply>,
+}
+
+impl Default for LaneState {
+    fn default() -> Self {
+        Self { trackers: BTreeMap::new(), guard: Guard::new(Params::default()) }
+    }
+}
+
+impl LaneState {
+    /// Folds one entry into what is believed, and says what follows.
+    pub fn fold(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
+        match entry {
+            Entry::Packet(packet) => self.packet(packet, settings),
+            Entry::Setting { at, setting } => self.setting(*at, setting),
+            Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
+            Entry::Gap { from, to } => {
+                self.guard.gap(*from, *to);
+                Effects::default()
+            }
+        }
+    }
+
+    /// How many trackers this lane knows.
+    pub fn trackers(&self) -> usize {
+        self.trackers.len()
+    }
+
+    fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
+        let mut effects = Effects::default();
+        match setting {
+            Setting::Tracker { tracker, ident, profile, vehicle } => {
+                let known = self.trackers.entry(ident.clone()).or_insert_with(|| Tracker {
+                    key: *tracker,
+                    profile: profile.clone(),
+                    vehicle: None,
+                    recent: Recent::default(),
+                    status: StatusRow::default(),
+                    status_written_at: Timestamp::default(),
+                });
+                known.key = *tracker;
+                known.profile.clone_from(profile);
+                known.vehicle = *vehicle;
+            }
+            Setting::TrackerRemoved { ident } => {
+                self.trackers.remove(ident);
+            }
+            Setting::Arm { vehicle } => {
+                effects.findings = self.guard.arm(*vehicle, at, at);
+                effects.guards.push(self.guard_row(*vehicle, at));
+            }
+            Setting::Disarm { vehicle } => {
+                effects.findings = self.guard.disarm(*vehicle, at, at);
+                effects.guards.push(self.guard_row(*vehicle, at));
+            }
+            Setting::Zone(zone) => self.guard.put_zone(zone.clone()),
+            Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone),
+        }
+        effects
+    }
+
+    fn guard_row(
+        &self,
+        vehicle: VehicleId,
+        at: Timestamp,
+    ) -> (VehicleId, Option<(Timestamp, Option<LatLon>)>, Timestamp) {
+        let snapshot = self.guard.snapshot(vehicle);
+        (vehicle, snapshot.and_then(|s| s.armed_at.map(|since| (since, s.guard_point))), at)
+    }
+
+    fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {
+        let (ident, report) = match self.understand(packet) {
+            Ok(Some(understood)) => understood,
+            Ok(None) => return Effects { outcome: Some(Outcome::Duplicate), ..Effects::default() },
+            Err(quarantined) => return set_aside(quarantined),
+        };
+        let Some(tracker) = self.trackers.get_mut(&ident) else {
+            return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
+        };
+        tracker.remember(packet);
+        let mut effects = tracker.make_count(packet, &ident, &report, settings);
+        effects.replies = replies(&ident, &tracker.profile, &report);
+        if let Some(vehicle) = tracker.vehicle {
+            let before = self.guard.snapshot(vehicle);
+            let seen = Seen { received_at: packet.received_at, digest: packet.digest() };
+            for moment in &report.moments {
+                effects.findings.extend(self.guard.consider(vehicle, moment, &seen));
+            }
+            if report.moments.is_empty() {
+                effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
+            }
+            if before != self.guard.snapshot(vehicle) {
+                effects.guards.push(self.guard_row(vehicle, packet.received_at));
+            }
+        }
+        effects
+    }
+
+    /// Who sent it and what it says; `None` if it was seen before.
+    fn understand(&self, packet: &Packet) -> Result<Option<(TrackerIdent, Report)>, Quarantined> {
+        let address = Address::parse(&packet.topic).map_err(|e| Quarantined {
+            tracker: None,
+            ident: None,
+            reason: "topic",
+            detail: e.to_string(),
+            security: true,
+        })?;
+        let tracker = self.trackers.get(&address.ident).ok_or_else(|| unknown(&address.ident))?;
+        let aside = |reason, detail: String, security| Quarantined {
+            tracker: Some(tracker.key),
+            ident: Some(address.ident.to_string()),
+            reason,
+            detail,
+            security,
+        };
+        if packet.retained {
+            return Err(aside("retained", "a tracker must not retain its messages".into(), true));
+        }
+        let report = protocol::decode(&tracker.profile, &packet.payload)
+            .map_err(|e| aside("decode", format!("{}: {e}", tracker.profile.protocol.0), false))?;
+        if carries_time(&report) && tracker.recent.has(packet.digest()) {
+            return Ok(None);
+        }
+        if !report.tracker_idents.is_empty() && !report.tracker_idents.iter().any(|i| address.ident.is_named_by(i)) {
+            let said: String = report.tracker_idents[0].chars().take(32).collect();
+            return Err(aside(
+                "identity",
+                format!("the packet says tracker {said:?}, its topic {}", address.ident),
+                true,
+            ));
+        }
+        Ok(Some((address.ident, report)))
+    }
+}
+
+impl Tracker {
+    fn remember(&mut self, packet: &Packet) {
+        self.recent.add(packet.digest());
+        self.status.last_heard_at = self.status.last_heard_at.max(packet.received_at);
+    }
+
+    /// Judges every moment and turns it into rows.
+    fn make_count(
+        &mut self,
+        packet: &Packet,
+        ident: &TrackerIdent,
+        report: &Report,
+        settings: &FoldSettings,
+    ) -> Effects {
+        let mut effects = Effects { outcome: Some(Outcome::Stored), ..Effects::default() };
+        let before = self.status.clone();
+        for moment in &report.moments {
+            self.status.status.merge(&moment.status);
+            let Some(fix) = &moment.fix else { continue };
+            let newest_at = self.status.newest.as_ref().map(|n| n.fixed_at);
+            match judge::judge(fix, moment.buffered, packet.received_at, newest_at, settings.max_fix_age_s) {
+                Judgement::Keep { fixed_at, flags } => {
+                    self.take_newest(fix, fixed_at, packet.received_at, flags);
+                    effects.fixes.push(FixRow {
+                        tracker: self.key,
+                        vehicle: self.vehicle,
+                        fixed_at,
+                        received_at: packet.received_at,
+                        fix: fix.clone(),
+                        flags,
+                    });
+                }
+                Judgement::SetAside { reason, detail } => {
+                    // One bad fix sets the packet aside (its bytes are wanted for a look); what
+                    // else it says still counts.
+                    effects.outcome = Some(Outcome::Quarantined);
+                    effects.quarantined.get_or_insert(Quarantined {
+                        tracker: Some(self.key),
+                        ident: Some(ident.to_string()),
+                        reason,
+                        detail,
+                        security: false,
+                    });
+                }
+            }
+        }
+        if self.is_worth_writing(&before, packet.received_at) {
+            self.status_written_at = packet.received_at;
+            effects.status = Some((self.key, self.vehicle, self.status.clone()));
+        }
+        effects
+    }
+
+    fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags) {
+        let newer = self.status.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
+        if newer && flags.is_trustworthy() {
+            self.status.newest = Some(NewestFix { fixed_at, received_at, fix: fix.clone() });
+        }
+    }
+
+    /// Status rows cost more than fixes, so they are written when people would notice.
+    fn is_worth_writing(&self, before: &StatusRow, now: Timestamp) -> bool {
+        let (a, b) = (&before.status, &self.status.status);
+        a.external_power != b.external_power
+            || a.ignition != b.ignition
+            || a.firmware != b.firmware
+            || before.newest.is_none() != self.status.newest.is_none()
+            || now.seconds_since(self.status_written_at) >= STATUS_EVERY_S
+    }
+}
+
+/// A packet without any time cannot be told from its repetition: two equal heartbeats are two.
+fn carries_time(report: &Report) -> bool {
+    let timed = |m: &Moment| m.at.is_some() || m.fix.as_ref().is_some_and(|f| f.fixed_at.is_some());
+    report.moments.iter().any(timed)
+}
+
+fn unknown(ident: &TrackerIdent) -> Quarantined {
+    Quarantined {
+        tracker: None,
+        ident: Some(ident.to_string()),
+        reason: "unknown_tracker",
+        detail: format!("no tracker is registered as {ident}"),
+        security: true,
+    }
+}
+
+fn set_aside(quarantined: Quarantined) -> Effects {
+    Effects { outcome: Some(Outcome::Quarantined), quarantined: Some(quarantined), ..Effects::default() }
+}
+
+fn replies(ident: &TrackerIdent, profile: &Profile, report: &Report) -> Vec<Reply> {
+    if !profile.wants_replies {
+        return Vec::new();
+    }
+    let topic = topic::down_topic(ident);
+    let wire = |bytes: &Vec<u8>| match profile.protocol.0.as_str() {
+        "jt808" => protocol::jt808::escape_frame(bytes),
+        _ => bytes.clone(),
+    };
+    report.replies.iter().map(|bytes| Reply { topic: topic.clone(), payload: wire(bytes) }).collect()
+}
+
+#[cfg(test)]
+mod tests;

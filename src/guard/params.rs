@@ -1,0 +1,212 @@
+//! Every number the guard reckons with: name, unit, and what raising it trades.
+//!
+//! One fixed configuration serves all vehicles. What a vehicle is like (its drift, its rhythm,
+//! whether it has an accelerometer) is learned from its own reports, not configured.
+
+use serde::{Deserialize, Serialize};
+
+/// The guard's tunables. `Params::default()` is what we measured; see `docs/guard.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Params {
+    /// Departure by satellite fixes.
+    pub exit: ExitParams,
+    /// Where a parked vehicle is, and how far its fixes stray.
+    pub anchor: AnchorParams,
+    /// Departure by cell positions alone.
+    pub cell: CellParams,
+    /// Power cut.
+    pub power: PowerParams,
+    /// Silence.
+    pub silence: SilenceParams,
+    /// Which tracker clocks are believed.
+    pub clock: ClockParams,
+    /// Low battery.
+    pub battery: BatteryParams,
+    /// Zones.
+    pub zone: ZoneParams,
+    /// Incidents.
+    pub incident: IncidentParams,
+}
+
+macro_rules! params {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty = $value:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
+        impl Default for $name {
+            fn default() -> Self { Self { $($field: $value,)* } }
+        }
+    };
+}
+
+params! {
+    /// Departure: evidence is summed over the recent fixes; each fix counts only so much, since a
+    /// receiver can lie about its own accuracy. Evidence is in nats (natural log of odds), roughly.
+    ExitParams {
+        /// Evidence that raises the alert, nats. Higher: fewer false alarms, later alerts.
+        evidence_min: f32 = 4.5,
+        /// Most that can be held, nats. Higher: one fix back home takes longer to calm.
+        evidence_max: f32 = 8.0,
+        /// Distance that counts as "still here", in standard errors. Higher: calmer, later.
+        inside_z: f32 = 2.0,
+        /// Evidence per standard error beyond `inside_z`, nats.
+        per_z: f32 = 0.45,
+        /// Most that distance alone can add with one fix, nats.
+        distance_max: f32 = 2.0,
+        /// What a fix inside takes away, nats.
+        inside_cost: f32 = 2.0,
+        /// What an outward step of plausible speed adds, nats.
+        progress: f32 = 0.8,
+        /// What agreement of Doppler speed and displacement adds, nats.
+        speed_agrees: f32 = 0.6,
+        /// What one packet of sustained shaking adds, nats (up to three in a row count).
+        shaking: f32 = 0.35,
+        /// What an accelerometer at rest takes away, nats.
+        at_rest_cost: f32 = 1.5,
+        /// Faster than this between two fixes is no vehicle but an error, m/s.
+        jump_speed_mps: f32 = 45.0,
+        /// Closest a departure may be called, metres.
+        distance_min_m: f32 = 32.0,
+        /// The same in spreads of the vehicle's own drift.
+        distance_min_spreads: f32 = 1.1,
+        /// Beyond this the fixes need not head outward, metres.
+        far_m: f32 = 70.0,
+        /// The same in spreads of the vehicle's own drift.
+        far_spreads: f32 = 2.2,
+        /// Samples in a row that break off shaking when older than this, seconds.
+        shaking_gap_s: f32 = 240.0,
+        /// Re-appeared elsewhere: distinct fixes that must agree.
+        elsewhere_fixes_min: u8 = 3,
+        /// Re-appeared elsewhere: least distance, metres.
+        elsewhere_m: f32 = 250.0,
+    }
+}
+
+params! {
+    /// The guard point and the spread of the parked fixes around it.
+    AnchorParams {
+        /// Spread assumed before anything is learned, metres (nine in ten fixes lie within).
+        spread_start_m: f32 = 30.0,
+        /// Least spread believed, metres. Lower: earlier alerts for good receivers, more false ones.
+        spread_min_m: f32 = 26.0,
+        /// Largest spread believed, metres. Higher: deaf where the sky is poor.
+        spread_max_m: f32 = 80.0,
+        /// Fixes this close in time are one measurement, since errors hold on, seconds.
+        independent_s: f32 = 60.0,
+        /// Memory of the guard point, in independent fixes.
+        memory_fixes: f32 = 48.0,
+        /// Fixes from this long before arming may already show where it stands, seconds.
+        before_arming_s: f32 = 120.0,
+        /// ... if they lie within this of each other, metres.
+        before_arming_m: f32 = 8.0,
+        /// Error assumed where a fix tells none, metres.
+        error_default_m: f32 = 8.0,
+        /// Metres of error per unit of hdop.
+        error_per_hdop_m: f32 = 4.0,
+        /// A satellite fix that admits more error than this is treated as a cell position, metres.
+        error_cell_m: f32 = 200.0,
+        /// Fixes that must agree on another place before a young guard point moves there.
+        settle_fixes: u8 = 5,
+    }
+}
+
+params! {
+    /// Departure by cell positions, when satellites are lost (a van, a jammer).
+    CellParams {
+        /// Distance beyond every cell position seen while parked, metres.
+        distance_min_m: f32 = 2200.0,
+        /// Cell positions in agreement.
+        fixes_min: u8 = 3,
+        /// Packets of shaking among the recent ones that must go with it (trackers that can tell).
+        shaking_min: u8 = 5,
+        /// Without an accelerometer the distance must be larger by this factor.
+        no_motion_factor: f32 = 2.0,
+    }
+}
+
+params! {
+    /// Loss of the vehicle's supply while guarded.
+    PowerParams {
+        /// Loss that packets show to have lasted this long is a cut, seconds. Lower: flicker wakes.
+        confirmed_s: f32 = 42.0,
+        /// With no word that power is back, this long after the first word of loss, seconds.
+        deadline_s: f32 = 60.0,
+    }
+}
+
+params! {
+    /// Silence: the deadline follows the tracker's own rhythm.
+    SilenceParams {
+        /// Harmless outages last up to 45 minutes; beyond that plus one rhythm it is silence, seconds.
+        tolerated_s: f32 = 2722.0,
+        /// Rhythm assumed before one is known, seconds.
+        rhythm_start_s: f32 = 300.0,
+        /// Longest rhythm believed, seconds.
+        rhythm_max_s: f32 = 900.0,
+        /// Lost contact is told (quietly) after this many rhythms ...
+        lost_rhythms: f32 = 3.0,
+        /// ... plus this, seconds.
+        lost_extra_s: f32 = 300.0,
+    }
+}
+
+params! {
+    /// When a tracker's clock is believed.
+    ClockParams {
+        /// Ahead of arrival by more than this: not believed, seconds.
+        ahead_s: f64 = 30.0,
+        /// Behind arrival by more than this: not believed, seconds (buffers hold a month).
+        behind_s: f64 = 30.0 * 86_400.0,
+        /// An alert that rests on a packet older than this is marked late, seconds.
+        late_s: f64 = 120.0,
+    }
+}
+
+params! {
+    /// Low battery of the tracker.
+    BatteryParams {
+        /// Told at or below, percent.
+        low_percent: u8 = 15,
+        /// Told again only after it was at or above, percent.
+        recovered_percent: u8 = 25,
+    }
+}
+
+params! {
+    /// Zones: hysteresis and confirmation.
+    ZoneParams {
+        /// Fixes in a row on the other side before a change is believed.
+        confirm_fixes: u8 = 2,
+        /// How far beyond the border a fix must be to count, metres.
+        margin_m: f32 = 15.0,
+        /// Zones a vehicle can be remembered to be in.
+        inside_max: u8 = 32,
+    }
+}
+
+params! {
+    /// Incidents.
+    IncidentParams {
+        /// A kind may speak again in an open incident after the vehicle stood quietly at its guard
+        /// point for this long, seconds: else an early false alarm would hide a later theft.
+        repeat_after_calm_s: f32 = 1800.0,
+    }
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            exit: ExitParams::default(),
+            anchor: AnchorParams::default(),
+            cell: CellParams::default(),
+            power: PowerParams::default(),
+            silence: SilenceParams::default(),
+            clock: ClockParams::default(),
+            battery: BatteryParams::default(),
+            zone: ZoneParams::default(),
+            incident: IncidentParams::default(),
+        }
+    }
+}

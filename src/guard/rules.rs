@@ -1,0 +1,373 @@
+//! The rules: what each asks, in which order, and how a moment runs through them.
+
+use super::anchor::{Anchor, Plane, Point};
+use super::params::Params;
+use super::silence::Step;
+use super::vehicle::{Sample, SampleKind, Vehicle};
+use super::zones::Zones;
+use super::{Alert, AlertKind, Cause, Finding, LatLon, Moment, Seen, Timestamp, VehicleId};
+use super::{battery, cell, clock, exit, incident, tampering};
+use crate::domain::{AlarmKind, Evidence, Fix, FixSource, Threshold};
+
+/// A question asked of every moment.
+pub struct Rule {
+    /// Its name in `explain`.
+    pub name: &'static str,
+    /// Raised whenever its meaning changes.
+    pub version: u32,
+    /// What it establishes.
+    pub kind: AlertKind,
+    check: fn(&Situation) -> Option<Vec<Threshold>>,
+}
+
+/// All rules over moments. The order is the order in which one moment's alerts are told: the most
+/// certain word first. Zones and deadlines follow below, as they need no question.
+pub const RULES: &[Rule] = &[
+    Rule { name: "sos", version: 1, kind: AlertKind::Sos, check: sos },
+    Rule { name: "tampering", version: 1, kind: AlertKind::Tampered, check: tampered },
+    Rule { name: "power_cut", version: 1, kind: AlertKind::PowerCut, check: power_cut },
+    Rule { name: "exit", version: 1, kind: AlertKind::Moved, check: moved },
+    Rule { name: "exit_by_cell", version: 1, kind: AlertKind::MovedByCell, check: moved_by_cell },
+    Rule { name: "suspicion", version: 1, kind: AlertKind::Suspicion, check: suspicion },
+    Rule { name: "low_battery", version: 1, kind: AlertKind::LowBattery, check: low_battery },
+];
+
+/// Versions of the rules that stand outside the list.
+const ZONE_VERSION: u32 = 1;
+const DEADLINE_VERSION: u32 = 1;
+
+/// What a rule may look at.
+struct Situation<'a> {
+    params: &'a Params,
+    vehicle: &'a Vehicle,
+    /// Alarms that were off in the moment before.
+    rising: u64,
+    is_guarded: bool,
+    power_cut_confirmed: bool,
+    battery_is_newly_low: bool,
+    departure: exit::Departure,
+    by_cell: cell::CellDeparture,
+}
+
+fn threshold(name: &str, value: impl Into<f64>) -> Threshold {
+    Threshold { name: name.to_owned(), value: value.into() }
+}
+
+fn sos(s: &Situation) -> Option<Vec<Threshold>> {
+    tampering::any(s.rising, &[AlarmKind::Sos]).then(Vec::new)
+}
+
+fn tampered(s: &Situation) -> Option<Vec<Threshold>> {
+    (s.is_guarded && tampering::any(s.rising, tampering::TAMPERING)).then(Vec::new)
+}
+
+fn power_cut(s: &Situation) -> Option<Vec<Threshold>> {
+    s.power_cut_confirmed.then(|| vec![threshold("power_confirmed_s", s.params.power.confirmed_s)])
+}
+
+fn moved(s: &Situation) -> Option<Vec<Threshold>> {
+    let d = &s.departure;
+    (s.is_guarded && d.is_departure).then(|| {
+        vec![
+            threshold("exit_evidence_min", s.params.exit.evidence_min),
+            threshold("exit_evidence", d.evidence),
+            threshold("guard_radius_m", d.boundary_m),
+            threshold("distance_m", d.distance_m),
+            threshold("drift_spread_m", d.spread_m),
+            threshold("fixes_outside", d.fixes_outside),
+        ]
+    })
+}
+
+fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
+    let d = &s.by_cell;
+    (s.is_guarded && d.is_departure).then(|| {
+        vec![
+            threshold("cell_distance_min_m", s.params.cell.distance_min_m),
+            threshold("cell_distance_m", d.distance_m),
+            threshold("cell_fixes", d.fixes),
+        ]
+    })
+}
+
+fn suspicion(s: &Situation) -> Option<Vec<Threshold>> {
+    let half = 0.5 * s.params.exit.evidence_min;
+    let leaving = s.departure.evidence >= half && s.departure.fixes_outside >= 2 && !s.vehicle.suspicion_told;
+    let told = tampering::any(s.rising, tampering::SUSPICIOUS);
+    (s.is_guarded && s.vehicle.incident.is_none() && (leaving || told))
+        .then(|| vec![threshold("suspicion_evidence_min", half), threshold("exit_evidence", s.departure.evidence)])
+}
+
+fn low_battery(s: &Situation) -> Option<Vec<Threshold>> {
+    s.battery_is_newly_low.then(|| vec![threshold("battery_low_percent", s.params.battery.low_percent)])
+}
+
+/// Names a moment, so that the same one given again is known.
+pub fn packet_key(moment: &Moment, seen: &Seen) -> u64 {
+    let mut key = seen.digest.0 ^ 0x9e37_79b9_7f4a_7c15;
+    let mut mix = |value: u64| key = (key ^ value).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
+    mix(moment.at.map_or(1, |t| t.micros() as u64));
+    if let Some(fix) = &moment.fix {
+        mix(fix.fixed_at.map_or(2, |t| t.micros() as u64));
+        mix(fix.position.lat_deg.to_bits());
+        mix(fix.position.lon_deg.to_bits());
+    }
+    key
+}
+
+/// Runs a moment through the state and the rules.
+pub fn consider(
+    params: &Params,
+    zones: &mut Zones,
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    moment: &Moment,
+    seen: &Seen,
+    findings: &mut Vec<Finding>,
+) {
+    let told = moment.fix.as_ref().and_then(|f| f.fixed_at).or(moment.at);
+    let at = clock::event_time(&params.clock, told, seen.received_at).at;
+    vehicle.silence.heard(seen.received_at);
+
+    // Status and alarms of an older moment are history: they must not undo what is newer.
+    let is_newest = vehicle.newest_at.is_none_or(|n| at >= n);
+    let is_guarded = vehicle.armed_at.is_some_and(|a| at.seconds_since(a) >= -2.0);
+    let alarms = tampering::bits(&moment.alarms);
+    let rising = alarms & !vehicle.alarms;
+    let mut power_cut_confirmed = false;
+    let mut battery_is_newly_low = false;
+    if is_newest {
+        vehicle.newest_at = Some(at);
+        vehicle.alarms = alarms;
+        vehicle.silence.learn_rhythm(&params.silence, at);
+        let cut_alarm = tampering::any(rising, &[AlarmKind::PowerCut]);
+        if let Some(there) = moment.status.external_power.or(cut_alarm.then_some(false)) {
+            power_cut_confirmed = vehicle.power.observe(&params.power, there, is_guarded, at, seen.received_at);
+        }
+        if let Some(percent) = moment.status.battery_percent {
+            battery_is_newly_low = battery::observe(&params.battery, &mut vehicle.battery_is_low, percent);
+        }
+    }
+
+    let (sample, usable) = sample(params, vehicle, moment, at);
+    let since_s =
+        vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite).map(|s| at.seconds_since(s.at));
+    let is_last = if vehicle.armed_at.is_none() || is_guarded { vehicle.remember(sample) } else { false };
+
+    let mut departure = exit::Departure::default();
+    let mut by_cell = cell::CellDeparture::default();
+    if is_guarded {
+        match (vehicle.anchor, sample.kind) {
+            (None, SampleKind::Satellite) => vehicle.anchor = Some(Anchor::new(&params.anchor, sample.place)),
+            (Some(anchor), _) => {
+                departure = exit::weigh(params, vehicle, &anchor);
+                by_cell = cell::weigh(params, vehicle);
+            }
+            (None, _) => {}
+        }
+    }
+    if departure.evidence <= 0.0 {
+        vehicle.suspicion_told = false;
+    }
+
+    let situation = Situation {
+        params,
+        vehicle,
+        rising,
+        is_guarded,
+        power_cut_confirmed,
+        battery_is_newly_low,
+        departure,
+        by_cell,
+    };
+    let established: Vec<_> =
+        RULES.iter().filter_map(|rule| (rule.check)(&situation).map(|numbers| (rule, numbers))).collect();
+    for (rule, thresholds) in established {
+        vehicle.suspicion_told |= rule.kind == AlertKind::Suspicion;
+        let alert = Alert {
+            vehicle: id,
+            kind: rule.kind,
+            raised_at: seen.received_at,
+            cause: Cause::Packet(seen.digest),
+            incident: None,
+            late: seen.received_at.seconds_since(at) > params.clock.late_s,
+            position: vehicle.last_place(),
+            evidence: evidence(vehicle, rule.name, rule.version, thresholds),
+        };
+        incident::tell(&params.incident, vehicle, alert, at, findings);
+    }
+
+    if is_last && is_guarded {
+        learn(params, vehicle, &sample, &departure, since_s);
+    }
+    if let Some(position) = usable.filter(|_| is_last && sample.kind == SampleKind::Satellite) {
+        observe_zones(params, zones, id, vehicle, position, seen, findings);
+    }
+}
+
+/// What the moment contributes, and its position if it is one.
+fn sample(params: &Params, vehicle: &mut Vehicle, moment: &Moment, at: Timestamp) -> (Sample, Option<LatLon>) {
+    let shaken = moment.alarms.iter().any(|a| a.kind == AlarmKind::Vibration);
+    let moving = moment.status.moving.or(shaken.then_some(true));
+    let mut sample =
+        Sample { at, place: Point::default(), kind: SampleKind::Blind, error_m: 0.0, speed_kmh: None, moving };
+    let Some(fix) = &moment.fix else { return (sample, None) };
+    let p = &params.anchor;
+    let finite = |v: Option<f32>| v.filter(|v| v.is_finite() && *v >= 0.0);
+    sample.speed_kmh = finite(fix.speed_kmh).filter(|v| *v < 400.0);
+    vehicle.tells_speed |= sample.speed_kmh.is_some_and(|v| v > 0.0);
+    let is_place = fix.valid && fix.position.is_in_range() && !fix.position.is_null_island();
+    if !is_place {
+        return (sample, None);
+    }
+    let hdop = finite(fix.hdop);
+    let accuracy_m = finite(fix.accuracy_m).filter(|a| *a > 0.0);
+    sample.error_m = accuracy_m.or(hdop.map(|h| h * p.error_per_hdop_m)).unwrap_or(p.error_default_m);
+    sample.kind = kind(params, fix, sample.error_m, hdop);
+    sample.place = vehicle.plane.get_or_insert(Plane::at(fix.position)).project(fix.position);
+    (sample, Some(fix.position))
+}
+
+/// A fix without satellites, or with an error like a cell's, is a cell position whatever it is called.
+fn kind(params: &Params, fix: &Fix, error_m: f32, hdop: Option<f32>) -> SampleKind {
+    let is_coarse = fix.source != FixSource::Gnss || fix.satellites == Some(0) || error_m > params.anchor.error_cell_m;
+    if is_coarse {
+        SampleKind::Coarse
+    } else if hdop.is_some_and(|h| h > 20.0) {
+        SampleKind::Blind
+    } else {
+        SampleKind::Satellite
+    }
+}
+
+/// Lets the guard point learn from a sample that nothing speaks against.
+fn learn(params: &Params, vehicle: &mut Vehicle, sample: &Sample, departure: &exit::Departure, since_s: Option<f64>) {
+    match sample.kind {
+        SampleKind::Blind => {}
+        SampleKind::Coarse => cell::learn_at_rest(vehicle, sample.place),
+        SampleKind::Satellite => {
+            let (shaken, told) = vehicle.shaken(2);
+            let is_shaken = told > 0 && shaken == told;
+            let Some(anchor) = &mut vehicle.anchor else { return };
+            let z = sample.place.distance_m(anchor.centre) / (0.5 * anchor.spread_m(&params.anchor));
+            if z < 4.0 && !(is_shaken && z > 2.0) {
+                anchor.learn(&params.anchor, sample.place, since_s.unwrap_or(60.0) as f32);
+            }
+            let calm = departure.evidence <= 0.0 && !is_shaken;
+            incident::note_calm(vehicle, calm, sample.at);
+        }
+    }
+}
+
+fn observe_zones(
+    params: &Params,
+    zones: &mut Zones,
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    position: LatLon,
+    seen: &Seen,
+    findings: &mut Vec<Finding>,
+) {
+    let mut presences = std::mem::take(&mut vehicle.zones);
+    let crossings = zones.observe(&params.zone, id, &mut presences, &mut vehicle.zone_place, position);
+    vehicle.zones = presences;
+    for crossing in crossings {
+        let thresholds = vec![
+            threshold("zone_margin_m", params.zone.margin_m),
+            threshold("zone_confirm_fixes", params.zone.confirm_fixes),
+        ];
+        let mut evidence = evidence(vehicle, "zone", ZONE_VERSION, thresholds);
+        evidence.zone_name = zones.get(crossing.zone).map(|z| z.name.clone());
+        let alert = Alert {
+            vehicle: id,
+            kind: if crossing.entered { AlertKind::ZoneEnter } else { AlertKind::ZoneExit },
+            raised_at: seen.received_at,
+            cause: Cause::Packet(seen.digest),
+            incident: None,
+            late: false,
+            position: Some(position),
+            evidence,
+        };
+        findings.push(Finding::Alert(Box::new(alert)));
+    }
+}
+
+fn evidence(vehicle: &Vehicle, rule: &str, version: u32, thresholds: Vec<Threshold>) -> Evidence {
+    Evidence {
+        rule: rule.to_owned(),
+        rule_version: version,
+        guard_point: vehicle.guard_point(),
+        armed_at: vehicle.armed_at,
+        zone_name: None,
+        thresholds,
+        fixes: vehicle.evidence_fixes(),
+    }
+}
+
+/// What a deadline is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// Power is lost and nobody said that it is back.
+    Power,
+    /// Nothing was heard.
+    Silence(Step),
+}
+
+/// The next deadline of a guarded vehicle.
+pub fn next_deadline(
+    params: &Params,
+    vehicle: &Vehicle,
+    resumed_at: Option<Timestamp>,
+) -> Option<(Timestamp, Deadline)> {
+    vehicle.armed_at?;
+    let power = vehicle.power.due(&params.power, resumed_at).map(|due| (due, Deadline::Power));
+    let silence = vehicle.silence.due(&params.silence, resumed_at).map(|(due, step)| (due, Deadline::Silence(step)));
+    match (power, silence) {
+        (Some(p), Some(s)) => Some(if p.0 <= s.0 { p } else { s }),
+        (p, s) => p.or(s),
+    }
+}
+
+/// A deadline passed.
+pub fn meet_deadline(
+    params: &Params,
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    due: Timestamp,
+    deadline: Deadline,
+    findings: &mut Vec<Finding>,
+) {
+    let (kind, rule, thresholds) = match deadline {
+        Deadline::Power => {
+            vehicle.power.told();
+            (AlertKind::PowerCut, "power_cut", vec![threshold("power_deadline_s", params.power.deadline_s)])
+        }
+        Deadline::Silence(step) => {
+            vehicle.silence.told(step);
+            let rhythm = threshold("rhythm_s", vehicle.silence.rhythm_s(&params.silence));
+            match step {
+                Step::Lost => (
+                    AlertKind::LostContact,
+                    "lost_contact",
+                    vec![threshold("silence_lost_rhythms", params.silence.lost_rhythms), rhythm],
+                ),
+                Step::Silent => (
+                    AlertKind::Silent,
+                    "silence",
+                    vec![threshold("silence_tolerated_s", params.silence.tolerated_s), rhythm],
+                ),
+            }
+        }
+    };
+    let alert = Alert {
+        vehicle: id,
+        kind,
+        raised_at: due,
+        cause: Cause::Deadline,
+        incident: None,
+        late: false,
+        position: vehicle.last_place(),
+        evidence: evidence(vehicle, rule, DEADLINE_VERSION, thresholds),
+    };
+    incident::tell(&params.incident, vehicle, alert, due, findings);
+}

@@ -1,0 +1,192 @@
+//! What we remember of one vehicle: bounded, serialisable, nothing that a clock could change.
+
+use super::anchor::{Anchor, Plane, Point};
+use super::params::Params;
+use super::zones::Presence;
+use crate::domain::{AlertKind, EvidenceFix, IncidentId, LatLon, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Recent samples kept for evidence. 16 at ten seconds each see the first minutes of a theft.
+pub const SAMPLES_MAX: usize = 16;
+/// Packets remembered to know a duplicate again. Retransmissions come within a minute.
+pub const SEEN_MAX: usize = 16;
+/// Cell positions remembered from the time at rest.
+pub const CELLS_MAX: usize = 8;
+
+/// What kind of place a sample gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SampleKind {
+    /// A satellite fix.
+    Satellite,
+    /// A cell or Wi-Fi position, or a satellite fix that admits to be as coarse.
+    Coarse,
+    /// No usable position; it still says whether the vehicle was shaken.
+    Blind,
+}
+
+/// What one moment contributes to the question whether the vehicle is leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Event time.
+    pub at: Timestamp,
+    /// Where, in the vehicle's plane.
+    pub place: Point,
+    /// Which kind of place.
+    pub kind: SampleKind,
+    /// Error to reckon with, metres.
+    pub error_m: f32,
+    /// Speed over ground, km/h, finite.
+    pub speed_kmh: Option<f32>,
+    /// What the accelerometer says; `None` without one.
+    pub moving: Option<bool>,
+}
+
+/// The incident that is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenIncident {
+    /// Which.
+    pub id: IncidentId,
+    /// What was told in it, and when (server time).
+    pub told: Vec<(AlertKind, Timestamp)>,
+    /// Since when the vehicle has stood quietly at its guard point again, event time.
+    pub calm_since: Option<Timestamp>,
+}
+
+/// Everything the guard remembers of one vehicle.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Vehicle {
+    /// Since when it is guarded, event time.
+    pub armed_at: Option<Timestamp>,
+    /// When it was last disarmed, event time.
+    pub disarmed_at: Option<Timestamp>,
+    /// The plane its places lie in.
+    pub plane: Option<Plane>,
+    /// The guard point.
+    pub anchor: Option<Anchor>,
+    /// Recent samples, oldest first in event time.
+    pub samples: Vec<Sample>,
+    /// Packets seen lately, newest last.
+    pub seen: Vec<u64>,
+    /// Cell positions while at rest in this guard session.
+    pub cells: Vec<Point>,
+    /// Whether its tracker ever told a speed above zero; some never do.
+    pub tells_speed: bool,
+    /// Newest event time whose status counted.
+    pub newest_at: Option<Timestamp>,
+    /// Alarms that were on in the newest moment, as bits in the order of the vocabulary.
+    pub alarms: u64,
+    /// Supply: whether it was there, and since when it is not.
+    pub power: super::power::PowerState,
+    /// When it was heard, and how often it speaks.
+    pub silence: super::silence::SilenceState,
+    /// Whether its low battery was told.
+    pub battery_is_low: bool,
+    /// Zones it is in or about to enter.
+    pub zones: Vec<Presence>,
+    /// Where zones saw it last.
+    pub zone_place: Option<LatLon>,
+    /// Whether an early sign was told since it was last calm.
+    pub suspicion_told: bool,
+    /// The incident that is open.
+    pub incident: Option<OpenIncident>,
+    /// The deadline that stands in the guard's schedule for it; never later than the true one.
+    pub scheduled: Option<Timestamp>,
+}
+
+impl Vehicle {
+    /// Whether this packet was seen before; remembers it.
+    pub fn is_duplicate(&mut self, key: u64) -> bool {
+        if self.seen.contains(&key) {
+            return true;
+        }
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.remove(0);
+        }
+        self.seen.push(key);
+        false
+    }
+
+    /// Puts a sample in its place in event time. Returns whether it is the newest; a sample older
+    /// than everything in a full memory is history and not kept.
+    pub fn remember(&mut self, sample: Sample) -> bool {
+        let index = self.samples.partition_point(|s| s.at <= sample.at);
+        let is_newest = index == self.samples.len();
+        if self.samples.len() >= SAMPLES_MAX {
+            if index == 0 {
+                return false;
+            }
+            self.samples.remove(0);
+            self.samples.insert(index - 1, sample);
+        } else {
+            self.samples.insert(index, sample);
+        }
+        is_newest
+    }
+
+    /// Begins a guard session at `at`; fixes from just before may already show where it stands.
+    pub fn begin_session(&mut self, params: &Params, at: Timestamp) {
+        let a = &params.anchor;
+        self.armed_at = Some(at);
+        self.anchor = None;
+        self.cells.clear();
+        self.suspicion_told = false;
+        self.power.begin_session();
+        let earliest = at.plus_secs_f64(-f64::from(a.before_arming_s));
+        self.samples.retain(|s| s.at >= earliest && s.kind == SampleKind::Satellite);
+        if let [.., before, last] = self.samples[..]
+            && before.place.distance_m(last.place) < a.before_arming_m
+        {
+            let mut anchor = Anchor::new(a, before.place);
+            anchor.learn(a, last.place, a.independent_s);
+            self.anchor = Some(anchor);
+        } else {
+            self.samples.clear();
+        }
+    }
+
+    /// Ends the guard session at `at`.
+    pub fn end_session(&mut self, at: Timestamp) {
+        self.armed_at = None;
+        self.disarmed_at = Some(at);
+        self.anchor = None;
+        self.cells.clear();
+        self.suspicion_told = false;
+    }
+
+    /// The guard point on the Earth.
+    pub fn guard_point(&self) -> Option<LatLon> {
+        Some(self.plane?.unproject(self.anchor?.centre))
+    }
+
+    /// Where it was last, by its newest position.
+    pub fn last_place(&self) -> Option<LatLon> {
+        let newest = self.samples.iter().rev().find(|s| s.kind != SampleKind::Blind)?;
+        Some(self.plane?.unproject(newest.place))
+    }
+
+    /// Shaking among the last `n` samples that tell: (shaken, told).
+    pub fn shaken(&self, n: usize) -> (usize, usize) {
+        self.samples
+            .iter()
+            .rev()
+            .take(n)
+            .filter_map(|s| s.moving)
+            .fold((0, 0), |(shaken, told), moving| (shaken + usize::from(moving), told + 1))
+    }
+
+    /// The samples as an alert keeps them.
+    pub fn evidence_fixes(&self) -> Vec<EvidenceFix> {
+        let Some(plane) = self.plane else { return Vec::new() };
+        self.samples
+            .iter()
+            .filter(|s| s.kind != SampleKind::Blind)
+            .map(|s| EvidenceFix {
+                at: s.at,
+                position: plane.unproject(s.place),
+                distance_m: self.anchor.map(|a| f64::from(a.centre.distance_m(s.place))),
+                speed_kmh: s.speed_kmh,
+                accuracy_m: Some(s.error_m),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,10 @@
+//! MQTT ingest: sessions, epochs and acknowledgements.
+//!
+//! In: publishes. Out: [`Delivery`]s, each of which is acknowledged once its bytes are in the
+//! journal, on the connection it came on or not at all. Never: decoding, SQL.
+
+pub mod mqtt;
+pub mod publisher;
+pub mod topic;
+
+pub use mqtt::{Acks, Delivery, Session};

@@ -1,0 +1,244 @@
+//! One persistent MQTT session of one lane.
+//!
+//! rumqttc's traps, and how they are met (`docs/reliability.md`): `poll` runs in its own task and
+//! never in a `select!`; an acknowledgement goes by `try_ack` into a queue wider than the broker's
+//! window; every publish carries the epoch of its connection, and the epoch is raised on the error
+//! (not on the next CONNACK), so that an acknowledgement of an older connection is dropped instead
+//! of acknowledging another message under a reused packet id.
+
+use crate::config::{Broker, read_secret};
+use crate::domain::{Lane, Packet, Timestamp};
+use crate::ingest::topic;
+use anyhow::Context;
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, Event, EventLoop, MqttOptions, Packet as Mqtt, Publish, QoS, SubscribeFilter,
+    TlsConfiguration, Transport,
+};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Largest packet we take, bytes. Above the broker's `max_packet_size` (64 KiB), or one oversize
+/// message would be redelivered for ever.
+pub const PACKET_BYTES_MAX: usize = 128 * 1024;
+/// Deliveries waiting for their batch; twice the private broker's in-flight window of 4,000, so
+/// that the poll task never waits.
+const DELIVERIES_MAX: usize = 8192;
+/// Requests (acknowledgements) on their way to the socket; as above.
+const REQUESTS_MAX: usize = 8192;
+/// First and longest wait before connecting again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// A packet and the right to acknowledge it.
+pub struct Delivery {
+    /// As received.
+    pub packet: Packet,
+    /// What to acknowledge, and on which connection.
+    pub receipt: Receipt,
+}
+
+/// Names one publish on one connection.
+pub struct Receipt {
+    epoch: u64,
+    publish: Publish,
+}
+
+/// Sends acknowledgements of one session.
+#[derive(Clone)]
+pub struct Acks {
+    client: AsyncClient,
+    epoch: Arc<Mutex<u64>>,
+    suppressed: Arc<AtomicU64>,
+}
+
+impl Acks {
+    /// Acknowledges, in order of receipt. Receipts of an older connection are dropped: the broker
+    /// delivers those again, and the duplicate filter knows them.
+    pub async fn release(&self, receipts: Vec<Receipt>) {
+        for receipt in receipts {
+            if receipt.publish.qos == QoS::AtMostOnce {
+                continue;
+            }
+            // A full queue means that the connection stalls; waiting here is what holds the
+            // broker back, and the poll task is another one.
+            while !self.try_release(&receipt) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+
+    /// Acknowledgements that came too late for their connection.
+    pub fn suppressed(&self) -> u64 {
+        self.suppressed.load(Ordering::Relaxed)
+    }
+
+    fn try_release(&self, receipt: &Receipt) -> bool {
+        // The lock is held over the call: the poll task raises the epoch under it.
+        let epoch = self.epoch.lock().unwrap_or_else(|e| e.into_inner());
+        if *epoch != receipt.epoch {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        self.client.try_ack(&receipt.publish).is_ok()
+    }
+}
+
+/// A running session.
+pub struct Session {
+    /// Packets, in order of receipt. Closes when the session ends.
+    pub deliveries: mpsc::Receiver<Delivery>,
+    /// The way back.
+    pub acks: Acks,
+    /// Spans in which we heard nothing because the connection was broken.
+    pub gaps: mpsc::Receiver<(Timestamp, Timestamp)>,
+    connected: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// MQTT options that every client of ours shares: TLS, credentials, limits.
+///
+/// # Errors
+/// Names the file that cannot be read or is no certificate.
+pub fn options(broker: &Broker, client_id: &str) -> anyhow::Result<MqttOptions> {
+    let mut options = MqttOptions::new(client_id, &broker.host, broker.port);
+    options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
+    options.set_keep_alive(Duration::from_secs(20));
+    options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+    options.set_transport(Transport::Tls(TlsConfiguration::Rustls(Arc::new(tls(broker)?))));
+    Ok(options)
+}
+
+fn tls(broker: &Broker) -> anyhow::Result<rustls::ClientConfig> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let mut roots = rustls::RootCertStore::empty();
+    let file = broker.ca_file.display();
+    for certificate in CertificateDer::pem_file_iter(&broker.ca_file)
+        .with_context(|| format!("cannot read the certificate in {file}"))?
+    {
+        roots.add(certificate.with_context(|| format!("{file} holds no certificate"))?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+impl Session {
+    /// Starts the session of a lane: a stable client id, not clean, manual acknowledgements.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read.
+    pub fn start(broker: &Broker, lane: Lane) -> anyhow::Result<Self> {
+        let mut options = options(broker, &format!("rideguard-lane-{}", lane.0))?;
+        options.set_clean_session(false);
+        options.set_manual_acks(true);
+        let (client, event_loop) = AsyncClient::new(options, REQUESTS_MAX);
+        let (to_lane, deliveries) = mpsc::channel(DELIVERIES_MAX);
+        let (to_gaps, gaps) = mpsc::channel(16);
+        let connected = Arc::new(AtomicBool::new(false));
+        let acks = Acks { client: client.clone(), epoch: Arc::new(Mutex::new(1)), suppressed: Arc::default() };
+        let poller = Poller { lane, client, epoch: acks.epoch.clone(), connected: connected.clone(), to_lane, to_gaps };
+        let task = tokio::spawn(poller.run(event_loop));
+        Ok(Self { deliveries, acks, gaps, connected, task })
+    }
+
+    /// Whether the broker is there; while it is not, the silence of the trackers means nothing.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+}
+
+struct Poller {
+    lane: Lane,
+    client: AsyncClient,
+    epoch: Arc<Mutex<u64>>,
+    connected: Arc<AtomicBool>,
+    to_lane: mpsc::Sender<Delivery>,
+    to_gaps: mpsc::Sender<(Timestamp, Timestamp)>,
+}
+
+impl Poller {
+    async fn run(self, mut event_loop: EventLoop) {
+        let mut wait = BACKOFF.0;
+        let mut away_since = now();
+        loop {
+            match event_loop.poll().await {
+                Ok(Event::Incoming(Mqtt::Publish(publish))) => {
+                    if self.to_lane.send(self.delivery(publish)).await.is_err() {
+                        return; // the lane is gone
+                    }
+                }
+                Ok(Event::Incoming(Mqtt::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
+                    wait = BACKOFF.0;
+                    if !ack.session_present {
+                        tracing::warn!(
+                            lane = self.lane.0,
+                            "The broker has no session of ours (a first start, or it has lost it)"
+                        );
+                    }
+                    let _ = self.to_gaps.try_send((away_since, now()));
+                    self.connected.store(true, Ordering::Relaxed);
+                    self.subscribe();
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.end_epoch(&mut event_loop);
+                    if self.connected.swap(false, Ordering::Relaxed) {
+                        away_since = now();
+                    }
+                    tracing::warn!(lane = self.lane.0, %error, "The broker's connection broke; connecting again");
+                    tokio::time::sleep(jittered(wait)).await;
+                    wait = (wait * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    /// Nothing of the old connection may be acknowledged from here on.
+    fn end_epoch(&self, event_loop: &mut EventLoop) {
+        let mut epoch = self.epoch.lock().unwrap_or_else(|e| e.into_inner());
+        *epoch += 1;
+        // Publishes still buffered belong to the old connection; the broker sends them again.
+        event_loop.state.events.clear();
+        // Acknowledgements that slipped in after rumqttc's own clean-up would go out with the
+        // next connection; this drains them.
+        event_loop.clean();
+        event_loop.pending.retain(|r| !matches!(r, rumqttc::Request::PubAck(_)));
+    }
+
+    fn subscribe(&self) {
+        let filters = topic::filters(self.lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
+        if let Err(error) = self.client.try_subscribe_many(filters) {
+            tracing::error!(lane = self.lane.0, %error, "Could not subscribe");
+        }
+    }
+
+    fn delivery(&self, publish: Publish) -> Delivery {
+        let packet = Packet {
+            topic: publish.topic.clone(),
+            received_at: now(),
+            payload: publish.payload.to_vec(),
+            retained: publish.retain,
+        };
+        let epoch = *self.epoch.lock().unwrap_or_else(|e| e.into_inner());
+        Delivery { packet, receipt: Receipt { epoch, publish } }
+    }
+}
+
+/// The wall clock, for the shell.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Between half and all of a wait, so that lanes do not come back in step.
+pub fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::random_range(0.5..1.0))
+}

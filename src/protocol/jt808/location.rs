@@ -1,0 +1,129 @@
+//! The location body of 0x0200: 28 fixed bytes, then items.
+
+use super::extras;
+use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Profile, Status, Timestamp};
+use crate::protocol::DecodeError;
+use crate::protocol::cursor::Cursor;
+use std::collections::BTreeMap;
+
+/// Alarm bits of the standard (table 24 of 2013, table 24 of 2019): bit, kind.
+const ALARM_BITS: &[(u32, AlarmKind)] = &[
+    (0, AlarmKind::Sos),
+    (1, AlarmKind::Overspeed),
+    (2, AlarmKind::Fatigue),
+    (3, AlarmKind::Danger),
+    (4, AlarmKind::Fault),
+    (5, AlarmKind::AntennaCut),
+    (6, AlarmKind::AntennaCut),
+    (7, AlarmKind::LowPower),
+    (8, AlarmKind::PowerCut),
+    (9, AlarmKind::Fault),
+    (10, AlarmKind::Fault),
+    (11, AlarmKind::Fault),
+    (12, AlarmKind::Fault),
+    (13, AlarmKind::Overspeed),
+    (14, AlarmKind::Fatigue),
+    (18, AlarmKind::Fatigue),
+    (19, AlarmKind::LongParking),
+    (20, AlarmKind::Geofence),
+    (21, AlarmKind::Geofence),
+    (22, AlarmKind::RouteDeviation),
+    (23, AlarmKind::RouteDeviation),
+    (24, AlarmKind::Fault),
+    (25, AlarmKind::Fault),
+    (26, AlarmKind::Stolen),
+    (27, AlarmKind::IllegalIgnition),
+    (28, AlarmKind::Displacement),
+    (29, AlarmKind::Crash),
+    (30, AlarmKind::Crash),
+    (31, AlarmKind::Door),
+];
+/// What most tracker makers do with the reserved bits 15 to 17.
+const ALARM_BITS_COMMON: &[(u32, AlarmKind)] =
+    &[(15, AlarmKind::Vibration), (16, AlarmKind::Tamper), (17, AlarmKind::Tamper)];
+/// Makers that differ, by the profile's model.
+const ALARM_BITS_OF_MODELS: &[(&str, &[(u32, AlarmKind)])] = &[
+    ("g10ls", &[(15, AlarmKind::LowBattery), (16, AlarmKind::Vibration), (17, AlarmKind::Removal)]),
+    ("removal15", &[(15, AlarmKind::Removal), (16, AlarmKind::Vibration)]),
+    ("standard2019", &[]),
+];
+
+/// Reads a location body.
+///
+/// # Errors
+/// One of the 28 bytes is missing.
+pub fn read(
+    profile: &Profile,
+    offset_s: i32,
+    bytes: &[u8],
+    unknown: &mut BTreeMap<String, String>,
+) -> Result<Moment, DecodeError> {
+    let mut body = Cursor::new(bytes);
+    let alarm_bits = body.u32("alarm bits")?;
+    let status_bits = body.u32("status bits")?;
+    let lat = f64::from(body.u32("latitude")?) / 1e6;
+    let lon = f64::from(body.u32("longitude")?) / 1e6;
+    let altitude_m = f32::from(body.u16("altitude")? as i16);
+    let speed_kmh = f32::from(body.u16("speed")?) / 10.0;
+    let course_deg = f32::from(body.u16("direction")?);
+    let fixed_at = time(body.take(6, "time")?, offset_s);
+    let bit = |n: u32| status_bits >> n & 1 == 1;
+    let fix = Fix {
+        fixed_at,
+        valid: bit(1),
+        position: LatLon::new(if bit(2) { -lat } else { lat }, if bit(3) { -lon } else { lon }),
+        altitude_m: Some(altitude_m),
+        speed_kmh: Some(speed_kmh),
+        course_deg: Some(course_deg),
+        satellites: None,
+        hdop: None,
+        accuracy_m: None,
+        source: FixSource::Gnss,
+    };
+    let status = Status {
+        ignition: Some(bit(0)),
+        charging: bit(26).then_some(true),
+        // Only the loss is reported, as an alarm that stays while it lasts.
+        external_power: Some(alarm_bits >> 8 & 1 == 0),
+        ..Status::default()
+    };
+    let mut moment =
+        Moment { at: fixed_at, fix: Some(fix), status, alarms: alarms(profile, alarm_bits), ..Moment::default() };
+    extras::read(body.rest(), &mut moment, unknown);
+    Ok(moment)
+}
+
+/// The vendor's short form in 0x0210: battery percent and time, no position.
+///
+/// # Errors
+/// Fewer than seven bytes.
+pub fn battery_only(offset_s: i32, bytes: &[u8]) -> Result<Moment, DecodeError> {
+    let mut body = Cursor::new(bytes);
+    let battery_percent = Some(body.u8("battery")?.min(100));
+    let at = time(body.take(6, "time")?, offset_s);
+    Ok(Moment { at, status: Status { battery_percent, ..Status::default() }, ..Moment::default() })
+}
+
+fn alarms(profile: &Profile, bits: u32) -> Vec<Alarm> {
+    let of_model = profile
+        .model
+        .as_deref()
+        .and_then(|m| ALARM_BITS_OF_MODELS.iter().find(|(model, _)| model.eq_ignore_ascii_case(m)));
+    let reserved = of_model.map_or(ALARM_BITS_COMMON, |(_, table)| table);
+    let raised = |(bit, kind): &(u32, AlarmKind)| (bits >> bit & 1 == 1).then_some(Alarm { kind: *kind, raw: *bit });
+    ALARM_BITS.iter().chain(reserved).filter_map(raised).collect()
+}
+
+/// Six BCD bytes, YY MM DD hh mm ss; `None` if they name no time.
+fn time(bytes: &[u8], offset_s: i32) -> Option<Timestamp> {
+    let mut parts = [0u8; 6];
+    for (part, byte) in parts.iter_mut().zip(bytes) {
+        let (tens, ones) = (byte >> 4, byte & 0x0f);
+        if tens > 9 || ones > 9 {
+            return None;
+        }
+        *part = tens * 10 + ones;
+    }
+    let [year, month, day, hour, minute, second] = parts;
+    Timestamp::from_civil(2000 + i16::from(year), month, day, hour, minute, second, offset_s)
+}

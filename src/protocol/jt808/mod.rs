@@ -1,0 +1,129 @@
+//! JT/T 808 (2011, 2013, 2019): the language of Chinese vehicle terminals.
+//!
+//! Source: JT/T 808-2019 and its predecessors as collected in the standard's sections 4.4 (frame), 8
+//! (messages) and annex A (items). Vendors redefine reserved bits; the profile's model says whose.
+
+mod extras;
+mod frame;
+mod location;
+mod reply;
+
+pub use frame::{FrameStep, escape_frame, frame};
+
+use super::DecodeError;
+use super::cursor::Cursor;
+use crate::domain::{ClockZone, Moment, Profile, Report};
+use frame::{Frame, Header};
+
+/// The standard's clock: GMT+8 (section 8.18, time in BCD).
+const STANDARD_OFFSET_S: i32 = 8 * 3600;
+/// Most locations in one 0x0704; a frame of 1,023 bytes holds 34.
+const BATCH_MAX: usize = 512;
+
+/// Reads a frame, escaped as on the socket or already unescaped.
+///
+/// # Errors
+/// The field that is cut or wrong.
+pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
+    let frame = Frame::read(payload, profile.tolerate_checksum)?;
+    let header = &frame.header;
+    let mut report = Report {
+        message: format!("{:#06x} {}", header.message, name(header.message)),
+        tracker_idents: vec![header.phone.clone()],
+        ..Report::default()
+    };
+    if header.parts.is_some_and(|(total, _)| total > 1) {
+        // One part of a longer message: its bytes mean nothing alone. It is answered, so that the
+        // terminal goes on sending.
+        report.message.push_str(" (part)");
+        report.replies.push(reply::general(header));
+        return Ok(report);
+    }
+    body(profile, header, &frame.body, &mut report)?;
+    if let Some(answer) = reply::owed(header) {
+        report.replies.push(answer);
+    }
+    Ok(report)
+}
+
+fn body(profile: &Profile, header: &Header, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
+    let mut body = Cursor::new(bytes);
+    let offset_s = match profile.clock {
+        ClockZone::Standard => STANDARD_OFFSET_S,
+        ClockZone::Utc => 0,
+        ClockZone::OffsetS(s) => s,
+    };
+    let location = |bytes: &[u8], report: &mut Report| -> Result<Moment, DecodeError> {
+        location::read(profile, offset_s, bytes, &mut report.unknown)
+    };
+    match header.message {
+        0x0200 => {
+            let moment = location(bytes, report)?;
+            report.moments.push(moment);
+        }
+        0x0201 | 0x0500 => {
+            body.u16("answered sequence number")?;
+            let moment = location(body.rest(), report)?;
+            report.moments.push(moment);
+        }
+        0x0704 => {
+            let count = usize::from(body.u16("number of locations")?);
+            let is_backfill = body.u8("kind of batch")? == 1;
+            for _ in 0..count.min(BATCH_MAX) {
+                let length = usize::from(body.u16("length of a location")?);
+                let mut moment = location(body.take(length, "location of a batch")?, report)?;
+                moment.buffered |= is_backfill;
+                report.moments.push(moment);
+            }
+        }
+        0x0210 => {
+            while !body.is_empty() {
+                let length = usize::from(body.u8("length of a location")?);
+                let item = body.take(length, "location of a compact batch")?;
+                let moment =
+                    if length == 7 { location::battery_only(offset_s, item)? } else { location(item, report)? };
+                report.moments.push(moment);
+            }
+        }
+        0x0102 if header.is_2019 => {
+            let length = usize::from(body.u8("length of the authentication code")?);
+            body.take(length, "authentication code")?;
+            report.tracker_idents.extend(text(body.take(15, "IMEI")?));
+        }
+        0x0002 if !bytes.is_empty() => {
+            report.unknown.insert("heartbeat".into(), hex::encode(bytes));
+        }
+        0x0100 | 0x0102 | 0x0002 | 0x0001 | 0x0003 => {}
+        _ => {
+            report.unknown.insert("body".into(), hex::encode(bytes));
+        }
+    }
+    Ok(())
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    let text: String = bytes.iter().map(|b| char::from(*b)).filter(char::is_ascii_alphanumeric).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+fn name(message: u16) -> &'static str {
+    match message {
+        0x0001 => "terminal reply",
+        0x0002 => "heartbeat",
+        0x0003 => "logout",
+        0x0100 => "register",
+        0x0102 => "authenticate",
+        0x0104 => "parameters",
+        0x0107 => "attributes",
+        0x0200 => "location",
+        0x0201 => "location answer",
+        0x0210 => "compact location batch",
+        0x0500 => "vehicle control answer",
+        0x0704 => "location batch",
+        0x0900 => "transparent uplink",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests;

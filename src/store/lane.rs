@@ -1,0 +1,186 @@
+//! Lanes: who works on which, and how far they are.
+//!
+//! A lease row names the owner and a fence. Every transaction locks the row and compares the
+//! fence, so that nothing stale commits; a takeover ends the old backend first, because a paused
+//! worker inside a COPY is stopped by no timeout.
+
+use super::journal;
+use crate::domain::{Entry, Lane};
+use crate::fold::LaneState;
+use anyhow::{Context, bail};
+use tokio_postgres::{Client, Transaction};
+
+/// How long a lease holds without being renewed, seconds. Every commit renews it.
+pub const LEASE_S: f64 = 10.0;
+
+/// Our right to a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Which lane.
+    pub lane: Lane,
+    /// The fence of this tenure.
+    pub fence: i64,
+}
+
+/// How far a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The journal reaches to here.
+    pub journaled: i64,
+    /// Effects reach to here.
+    pub applied: i64,
+    /// Settings up to here are in the journal.
+    pub setting_cursor: i64,
+}
+
+/// Why a lane could not be worked on.
+#[derive(Debug, thiserror::Error)]
+#[error("lane {0} is held by another worker now")]
+pub struct LeaseLost(pub u16);
+
+/// Takes a lane if it is free, expired, or its holder's connection is gone.
+///
+/// # Errors
+/// The database's own word.
+pub async fn take(client: &mut Client, lane: Lane, owner: &str) -> anyhow::Result<Option<(Lease, Progress)>> {
+    let transaction = client.transaction().await?;
+    let row = transaction
+        .query_one(
+            "SELECT l.owner, l.lease_until < now() AS expired, l.backend_pid,
+                    EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.pid = l.backend_pid AND a.backend_start = l.backend_start) AS alive
+             FROM lane l WHERE lane = $1 FOR UPDATE",
+            &[&(lane.0 as i16)],
+        )
+        .await?;
+    let (held_by, expired, backend, alive): (Option<String>, bool, Option<i32>, bool) =
+        (row.get(0), row.get(1), row.get(2), row.get(3));
+    if held_by.is_some() && alive && !expired {
+        return Ok(None);
+    }
+    if let Some(pid) = backend.filter(|_| alive) {
+        transaction.execute("SELECT pg_terminate_backend($1, 5000)", &[&pid]).await?;
+    }
+    let row = transaction
+        .query_one(
+            "UPDATE lane SET owner = $2, fence = fence + 1, lease_until = now() + make_interval(secs => $3),
+                    backend_pid = pg_backend_pid(),
+                    backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
+             WHERE lane = $1 RETURNING fence, journaled, applied, setting_cursor",
+            &[&(lane.0 as i16), &owner, &LEASE_S],
+        )
+        .await?;
+    transaction.commit().await?;
+    let progress = Progress { journaled: row.get(1), applied: row.get(2), setting_cursor: row.get(3) };
+    Ok(Some((Lease { lane, fence: row.get(0) }, progress)))
+}
+
+/// Gives a lane back, so that nobody has to wait for the lease to run out.
+///
+/// # Errors
+/// The database's own word.
+pub async fn give_back(client: &Client, lease: Lease) -> anyhow::Result<()> {
+    client
+        .execute(
+            "UPDATE lane SET owner = NULL, lease_until = '-infinity', backend_pid = NULL WHERE lane = $1 AND fence = $2",
+            &[&(lease.lane.0 as i16), &lease.fence],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Commit 1: the batch stands in the journal. Returns `false` if it already stood there (an
+/// earlier COMMIT succeeded although its answer was lost).
+///
+/// # Errors
+/// [`LeaseLost`], or the database's own word.
+pub async fn commit_journal(
+    client: &mut Client,
+    lease: Lease,
+    n: i64,
+    entries: &[Entry],
+    setting_cursor: i64,
+) -> anyhow::Result<bool> {
+    let transaction = client.transaction().await?;
+    let journaled = renew(&transaction, lease).await?.journaled;
+    if journaled >= n {
+        return Ok(false);
+    }
+    if journaled + 1 != n {
+        bail!("lane {} has journaled up to {journaled}, we were about to write {n}", lease.lane.0);
+    }
+    journal::insert(&transaction, lease.lane, n, entries).await?;
+    transaction
+        .execute(
+            "UPDATE lane SET journaled = $2, setting_cursor = $3 WHERE lane = $1",
+            &[&(lease.lane.0 as i16), &n, &setting_cursor],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Locks the lane's row, checks the fence and renews the lease; first step of every transaction.
+///
+/// # Errors
+/// [`LeaseLost`], or the database's own word.
+pub async fn renew(transaction: &Transaction<'_>, lease: Lease) -> anyhow::Result<Progress> {
+    let row = transaction
+        .query_opt(
+            "UPDATE lane SET lease_until = now() + make_interval(secs => $3) WHERE lane = $1 AND fence = $2
+             RETURNING journaled, applied, setting_cursor",
+            &[&(lease.lane.0 as i16), &lease.fence, &LEASE_S],
+        )
+        .await?
+        .ok_or(LeaseLost(lease.lane.0))?;
+    Ok(Progress { journaled: row.get(0), applied: row.get(1), setting_cursor: row.get(2) })
+}
+
+/// Writes a checkpoint and forgets all but the last two.
+///
+/// # Errors
+/// [`LeaseLost`], or the database's own word.
+pub async fn write_checkpoint(client: &mut Client, lease: Lease, n: i64, state: &LaneState) -> anyhow::Result<usize> {
+    let bytes = journal::pack_any(state)?;
+    let transaction = client.transaction().await?;
+    renew(&transaction, lease).await?;
+    let lane = lease.lane.0 as i16;
+    transaction
+        .execute(
+            "INSERT INTO checkpoint (lane, n, state) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            &[&lane, &n, &bytes],
+        )
+        .await?;
+    transaction
+        .execute(
+            "DELETE FROM checkpoint WHERE lane = $1 AND n NOT IN (SELECT n FROM checkpoint WHERE lane = $1 ORDER BY n DESC LIMIT 2)",
+            &[&lane],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok(bytes.len())
+}
+
+/// The newest checkpoint of a lane at or before `applied`. One that this program cannot read is
+/// passed over: then more of the journal is folded again.
+///
+/// # Errors
+/// The database's own word.
+pub async fn read_checkpoint(client: &Client, lane: Lane, applied: i64) -> anyhow::Result<(i64, LaneState)> {
+    let rows = client
+        .query(
+            "SELECT n, state FROM checkpoint WHERE lane = $1 AND n <= $2 ORDER BY n DESC",
+            &[&(lane.0 as i16), &applied],
+        )
+        .await?;
+    for row in rows {
+        let n: i64 = row.get(0);
+        match journal::unpack_any::<LaneState>(row.get(1)).with_context(|| format!("checkpoint {n} of lane {}", lane.0))
+        {
+            Ok(state) => return Ok((n, state)),
+            Err(error) => {
+                tracing::warn!(lane = lane.0, error = %format!("{error:#}"), "Cannot read a checkpoint; folding from an earlier one")
+            }
+        }
+    }
+    Ok((0, LaneState::default()))
+}

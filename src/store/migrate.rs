@@ -1,0 +1,65 @@
+//! Migrations: numbered files in `schema/`, each applied once, in order, in its own transaction.
+
+use anyhow::bail;
+use sha2::{Digest, Sha256};
+use tokio_postgres::Client;
+
+/// Every migration: name and text. Order is meaning; a line is only ever added.
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_chain", include_str!("../../schema/0001_chain.sql")),
+    ("0002_access", include_str!("../../schema/0002_access.sql")),
+];
+
+/// Key of the advisory lock that lets one process migrate at a time.
+const MIGRATE_LOCK: i64 = 7_241_000;
+
+/// Applies what is missing; returns how many were applied.
+///
+/// # Errors
+/// A migration that was changed after it was applied, or the database's own word.
+pub async fn migrate(client: &mut Client) -> anyhow::Result<usize> {
+    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATE_LOCK]).await?;
+    let applied = apply_missing(client).await;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATE_LOCK]).await?;
+    applied
+}
+
+async fn apply_missing(client: &mut Client) -> anyhow::Result<usize> {
+    client
+        .batch_execute(
+            "SET client_min_messages = warning;
+             CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, sha256 text NOT NULL,
+             applied_at timestamptz NOT NULL DEFAULT now())",
+        )
+        .await?;
+    let mut count = 0;
+    for (name, text) in MIGRATIONS {
+        let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
+        if let Some(row) = client.query_opt("SELECT sha256 FROM migration WHERE name = $1", &[name]).await? {
+            if row.get::<_, String>(0) != sha256 {
+                bail!(
+                    "migration {name} was changed after it was applied to this database; migrations are only ever added"
+                );
+            }
+            continue;
+        }
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(text).await?;
+        transaction.execute("INSERT INTO migration (name, sha256) VALUES ($1, $2)", &[name, &sha256]).await?;
+        transaction.commit().await?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Creates the partitions for `hot_days` before today and a few days after.
+///
+/// # Errors
+/// The database's own word.
+pub async fn make_partitions(client: &Client, hot_days: u32) -> anyhow::Result<i32> {
+    let days = i32::try_from(hot_days)?;
+    let row = client
+        .query_one("SELECT make_fix_partitions((now() AT TIME ZONE 'UTC')::date - $1::int, (now() AT TIME ZONE 'UTC')::date + 3)", &[&days])
+        .await?;
+    Ok(row.get(0))
+}

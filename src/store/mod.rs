@@ -1,0 +1,95 @@
+//! PostgreSQL and PostGIS: the only SQL of the program, one file per noun.
+//!
+//! In: rows. Out: rows. Never: decisions about what they mean.
+
+pub mod effects;
+pub mod journal;
+pub mod lane;
+pub mod migrate;
+pub mod outbox;
+pub mod people;
+pub mod rebuild;
+pub mod settings;
+mod types;
+pub mod verify;
+
+use crate::config::{Database, read_secret};
+use anyhow::Context;
+use std::time::Duration;
+use tokio_postgres::{Client, NoTls};
+
+/// Longest a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Which role a connection speaks as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Owns the schema; ingest, notify, administration.
+    Owner,
+    /// The API: audited functions only.
+    Api,
+}
+
+/// The connection settings of a role, password included.
+///
+/// # Errors
+/// Names the password file that cannot be read.
+pub fn settings(database: &Database, role: Role) -> anyhow::Result<tokio_postgres::Config> {
+    let (user, file) = match role {
+        Role::Owner => (&database.user, &database.password_file),
+        Role::Api => (&database.api_user, &database.api_password_file),
+    };
+    let mut settings = tokio_postgres::Config::new();
+    settings
+        .host(&database.host)
+        .port(database.port)
+        .dbname(&database.name)
+        .user(user)
+        .password(read_secret(file)?)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(30))
+        .tcp_user_timeout(Duration::from_secs(20));
+    Ok(settings)
+}
+
+/// Opens one connection; a task drives it until the client is dropped.
+///
+/// # Errors
+/// Says where PostgreSQL was looked for and why it did not answer.
+pub async fn connect(settings: &tokio_postgres::Config, purpose: &str) -> anyhow::Result<Client> {
+    let mut settings = settings.clone();
+    settings.application_name(format!("rideguard {purpose}"));
+    let (client, connection) = settings
+        .connect(NoTls)
+        .await
+        .with_context(|| format!("PostgreSQL does not let us in ({})", place(&settings)))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "A database connection ended");
+        }
+    });
+    Ok(client)
+}
+
+fn place(settings: &tokio_postgres::Config) -> String {
+    let host = match settings.get_hosts().first() {
+        Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
+        _ => "local socket".into(),
+    };
+    let port = settings.get_ports().first().copied().unwrap_or(5432);
+    format!("{host}:{port}, database {}", settings.get_dbname().unwrap_or("?"))
+}
+
+/// Refuses a server that could forget what it has committed.
+///
+/// # Errors
+/// Names the setting that is off, or PostGIS if it is missing.
+pub async fn check_durability(client: &Client) -> anyhow::Result<()> {
+    for name in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let value: String = client.query_one("SELECT current_setting($1)", &[&name]).await?.get(0);
+        if value == "off" {
+            anyhow::bail!("PostgreSQL has {name} = off: it could forget what we acknowledged. Switch it on");
+        }
+    }
+    Ok(())
+}

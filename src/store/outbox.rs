@@ -1,0 +1,96 @@
+//! The outbox: what is still owed to people.
+
+use serde_json::Value;
+use tokio_postgres::Client;
+
+/// A claimed notification.
+pub struct Due {
+    /// Its row, and the idempotency key for the receiver.
+    pub outbox_id: i64,
+    /// Which attempt this is, from 1.
+    pub attempt: i32,
+    /// Where to.
+    pub webhook_url: String,
+    /// Key of the signature.
+    pub webhook_secret: String,
+    /// What to say: the alert as the API shows it.
+    pub alert: Value,
+}
+
+/// Claims what is due, for `lease_s` seconds; another worker passes over it meanwhile.
+///
+/// # Errors
+/// The database's own word.
+pub async fn claim(client: &Client, limit: i64, lease_s: f64) -> anyhow::Result<Vec<Due>> {
+    let rows = client
+        .query(
+            "WITH claimed AS (
+                UPDATE outbox SET claimed_until = now() + make_interval(secs => $2), attempts = attempts + 1
+                WHERE outbox_id IN (
+                    SELECT outbox_id FROM outbox WHERE state = 'due' AND due_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
+                    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+                RETURNING outbox_id, attempts, alert_id, account_id)
+             SELECT c.outbox_id, c.attempts, coalesce(p.webhook_url, ''), coalesce(p.webhook_secret, ''),
+                    alert_as_json(a.alert_id) || jsonb_build_object('evidence', a.evidence)
+             FROM claimed c JOIN alert a USING (alert_id) JOIN account p ON p.account_id = c.account_id ORDER BY c.outbox_id",
+            &[&limit, &lease_s],
+        )
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| Due {
+            outbox_id: r.get(0),
+            attempt: r.get(1),
+            webhook_url: r.get(2),
+            webhook_secret: r.get(3),
+            alert: r.get(4),
+        })
+        .collect())
+}
+
+/// What came of an attempt.
+pub enum Attempted {
+    /// Told.
+    Done,
+    /// Not now: again after so many seconds.
+    Again {
+        /// Seconds to wait.
+        after_s: f64,
+    },
+    /// Given up.
+    Failed,
+}
+
+/// Notes an attempt in the ledger and moves the row on.
+///
+/// # Errors
+/// The database's own word.
+pub async fn record(
+    client: &mut Client,
+    due: &Due,
+    took_ms: i32,
+    result: &str,
+    came: &Attempted,
+) -> anyhow::Result<()> {
+    let transaction = client.transaction().await?;
+    transaction
+        .execute(
+            "INSERT INTO notification (outbox_id, attempt, took_ms, result) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            &[&due.outbox_id, &due.attempt, &took_ms, &result],
+        )
+        .await?;
+    let (state, after_s) = match came {
+        Attempted::Done => ("done", 0.0),
+        Attempted::Again { after_s } => ("due", *after_s),
+        Attempted::Failed => ("failed", 0.0),
+    };
+    transaction
+        .execute(
+            "UPDATE outbox SET state = $2, due_at = now() + make_interval(secs => $3), claimed_until = NULL,
+                    done_at = CASE WHEN $2 = 'done' THEN now() END WHERE outbox_id = $1",
+            &[&due.outbox_id, &state, &after_s],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}

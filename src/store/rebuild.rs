@@ -1,0 +1,124 @@
+//! The journal folded again, into empty tables beside the real ones.
+//!
+//! The tables stand in a schema of their own that comes first in the search path, so the very
+//! statements that wrote the real rows write these.
+
+use super::effects::{self, Applied};
+use super::journal;
+use crate::domain::{Entry, Lane};
+use crate::fold::{FoldSettings, LaneState};
+use tokio_postgres::{Client, IsolationLevel, Transaction};
+
+/// Tables that follow from the journal, with the columns that must be equal.
+const DERIVED: &[(&str, &str)] = &[
+    ("fix", "tracker_id, fixed_at, digest, vehicle_id, flags, ST_X(position), ST_Y(position)"),
+    ("fix_late", "tracker_id, fixed_at, digest, vehicle_id, flags, ST_X(position), ST_Y(position)"),
+    (
+        "tracker_status",
+        "tracker_id, vehicle_id, last_heard_at, fixed_at, ST_X(position), ST_Y(position), battery_percent, external_power, ignition",
+    ),
+    ("guard_status", "vehicle_id, armed, since, guard_lat, guard_lon"),
+    ("incident", "incident_id, vehicle_id, opened_at, closed_at, ended_by"),
+    ("alert", "incident_id, vehicle_id, kind, raised_at, cause, late"),
+    ("quarantine", "lane, n, entry, ident, reason"),
+];
+/// Journal rows folded at a time.
+const ROWS: i64 = 256;
+
+/// A table compared.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Its name.
+    pub table: &'static str,
+    /// Rows that follow from the journal.
+    pub rows: i64,
+    /// Rows that should be there and are not.
+    pub missing: i64,
+    /// Rows that are there and should not.
+    pub extra: i64,
+}
+
+/// Folds every lane's journal up to its watermark and compares; with `replace`, puts right what differs.
+///
+/// # Errors
+/// The database's own word, or a damaged journal row, named.
+pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> anyhow::Result<Vec<Compared>> {
+    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
+    transaction
+        .batch_execute("SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0; CREATE SCHEMA refold")
+        .await?;
+    for (table, _) in DERIVED.iter().chain(&[("outbox", "")]) {
+        transaction.batch_execute(&format!("CREATE TABLE refold.{table} (LIKE public.{table} INCLUDING ALL)")).await?;
+    }
+    transaction.batch_execute("SET LOCAL search_path = refold, public").await?;
+    for lane in Lane::all() {
+        fold_lane(&transaction, lane, fold).await?;
+    }
+    let mut compared = Vec::new();
+    for (table, columns) in DERIVED {
+        let differences = |from: &str, without: &str| {
+            format!(
+                "SELECT count(*) FROM (SELECT {columns} FROM {from}.{table} EXCEPT SELECT {columns} FROM {without}.{table}) d"
+            )
+        };
+        let count = async |sql: String| transaction.query_one(&sql, &[]).await.map(|r| r.get::<_, i64>(0));
+        compared.push(Compared {
+            table,
+            rows: count(format!("SELECT count(*) FROM refold.{table}")).await?,
+            missing: count(differences("refold", "public")).await?,
+            extra: count(differences("public", "refold")).await?,
+        });
+    }
+    if replace {
+        put_right(&transaction).await?;
+        transaction.batch_execute("DROP SCHEMA refold CASCADE").await?;
+        transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
+    }
+    Ok(compared)
+}
+
+async fn fold_lane(transaction: &Transaction<'_>, lane: Lane, fold: &FoldSettings) -> anyhow::Result<()> {
+    let applied: i64 =
+        transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
+    let mut state = LaneState::default();
+    let mut n = 0;
+    while n < applied {
+        let batches = journal::read_after(transaction, lane, n, ROWS).await?;
+        if batches.is_empty() {
+            anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
+        }
+        for batch in batches.iter().filter(|b| b.n <= applied) {
+            let entries = batch.entries.iter().map(|e| (as_packet(e), state.fold(e, fold))).collect();
+            effects::write(transaction, lane, &Applied { n: batch.n, entries }).await?;
+        }
+        n = batches.last().map_or(applied, |b| b.n);
+    }
+    Ok(())
+}
+
+fn as_packet(entry: &Entry) -> Option<&crate::domain::Packet> {
+    match entry {
+        Entry::Packet(packet) => Some(packet),
+        _ => None,
+    }
+}
+
+/// Positions and states are replaced. Incidents and alerts are only added: what was told to people
+/// is never withdrawn.
+async fn put_right(transaction: &Transaction<'_>) -> anyhow::Result<()> {
+    transaction
+        .batch_execute(
+            "TRUNCATE public.fix, public.fix_late, public.tracker_status, public.guard_status;
+             INSERT INTO public.fix SELECT * FROM refold.fix;
+             INSERT INTO public.fix_late SELECT * FROM refold.fix_late;
+             INSERT INTO public.tracker_status SELECT * FROM refold.tracker_status;
+             INSERT INTO public.guard_status SELECT * FROM refold.guard_status;
+             INSERT INTO public.incident SELECT * FROM refold.incident ON CONFLICT DO NOTHING;
+             INSERT INTO public.alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, evidence)
+                SELECT incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, evidence FROM refold.alert ON CONFLICT DO NOTHING",
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The invariants of a live database, one question each.
+
+use tokio_postgres::Client;
+
+/// An invariant and what was found.
+pub struct Checked {
+    /// Its name.
+    pub name: &'static str,
+    /// What breaks it; 0 is right.
+    pub broken: i64,
+}
+
+/// Name and question; the question counts what breaks the rule. Order is that of the flow.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "received_is_stored_duplicate_or_quarantined",
+        "SELECT coalesce(sum(abs(received - stored - duplicate - quarantined)), 0)::bigint FROM lane",
+    ),
+    (
+        "journal_has_no_holes",
+        "SELECT count(*) FROM (SELECT l.journaled, max(j.n) AS last, min(j.n) AS first, count(j.n) AS rows FROM lane l LEFT JOIN journal j USING (lane) GROUP BY l.lane) s WHERE coalesce(last, 0) <> journaled OR (rows > 0 AND rows <> last - first + 1)",
+    ),
+    ("effects_do_not_lead_the_journal", "SELECT count(*) FROM lane WHERE applied > journaled"),
+    (
+        "every_applied_batch_has_its_outcomes",
+        "SELECT count(*) FROM lane l JOIN journal j USING (lane) LEFT JOIN journal_outcome o ON o.lane = j.lane AND o.n = j.n WHERE j.n <= l.applied AND (o.n IS NULL OR length(o.outcomes) <> j.entries)",
+    ),
+    (
+        "quarantined_packets_have_a_reason",
+        "SELECT abs((SELECT coalesce(sum(quarantined), 0)::bigint FROM lane) - (SELECT count(*) FROM quarantine))",
+    ),
+    (
+        "one_open_incident_per_vehicle",
+        "SELECT count(*) FROM (SELECT 1 FROM incident WHERE closed_at IS NULL GROUP BY vehicle_id HAVING count(*) > 1) d",
+    ),
+    (
+        "every_incident_has_an_alert",
+        "SELECT count(*) FROM incident i WHERE NOT EXISTS (SELECT 1 FROM alert a WHERE a.incident_id = i.incident_id)",
+    ),
+    ("every_waking_alert_has_an_incident", "SELECT count(*) FROM alert WHERE wakes_owner AND incident_id IS NULL"),
+    (
+        "no_alert_was_made_twice",
+        "SELECT count(*) FROM (SELECT 1 FROM alert WHERE cause IS NOT NULL GROUP BY incident_id, vehicle_id, kind, cause HAVING count(*) > 1) d",
+    ),
+    (
+        "every_first_alert_is_owed_to_its_owner",
+        "SELECT count(*) FROM alert a JOIN ownership w USING (vehicle_id) JOIN account p USING (account_id) WHERE a.wakes_owner AND w.valid_to IS NULL AND a.written_at > w.valid_from AND p.webhook_url IS NOT NULL AND NOT p.disabled AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.alert_id = a.alert_id AND o.account_id = p.account_id)",
+    ),
+    (
+        "done_notifications_have_a_successful_attempt",
+        "SELECT count(*) FROM outbox o WHERE state = 'done' AND NOT EXISTS (SELECT 1 FROM notification n WHERE n.outbox_id = o.outbox_id AND n.result LIKE '2%')",
+    ),
+    (
+        "police_looks_have_a_grant",
+        "SELECT count(*) FROM audit d JOIN account p USING (account_id) WHERE p.role = 'police' AND d.grant_id IS NULL",
+    ),
+];
+
+/// Asks every question.
+///
+/// # Errors
+/// The database's own word.
+pub async fn run(client: &Client) -> anyhow::Result<Vec<Checked>> {
+    let mut checked = Vec::new();
+    for (name, question) in INVARIANTS {
+        checked.push(Checked { name, broken: client.query_one(*question, &[]).await?.get(0) });
+    }
+    Ok(checked)
+}

@@ -1,0 +1,174 @@
+//! A private Mosquitto: TLS only, a password for everybody, an ACL that ties a tracker to its topic.
+
+use super::certificates::Certificates;
+use super::folder::write_private;
+use super::{Child, Folder, certificates, free_port};
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Largest MQTT packet the broker takes, bytes; below what our clients take.
+pub const PACKET_BYTES_MAX: usize = 65_536;
+/// Messages on their way to a session without acknowledgement; above a lane's batch.
+const IN_FLIGHT_MAX: usize = 4000;
+/// Our own user at the broker.
+pub const INGEST_USER: &str = "rideguard-ingest";
+
+/// A tracker's credential.
+pub struct Credential {
+    /// Its identifier, and its user name.
+    pub ident: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// A running broker.
+pub struct Mosquitto {
+    child: Child,
+    /// Its TLS port on loopback.
+    pub port: u16,
+    /// The authority to trust.
+    pub ca_file: PathBuf,
+    /// File with the password of [`INGEST_USER`].
+    pub password_file: PathBuf,
+}
+
+impl Mosquitto {
+    /// Starts the broker of a data folder, or adopts a running one.
+    ///
+    /// # Errors
+    /// A missing program, or why it does not start.
+    pub fn start(folder: &Folder, trackers: &[Credential], port: Option<u16>) -> anyhow::Result<Self> {
+        let program = find("mosquitto")?;
+        let (password_file, password) = folder.secret("broker")?;
+        let certificates = certificates::make(folder)?;
+        let ca_file = certificates.ca.clone();
+        let home = folder.service("mosquitto")?;
+        let (conf, pid_file) = (home.join("mosquitto.conf"), home.join("mosquitto.pid"));
+        write_passwords(folder, &home, &password, trackers)?;
+        if let Some(child) = Child::adopt("Mosquitto", &pid_file, &conf.to_string_lossy(), Signal::SIGTERM)
+            && let Some(port) = port_in(&conf)
+        {
+            tracing::info!("Mosquitto of an earlier run is still there; going on with it");
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.pid()), Signal::SIGHUP)?; // reads the passwords again
+            return Ok(Self { child, port, ca_file, password_file });
+        }
+        let port = match port {
+            Some(port) => port,
+            None => free_port()?,
+        };
+        write_settings(folder, &home, &conf, &certificates, port)?;
+        let mut command = Command::new(program);
+        command.arg("-c").arg(&conf);
+        let log = folder.path("mosquitto.log");
+        let child = Child::start("Mosquitto", &mut command, folder.servant(), &log, Signal::SIGTERM)?;
+        let mut started = Self { child, port, ca_file, password_file };
+        let since = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if !started.child.is_alive() || since.elapsed() > Duration::from_secs(20) {
+                bail!("Mosquitto did not start; its log is {}", log.display());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(started)
+    }
+
+    /// Stops it; it saves its queues first.
+    pub fn stop(&mut self) {
+        self.child.stop(Duration::from_secs(30));
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.is_alive()
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> i32 {
+        self.child.pid()
+    }
+}
+
+fn find(program: &str) -> anyhow::Result<PathBuf> {
+    ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(program))
+        .find(|path| path.exists())
+        .with_context(|| {
+            format!("{program} was not found in /usr/sbin or /usr/bin: install the package mosquitto (make demo does)")
+        })
+}
+
+fn port_in(conf: &Path) -> Option<u16> {
+    fs::read_to_string(conf).ok()?.lines().find_map(|l| l.strip_prefix("listener ")?.split(' ').next()?.parse().ok())
+}
+
+/// Writes the password file; `mosquitto_passwd -U` turns the passwords into PBKDF2 hashes.
+fn write_passwords(folder: &Folder, home: &Path, ingest: &str, trackers: &[Credential]) -> anyhow::Result<()> {
+    let mut text = format!("{INGEST_USER}:{ingest}\n");
+    for tracker in trackers {
+        text.push_str(&format!("{}:{}\n", tracker.ident, tracker.password));
+    }
+    let (fresh, path) = (home.join("passwords.new"), home.join("passwords"));
+    write_private(&fresh, &text)?;
+    let output = Command::new(find("mosquitto_passwd")?).arg("-U").arg(&fresh).output()?;
+    if !output.status.success() {
+        bail!("mosquitto_passwd failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    folder.hand_over(&fresh)?;
+    Ok(fs::rename(fresh, path)?)
+}
+
+fn write_settings(
+    folder: &Folder,
+    home: &Path,
+    conf: &Path,
+    certificates: &Certificates,
+    port: u16,
+) -> anyhow::Result<()> {
+    for (from, to) in
+        [(&certificates.ca, "ca.pem"), (&certificates.server, "server.pem"), (&certificates.server_key, "server.key")]
+    {
+        let to = home.join(to);
+        write_private(&to, &fs::read_to_string(from)?)?;
+        folder.hand_over(&to)?;
+    }
+    let acl = home.join("acl");
+    write_private(&acl, ACL)?;
+    folder.hand_over(&acl)?;
+    let home = home.display();
+    let text = format!(
+        "# Written by rideguard at every start.
+listener {port} 127.0.0.1
+cafile {home}/ca.pem
+certfile {home}/server.pem
+keyfile {home}/server.key
+tls_version tlsv1.2
+allow_anonymous false
+password_file {home}/passwords
+acl_file {home}/acl
+pid_file {home}/mosquitto.pid
+persistence true
+persistence_location {home}/
+autosave_interval 60
+max_packet_size {PACKET_BYTES_MAX}
+max_inflight_messages {IN_FLIGHT_MAX}
+max_queued_messages 2000000
+retain_available false
+set_tcp_nodelay true
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+"
+    );
+    write_private(conf, &text)?;
+    folder.hand_over(conf)
+}
+
+/// A tracker publishes under its own name only, and listens to its own answers; ingest hears all.
+/// The same file is shipped for a broker of one's own as deploy/mosquitto/acl.
+const ACL: &str = include_str!("../../deploy/mosquitto/acl");

@@ -1,0 +1,152 @@
+//! A private PostgreSQL cluster with PostGIS.
+
+use super::{Child, Folder, free_port};
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Longest a start may take; a cluster that was killed replays its log first.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// A running cluster.
+pub struct Postgres {
+    child: Child,
+    /// Its port on loopback.
+    pub port: u16,
+    /// File with the password of the role `rideguard`.
+    pub password_file: PathBuf,
+}
+
+impl Postgres {
+    /// Starts the cluster of a data folder, making it at the first start, or adopts a running one.
+    ///
+    /// # Errors
+    /// A missing program, or why it does not start.
+    pub fn start(folder: &Folder) -> anyhow::Result<Self> {
+        let bin = bin_folder()?;
+        let (password_file, _) = folder.secret("database")?;
+        let home = folder.service("postgres")?;
+        let data = home.join("data");
+        if !data.join("PG_VERSION").exists() {
+            init(folder, &bin, &home, &data)?;
+        }
+        let pid_file = data.join("postmaster.pid");
+        if let Some(child) = Child::adopt("PostgreSQL", &pid_file, &data.to_string_lossy(), Signal::SIGINT)
+            && let Some(port) = fs::read_to_string(&pid_file)?.lines().nth(3).and_then(|l| l.trim().parse().ok())
+        {
+            tracing::info!("PostgreSQL of an earlier run is still there; going on with it");
+            return Ok(Self { child, port, password_file });
+        }
+        let port = free_port()?;
+        let log = folder.path("postgres.log");
+        let mut command = Command::new(bin.join("postgres"));
+        command.arg("-D").arg(&data).arg("-p").arg(port.to_string());
+        let child = Child::start("PostgreSQL", &mut command, folder.servant(), &log, Signal::SIGINT)?;
+        let mut started = Self { child, port, password_file };
+        started.wait(&pid_file, &log)?;
+        Ok(started)
+    }
+
+    fn wait(&mut self, pid_file: &Path, log: &Path) -> anyhow::Result<()> {
+        let since = Instant::now();
+        // The eighth line of postmaster.pid says "ready" (PostgreSQL, miscadmin.h, PM_STATUS_READY).
+        while !fs::read_to_string(pid_file).is_ok_and(|t| t.lines().nth(7).is_some_and(|l| l.trim() == "ready")) {
+            if !self.child.is_alive() || since.elapsed() > START_MAX {
+                bail!("PostgreSQL did not start; its log is {}", log.display());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Stops it: running statements are ended, everything committed stays.
+    pub fn stop(&mut self) {
+        self.child.stop(Duration::from_secs(30));
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.is_alive()
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> i32 {
+        self.child.pid()
+    }
+}
+
+/// Where Debian keeps PostgreSQL's server programs; the newest version that has PostGIS.
+///
+/// # Errors
+/// Says which package is missing.
+pub fn bin_folder() -> anyhow::Result<PathBuf> {
+    let mut versions: Vec<u32> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect())
+        .unwrap_or_default();
+    versions.sort_unstable();
+    versions.retain(|v| Path::new(&format!("/usr/lib/postgresql/{v}/bin/postgres")).exists());
+    if versions.is_empty() {
+        bail!(
+            "PostgreSQL was not found below /usr/lib/postgresql: install the packages postgresql and postgresql-VERSION-postgis-3 (make demo does)"
+        );
+    }
+    versions.retain(|v| Path::new(&format!("/usr/share/postgresql/{v}/extension/postgis.control")).exists());
+    let newest = versions.last().context(
+        "PostgreSQL is there but PostGIS is not: install the package postgresql-VERSION-postgis-3 (make demo does)",
+    )?;
+    Ok(PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin")))
+}
+
+fn init(folder: &Folder, bin: &Path, home: &Path, data: &Path) -> anyhow::Result<()> {
+    let password_copy = home.join("password");
+    fs::copy(folder.secret("database")?.0, &password_copy)?;
+    folder.hand_over(&password_copy)?;
+    if data.exists() {
+        fs::remove_dir_all(data)?; // half made: a first start was killed
+    }
+    let mut command = Command::new(bin.join("initdb"));
+    command
+        .args([
+            "--username=rideguard",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--data-checksums",
+        ])
+        .arg(format!("--pwfile={}", password_copy.display()))
+        .arg("-D")
+        .arg(data)
+        .current_dir("/");
+    if let Some(servant) = folder.servant() {
+        use std::os::unix::process::CommandExt;
+        command.uid(servant.uid).gid(servant.gid);
+    }
+    let output = command.output().context("cannot start initdb")?;
+    fs::remove_file(&password_copy)?;
+    if !output.status.success() {
+        bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let conf = data.join("postgresql.conf");
+    let text = fs::read_to_string(&conf)?;
+    fs::write(&conf, text + SETTINGS)?;
+    Ok(())
+}
+
+/// Why each differs from the default: loopback only; no socket (its path may be too long); room
+/// for 16 lanes and the API; less write-ahead churn on a small machine.
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 80
+shared_buffers = 256MB
+max_wal_size = 2GB
+min_wal_size = 256MB
+checkpoint_timeout = 15min
+wal_compression = lz4
+jit = off
+logging_collector = off
+log_min_messages = warning
+";

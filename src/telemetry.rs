@@ -1,0 +1,105 @@
+//! Logs and metrics. Positions, plates, tokens and payloads never go into either.
+
+use crate::domain::Outcome;
+use crate::store::effects::{Applied, Written};
+use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use tracing_subscriber::EnvFilter;
+
+/// Sets up logging: `RUST_LOG` selects, `json` chooses the form for collectors.
+pub fn start_logging(json: bool) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttc=off,tokio_postgres=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let started = if json { builder.json().try_init() } else { builder.compact().try_init() };
+    drop(started); // a second start in one process (tests) keeps the first
+}
+
+/// The counters of a process. No label ever names a tracker or a vehicle.
+pub struct Metrics {
+    registry: Registry,
+    packets: IntCounterVec,
+    quarantined: IntCounterVec,
+    fixes: IntCounter,
+    alerts: IntCounterVec,
+    batches: IntCounter,
+    packet_age_s: Histogram,
+    /// Lanes held by this process.
+    pub lanes_held: IntGauge,
+    /// Notification attempts, by result.
+    pub notifications: IntCounterVec,
+    /// Live streams open.
+    pub live_streams: IntGauge,
+    /// HTTP answers, by status class.
+    pub http_answers: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers every counter.
+    ///
+    /// # Errors
+    /// A name used twice; a bug.
+    pub fn new() -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        macro_rules! register {
+            ($metric:expr) => {{
+                let metric = $metric?;
+                registry.register(Box::new(metric.clone()))?;
+                metric
+            }};
+        }
+        let vec = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
+        Ok(Self {
+            packets: register!(vec("rideguard_packets_total", "Packets received, by outcome", "outcome")),
+            quarantined: register!(vec("rideguard_quarantined_total", "Packets set aside, by reason", "reason")),
+            fixes: register!(IntCounter::new("rideguard_fixes_total", "Fixes kept")),
+            alerts: register!(vec("rideguard_alerts_total", "Alerts written, by kind", "kind")),
+            batches: register!(IntCounter::new("rideguard_batches_total", "Batches committed")),
+            packet_age_s: register!(Histogram::with_opts(
+                HistogramOpts::new(
+                    "rideguard_packet_seconds",
+                    "From a packet's arrival to the commit of its effects, seconds"
+                )
+                .buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0])
+            )),
+            lanes_held: register!(IntGauge::new("rideguard_lanes_held", "Lanes this process works on")),
+            notifications: register!(vec(
+                "rideguard_notifications_total",
+                "Notification attempts, by result",
+                "result"
+            )),
+            live_streams: register!(IntGauge::new("rideguard_live_streams", "Live streams open")),
+            http_answers: register!(vec("rideguard_http_answers_total", "HTTP answers, by status class", "class")),
+            registry,
+        })
+    }
+
+    /// Counts a batch after its commit.
+    pub fn count(&self, applied: &Applied<'_>, written: &[Written]) {
+        self.batches.inc();
+        let now = crate::ingest::mqtt::now();
+        for (packet, effects) in &applied.entries {
+            if let Some(outcome) = effects.outcome.filter(|o| *o != Outcome::None) {
+                self.packets.with_label_values(&[outcome.name()]).inc();
+            }
+            if let Some(packet) = packet {
+                self.packet_age_s.observe(now.seconds_since(packet.received_at).max(0.0));
+            }
+            if let Some(aside) = &effects.quarantined {
+                self.quarantined.with_label_values(&[aside.reason]).inc();
+            }
+            self.fixes.inc_by(effects.fixes.len() as u64);
+        }
+        for alert in written {
+            self.alerts.with_label_values(&[alert.alert.kind.name()]).inc();
+        }
+    }
+
+    /// The page Prometheus reads.
+    pub fn page(&self) -> String {
+        let mut out = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            Ok(()) => String::from_utf8(out).unwrap_or_default(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
