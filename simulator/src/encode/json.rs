@@ -1,0 +1,48 @@
+//! The `json` language, version 1 (docs/protocol-json.md).
+
+use super::Said;
+use serde_json::json;
+
+/// One message with one fix.
+pub fn message(ident: &str, sequence: u32, said: &Said) -> Vec<u8> {
+    let round = |value: f64, places: i32| (value * 10f64.powi(places)).round() / 10f64.powi(places);
+    let alarms: &[&str] = if said.vibration { &["vibration"] } else { &[] };
+    json!({
+        "v": 1, "id": ident, "seq": sequence,
+        "fixes": [{ "t": said.at_ms, "lat": round(said.lat, 6), "lon": round(said.lon, 6), "kmh": round(said.speed_kmh, 1),
+            "deg": round(said.course_deg, 0), "sats": said.satellites, "acc": round(said.accuracy_m, 1) }],
+        "status": { "battery": said.battery_percent, "external_power": said.external_power, "ignition": said.ignition, "moving": said.moving },
+        "alarms": alarms,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_the_documented_keys() {
+        let said = Said {
+            at_ms: 5,
+            lat: 28.55,
+            lon: 112.35,
+            speed_kmh: 1.25,
+            course_deg: 90.0,
+            satellites: 9,
+            accuracy_m: 4.0,
+            battery_percent: 88,
+            external_power: true,
+            ignition: false,
+            moving: false,
+            vibration: true,
+        };
+        let value: serde_json::Value = serde_json::from_slice(&message("a", 3, &said)).unwrap();
+        assert_eq!(
+            (value["v"].as_i64(), value["seq"].as_i64(), value["fixes"][0]["t"].as_i64()),
+            (Some(1), Some(3), Some(5))
+        );
+        assert_eq!(value["alarms"][0], "vibration");
+    }
+}
