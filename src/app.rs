@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::domain::Lane;
+use crate::ingest::mqtt::Subscribed;
 use crate::ingest::publisher::Publisher;
 use crate::pipeline::{self, Shared};
 use crate::store::{self, Role, migrate};
@@ -46,11 +47,18 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     store::people::put_api_role(&client, &config.database.api_user, &password).await
 }
 
-/// Runs the roles until `stop`.
+/// Runs the roles until `stop`. `subscribed` tells when ingest hears every tracker.
 ///
 /// # Errors
 /// A setting, port or file that is wrong; failures while running are met by trying again.
-pub async fn run(config: Config, roles: Roles, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn run(
+    config: Config,
+    roles: Roles,
+    subscribed: Subscribed,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    // One cryptography provider for the whole process; a second call (tests) finds it there.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let metrics = Arc::new(Metrics::new()?);
     let database = store::settings(&config.database, Role::Owner)?;
     let (settings_changed, outbox_filled) = listen_for_notices(database.clone());
@@ -62,6 +70,7 @@ pub async fn run(config: Config, roles: Roles, stop: watch::Receiver<bool>) -> a
             database: database.clone(),
             metrics: metrics.clone(),
             settings_changed,
+            subscribed: subscribed.clone(),
             owner: format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
             config: config.clone(),
         });
@@ -74,7 +83,9 @@ pub async fn run(config: Config, roles: Roles, stop: watch::Receiver<bool>) -> a
         tasks.spawn(notify::run(config.clone(), database, metrics.clone(), outbox_filled, stop.clone()));
     }
     if let Some((web, for_prometheus)) = listeners {
-        let (api, router) = api::new(api::pool(store::settings(&config.database, Role::Api)?)?, metrics.clone());
+        let waits_for = roles.ingest.then_some(subscribed);
+        let (api, router) =
+            api::new(api::pool(store::settings(&config.database, Role::Api)?)?, metrics.clone(), waits_for);
         tokio::spawn(api.hub().run(config.broker.clone()));
         tasks.spawn(serve(web, router, stop.clone()));
         tasks.spawn(serve(for_prometheus, api::metrics_router(metrics), stop.clone()));

@@ -11,7 +11,7 @@ use crate::domain::{
     Entry, Finding, Fix, LatLon, Moment, Outcome, Packet, Profile, Report, Setting, Status, Timestamp, TrackerIdent,
     TrackerKey, VehicleId,
 };
-use crate::guard::{Guard, Params, Seen};
+use crate::guard::{Guard, Params, Seen, Snapshot};
 use crate::ingest::topic::{self, Address};
 use crate::protocol;
 use judge::Judgement;
@@ -155,6 +155,11 @@ impl LaneState {
         self.trackers.len()
     }
 
+    /// Whether a packet's topic names a tracker that is registered.
+    pub fn knows_sender_of(&self, packet: &Packet) -> bool {
+        Address::parse(&packet.topic).is_ok_and(|a| self.trackers.contains_key(&a.ident))
+    }
+
     fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
         let mut effects = Effects::default();
         match setting {
@@ -218,7 +223,10 @@ impl LaneState {
             if report.moments.is_empty() {
                 effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
             }
-            if before != self.guard.snapshot(vehicle) {
+            // The guard point creeps with every parked fix; people are told when it is found or lost.
+            let shown = |s: &Option<Snapshot>| s.as_ref().map(|s| (s.armed_at, s.guard_point.is_some(), s.incident));
+            let after = self.guard.snapshot(vehicle);
+            if shown(&before).is_some() && shown(&before) != shown(&after) {
                 effects.guards.push(self.guard_row(vehicle, packet.received_at));
             }
         }

@@ -8,7 +8,7 @@
 use crate::config::Config;
 use crate::domain::{Entry, Lane, Packet, Timestamp};
 use crate::fold::{Effects, FoldSettings, LaneState};
-use crate::ingest::mqtt::{Receipt, jittered, now};
+use crate::ingest::mqtt::{Receipt, Subscribed, jittered, now};
 use crate::ingest::publisher::Publisher;
 use crate::ingest::{Delivery, Session};
 use crate::live;
@@ -33,6 +33,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Counts up whenever people changed a setting.
     pub settings_changed: watch::Receiver<u64>,
+    /// Which lanes have a session at the broker.
+    pub subscribed: Subscribed,
     /// Name of this process in leases.
     pub owner: String,
 }
@@ -109,7 +111,7 @@ impl Pipeline {
         let (checkpoint, state) = lane::read_checkpoint(&client, lane, progress.applied).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
         // The session is opened before recovery so that the broker keeps what comes meanwhile.
-        let session = Session::start(&shared.config.broker, lane)?;
+        let session = Session::start(&shared.config.broker, lane, shared.subscribed.clone())?;
         let checkpoint = (checkpoint, Instant::now());
         let settings_changed = shared.settings_changed.clone();
         let mut pipeline = Self {
@@ -126,6 +128,10 @@ impl Pipeline {
             checkpoint,
         };
         pipeline.recover(checkpoint.0).await?;
+        // What people changed meanwhile is in force before the first packet.
+        let mut batch = Batch { setting_cursor: pipeline.progress.setting_cursor, ..Batch::default() };
+        pipeline.take_settings(&mut batch).await?;
+        pipeline.handle(batch).await?;
         Ok(Some(pipeline))
     }
 
@@ -179,9 +185,7 @@ impl Pipeline {
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         while !*stop.borrow() {
             let batch = self.next_batch(stop).await?;
-            if !batch.entries.is_empty() {
-                self.handle(batch).await?;
-            }
+            self.handle(batch).await?;
             if self.is_checkpoint_due() {
                 self.write_checkpoint().await?;
             }
@@ -190,6 +194,9 @@ impl Pipeline {
     }
 
     async fn handle(&mut self, batch: Batch) -> anyhow::Result<()> {
+        if batch.entries.is_empty() {
+            return Ok(());
+        }
         let n = self.progress.journaled + 1;
         lane::commit_journal(&mut self.client, self.lease, n, &batch.entries, batch.setting_cursor).await?;
         self.progress.journaled = n;
@@ -232,7 +239,7 @@ impl Pipeline {
         let mut batch = Batch { setting_cursor: self.progress.setting_cursor, ..Batch::default() };
         tokio::select! {
             delivery = self.session.deliveries.recv() => match delivery {
-                Some(delivery) => self.fill(&mut batch, delivery).await,
+                Some(delivery) => self.fill(&mut batch, delivery).await?,
                 None => anyhow::bail!("the MQTT session ended"),
             },
             Some((from, to)) = self.session.gaps.recv() => batch.entries.push(Entry::Gap { from, to }),
@@ -250,19 +257,26 @@ impl Pipeline {
         Ok(batch)
     }
 
-    /// Takes what is there, up to the limit, and waits a moment for more.
-    async fn fill(&mut self, batch: &mut Batch, first: Delivery) {
+    /// Takes what is there, up to the limit, and waits a moment for more. A tracker that we do not
+    /// know may have been registered a moment ago: then settings go first.
+    async fn fill(&mut self, batch: &mut Batch, first: Delivery) -> anyhow::Result<()> {
         let limit = self.shared.config.ingest.batch_packets_max;
         let until = tokio::time::Instant::now() + Duration::from_millis(self.shared.config.ingest.batch_wait_ms);
         let mut next = Some(first);
+        let mut is_settled = false;
         while let Some(delivery) = next {
+            if !is_settled && !self.state.knows_sender_of(&delivery.packet) {
+                self.take_settings(batch).await?;
+                is_settled = true; // once a batch: a stranger must not make us ask for every packet
+            }
             batch.entries.push(Entry::Packet(delivery.packet));
             batch.receipts.push(delivery.receipt);
             if batch.receipts.len() >= limit {
-                return;
+                break;
             }
             next = tokio::time::timeout_at(until, self.session.deliveries.recv()).await.unwrap_or(None);
         }
+        Ok(())
     }
 
     async fn take_settings(&mut self, batch: &mut Batch) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ mod zones;
 pub use session::hash_password;
 
 use crate::config::Http;
+use crate::ingest::mqtt::Subscribed;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -46,6 +47,7 @@ pub struct Api {
     metrics: Arc<Metrics>,
     live: live::Hub,
     logins: Arc<session::Logins>,
+    waits_for: Option<Subscribed>,
 }
 
 #[derive(OpenApi)]
@@ -114,9 +116,9 @@ pub fn pool(settings: tokio_postgres::Config) -> anyhow::Result<Pool> {
         .build()?)
 }
 
-/// Makes the API; `serve` puts it on a listener.
-pub fn new(pool: Pool, metrics: Arc<Metrics>) -> (Api, Router) {
-    let api = Api { live: live::Hub::new(pool.clone()), pool, metrics, logins: Arc::default() };
+/// Makes the API; `waits_for` holds back `/ready` until ingest of the same process hears everybody.
+pub fn new(pool: Pool, metrics: Arc<Metrics>, waits_for: Option<Subscribed>) -> (Api, Router) {
+    let api = Api { live: live::Hub::new(pool.clone()), pool, metrics, logins: Arc::default(), waits_for };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();
     let router = router
@@ -142,8 +144,11 @@ impl Api {
     }
 }
 
-/// Whether the database answers.
+/// Whether the database answers and, where this process is ingest too, every lane hears its trackers.
 async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
+    if api.waits_for.is_some_and(|s| !s.is_complete()) {
+        return Err(Problem::Unavailable);
+    }
     api.pool.get().await?.query_one("SELECT 1", &[]).await?;
     Ok("ready\n")
 }

@@ -3,6 +3,7 @@
 use super::{block_on, demo};
 use crate::app::{self, Roles};
 use crate::config::{Broker, Config, Database, Http, Ingest, Notify};
+use crate::ingest::mqtt::Subscribed;
 use crate::supervisor::broker::{Credential, INGEST_USER, Mosquitto};
 use crate::supervisor::folder::write_private;
 use crate::supervisor::postgres::Postgres;
@@ -71,7 +72,7 @@ pub fn role(args: RoleArgs, roles: Roles) -> anyhow::Result<()> {
             app::prepare(&config).await?;
         }
         let stop = stop_signal()?;
-        app::run(config, roles, stop).await
+        app::run(config, roles, Subscribed::default(), stop).await
     })
 }
 
@@ -106,7 +107,7 @@ pub fn up(args: Args) -> anyhow::Result<()> {
     let trackers =
         if args.demo { demo::credentials(&folder, args.demo_vehicles)? } else { known_credentials(&folder)? };
     let mut postgres = Postgres::start(&folder)?;
-    let mut broker = match Mosquitto::start(&folder, &trackers, args.mqtt_port) {
+    let mut broker = match Mosquitto::start(&folder, args.mqtt_port) {
         Ok(broker) => broker,
         Err(error) => {
             postgres.stop();
@@ -114,7 +115,7 @@ pub fn up(args: Args) -> anyhow::Result<()> {
         }
     };
     let result = write_settings(&folder, &args, &postgres, &broker)
-        .and_then(|config| block_on(together(&args, &folder, config, &mut postgres, &mut broker)));
+        .and_then(|config| block_on(together(&args, &folder, config, &trackers, &mut postgres, &mut broker)));
     broker.stop();
     postgres.stop();
     result
@@ -137,13 +138,19 @@ async fn together(
     args: &Args,
     folder: &Folder,
     config: Config,
+    trackers: &[Credential],
     postgres: &mut Postgres,
     broker: &mut Mosquitto,
 ) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     app::prepare(&config).await?;
     let demo = if args.demo { Some(demo::Demo::prepare(args, folder, &config).await?) } else { None };
-    let mut running = tokio::spawn(app::run(config, Roles::ALL, stop.clone()));
+    let subscribed = Subscribed::default();
+    let mut running = tokio::spawn(app::run(config, Roles::ALL, subscribed.clone(), stop.clone()));
+    while !subscribed.is_complete() && !running.is_finished() && !*stop.borrow() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    broker.admit(folder, trackers)?;
     let mut playing = match &demo {
         Some(demo) => Some(demo.play(broker.port, stop.clone()).await?),
         None => {
@@ -165,8 +172,8 @@ async fn together(
                 }
                 if !broker.is_alive() {
                     tracing::error!("Mosquitto ended; starting it again");
-                    let trackers = known_credentials(folder)?;
-                    *broker = Mosquitto::start(folder, &trackers, Some(broker.port)).context("Mosquitto ended and does not come back")?;
+                    *broker = Mosquitto::start(folder, Some(broker.port)).context("Mosquitto ended and does not come back")?;
+                    broker.admit(folder, trackers)?;
                 }
             }
         }

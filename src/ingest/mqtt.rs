@@ -97,6 +97,22 @@ pub struct Session {
     task: JoinHandle<()>,
 }
 
+/// Which lanes the broker keeps a subscribed session for. Before all do, a tracker's message could
+/// be acknowledged by the broker and go to nobody.
+#[derive(Clone, Default)]
+pub struct Subscribed(Arc<AtomicU64>);
+
+impl Subscribed {
+    fn note(&self, lane: Lane) {
+        self.0.fetch_or(1 << lane.0, Ordering::Relaxed);
+    }
+
+    /// Whether every lane is.
+    pub fn is_complete(&self) -> bool {
+        Lane::all().all(|lane| self.0.load(Ordering::Relaxed) >> lane.0 & 1 == 1)
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         self.task.abort();
@@ -135,7 +151,7 @@ impl Session {
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn start(broker: &Broker, lane: Lane) -> anyhow::Result<Self> {
+    pub fn start(broker: &Broker, lane: Lane, subscribed: Subscribed) -> anyhow::Result<Self> {
         let mut options = options(broker, &format!("rideguard-lane-{}", lane.0))?;
         options.set_clean_session(false);
         options.set_manual_acks(true);
@@ -144,7 +160,15 @@ impl Session {
         let (to_gaps, gaps) = mpsc::channel(16);
         let connected = Arc::new(AtomicBool::new(false));
         let acks = Acks { client: client.clone(), epoch: Arc::new(Mutex::new(1)), suppressed: Arc::default() };
-        let poller = Poller { lane, client, epoch: acks.epoch.clone(), connected: connected.clone(), to_lane, to_gaps };
+        let poller = Poller {
+            lane,
+            client,
+            epoch: acks.epoch.clone(),
+            connected: connected.clone(),
+            subscribed,
+            to_lane,
+            to_gaps,
+        };
         let task = tokio::spawn(poller.run(event_loop));
         Ok(Self { deliveries, acks, gaps, connected, task })
     }
@@ -160,6 +184,7 @@ struct Poller {
     client: AsyncClient,
     epoch: Arc<Mutex<u64>>,
     connected: Arc<AtomicBool>,
+    subscribed: Subscribed,
     to_lane: mpsc::Sender<Delivery>,
     to_gaps: mpsc::Sender<(Timestamp, Timestamp)>,
 }
@@ -187,6 +212,7 @@ impl Poller {
                     self.connected.store(true, Ordering::Relaxed);
                     self.subscribe();
                 }
+                Ok(Event::Incoming(Mqtt::SubAck(_))) => self.subscribed.note(self.lane),
                 Ok(_) => {}
                 Err(error) => {
                     self.end_epoch(&mut event_loop);

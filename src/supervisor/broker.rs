@@ -37,29 +37,30 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts the broker of a data folder, or adopts a running one.
+    /// Starts the broker of a data folder, or adopts a running one. A fresh one lets nobody in but
+    /// ourselves until [`Self::admit`]: a tracker's message must not be acknowledged before there is a
+    /// session that keeps it.
     ///
     /// # Errors
     /// A missing program, or why it does not start.
-    pub fn start(folder: &Folder, trackers: &[Credential], port: Option<u16>) -> anyhow::Result<Self> {
+    pub fn start(folder: &Folder, port: Option<u16>) -> anyhow::Result<Self> {
         let program = find("mosquitto")?;
         let (password_file, password) = folder.secret("broker")?;
         let certificates = certificates::make(folder)?;
         let ca_file = certificates.ca.clone();
         let home = folder.service("mosquitto")?;
         let (conf, pid_file) = (home.join("mosquitto.conf"), home.join("mosquitto.pid"));
-        write_passwords(folder, &home, &password, trackers)?;
         if let Some(child) = Child::adopt("Mosquitto", &pid_file, &conf.to_string_lossy(), Signal::SIGTERM)
             && let Some(port) = port_in(&conf)
         {
             tracing::info!("Mosquitto of an earlier run is still there; going on with it");
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.pid()), Signal::SIGHUP)?; // reads the passwords again
             return Ok(Self { child, port, ca_file, password_file });
         }
         let port = match port {
             Some(port) => port,
             None => free_port()?,
         };
+        write_passwords(folder, &home, &password, &[])?;
         write_settings(folder, &home, &conf, &certificates, port)?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&conf);
@@ -74,6 +75,15 @@ impl Mosquitto {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(started)
+    }
+
+    /// Lets these trackers in, and nobody else.
+    ///
+    /// # Errors
+    /// The password file cannot be written.
+    pub fn admit(&self, folder: &Folder, trackers: &[Credential]) -> anyhow::Result<()> {
+        write_passwords(folder, &folder.service("mosquitto")?, &folder.secret("broker")?.1, trackers)?;
+        Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.pid()), Signal::SIGHUP)?) // reads them again
     }
 
     /// Stops it; it saves its queues first.

@@ -52,14 +52,14 @@ impl Child {
         let pid: i32 = fs::read_to_string(pid_file).ok()?.lines().next()?.trim().parse().ok()?;
         let command_line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let ours = String::from_utf8_lossy(&command_line).contains(marker);
-        ours.then(|| Self { name, pid: Pid::from_raw(pid), stop_signal, own: None })
+        (ours && is_running(Pid::from_raw(pid))).then(|| Self { name, pid: Pid::from_raw(pid), stop_signal, own: None })
     }
 
     /// Whether it runs.
     pub fn is_alive(&mut self) -> bool {
         match &mut self.own {
             Some(own) => matches!(own.try_wait(), Ok(None)),
-            None => kill(self.pid, None).is_ok(),
+            None => is_running(self.pid),
         }
     }
 
@@ -81,4 +81,11 @@ impl Child {
     pub fn pid(&self) -> i32 {
         self.pid.as_raw()
     }
+}
+
+/// Whether a process that is not our child runs. One that has ended may stand in the table for
+/// ever where nobody reaps orphans (state Z in /proc/PID/stat, proc(5)).
+fn is_running(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
