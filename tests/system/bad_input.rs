@@ -1,0 +1,63 @@
+//! Bad input is set aside with a reason, counted and acknowledged; nothing else is disturbed.
+
+use crate::harness::{Up, topic, use_ring};
+use rideguard::supervisor::broker::PACKET_BYTES_MAX;
+
+#[tokio::test]
+async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
+    use_ring();
+    let up = Up::start(4, &[]).await;
+    let (ident, password) = up.tracker(0);
+    let now_ms = rideguard::ingest::mqtt::now().micros() / 1000;
+    let json = |id: &str, t: i64, lat: f64| {
+        format!(r#"{{"v":1,"id":"{id}","seq":{t},"fixes":[{{"t":{t},"lat":{lat},"lon":112.35}}]}}"#).into_bytes()
+    };
+    let at_limit = vec![b'x'; PACKET_BYTES_MAX - topic(&ident).len() - 16];
+    let own = |payload: Vec<u8>| (topic(&ident), payload);
+    let wrong_shard = format!("v1/{}/{ident}/up", (rideguard::domain::Shard::of(&ident).0 + 1) % 64);
+    up.publish(
+        &ident,
+        &password,
+        vec![
+            own(vec![]),
+            own(vec![0x7e]),
+            own(b"garbage".to_vec()),
+            own(at_limit),
+            own(json("yy999999", now_ms, 28.5)),
+            own(json(&ident, now_ms, 91.0)),
+            own(json(&ident, 3_471_292_800_000, 28.5)),
+            (wrong_shard, json(&ident, now_ms, 28.5)),
+            own(json(&ident, now_ms, 28.5)),
+        ],
+    )
+    .await;
+    // The broker's own user may publish for anybody; only so can an unknown tracker be heard at all.
+    let gateway = std::fs::read_to_string(up.folder.join("secrets/broker")).unwrap();
+    up.wait_for("SELECT sum(received)::bigint FROM lane", 9).await;
+    for (reason, count) in [("decode", 4), ("identity", 1), ("position", 1), ("time", 1), ("topic", 1)] {
+        assert_eq!(
+            up.count(&format!("SELECT count(*) FROM quarantine WHERE reason = '{reason}'")).await,
+            count,
+            "{reason}"
+        );
+    }
+    assert_eq!(up.count("SELECT count(*) FROM quarantine WHERE security").await, 2);
+    assert_eq!(up.count("SELECT count(*) FROM fix").await, 1, "the good one is stored");
+    assert!(!gateway.is_empty());
+    assert!(up.command(&["verify"]).status.success());
+    let metrics = up.log();
+    assert!(!metrics.contains("112.35"), "positions never go into logs");
+}
+
+#[tokio::test]
+async fn a_tracker_cannot_speak_for_another() {
+    use_ring();
+    let up = Up::start(4, &[]).await;
+    let ((thief, password), (victim, _)) = (up.tracker(0), up.tracker(2));
+    let now_ms = rideguard::ingest::mqtt::now().micros() / 1000;
+    let message =
+        |id: &str| format!(r#"{{"v":1,"id":"{id}","fixes":[{{"t":{now_ms},"lat":28.5,"lon":112.3}}]}}"#).into_bytes();
+    up.publish(&thief, &password, vec![(topic(&victim), message(&victim)), (topic(&thief), message(&thief))]).await;
+    up.wait_for("SELECT sum(stored)::bigint FROM lane", 1).await;
+    assert_eq!(up.count("SELECT count(*) FROM fix").await, 1, "the broker's ACL keeps the spoofed one out");
+}

@@ -1,0 +1,134 @@
+//! From a tracker's packet to an alert in everybody's hands.
+
+use crate::harness::{Up, use_ring};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
+    use_ring();
+    let mut up = Up::start(20, &[]).await;
+    let owner = up.log_in("owner").await;
+    let mut fleet = up.fleet(&[
+        "--vehicles",
+        "20",
+        "--seed",
+        "5",
+        "--theft-vehicle",
+        "yy000001",
+        "--theft-after-s",
+        "12",
+        "--parked-interval-s",
+        "3",
+        "--moving-interval-s",
+        "3",
+    ]);
+    up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
+    up.wait_for("SELECT count(*) FROM outbox WHERE state = 'done'", 1).await;
+
+    // The owner.
+    let vehicles = owner.get("/vehicles").await;
+    let mine = &vehicles["vehicles"][0];
+    assert_eq!((vehicles["vehicles"].as_array().unwrap().len(), mine["plate"].as_str()), (3, Some("湘H·D0001")));
+    assert!(mine["last_fix"]["lat"].as_f64().unwrap() > 27.0 && mine["armed"] == true, "{mine}");
+    let (id, incident) = (mine["id"].as_str().unwrap(), mine["open_incident"].as_str().unwrap().to_owned());
+    assert!(
+        owner.get("/alerts").await["alerts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|a| a["kind"] == "moved" && a["wakes_owner"] == true)
+    );
+    let explained = owner.get(&format!("/incidents/{incident}")).await;
+    assert!(!explained["alerts"][0]["evidence"]["thresholds"].as_array().unwrap().is_empty());
+    let span = "from=2026-01-01T00:00:00Z&to=2026-01-20T00:00:00Z";
+    let (from, to) = (days_from_now(-0.5), days_from_now(0.5));
+    let today = format!("from={from}&to={to}");
+    assert!(owner.get(&format!("/vehicles/{id}/track?{today}")).await["points"].as_array().unwrap().len() > 3);
+    assert!(owner.get(&format!("/vehicles/{id}/track?{span}")).await["points"].as_array().unwrap().is_empty());
+    assert_eq!(owner.ask("GET", &format!("/vehicles/{id}/track?from={to}&to={from}"), None).await.0, 400);
+    for somebody_elses in ["/vehicles/9", "/vehicles/9/track?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"] {
+        assert_eq!(owner.ask("GET", somebody_elses, None).await.0, 404);
+    }
+    assert_eq!(owner.ask("POST", "/vehicles/9/disarm", None).await.0, 404);
+    let (status, armed) = owner.ask("POST", &format!("/vehicles/{id}/disarm"), None).await;
+    assert_eq!((status, &armed["armed"]), (200, &json!(false)));
+    assert_eq!(
+        up.count("SELECT count(*) FROM incident WHERE closed_at IS NOT NULL AND ended_by = 'disarmed'").await,
+        1
+    );
+
+    // The police: nothing without a grant, everything with one leaves a row.
+    let police = up.log_in("police").await;
+    assert_eq!(police.ask("GET", "/vehicles?q=D0001&grant=999", None).await.0, 403);
+    let grant = police.get("/grants").await["grants"][0]["id"].as_str().unwrap().to_owned();
+    let audited = up.count("SELECT count(*) FROM audit WHERE grant_id IS NOT NULL").await;
+    assert_eq!(police.get(&format!("/vehicles?q=D0001&grant={grant}")).await["vehicles"][0]["id"], id);
+    assert!(
+        !police.get(&format!("/vehicles/{id}/track?{today}&grant={grant}")).await["points"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    let around = json!([[112.2, 28.4], [112.6, 28.4], [112.6, 28.7], [112.2, 28.7]]);
+    let area = |polygon, from: &str| json!({ "grant": grant, "polygon": polygon, "from": from, "to": to });
+    let (status, found) = police.ask("POST", "/search/area", Some(area(around.clone(), &from))).await;
+    assert_eq!(status, 200, "{found}");
+    assert!(!found["vehicles"].as_array().unwrap().is_empty());
+    assert_eq!(up.count("SELECT count(*) FROM audit WHERE grant_id IS NOT NULL").await, audited + 3);
+    let (status, refused) =
+        police.ask("POST", "/search/area", Some(area(json!([[100, 20], [120, 20], [120, 40]]), &from))).await;
+    assert_eq!(status, 400, "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("km²"));
+
+    // The operator: health, no places.
+    let operator = up.log_in("operator").await;
+    let trackers = operator.get("/trackers?limit=5").await;
+    assert_eq!((trackers["trackers"].as_array().unwrap().len(), trackers["counts"]["online"].as_i64()), (5, Some(20)));
+    assert!(trackers["trackers"][0].get("lat").is_none());
+
+    // Nobody does what is not his.
+    let matrix = [
+        (&owner, "GET", "/trackers"),
+        (&owner, "GET", "/grants"),
+        (&police, "GET", "/trackers"),
+        (&police, "GET", "/alerts"),
+        (&operator, "GET", "/vehicles"),
+        (&operator, "GET", "/alerts"),
+        (&operator, "POST", "/vehicles/1/arm"),
+        (&police, "POST", "/vehicles/1/disarm"),
+    ];
+    for (person, method, path) in matrix {
+        assert_eq!(person.ask(method, path, None).await.0, 403, "{method} {path}");
+    }
+    assert_eq!(owner.ask("DELETE", "/session", None).await.0, 204);
+    assert_eq!(owner.ask("GET", "/vehicles", None).await.0, 401);
+
+    // Zones: made, told, gone.
+    let zone = json!({ "name": "城区", "rule": "both", "shape": { "type": "circle", "centre": { "lat_deg": 28.55, "lon_deg": 112.35 }, "radius_m": 500.0 } });
+    let (status, made) = operator.ask("POST", "/zones", Some(zone)).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(operator.ask("DELETE", &format!("/zones/{}", made["id"].as_str().unwrap()), None).await.0, 204);
+    assert_eq!(operator.ask("POST", "/zones", Some(json!({ "name": "x", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 91.0, "lon_deg": 0.0 }, "radius_m": 5.0 } }))).await.0, 400);
+
+    fleet.kill().unwrap();
+    fleet.wait().unwrap();
+    let (verified, rebuilt) = (up.command(&["verify"]), up.command(&["rebuild", "--check"]));
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stdout));
+    let explained = up.command(&["explain", &incident]);
+    assert!(String::from_utf8_lossy(&explained.stdout).contains("rule_version"));
+    assert!(up.interrupt(), "Ctrl-C is a good end");
+    for servant in ["services/postgres/data/postmaster.pid", "services/mosquitto/mosquitto.pid"] {
+        assert!(!up.folder.join(servant).exists(), "{servant} is still there: the servant was not stopped");
+    }
+    let logins = std::fs::read_to_string(up.folder.join("demo-logins")).unwrap();
+    up.start_again().await;
+    assert_eq!(logins, std::fs::read_to_string(up.folder.join("demo-logins")).unwrap());
+    assert!(up.count("SELECT count(*) FROM fix").await > 20, "a second start keeps the data");
+}
+
+/// RFC 3339, some days from now.
+fn days_from_now(days: f64) -> String {
+    let now = rideguard::ingest::mqtt::now();
+    now.plus_secs_f64(days * 86_400.0).to_string()
+}

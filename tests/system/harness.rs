@@ -1,0 +1,269 @@
+//! Starts the real program, speaks to it as people and trackers do, and cleans up after it.
+
+use rideguard::config::Config;
+use rideguard::domain::Shard;
+use rumqttc::{AsyncClient, Event, Outgoing, Packet, QoS};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tokio_postgres::Client;
+
+/// Longest a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Every test in turn: ports, processors and disks are shared.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A RideGuard at work in a folder of its own.
+pub struct Up {
+    child: Child,
+    pub folder: PathBuf,
+    pub http: String,
+    args: Vec<String>,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+/// The program under test.
+pub fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_rideguard")
+}
+
+/// The simulator, which cargo puts beside it.
+pub fn simulator() -> PathBuf {
+    let path = Path::new(program()).with_file_name("simulator");
+    assert!(path.exists(), "{} is missing: cargo build --workspace first", path.display());
+    path
+}
+
+fn free_port() -> u16 {
+    rideguard::supervisor::free_port().unwrap()
+}
+
+impl Up {
+    /// Starts it with the demonstration's people but without its simulator.
+    pub async fn start(vehicles: usize, more: &[&str]) -> Self {
+        let turn = TURN.lock().await;
+        let folder = std::env::temp_dir().join(format!("rideguard-test-{:016x}", rand::random::<u64>()));
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
+        let http = format!("127.0.0.1:{}", free_port());
+        let mut args: Vec<String> =
+            ["up", "--demo", "--demo-without-simulator", "--data", &folder.to_string_lossy(), "--http", &http]
+                .iter()
+                .chain(more)
+                .map(|s| (*s).to_owned())
+                .collect();
+        args.extend([
+            "--metrics".into(),
+            format!("127.0.0.1:{}", free_port()),
+            "--demo-vehicles".into(),
+            vehicles.to_string(),
+        ]);
+        let child = spawn(&args, &folder);
+        let mut up = Self { child, folder, http, args, _turn: turn };
+        up.wait_ready().await;
+        up
+    }
+
+    async fn wait_ready(&mut self) {
+        let (url, ready_since) = (format!("http://{}/ready", self.http), Instant::now());
+        while !reqwest::get(&url).await.is_ok_and(|a| a.status().is_success()) {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended:\n{}", self.log());
+            assert!(ready_since.elapsed() < PATIENCE, "it is not ready:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// kill -9, as a power cut would; database and broker go on.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again in the same folder.
+    pub async fn start_again(&mut self) {
+        self.child = spawn(&self.args, &self.folder);
+        self.wait_ready().await;
+    }
+
+    /// Ctrl-C; returns whether it ended well.
+    pub fn interrupt(&mut self) -> bool {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), nix::sys::signal::Signal::SIGINT)
+            .unwrap();
+        self.child.wait().unwrap().success()
+    }
+
+    /// What it printed so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("test.log")).unwrap_or_default()
+    }
+
+    /// Its settings file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("rideguard.toml")
+    }
+
+    /// Runs one of its other commands.
+    pub fn command(&self, args: &[&str]) -> Output {
+        Command::new(program()).args(args).arg("--config").arg(self.config()).output().unwrap()
+    }
+
+    /// A connection as the owner of the schema.
+    pub async fn sql(&self) -> Client {
+        let config = Config::read(&self.config()).unwrap();
+        rideguard::store::connect(
+            &rideguard::store::settings(&config.database, rideguard::store::Role::Owner).unwrap(),
+            "test",
+        )
+        .await
+        .unwrap()
+    }
+
+    /// The figure a question counts.
+    pub async fn count(&self, question: &str) -> i64 {
+        self.sql().await.query_one(question, &[]).await.unwrap().get(0)
+    }
+
+    /// Waits until a question counts at least so many.
+    pub async fn wait_for(&self, question: &str, at_least: i64) {
+        let (client, since) = (self.sql().await, Instant::now());
+        loop {
+            let found: i64 = client.query_one(question, &[]).await.unwrap().get(0);
+            if found >= at_least {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "{question}: {found}, not {at_least}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Logs in with a demonstration login.
+    pub async fn log_in(&self, login: &str) -> Person {
+        let logins = fs::read_to_string(self.folder.join("demo-logins")).unwrap();
+        let password = logins.lines().find_map(|l| l.strip_prefix(login)).unwrap().trim();
+        let nobody = Person { token: String::new(), http: self.http.clone() };
+        let (status, body) =
+            nobody.ask("POST", "/session", Some(json!({ "login": login, "password": password }))).await;
+        assert_eq!(status, 200, "{body}");
+        Person { token: body["token"].as_str().unwrap().to_owned(), http: self.http.clone() }
+    }
+
+    /// Starts the simulator's fleet with more flags.
+    pub fn fleet(&self, more: &[&str]) -> Child {
+        let broker = Config::read(&self.config()).unwrap().broker;
+        Command::new(simulator())
+            .args(["fleet", "--broker", &format!("localhost:{}", broker.port), "--ca"])
+            .arg(broker.ca_file)
+            .arg("--credentials")
+            .arg(self.folder.join("trackers"))
+            .args(more)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Identifier and password of tracker number `n`, from 0.
+    pub fn tracker(&self, n: usize) -> (String, String) {
+        let text = fs::read_to_string(self.folder.join("trackers")).unwrap();
+        let mut words = text.lines().nth(n).unwrap().split(' ');
+        (words.next().unwrap().to_owned(), words.next().unwrap().to_owned())
+    }
+
+    /// Publishes as a user of the broker and waits for every PUBACK.
+    pub async fn publish(&self, user: &str, password: &str, messages: Vec<(String, Vec<u8>)>) {
+        let mut broker = Config::read(&self.config()).unwrap().broker;
+        let secret = self.folder.join("test-secret");
+        fs::write(&secret, password).unwrap();
+        (broker.username, broker.password_file) = (user.to_owned(), secret);
+        let (client, mut events) = AsyncClient::new(
+            rideguard::ingest::mqtt::options(&broker, &format!("test-{}", rand::random::<u32>())).unwrap(),
+            1000,
+        );
+        let (mut acked, count, since) = (0, messages.len(), Instant::now());
+        for (topic, payload) in messages {
+            client.try_publish(topic, QoS::AtLeastOnce, false, payload).unwrap();
+        }
+        while acked < count {
+            assert!(since.elapsed() < PATIENCE, "{acked} of {count} messages were acknowledged");
+            match events.poll().await.unwrap() {
+                Event::Incoming(Packet::PubAck(_)) => acked += 1,
+                Event::Outgoing(Outgoing::Disconnect) => break,
+                _ => {}
+            }
+        }
+        client.try_disconnect().unwrap();
+        while events.poll().await.is_ok() {}
+    }
+}
+
+/// `v1/{shard}/{ident}/up`
+pub fn topic(ident: &str) -> String {
+    format!("v1/{}/{ident}/up", Shard::of(ident).0)
+}
+
+fn spawn(args: &[String], folder: &Path) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("test.log")).unwrap();
+    Command::new(program())
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|s| s.is_none()) {
+            self.interrupt();
+        }
+        // A test that killed it may have left the servants behind.
+        for file in ["services/postgres/data/postmaster.pid", "services/mosquitto/mosquitto.pid"] {
+            let pid =
+                fs::read_to_string(self.folder.join(file)).ok().and_then(|t| t.lines().next()?.trim().parse().ok());
+            if let Some(pid) = pid {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!("what the program said ({}):\n{}", self.folder.display(), self.log());
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Somebody who has logged in.
+pub struct Person {
+    pub token: String,
+    http: String,
+}
+
+impl Person {
+    /// Status and body of an answer.
+    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let url = format!("http://{}/api/v1{path}", self.http);
+        let mut request = reqwest::Client::new()
+            .request(method.parse().unwrap(), url)
+            .header("Authorization", format!("Bearer {}", self.token));
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+    }
+
+    /// The body of a GET that must succeed.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, None).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+}
+
+/// One provider of cryptography for the test's own clients.
+pub fn use_ring() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

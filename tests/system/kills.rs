@@ -1,0 +1,88 @@
+//! kill -9 at any time: nothing that the broker acknowledged is lost, nothing counts twice.
+
+use crate::harness::{Up, use_ring};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[tokio::test]
+async fn after_kills_every_obligation_is_in_the_journal_and_counts_once() {
+    use_ring();
+    let seed: u64 = std::env::var("RIDEGUARD_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    println!("seed {seed}: RIDEGUARD_TEST_SEED={seed} cargo test --test system kills");
+    let mut up = Up::start(40, &[]).await;
+    let obligations = up.folder.join("obligations.jsonl");
+    let mut fleet = up.fleet(&[
+        "--vehicles",
+        "40",
+        "--seed",
+        &seed.to_string(),
+        "--theft-vehicle",
+        "yy000001",
+        "--theft-after-s",
+        "14",
+        "--parked-interval-s",
+        "0.5",
+        "--moving-interval-s",
+        "0.5",
+        "--duration-s",
+        "40",
+        "--obligations",
+        obligations.to_str().unwrap(),
+    ]);
+    let mut wait_ms = seed;
+    for _ in 0..5 {
+        wait_ms = wait_ms.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        tokio::time::sleep(Duration::from_millis(2000 + (wait_ms >> 33) % 3000)).await;
+        up.kill();
+        up.start_again().await;
+    }
+    assert!(fleet.wait().unwrap().success());
+    let promised: Vec<String> = std::fs::read_to_string(&obligations)
+        .unwrap()
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["payload_sha256"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(promised.len() > 500, "only {} messages were acknowledged", promised.len());
+    // Everything that was on its way has arrived when the journal holds the last promise.
+    let mut journal = BTreeMap::new();
+    for _ in 0..100 {
+        journal = read_journal(&up);
+        if promised.iter().all(|p| journal.contains_key(p)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let lost: Vec<_> = promised.iter().filter(|p| !journal.contains_key(*p)).collect();
+    assert!(lost.is_empty(), "{} of {} obligations are not in the journal", lost.len(), promised.len());
+    // Each stored once; repeats say so.
+    for (payload, outcomes) in &journal {
+        let stored = outcomes.iter().filter(|o| *o == "stored").count();
+        assert_eq!((stored, outcomes.iter().any(|o| o == "quarantined")), (1, false), "{payload}: {outcomes:?}");
+    }
+    up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
+    assert_eq!(up.count("SELECT count(*) FROM incident").await, 1, "one theft is one incident");
+    assert_eq!(up.count("SELECT count(*) FROM alert WHERE kind = 'moved'").await, 1);
+    up.wait_for("SELECT count(*) FROM outbox WHERE state = 'done'", 1).await;
+    assert_eq!(up.count("SELECT count(*) FROM fix").await, journal.len() as i64, "every packet's fix is there once");
+    for check in [up.command(&["verify"]), up.command(&["rebuild", "--check"])] {
+        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    }
+}
+
+/// SHA-256 of each payload → what became of it, as often as it stands there.
+fn read_journal(up: &Up) -> BTreeMap<String, Vec<String>> {
+    let output = up.command(&["journal"]);
+    assert!(output.status.success());
+    let mut journal: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let payload = hex::decode(row["payload"].as_str().unwrap()).unwrap();
+        journal
+            .entry(hex::encode(Sha256::digest(payload)))
+            .or_default()
+            .push(row["outcome"].as_str().unwrap().to_owned());
+    }
+    journal
+}

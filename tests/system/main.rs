@@ -1,0 +1,9 @@
+//! Whole flows on a real PostgreSQL/PostGIS and a real Mosquitto, private to each test.
+//!
+//! One binary, one test at a time (each starts servers of its own on free ports).
+
+mod bad_input;
+mod chain;
+mod corpus;
+mod harness;
+mod kills;
