@@ -65,7 +65,16 @@ enum Source {
 /// # Errors
 /// Names the file, and the line and the problem of a row that cannot be read.
 pub fn run(scenario: &Path, alerts: &Path) -> anyhow::Result<()> {
-    let lines = replay(scenario)?;
+    let mut lines = BTreeMap::<String, Vec<String>>::new();
+    replay(scenario, Params::default(), |vehicle, finding| {
+        if let Finding::Alert(alert) = finding {
+            let line = serde_json::json!({
+                "vehicle": vehicle, "t": alert.raised_at.secs_f64(), "kind": alert.kind.name(),
+                "rule": alert.evidence.rule, "late": alert.late,
+            });
+            lines.entry(vehicle.to_owned()).or_default().push(line.to_string());
+        }
+    })?;
     let file = File::create(alerts).with_context(|| format!("cannot write {}", alerts.display()))?;
     let mut out = BufWriter::new(file);
     for line in lines.values().flatten() {
@@ -74,15 +83,18 @@ pub fn run(scenario: &Path, alerts: &Path) -> anyhow::Result<()> {
     out.flush().with_context(|| format!("cannot write {}", alerts.display()))
 }
 
-/// The alerts of a recording as JSON lines, by vehicle.
-fn replay(scenario: &Path) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+/// Runs a recording through a guard; `tell` gets each finding with its vehicle's name, in the order
+/// of handling.
+///
+/// # Errors
+/// Names the file, and the line and the problem of a row that cannot be read.
+pub fn replay(scenario: &Path, params: Params, mut tell: impl FnMut(&str, &Finding)) -> anyhow::Result<()> {
     let path = packets_file(scenario)?;
     let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
     let is_gz = path.extension().is_some_and(|e| e == "gz");
     let stream: Box<dyn Read> = if is_gz { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut reader = BufReader::with_capacity(1 << 20, stream);
-    let mut guard = Guard::new(Params::default());
-    let mut told = BTreeMap::<String, Vec<String>>::new();
+    let mut guard = Guard::new(params);
     let mut line = String::new();
     for number in 1.. {
         line.clear();
@@ -95,17 +107,11 @@ fn replay(scenario: &Path) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
         }
         let row: Row = serde_json::from_str(&line).with_context(|| format!("{}: line {number}", path.display()))?;
         let (vehicle, findings) = handle(&mut guard, row);
-        for finding in findings {
-            if let Finding::Alert(alert) = finding {
-                let text = serde_json::json!({
-                    "vehicle": vehicle, "t": alert.raised_at.secs_f64(), "kind": alert.kind.name(),
-                    "rule": alert.evidence.rule, "late": alert.late,
-                });
-                told.entry(vehicle.clone()).or_default().push(text.to_string());
-            }
+        for finding in &findings {
+            tell(&vehicle, finding);
         }
     }
-    Ok(told)
+    Ok(())
 }
 
 /// The recording itself, or the one in a folder.

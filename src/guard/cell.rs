@@ -5,7 +5,68 @@
 
 use super::anchor::Point;
 use super::params::Params;
-use super::vehicle::{CELLS_MAX, SampleKind, Vehicle};
+use super::vehicle::{CELLS_MAX, Sample, SampleKind, Vehicle};
+use crate::domain::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A time of shaking without sky that began when both began together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dark {
+    /// Since when.
+    since: Timestamp,
+    /// Packets since then that told of shaking or rest, and those that told of shaking.
+    told: u16,
+    shaken: u16,
+    /// When it was last shaken.
+    shaken_at: Timestamp,
+    /// The first masts heard since then.
+    masts: [Option<Point>; 3],
+}
+
+impl Dark {
+    fn hear(&mut self, sample: &Sample) {
+        if sample.kind == SampleKind::Coarse
+            && let Some(slot) = self.masts.iter_mut().find(|m| m.is_none())
+        {
+            *slot = Some(sample.place);
+        }
+    }
+}
+
+/// Follows shaking and sky, for the newest sample. `sky_at`: the last satellite fix before it.
+pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: Option<Timestamp>) {
+    let p = &params.cell;
+    if sample.kind == SampleKind::Satellite {
+        vehicle.dark = None;
+        vehicle.rested_at = if sample.moving == Some(true) { vehicle.rested_at } else { Some(sample.at) };
+        return;
+    }
+    let Some(moving) = sample.moving else { return };
+    if let Some(dark) = &mut vehicle.dark {
+        dark.told = dark.told.saturating_add(1);
+        dark.shaken = dark.shaken.saturating_add(u16::from(moving));
+        if moving {
+            dark.shaken_at = sample.at;
+        }
+        dark.hear(sample);
+        if sample.at.seconds_since(dark.shaken_at) > p.dark_rest_s {
+            vehicle.dark = None;
+        }
+    } else if moving {
+        // The sky must have been there until the shaking began: a cellar has none to lose.
+        let rhythm_s = f64::from(vehicle.silence.rhythm_s(&params.silence));
+        let had_sky = sky_at.is_some_and(|t| sample.at.seconds_since(t) < p.sky_rhythms * rhythm_s + p.sky_extra_s);
+        let just_began = sky_at <= vehicle.rested_at.map(|r| r.plus_secs_f64(p.sky_extra_s));
+        if had_sky && just_began {
+            let mut dark = Dark { since: sample.at, told: 1, shaken: 1, shaken_at: sample.at, masts: [None; 3] };
+            dark.hear(sample);
+            vehicle.dark = Some(dark);
+        }
+    }
+    if !moving {
+        vehicle.rested_at = Some(sample.at);
+    }
+}
 
 /// What the cell positions say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -14,6 +75,8 @@ pub struct CellDeparture {
     pub distance_m: f32,
     /// Cell positions beyond the boundary in a row.
     pub fixes: u32,
+    /// How long it has been shaken without sky, seconds.
+    pub dark_s: f32,
     /// Whether it is a departure.
     pub is_departure: bool,
 }
@@ -56,7 +119,18 @@ pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
             SampleKind::Blind => {}
         }
     }
-    let is_departure =
-        fixes >= u32::from(p.fixes_min) && (!has_motion || shaken >= usize::from(p.shaking_min).min(told));
-    CellDeparture { distance_m, fixes, is_departure }
+    let newest_at = vehicle.samples.last().map(|s| s.at);
+    let dark = vehicle.dark.filter(|d| f32::from(d.shaken) >= p.dark_share * f32::from(d.told));
+    let dark_s = match (dark, newest_at) {
+        (Some(d), Some(at)) => at.seconds_since(d.since) as f32,
+        _ => 0.0,
+    };
+    let by_masts = fixes >= u32::from(p.fixes_min) && (!has_motion || shaken >= usize::from(p.shaking_min).min(told));
+    let by_dark = dark_s >= p.dark_s && dark.is_some_and(|d| d.shaken >= p.dark_packets);
+    let last_mast = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Coarse);
+    let stands = last_mast
+        .zip(dark)
+        .is_some_and(|(mast, d)| d.masts.iter().flatten().any(|first| first.distance_m(mast.place) < p.same_mast_m));
+    let by_dark = by_dark && !stands;
+    CellDeparture { distance_m, fixes, dark_s, is_departure: by_masts || by_dark }
 }

@@ -24,6 +24,7 @@ mod rules;
 mod silence;
 mod tampering;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod vehicle;
 mod zones;
@@ -81,6 +82,9 @@ impl Guard {
         let state = self.vehicles.entry(vehicle).or_default();
         if state.disarmed_at.is_some_and(|d| d > at) {
             return Vec::new(); // overtaken by a later disarm
+        }
+        if state.armed_at == Some(at) {
+            return Vec::new(); // the same command again
         }
         let findings = incident::close(state, vehicle, known_at, IncidentEnd::Rearmed);
         state.begin_session(&self.params, at);

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The guard's tunables. `Params::default()` is what we measured; see `docs/guard.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
     /// Departure by satellite fixes.
@@ -46,23 +46,63 @@ params! {
     /// receiver can lie about its own accuracy. Evidence is in nats (natural log of odds), roughly.
     ExitParams {
         /// Evidence that raises the alert, nats. Higher: fewer false alarms, later alerts.
-        evidence_min: f32 = 4.5,
+        evidence_min: f32 = 5.5,
         /// Most that can be held, nats. Higher: one fix back home takes longer to calm.
-        evidence_max: f32 = 8.0,
+        evidence_max: f32 = 10.0,
         /// Distance that counts as "still here", in standard errors. Higher: calmer, later.
         inside_z: f32 = 2.0,
         /// Evidence per standard error beyond `inside_z`, nats.
-        per_z: f32 = 0.45,
+        per_z: f32 = 0.35,
         /// Most that distance alone can add with one fix, nats.
         distance_max: f32 = 2.0,
         /// What a fix inside takes away, nats.
         inside_cost: f32 = 2.0,
+        /// What a fix inside adds that is shaken, has speed and heads out, nats.
+        setting_off: f32 = 1.0,
+        /// One fix is enough at this speed, km/h ...
+        ridden_kmh: f32 = 10.0,
+        /// ... after so many packets of shaking.
+        ridden_shaking: u8 = 4,
         /// What an outward step of plausible speed adds, nats.
-        progress: f32 = 0.8,
+        progress: f32 = 1.1,
+        /// Slower than this between two fixes is creeping error, not a thief, km/h.
+        creep_kmh: f32 = 2.0,
+        /// Share of the distance's evidence that a creeping fix keeps.
+        creep_share: f32 = 0.05,
         /// What agreement of Doppler speed and displacement adds, nats.
-        speed_agrees: f32 = 0.6,
-        /// What one packet of sustained shaking adds, nats (up to three in a row count).
+        speed_agrees: f32 = 0.5,
+        /// Least Doppler speed that says "moving", km/h ...
+        speed_floor_kmh: f32 = 2.5,
+        /// ... and in multiples of the mean speed this tracker tells at rest.
+        speed_floor_noises: f32 = 3.0,
+        /// What a Doppler speed above the floor adds, nats.
+        speed_moderate: f32 = 1.0,
+        /// What a Doppler speed above twice the floor adds, nats.
+        speed_high: f32 = 2.4,
+        /// What a Doppler speed below half the floor takes away, nats.
+        speed_none_cost: f32 = 2.2,
+        /// Displacement at which a Doppler speed of nothing contradicts it, km/h.
+        contradiction_kmh: f32 = 8.0,
+        /// What such a contradiction takes away, nats.
+        contradiction_cost: f32 = 3.0,
+        /// Most that a fix without Doppler speed can add before that cost, nats.
+        contradicted_max: f32 = 2.0,
+        /// Evidence asked in addition of trackers that never tell a speed, nats.
+        without_speed_extra: f32 = 2.0,
+        /// Evidence asked in addition while the guard point rests on fewer than so many fixes and no
+        /// accelerometer can confirm, nats: the first fixes may have been wrong.
+        young_extra: f32 = 3.0,
+        /// So many.
+        young_fixes: f32 = 4.0,
+        /// What one packet of sustained shaking adds, nats (up to four in a row count).
         shaking: f32 = 0.35,
+        /// Fixes at the guard point while shaken after which shaking counts for nothing: a thief
+        /// leaves, wind and builders stay.
+        shaken_at_home: f32 = 8.0,
+        /// Most that a leap faster than any vehicle can add by its distance, nats.
+        jump: f32 = 0.2,
+        /// Most that one fix can add, nats.
+        fix_max: f32 = 5.0,
         /// What an accelerometer at rest takes away, nats.
         at_rest_cost: f32 = 1.5,
         /// Faster than this between two fixes is no vehicle but an error, m/s.
@@ -77,10 +117,17 @@ params! {
         far_spreads: f32 = 2.2,
         /// Samples in a row that break off shaking when older than this, seconds.
         shaking_gap_s: f32 = 240.0,
-        /// Re-appeared elsewhere: distinct fixes that must agree.
-        elsewhere_fixes_min: u8 = 3,
-        /// Re-appeared elsewhere: least distance, metres.
-        elsewhere_m: f32 = 250.0,
+        /// Last heard shaking this long ago is rest, seconds: from then on, what the receiver says
+        /// is its error and not a movement.
+        rest_s: f64 = 45.0,
+        /// Re-appeared elsewhere: fixes in a row that must agree.
+        elsewhere_fixes: u8 = 6,
+        /// ... for this long, seconds.
+        elsewhere_s: f64 = 600.0,
+        /// ... so far from the guard point, metres.
+        elsewhere_m: f32 = 300.0,
+        /// ... which must have learned from so many fixes.
+        elsewhere_weight: f32 = 8.0,
     }
 }
 
@@ -109,6 +156,10 @@ params! {
         error_cell_m: f32 = 200.0,
         /// Fixes that must agree on another place before a young guard point moves there.
         settle_fixes: u8 = 5,
+        /// ... over at least this long, seconds.
+        settle_s: f32 = 180.0,
+        /// A guard point that learned from more than this many fixes moves no more at once.
+        young_weight: f32 = 6.0,
     }
 }
 
@@ -121,6 +172,21 @@ params! {
         fixes_min: u8 = 3,
         /// Packets of shaking among the recent ones that must go with it (trackers that can tell).
         shaking_min: u8 = 5,
+        /// Shaking this long without any satellite fix, when both began together, is carrying off in
+        /// a van or under a jammer even if no mast says so, seconds.
+        dark_s: f32 = 400.0,
+        /// Share of the packets that must tell of shaking meanwhile.
+        dark_share: f32 = 0.8,
+        /// Rest for so long breaks it off, seconds.
+        dark_rest_s: f64 = 60.0,
+        /// Masts that still answer within this of the first ones say that it stands, metres.
+        same_mast_m: f32 = 150.0,
+        /// Packets of shaking it takes at least.
+        dark_packets: u16 = 15,
+        /// The last satellite fix before it may be this many rhythms old ...
+        sky_rhythms: f64 = 1.2,
+        /// ... plus this, seconds.
+        sky_extra_s: f64 = 30.0,
         /// Without an accelerometer the distance must be larger by this factor.
         no_motion_factor: f32 = 2.0,
     }
@@ -140,7 +206,7 @@ params! {
     /// Silence: the deadline follows the tracker's own rhythm.
     SilenceParams {
         /// Harmless outages last up to 45 minutes; beyond that plus one rhythm it is silence, seconds.
-        tolerated_s: f32 = 2722.0,
+        tolerated_s: f32 = 2708.0,
         /// Rhythm assumed before one is known, seconds.
         rhythm_start_s: f32 = 300.0,
         /// Longest rhythm believed, seconds.
@@ -192,21 +258,5 @@ params! {
         /// A kind may speak again in an open incident after the vehicle stood quietly at its guard
         /// point for this long, seconds: else an early false alarm would hide a later theft.
         repeat_after_calm_s: f32 = 1800.0,
-    }
-}
-
-impl Default for Params {
-    fn default() -> Self {
-        Self {
-            exit: ExitParams::default(),
-            anchor: AnchorParams::default(),
-            cell: CellParams::default(),
-            power: PowerParams::default(),
-            silence: SilenceParams::default(),
-            clock: ClockParams::default(),
-            battery: BatteryParams::default(),
-            zone: ZoneParams::default(),
-            incident: IncidentParams::default(),
-        }
     }
 }

@@ -6,7 +6,7 @@ use super::silence::Step;
 use super::vehicle::{Sample, SampleKind, Vehicle};
 use super::zones::Zones;
 use super::{Alert, AlertKind, Cause, Finding, LatLon, Moment, Seen, Timestamp, VehicleId};
-use super::{battery, cell, clock, exit, incident, tampering};
+use super::{anchor, battery, cell, clock, exit, incident, tampering};
 use crate::domain::{AlarmKind, Evidence, Fix, FixSource, Threshold};
 
 /// A question asked of every moment.
@@ -86,6 +86,7 @@ fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
             threshold("cell_distance_min_m", s.params.cell.distance_min_m),
             threshold("cell_distance_m", d.distance_m),
             threshold("cell_fixes", d.fixes),
+            threshold("shaken_without_sky_s", d.dark_s),
         ]
     })
 }
@@ -150,9 +151,17 @@ pub fn consider(
     }
 
     let (sample, usable) = sample(params, vehicle, moment, at);
-    let since_s =
-        vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite).map(|s| at.seconds_since(s.at));
+    let sky_at =
+        vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite).map(|s| s.at).max(vehicle.sky_at);
+    let since_s = sky_at.map(|t| at.seconds_since(t));
     let is_last = if vehicle.armed_at.is_none() || is_guarded { vehicle.remember(sample) } else { false };
+
+    if is_last {
+        if sample.kind == SampleKind::Satellite {
+            vehicle.sky_at = Some(at);
+        }
+        cell::follow(params, vehicle, &sample, sky_at);
+    }
 
     let mut departure = exit::Departure::default();
     let mut by_cell = cell::CellDeparture::default();
@@ -194,11 +203,11 @@ pub fn consider(
             position: vehicle.last_place(),
             evidence: evidence(vehicle, rule.name, rule.version, thresholds),
         };
-        incident::tell(&params.incident, vehicle, alert, at, findings);
+        incident::tell(vehicle, alert, findings);
     }
 
     if is_last && is_guarded {
-        learn(params, vehicle, &sample, &departure, since_s);
+        learn(params, vehicle, &sample, &departure, since_s, seen.received_at);
     }
     if let Some(position) = usable.filter(|_| is_last && sample.kind == SampleKind::Satellite) {
         observe_zones(params, zones, id, vehicle, position, seen, findings);
@@ -240,8 +249,15 @@ fn kind(params: &Params, fix: &Fix, error_m: f32, hdop: Option<f32>) -> SampleKi
     }
 }
 
-/// Lets the guard point learn from a sample that nothing speaks against.
-fn learn(params: &Params, vehicle: &mut Vehicle, sample: &Sample, departure: &exit::Departure, since_s: Option<f64>) {
+/// Lets the vehicle's memory learn from a sample that nothing speaks against.
+fn learn(
+    params: &Params,
+    vehicle: &mut Vehicle,
+    sample: &Sample,
+    departure: &exit::Departure,
+    since_s: Option<f64>,
+    received_at: Timestamp,
+) {
     match sample.kind {
         SampleKind::Blind => {}
         SampleKind::Coarse => cell::learn_at_rest(vehicle, sample.place),
@@ -252,9 +268,14 @@ fn learn(params: &Params, vehicle: &mut Vehicle, sample: &Sample, departure: &ex
             let z = sample.place.distance_m(anchor.centre) / (0.5 * anchor.spread_m(&params.anchor));
             if z < 4.0 && !(is_shaken && z > 2.0) {
                 anchor.learn(&params.anchor, sample.place, since_s.unwrap_or(60.0) as f32);
+                if let Some(speed) = sample.speed_kmh.filter(|_| !is_shaken) {
+                    vehicle.speed_at_rest_kmh += 0.05 * (speed.min(5.0) - vehicle.speed_at_rest_kmh);
+                }
+            } else if !is_shaken {
+                anchor::settle(&params.anchor, vehicle);
             }
-            let calm = departure.evidence <= 0.0 && !is_shaken;
-            incident::note_calm(vehicle, calm, sample.at);
+            let is_calm = departure.evidence <= 0.0 && !is_shaken;
+            incident::note_calm(&params.incident, vehicle, is_calm, received_at);
         }
     }
 }
@@ -369,5 +390,5 @@ pub fn meet_deadline(
         position: vehicle.last_place(),
         evidence: evidence(vehicle, rule, DEADLINE_VERSION, thresholds),
     };
-    incident::tell(&params.incident, vehicle, alert, due, findings);
+    incident::tell(vehicle, alert, findings);
 }

@@ -177,3 +177,221 @@ fn a_flicker_of_the_supply_is_no_cut_and_a_cut_is_told_within_a_minute() {
     assert_eq!(woken(&power(&mut guard, 4000.0, false)), []);
     assert_eq!(woken(&guard.tick(after(4061.0))), [AlertKind::PowerCut]);
 }
+
+#[test]
+fn a_bike_ridden_off_behind_an_outage_is_noticed_when_its_fixes_arrive_in_any_order() {
+    let fixes: Vec<f64> = (1..=12).map(f64::from).collect();
+    for order in [fixes.clone(), fixes.iter().rev().copied().collect()] {
+        let mut guard = parked(Some(false));
+        let mut findings = Vec::new();
+        for (n, i) in order.iter().enumerate() {
+            let late = Seen { received_at: after(4000.0 + n as f64), ..seen(3600.0 + i * 10.0) };
+            findings.extend(guard.consider(V, &moment(3600.0 + i * 10.0, i * 50.0, 18.0, Some(true)), &late));
+        }
+        assert_eq!(woken(&findings), [AlertKind::Moved]);
+        assert!(findings.iter().any(|f| matches!(f, Finding::Alert(a) if a.late && a.kind == AlertKind::Moved)));
+    }
+}
+
+#[test]
+fn a_false_alarm_does_not_hide_a_later_theft() {
+    let mut guard = parked(Some(false));
+    assert_eq!(woken(&ride(&mut guard)), [AlertKind::Moved]);
+    for i in 0..20 {
+        assert_eq!(woken(&consider(&mut guard, 4000.0 + 300.0 * f64::from(i), 1.0, 0.0, Some(false))), []);
+    }
+    let again: Vec<_> = (1..=12)
+        .flat_map(|i| consider(&mut guard, 10_000.0 + f64::from(i) * 10.0, f64::from(i) * 50.0, 18.0, Some(true)))
+        .collect();
+    assert_eq!(woken(&again), [AlertKind::Moved]);
+    assert!(!again.iter().any(|f| matches!(f, Finding::IncidentOpened { .. })), "one incident stays open");
+}
+
+#[test]
+fn a_bike_carried_off_in_a_van_is_noticed_by_shaking_without_sky() {
+    let mut guard = parked(Some(false));
+    let mut findings = Vec::new();
+    for i in 1..=60 {
+        let mut m = moment(3600.0 + 10.0 * f64::from(i), 0.0, 0.0, Some(true));
+        if let Some(fix) = &mut m.fix {
+            fix.valid = false;
+        }
+        findings.extend(guard.consider(V, &m, &seen(3600.0 + 10.0 * f64::from(i))));
+    }
+    assert_eq!(woken(&findings), [AlertKind::MovedByCell]);
+}
+
+#[test]
+fn no_position_and_swapped_axes_are_not_theft() {
+    let mut guard = parked(None);
+    let mut findings = Vec::new();
+    for (n, position) in
+        [LatLon::new(0.0, 0.0), LatLon::new(112.35, 28.55), LatLon::new(-28.55, 112.35), LatLon::new(f64::NAN, 1.0)]
+            .into_iter()
+            .enumerate()
+    {
+        let at = 3900.0 + 60.0 * n as f64;
+        let mut m = moment(at, 0.0, 0.0, None);
+        if let Some(fix) = &mut m.fix {
+            fix.position = position;
+        }
+        findings.extend(guard.consider(V, &m, &seen(at)));
+        findings.extend(consider(&mut guard, at + 30.0, 2.0, 0.0, None));
+    }
+    assert_eq!(woken(&findings), []);
+}
+
+#[test]
+fn a_clock_in_the_future_silences_no_vehicle() {
+    let mut guard = parked(Some(false));
+    let mut m = moment(3605.0, 0.0, 0.0, Some(false));
+    if let Some(fix) = &mut m.fix {
+        fix.fixed_at = Some(after(3605.0 + 86_400.0 * 365.0));
+    }
+    guard.consider(V, &m, &seen(3605.0));
+    assert_eq!(woken(&ride(&mut guard)), [AlertKind::Moved]);
+}
+
+#[test]
+fn a_tracker_taken_off_is_told_once_and_sos_even_unguarded() {
+    use crate::domain::{Alarm, AlarmKind};
+    let with = |at: f64, kind: AlarmKind| {
+        let mut m = moment(at, 0.0, 0.0, Some(false));
+        m.alarms.push(Alarm { kind, raw: 1 });
+        m
+    };
+    let mut guard = parked(Some(false));
+    assert_eq!(woken(&guard.consider(V, &with(3610.0, AlarmKind::Removal), &seen(3610.0))), [AlertKind::Tampered]);
+    assert_eq!(woken(&guard.consider(V, &with(3620.0, AlarmKind::Removal), &seen(3620.0))), []);
+    guard.disarm(V, after(3700.0), after(3700.0));
+    assert_eq!(woken(&guard.consider(V, &with(3800.0, AlarmKind::Removal), &seen(3800.0))), []);
+    assert_eq!(woken(&guard.consider(V, &with(3900.0, AlarmKind::Sos), &seen(3900.0))), [AlertKind::Sos]);
+}
+
+#[test]
+fn advancing_one_vehicle_tells_the_same_as_a_tick() {
+    let (mut ticked, mut advanced) = (parked(Some(false)), parked(Some(false)));
+    assert_eq!(ticked.tick(after(20_000.0)), advanced.advance(V, after(20_000.0)));
+}
+
+mod at_random {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One step of a vehicle's life, coarse on purpose: duplicates and ties must happen.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Fix { metres: f64, speed_kmh: f32, moving: Option<bool>, lag_s: f64, external_power: bool, cell: bool },
+        Arm,
+        Disarm,
+        Wait(f64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let fix = (
+            prop_oneof![5 => 0.0..20.0, 2 => 0.0..400.0, 1 => Just(5e6)],
+            0.0_f32..40.0,
+            proptest::option::of(any::<bool>()),
+            prop_oneof![4 => Just(1.0), 1 => 0.0..900.0],
+            proptest::bool::weighted(0.8),
+            proptest::bool::weighted(0.1),
+        );
+        prop_oneof![
+            12 => fix.prop_map(|(metres, speed_kmh, moving, lag_s, external_power, cell)| Step::Fix {
+                metres, speed_kmh, moving, lag_s, external_power, cell
+            }),
+            1 => Just(Step::Arm),
+            1 => Just(Step::Disarm),
+            2 => (0.0..4000.0).prop_map(Step::Wait),
+        ]
+    }
+
+    /// Lives the steps; `twice` repeats every packet, `save` goes through a checkpoint before step n.
+    fn live(steps: &[Step], twice: bool, save: Option<usize>) -> (Vec<Finding>, Vec<u8>) {
+        let mut guard = Guard::new(Params::default());
+        let mut findings = guard.arm(V, after(0.0), after(0.0));
+        let mut now = 0.0;
+        for (n, step) in steps.iter().enumerate() {
+            if save == Some(n) {
+                guard = rmp_serde::from_slice(&rmp_serde::to_vec_named(&guard).unwrap()).unwrap();
+                guard = serde_json::from_str(&serde_json::to_string(&guard).unwrap()).unwrap();
+            }
+            now += 10.0;
+            findings.extend(guard.tick(after(now)));
+            match step {
+                Step::Fix { metres, speed_kmh, moving, lag_s, external_power, cell } => {
+                    let mut m = moment(now - lag_s, *metres, *speed_kmh, *moving);
+                    m.status.external_power = Some(*external_power);
+                    if let (Some(fix), true) = (&mut m.fix, *cell) {
+                        fix.source = FixSource::Cell;
+                    }
+                    let seen = Seen { received_at: after(now), digest: PacketDigest(n as u64) };
+                    findings.extend(guard.consider(V, &m, &seen));
+                    if twice {
+                        let again = Seen { received_at: after(now + 3.0), ..seen };
+                        findings.extend(guard.consider(V, &m, &again));
+                    }
+                }
+                Step::Arm => findings.extend(guard.arm(V, after(now), after(now))),
+                Step::Disarm => findings.extend(guard.disarm(V, after(now), after(now))),
+                Step::Wait(secs) => now += secs,
+            }
+        }
+        (findings, rmp_serde::to_vec_named(&guard).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn giving_every_packet_twice_changes_nothing(steps in proptest::collection::vec(step(), 1..60)) {
+            prop_assert_eq!(live(&steps, false, None), live(&steps, true, None));
+        }
+
+        #[test]
+        fn a_checkpoint_at_any_packet_changes_nothing(
+            steps in proptest::collection::vec(step(), 1..60),
+            at in 0_usize..60,
+        ) {
+            prop_assert_eq!(live(&steps, false, None), live(&steps, false, Some(at)));
+        }
+
+        #[test]
+        fn absurd_values_are_survived(
+            numbers in proptest::collection::vec((any::<f64>(), any::<f64>(), any::<i64>(), any::<i64>(), any::<f32>()), 1..40)
+        ) {
+            let mut guard = Guard::new(Params::default());
+            guard.arm(V, after(0.0), after(0.0));
+            for (n, (lat, lon, told, received, other)) in numbers.into_iter().enumerate() {
+                let mut m = moment(0.0, 0.0, other, Some(n % 2 == 0));
+                if let Some(fix) = &mut m.fix {
+                    fix.fixed_at = Some(Timestamp::from_micros(told));
+                    fix.position = LatLon::new(lat, lon);
+                    fix.hdop = Some(other);
+                    fix.accuracy_m = Some(-other);
+                }
+                let seen = Seen { received_at: Timestamp::from_micros(received), digest: PacketDigest(n as u64) };
+                guard.consider(V, &m, &seen);
+                guard.tick(Timestamp::from_micros(received));
+                let saved = serde_json::to_string(&guard).unwrap();
+                prop_assert!(serde_json::from_str::<Guard>(&saved).is_ok(), "no NaN in the state");
+            }
+        }
+
+        #[test]
+        fn a_vehicle_has_one_open_incident(steps in proptest::collection::vec(step(), 1..80)) {
+            let mut open = None;
+            for finding in live(&steps, false, None).0 {
+                match finding {
+                    Finding::IncidentOpened { incident, .. } => prop_assert_eq!(open.replace(incident), None),
+                    Finding::IncidentClosed { incident, .. } => prop_assert_eq!(open.take(), Some(incident)),
+                    Finding::Alert(alert) => {
+                        prop_assert_eq!(alert.kind.wakes_owner(), alert.incident.is_some());
+                        if alert.kind.wakes_owner() {
+                            prop_assert_eq!(alert.incident, open);
+                        }
+                        prop_assert!(alert.evidence.fixes.len() <= 16);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -48,8 +48,10 @@ pub struct OpenIncident {
     pub id: IncidentId,
     /// What was told in it, and when (server time).
     pub told: Vec<(AlertKind, Timestamp)>,
-    /// Since when the vehicle has stood quietly at its guard point again, event time.
+    /// Since when the vehicle has stood quietly at its guard point again, server time.
     pub calm_since: Option<Timestamp>,
+    /// When it had last stood so for long enough that the next alarm is news, server time.
+    pub calm_again_at: Option<Timestamp>,
 }
 
 /// Everything the guard remembers of one vehicle.
@@ -69,8 +71,16 @@ pub struct Vehicle {
     pub seen: Vec<u64>,
     /// Cell positions while at rest in this guard session.
     pub cells: Vec<Point>,
+    /// Shaking without sky, if it began with the shaking.
+    pub dark: Option<super::cell::Dark>,
+    /// When it last had a satellite fix, event time.
+    pub sky_at: Option<Timestamp>,
+    /// When it was last told to be at rest, event time.
+    pub rested_at: Option<Timestamp>,
     /// Whether its tracker ever told a speed above zero; some never do.
     pub tells_speed: bool,
+    /// Mean of the speeds it tells at rest, km/h.
+    pub speed_at_rest_kmh: f32,
     /// Newest event time whose status counted.
     pub newest_at: Option<Timestamp>,
     /// Alarms that were on in the newest moment, as bits in the order of the vocabulary.
@@ -129,6 +139,7 @@ impl Vehicle {
         self.armed_at = Some(at);
         self.anchor = None;
         self.cells.clear();
+        self.dark = None;
         self.suspicion_told = false;
         self.power.begin_session();
         let earliest = at.plus_secs_f64(-f64::from(a.before_arming_s));
@@ -150,6 +161,7 @@ impl Vehicle {
         self.disarmed_at = Some(at);
         self.anchor = None;
         self.cells.clear();
+        self.dark = None;
         self.suspicion_told = false;
     }
 
@@ -162,6 +174,11 @@ impl Vehicle {
     pub fn last_place(&self) -> Option<LatLon> {
         let newest = self.samples.iter().rev().find(|s| s.kind != SampleKind::Blind)?;
         Some(self.plane?.unproject(newest.place))
+    }
+
+    /// The Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells none.
+    pub fn speed_floor_kmh(&self, params: &super::params::ExitParams) -> Option<f32> {
+        self.tells_speed.then(|| params.speed_floor_kmh.max(params.speed_floor_noises * self.speed_at_rest_kmh))
     }
 
     /// Shaking among the last `n` samples that tell: (shaken, told).

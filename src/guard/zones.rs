@@ -80,6 +80,9 @@ impl Zones {
         last: &mut Option<LatLon>,
         at: LatLon,
     ) -> Vec<Crossing> {
+        // Short decimals (a centimetre) survive every text format to the bit.
+        let short = |degrees: f64| (degrees * 1e7).round() / 1e7;
+        let at = LatLon::new(short(at.lat_deg), short(at.lon_deg));
         let mut crossings = Vec::new();
         if self.zones.is_empty() {
             presences.clear();
