@@ -244,6 +244,35 @@ BEGIN
 END $$;
 
 -- ── sessions and live streams ───────────────────────────────────────────────────────────────
+-- One account by its login, for checking a password; the API cannot read the others.
+CREATE FUNCTION api_account(p_login text) RETURNS TABLE (account_id bigint, name text, role text, password_hash text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT account_id, name, role, password_hash FROM account WHERE login = p_login AND NOT disabled
+$$;
+
+-- Keeps a session, and forgets those that have ended.
+CREATE FUNCTION api_open_session(p_token bytea, p_account bigint, p_seconds double precision) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE until timestamptz := now() + make_interval(secs => p_seconds);
+BEGIN
+    DELETE FROM session WHERE expires_at < now();
+    INSERT INTO session (token_sha256, account_id, expires_at) VALUES (p_token, p_account, until);
+    RETURN until;
+END $$;
+
+-- Whose session this is, if it lives.
+CREATE FUNCTION api_session(p_token bytea) RETURNS TABLE (account_id bigint, login text, name text, role text, organisation text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT p.account_id, p.login, p.name, p.role, o.name FROM session s JOIN account p USING (account_id)
+    LEFT JOIN unit u USING (unit_id) LEFT JOIN organisation o USING (organisation_id)
+    WHERE s.token_sha256 = p_token AND s.expires_at > now() AND NOT p.disabled
+$$;
+
+CREATE FUNCTION api_close_session(p_token bytea) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM session WHERE token_sha256 = p_token
+$$;
+
 CREATE FUNCTION api_open_live(p_account bigint, p_role text, p_grant bigint, p_ticket bytea, p_session bytea) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE until timestamptz := now() + interval '30 seconds';
@@ -270,7 +299,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT write_audit(p_account, p_grant, 'live', p_view, p_rows)
 $$;
 
--- Where every vehicle was last, for the live map's memory after a start. No plate leaves with it.
+-- Where every vehicle was last, for the live map's memory after a start; plates go on to owners only.
 CREATE FUNCTION api_live_positions() RETURNS TABLE (vehicle_id bigint, plate text, lat double precision, lon double precision, fixed_at timestamptz,
     speed_kmh real, armed boolean, incident boolean, account_id bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -285,9 +314,7 @@ $$;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO rideguard_api_rights;
-GRANT SELECT (account_id, login, name, role, unit_id, password_hash, disabled) ON account TO rideguard_api_rights;
-GRANT SELECT ON unit, organisation, migration TO rideguard_api_rights;
-GRANT SELECT, INSERT, DELETE ON session TO rideguard_api_rights;
+GRANT SELECT ON migration TO rideguard_api_rights;
 DO $$
 DECLARE f regprocedure;
 BEGIN

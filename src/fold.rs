@@ -111,6 +111,19 @@ pub struct Reply {
     pub payload: Vec<u8>,
 }
 
+/// How a vehicle is guarded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuardRow {
+    /// Which vehicle.
+    pub vehicle: VehicleId,
+    /// Whether it is.
+    pub armed: bool,
+    /// Since when it is or is not.
+    pub since: Timestamp,
+    /// Around where, once that is known.
+    pub point: Option<LatLon>,
+}
+
 /// Everything that follows from one entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
@@ -124,8 +137,8 @@ pub struct Effects {
     pub status: Option<(TrackerKey, Option<VehicleId>, StatusRow)>,
     /// What the guard says.
     pub findings: Vec<Finding>,
-    /// Vehicles whose guard changed: armed since, around where.
-    pub guards: Vec<(VehicleId, Option<(Timestamp, Option<LatLon>)>, Timestamp)>,
+    /// Vehicles whose guard changed.
+    pub guards: Vec<GuardRow>,
     /// Owed to the tracker, once the journal has the packet.
     pub replies: Vec<Reply>,
 }
@@ -193,13 +206,11 @@ impl LaneState {
         effects
     }
 
-    fn guard_row(
-        &self,
-        vehicle: VehicleId,
-        at: Timestamp,
-    ) -> (VehicleId, Option<(Timestamp, Option<LatLon>)>, Timestamp) {
+    fn guard_row(&self, vehicle: VehicleId, at: Timestamp) -> GuardRow {
         let snapshot = self.guard.snapshot(vehicle);
-        (vehicle, snapshot.and_then(|s| s.armed_at.map(|since| (since, s.guard_point))), at)
+        let armed_at = snapshot.as_ref().and_then(|s| s.armed_at);
+        let point = snapshot.filter(|_| armed_at.is_some()).and_then(|s| s.guard_point);
+        GuardRow { vehicle, armed: armed_at.is_some(), since: armed_at.unwrap_or(at), point }
     }
 
     fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {

@@ -13,7 +13,8 @@
 //! | [`ingest`] | MQTT sessions, epochs, acknowledgements | domain, config |
 //! | [`pipeline`] | a lane at work: the life of one packet | fold, ingest, store, live |
 //! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, fold's rows |
-//! | [`live`] | news from lanes to live maps | domain, store's rows |
+//! | [`live`] | news from lanes to live maps | domain, fold's flags, store's rows |
+//! | [`clock`], [`config`], [`telemetry`] | the time, the settings, the counters | domain, store's rows |
 //! | [`notify`] | the outbox worker and its channels | store |
 //! | [`api`] | HTTP, sessions, the live stream, the web page | store, live |
 //! | [`supervisor`] | the private PostgreSQL and Mosquitto of the one-machine mode | config |
@@ -23,6 +24,7 @@
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod fold;

@@ -63,7 +63,7 @@ impl News {
                     speed_kmh: fix.speed_kmh,
                 });
             }
-            news.guards.extend(effects.guards.iter().map(|(vehicle, guard, _)| (vehicle.0, guard.is_some())));
+            news.guards.extend(effects.guards.iter().map(|guard| (guard.vehicle.0, guard.armed)));
             for finding in &effects.findings {
                 match finding {
                     Finding::IncidentOpened { vehicle, .. } => news.incidents.push((vehicle.0, true)),

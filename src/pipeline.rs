@@ -5,10 +5,11 @@
 //! it (commit 1), acknowledge it, understand it, answer it, make it count (commit 2), tell the live map.
 //! Nothing is acknowledged before commit 1, and nothing is told before commit 2.
 
+use crate::clock::now;
 use crate::config::Config;
 use crate::domain::{Entry, Lane, Packet, Timestamp};
 use crate::fold::{Effects, FoldSettings, LaneState};
-use crate::ingest::mqtt::{Receipt, Subscribed, jittered, now};
+use crate::ingest::mqtt::{Receipt, Subscribed, jittered};
 use crate::ingest::publisher::Publisher;
 use crate::ingest::{Delivery, Session};
 use crate::live;

@@ -76,7 +76,7 @@ impl Metrics {
     /// Counts a batch after its commit.
     pub fn count(&self, applied: &Applied<'_>, written: &[Written]) {
         self.batches.inc();
-        let now = crate::ingest::mqtt::now();
+        let now = crate::clock::now();
         for (packet, effects) in &applied.entries {
             if let Some(outcome) = effects.outcome.filter(|o| *o != Outcome::None) {
                 self.packets.with_label_values(&[outcome.name()]).inc();

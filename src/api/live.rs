@@ -5,179 +5,28 @@
 
 use super::Api;
 use super::error::Problem;
+use super::memory::Memory;
 use super::session::{Person, Role, digest, new_token, person_of};
 use super::vehicles::id;
-use crate::config::Broker;
-use crate::domain::Timestamp;
-use crate::ingest::mqtt::{jittered, options};
-use crate::live::{FILTER, News};
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use deadpool_postgres::Pool;
-use rumqttc::{AsyncClient, Event, Packet, QoS};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
 /// Largest message a client may send, bytes.
 const CLIENT_BYTES_MAX: usize = 4096;
 /// Streams side by side.
 const STREAMS_MAX: i64 = 1000;
-/// Alerts a client may lag behind before it must read them again by `GET /alerts`.
-const ALERTS_BEHIND_MAX: usize = 256;
 /// Most vehicles in one message.
 const VEHICLES_MAX: usize = 5000;
-/// How often the memory is read again from the database: new vehicles, new owners.
-const REREAD_EVERY: Duration = Duration::from_secs(30);
 /// How often a stream is accounted for and its session looked at.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(60);
-
-/// What is known of a vehicle.
-#[derive(Clone, Debug)]
-struct Place {
-    plate: String,
-    owner: Option<i64>,
-    at: Option<(f64, f64, Timestamp, Option<f32>)>,
-    armed: bool,
-    incident: bool,
-    version: u64,
-}
-
-/// The memory behind all streams.
-#[derive(Clone)]
-pub struct Hub {
-    places: Arc<Mutex<Memory>>,
-    alerts: broadcast::Sender<(i64, Value)>,
-    pool: Pool,
-}
-
-#[derive(Default)]
-struct Memory {
-    version: u64,
-    vehicles: BTreeMap<i64, Place>,
-}
-
-impl Hub {
-    pub(super) fn new(pool: Pool) -> Self {
-        Self { places: Arc::default(), alerts: broadcast::channel(ALERTS_BEHIND_MAX).0, pool }
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.places.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// Listens to the lanes' news, and reads the memory again from time to time; never ends.
-    ///
-    /// # Errors
-    /// Names the file of the broker's settings that cannot be read.
-    pub async fn run(self, broker: Broker) -> anyhow::Result<()> {
-        let mut mqtt = options(&broker, &format!("rideguard-api-{:08x}", rand::random::<u32>()))?;
-        mqtt.set_clean_session(true);
-        let (client, mut event_loop) = AsyncClient::new(mqtt, 64);
-        let (to_reader, mut news) = tokio::sync::mpsc::channel(1024);
-        tokio::spawn(async move {
-            loop {
-                match event_loop.poll().await {
-                    Ok(Event::Incoming(Packet::ConnAck(_))) => drop(client.try_subscribe(FILTER, QoS::AtMostOnce)),
-                    Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        if to_reader.send(publish.payload).await.is_err() {
-                            return;
-                        }
-                    }
-                    Ok(_) => {}
-                    Err(_) => tokio::time::sleep(jittered(Duration::from_secs(1))).await,
-                }
-            }
-        });
-        let mut reread = tokio::time::interval(REREAD_EVERY);
-        loop {
-            tokio::select! {
-                Some(bytes) = news.recv() => if let Some(news) = News::from_bytes(&bytes) { self.take(news).await },
-                _ = reread.tick() => if let Err(problem) = self.reread().await {
-                    tracing::warn!(?problem, "The live map's memory could not be read again");
-                },
-            }
-        }
-    }
-
-    async fn reread(&self) -> Result<(), Problem> {
-        let rows = self.pool.get().await?.query("SELECT * FROM api_live_positions()", &[]).await?;
-        let mut memory = self.memory();
-        memory.version += 1;
-        let version = memory.version;
-        let there: BTreeSet<i64> = rows.iter().map(|r| r.get(0)).collect();
-        memory.vehicles.retain(|vehicle, _| there.contains(vehicle));
-        for row in rows {
-            let at =
-                row.get::<_, Option<f64>>(2).zip(row.get::<_, Option<f64>>(3)).zip(row.get::<_, Option<Timestamp>>(4));
-            let at = at.map(|((lat, lon), fixed_at)| (lat, lon, fixed_at, row.get(5)));
-            let read =
-                Place { plate: row.get(1), owner: row.get(8), at, armed: row.get(6), incident: row.get(7), version };
-            memory
-                .vehicles
-                .entry(row.get(0))
-                .and_modify(|known| {
-                    // The rows lag behind the news; only what news do not carry is taken.
-                    known.plate.clone_from(&read.plate);
-                    known.owner = read.owner;
-                    if known.at.is_none() || (known.armed, known.incident) != (read.armed, read.incident) {
-                        known.version = version;
-                    }
-                    (known.armed, known.incident) = (read.armed, read.incident);
-                    known.at = known.at.or(read.at);
-                })
-                .or_insert(read);
-        }
-        Ok(())
-    }
-
-    async fn take(&self, news: News) {
-        {
-            let mut memory = self.memory();
-            memory.version += 1;
-            let version = memory.version;
-            for fix in &news.fixes {
-                let Some(place) = memory.vehicles.get_mut(&fix.vehicle) else { continue };
-                if place.at.is_none_or(|at| at.2 <= fix.fixed_at) {
-                    place.at = Some((fix.lat, fix.lon, fix.fixed_at, fix.speed_kmh));
-                    place.version = version;
-                }
-            }
-            for (vehicle, armed) in &news.guards {
-                if let Some(place) = memory.vehicles.get_mut(vehicle) {
-                    (place.armed, place.version) = (*armed, version);
-                }
-            }
-            for (vehicle, open) in &news.incidents {
-                if let Some(place) = memory.vehicles.get_mut(vehicle) {
-                    (place.incident, place.version) = (*open, version);
-                }
-            }
-        }
-        for (alert, vehicle) in news.alerts {
-            let owner = self.memory().vehicles.get(&vehicle).and_then(|p| p.owner);
-            let Some(owner) = owner else { continue };
-            match self.alert(owner, alert).await {
-                Ok(Some(shown)) => drop(self.alerts.send((owner, shown))),
-                Ok(None) => {}
-                Err(problem) => tracing::warn!(?problem, "An alert could not be read for the live stream"),
-            }
-        }
-    }
-
-    async fn alert(&self, owner: i64, alert: i64) -> Result<Option<Value>, Problem> {
-        let row =
-            self.pool.get().await?.query_opt("SELECT * FROM api_my_alerts($1, $2, 1)", &[&owner, &(alert + 1)]).await?;
-        Ok(row.map(|r| r.get::<_, Value>(0)).filter(|shown| shown["id"] == alert.to_string()))
-    }
-}
 
 /// What a stream is asked for.
 #[derive(Default, Deserialize, ToSchema)]
@@ -252,7 +101,11 @@ struct Watcher {
     grant: Option<i64>,
     session: Vec<u8>,
     bbox: Option<[f64; 4]>,
+    /// Everything up to this version has been sent.
     seen_version: u64,
+    /// A look through the memory that one message could not hold: where it goes on, and the version
+    /// at its start.
+    rest: Option<(i64, u64)>,
     shown: BTreeSet<i64>,
 }
 
@@ -315,6 +168,7 @@ async fn admit(api: &Api, ticket: &str) -> Option<Watcher> {
         session: row.get(3),
         bbox: None,
         seen_version: 0,
+        rest: None,
         shown: BTreeSet::new(),
     })
 }
@@ -349,7 +203,7 @@ impl Watcher {
             .and_then(|v| serde_json::from_value(v["bbox"].clone()).ok());
         let Some(bbox) = bbox else { return false };
         self.bbox = Some(bbox);
-        self.seen_version = 0;
+        (self.seen_version, self.rest) = (0, None);
         self.shown.clear();
         true
     }
@@ -357,7 +211,12 @@ impl Watcher {
     /// What changed since the last message, as this watcher may see it.
     fn changes(&mut self, memory: &Memory) -> Vec<Value> {
         let mut out = Vec::new();
-        for (vehicle, place) in &memory.vehicles {
+        let (first, version) = self.rest.take().unwrap_or((i64::MIN, memory.version));
+        for (vehicle, place) in memory.vehicles.range(first..) {
+            if out.len() >= VEHICLES_MAX {
+                self.rest = Some((*vehicle, version));
+                return out;
+            }
             if place.version <= self.seen_version || (self.role == Role::Owner && place.owner != Some(self.account)) {
                 continue;
             }
@@ -375,18 +234,18 @@ impl Watcher {
             let owner = self.role == Role::Owner;
             out.push(json!({ "id": vehicle.to_string(), "plate": owner.then_some(&place.plate), "lat": lat, "lon": lon,
                 "fixed_at": fixed_at.to_string(), "speed_kmh": speed_kmh, "armed": place.armed, "incident": place.incident }));
-            if out.len() >= VEHICLES_MAX {
-                break;
-            }
         }
-        self.seen_version = memory.version;
+        self.seen_version = version;
         out
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Place;
     use super::*;
+    use crate::domain::Timestamp;
+    use std::collections::BTreeMap;
 
     fn memory() -> Memory {
         let place = |owner, lon| Place {
@@ -401,7 +260,16 @@ mod tests {
     }
 
     fn watcher(role: Role) -> Watcher {
-        Watcher { account: 10, role, grant: None, session: vec![], bbox: None, seen_version: 0, shown: BTreeSet::new() }
+        Watcher {
+            account: 10,
+            role,
+            grant: None,
+            session: vec![],
+            bbox: None,
+            seen_version: 0,
+            rest: None,
+            shown: BTreeSet::new(),
+        }
     }
 
     #[test]
@@ -425,6 +293,22 @@ mod tests {
         assert!(watcher.changes(&memory()).is_empty());
         assert!(watcher.look_elsewhere(r#"{"type":"view","bbox":[112.0,28.0,112.5,29.0]}"#));
         assert_eq!(watcher.changes(&memory()).len(), 1);
+    }
+
+    #[test]
+    fn a_city_larger_than_one_message_is_sent_in_several() {
+        let one = memory().vehicles[&1].clone();
+        let vehicles = (0..VEHICLES_MAX as i64 + 7).map(|id| (id, one.clone())).collect();
+        let mut memory = Memory { version: 1, vehicles };
+        let mut watcher = watcher(Role::Operator);
+        assert_eq!(watcher.changes(&memory).len(), VEHICLES_MAX);
+        // What moves meanwhile is not forgotten, on whichever side of the cut it stands.
+        memory.version = 2;
+        memory.vehicles.get_mut(&3).unwrap().version = 2;
+        assert_eq!(watcher.changes(&memory).len(), 7);
+        let moved = watcher.changes(&memory);
+        assert_eq!((moved.len(), moved[0]["id"].as_str()), (1, Some("3")));
+        assert!(watcher.changes(&memory).is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod accounts;
 mod alerts;
 mod error;
 mod live;
+mod memory;
 mod police;
 mod session;
 mod trackers;
@@ -45,7 +46,7 @@ const POOL_MAX: usize = 16;
 pub struct Api {
     pool: Pool,
     metrics: Arc<Metrics>,
-    live: live::Hub,
+    live: memory::Hub,
     logins: Arc<session::Logins>,
     waits_for: Option<Subscribed>,
 }
@@ -118,7 +119,7 @@ pub fn pool(settings: tokio_postgres::Config) -> anyhow::Result<Pool> {
 
 /// Makes the API; `waits_for` holds back `/ready` until ingest of the same process hears everybody.
 pub fn new(pool: Pool, metrics: Arc<Metrics>, waits_for: Option<Subscribed>) -> (Api, Router) {
-    let api = Api { live: live::Hub::new(pool.clone()), pool, metrics, logins: Arc::default(), waits_for };
+    let api = Api { live: memory::Hub::new(pool.clone()), pool, metrics, logins: Arc::default(), waits_for };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();
     let router = router
@@ -139,7 +140,7 @@ pub fn new(pool: Pool, metrics: Arc<Metrics>, waits_for: Option<Subscribed>) -> 
 
 impl Api {
     /// Keeps the live map's memory up to date from the broker; runs until it is dropped.
-    pub fn hub(&self) -> live::Hub {
+    pub fn hub(&self) -> memory::Hub {
         self.live.clone()
     }
 }

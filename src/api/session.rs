@@ -118,17 +118,7 @@ impl FromRequestParts<Api> for Person {
 
 /// Whose session this is, if it lives.
 pub(super) async fn person_of(api: &Api, session: &[u8]) -> Result<Option<Person>, Problem> {
-    let row = api
-        .pool
-        .get()
-        .await?
-        .query_opt(
-            "SELECT p.account_id, p.login, p.name, p.role, o.name FROM session s JOIN account p USING (account_id)
-             LEFT JOIN unit u USING (unit_id) LEFT JOIN organisation o USING (organisation_id)
-             WHERE s.token_sha256 = $1 AND s.expires_at > now() AND NOT p.disabled",
-            &[&session],
-        )
-        .await?;
+    let row = api.pool.get().await?.query_opt("SELECT * FROM api_session($1)", &[&session]).await?;
     Ok(row.and_then(|r| {
         let role = Role::parse(r.get(3))?;
         Some(Person {
@@ -167,12 +157,7 @@ pub(super) async fn log_in(
         return Err(Problem::TooMany);
     }
     let client = api.pool.get().await?;
-    let row = client
-        .query_opt(
-            "SELECT account_id, name, role, password_hash FROM account WHERE login = $1 AND NOT disabled",
-            &[&given.login],
-        )
-        .await?;
+    let row = client.query_opt("SELECT * FROM api_account($1)", &[&given.login]).await?;
     // An unknown login costs the same work as a known one, so that time tells nothing.
     let hash = row.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |r| r.get(3));
     let matches = verify(&api, given.password, hash).await?;
@@ -180,11 +165,10 @@ pub(super) async fn log_in(
     let token = new_token();
     let session = client
         .query_one(
-            "INSERT INTO session (token_sha256, account_id, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3)) RETURNING to_jsonb(expires_at)",
+            "SELECT to_jsonb(api_open_session($1, $2, $3))",
             &[&digest(&token), &row.get::<_, i64>(0), &(SESSION_HOURS * 3600.0)],
         )
         .await?;
-    client.execute("DELETE FROM session WHERE expires_at < now()", &[]).await?;
     let account = json!({ "login": given.login, "name": row.get::<_, String>(1), "role": row.get::<_, String>(2) });
     Ok(Json(json!({ "token": token, "expires_at": session.get::<_, Value>(0), "account": account })))
 }
@@ -192,7 +176,7 @@ pub(super) async fn log_in(
 /// Log out: the token is dead at once.
 #[utoipa::path(delete, path = "/session", security(("bearer" = [])), responses((status = 204, description = "done")))]
 pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<StatusCode, Problem> {
-    api.pool.get().await?.execute("DELETE FROM session WHERE token_sha256 = $1", &[&person.session]).await?;
+    api.pool.get().await?.execute("SELECT api_close_session($1)", &[&person.session]).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

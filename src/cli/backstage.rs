@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::domain::{Entry, Outcome, Timestamp};
 use crate::fold::FoldSettings;
 use crate::ingest::topic::Address;
-use crate::store::{self, Role, rebuild as refold, verify as invariants};
+use crate::store::{self, Role, explain, rebuild as refold, verify as invariants};
 use clap::Parser;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use tokio_postgres::Client;
@@ -137,17 +137,9 @@ pub fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
 pub fn explain(args: ExplainArgs) -> anyhow::Result<()> {
     block_on(async {
         let (_, client) = connect(&args.role).await?;
-        let row = client
-            .query_opt(
-                "SELECT jsonb_build_object('incident', i.incident_id::text, 'vehicle', i.vehicle_id::text, 'plate', v.plate, 'opened_at', i.opened_at,
-                    'closed_at', i.closed_at, 'end', i.ended_by, 'alerts', (SELECT jsonb_agg(jsonb_build_object('kind', a.kind, 'raised_at', a.raised_at,
-                        'cause', to_hex(a.cause), 'late', a.late, 'evidence', a.evidence) ORDER BY a.alert_id) FROM alert a WHERE a.incident_id = i.incident_id))
-                 FROM incident i LEFT JOIN vehicle v USING (vehicle_id) WHERE i.incident_id = $1",
-                &[&args.incident],
-            )
-            .await?;
-        let row = row.ok_or_else(|| anyhow::anyhow!("there is no incident {}", args.incident))?;
-        println!("{}", serde_json::to_string_pretty(&row.get::<_, Value>(0))?);
+        let incident = explain::incident(&client, args.incident).await?;
+        let incident = incident.ok_or_else(|| anyhow::anyhow!("there is no incident {}", args.incident))?;
+        println!("{}", serde_json::to_string_pretty(&incident)?);
         Ok(())
     })
 }

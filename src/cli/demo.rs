@@ -39,7 +39,7 @@ pub struct Demo {
 
 /// Every other tracker speaks JT/T 808, whose identifiers are phone numbers.
 fn tracker(n: usize) -> (String, &'static str) {
-    if n % 2 == 0 { (format!("0138{n:08}"), "jt808") } else { (format!("yy{n:06}"), "json") }
+    if n.is_multiple_of(2) { (format!("0138{n:08}"), "jt808") } else { (format!("yy{n:06}"), "json") }
 }
 
 /// The trackers' credentials, made at the first start and kept in `trackers`, 0600.

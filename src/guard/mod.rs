@@ -24,7 +24,6 @@ mod rules;
 mod silence;
 mod tampering;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
 mod vehicle;
 mod zones;

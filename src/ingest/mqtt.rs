@@ -6,6 +6,7 @@
 //! (not on the next CONNACK), so that an acknowledgement of an older connection is dropped instead
 //! of acknowledging another message under a reused packet id.
 
+use crate::clock::now;
 use crate::config::{Broker, read_secret};
 use crate::domain::{Lane, Packet, Timestamp};
 use crate::ingest::topic;
@@ -16,7 +17,7 @@ use rumqttc::{
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -256,12 +257,6 @@ impl Poller {
         let epoch = *self.epoch.lock().unwrap_or_else(|e| e.into_inner());
         Delivery { packet, receipt: Receipt { epoch, publish } }
     }
-}
-
-/// The wall clock, for the shell.
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Between half and all of a wait, so that lanes do not come back in step.

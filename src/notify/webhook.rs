@@ -64,7 +64,7 @@ impl Sender {
         let body =
             serde_json::json!({ "delivery": due.outbox_id.to_string(), "attempt": due.attempt, "alert": due.alert })
                 .to_string();
-        let timestamp = crate::ingest::mqtt::now().micros() / 1_000_000;
+        let timestamp = crate::clock::now().micros() / 1_000_000;
         let answer = client
             .post(url)
             .header("Content-Type", "application/json")

@@ -51,17 +51,14 @@ pub async fn write(transaction: &Transaction<'_>, lane: Lane, applied: &Applied<
     write_fixes(transaction, effects().flat_map(|e| &e.fixes)).await?;
     write_statuses(transaction, effects()).await?;
     write_quarantine(transaction, lane, applied).await?;
-    for (vehicle, guard, at) in effects().flat_map(|e| &e.guards) {
-        let (since, point) = match guard {
-            Some((since, point)) => (*since, *point),
-            None => (*at, None),
-        };
+    for guard in effects().flat_map(|e| &e.guards) {
+        let (lat, lon) = (guard.point.map(|p| p.lat_deg), guard.point.map(|p| p.lon_deg));
         transaction
             .execute(
                 "INSERT INTO guard_status AS g (vehicle_id, armed, since, guard_lat, guard_lon) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (vehicle_id) DO UPDATE SET armed = EXCLUDED.armed, since = EXCLUDED.since,
                      guard_lat = EXCLUDED.guard_lat, guard_lon = EXCLUDED.guard_lon",
-                &[&vehicle.0, &guard.is_some(), &since, &point.map(|p| p.lat_deg), &point.map(|p| p.lon_deg)],
+                &[&guard.vehicle.0, &guard.armed, &guard.since, &lat, &lon],
             )
             .await?;
     }

@@ -3,6 +3,7 @@
 //! In: rows. Out: rows. Never: decisions about what they mean.
 
 pub mod effects;
+pub mod explain;
 pub mod journal;
 pub mod lane;
 pub mod migrate;

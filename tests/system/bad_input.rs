@@ -8,7 +8,7 @@ async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
     use_ring();
     let up = Up::start(4, &[]).await;
     let (ident, password) = up.tracker(0);
-    let now_ms = rideguard::ingest::mqtt::now().micros() / 1000;
+    let now_ms = rideguard::clock::now().micros() / 1000;
     let json = |id: &str, t: i64, lat: f64| {
         format!(r#"{{"v":1,"id":"{id}","seq":{t},"fixes":[{{"t":{t},"lat":{lat},"lon":112.35}}]}}"#).into_bytes()
     };
@@ -54,7 +54,7 @@ async fn a_tracker_cannot_speak_for_another() {
     use_ring();
     let up = Up::start(4, &[]).await;
     let ((thief, password), (victim, _)) = (up.tracker(0), up.tracker(2));
-    let now_ms = rideguard::ingest::mqtt::now().micros() / 1000;
+    let now_ms = rideguard::clock::now().micros() / 1000;
     let message =
         |id: &str| format!(r#"{{"v":1,"id":"{id}","fixes":[{{"t":{now_ms},"lat":28.5,"lon":112.3}}]}}"#).into_bytes();
     up.publish(&thief, &password, vec![(topic(&victim), message(&victim)), (topic(&thief), message(&thief))]).await;

@@ -129,6 +129,6 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
 
 /// RFC 3339, some days from now.
 fn days_from_now(days: f64) -> String {
-    let now = rideguard::ingest::mqtt::now();
+    let now = rideguard::clock::now();
     now.plus_secs_f64(days * 86_400.0).to_string()
 }

@@ -2,6 +2,8 @@
 //!
 //! One binary, one test at a time (each starts servers of its own on free ports).
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod bad_input;
 mod chain;
 mod corpus;

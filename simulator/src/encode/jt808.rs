@@ -57,7 +57,7 @@ fn beijing_bcd(at_ms: i64) -> [u8; 6] {
     let day = of_year - (153 * month_shifted + 2) / 5 + 1;
     let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let bcd = |n: i64| ((n / 10 % 10) << 4 | n % 10) as u8;
+    let bcd = |n: i64| (((n / 10 % 10) << 4) | (n % 10)) as u8;
     [bcd(year % 100), bcd(month), bcd(day), bcd(second / 3600), bcd(second / 60 % 60), bcd(second % 60)]
 }
 

@@ -1,0 +1,59 @@
+# Two commands: `make demo` and `make test`. Everything else is a part of them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+DATA ?= ./data
+DEMO_FLAGS ?=
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
+
+.PHONY: help demo build web test test-long bench lint install install-test clean
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: install build ## Installs what is missing, builds, and starts a city of 200 vehicles under ./data
+	@exec target/release/rideguard up --demo --data $(DATA) $(DEMO_FLAGS)
+
+build: web/dist/index.html ## Builds the programs with the web page inside
+	$(CARGO) build --release --locked --workspace
+
+web: web/dist/index.html ## Builds the web page
+
+web/node_modules: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch web/node_modules
+
+web/dist/index.html: web/node_modules $(WEB_SOURCES)
+	cd web && npm run build
+	@touch web/dist/index.html
+
+lint: web/node_modules ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	scripts/deny
+	cd web && npm run check
+
+test: install-test web/dist/index.html lint ## Everything that protects a change; installs what it needs
+	cd web && npm test
+	$(CARGO) build --locked --workspace
+	scripts/browser-test target/debug/rideguard
+	scripts/cargo-test default
+
+test-long: install-test web/dist/index.html ## The many-kills kind
+	$(CARGO) build --locked --workspace
+	scripts/cargo-test long
+
+bench: install build ## Prints the figures as lines `name: value unit`
+	scripts/bench
+
+install:
+	@scripts/install run
+
+install-test:
+	@scripts/install run test
+
+clean: ## Removes what was built; keeps ./data
+	$(CARGO) clean
+	rm -rf web/dist web/node_modules

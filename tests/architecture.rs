@@ -1,0 +1,157 @@
+//! The picture of `docs/ARCHITECTURE.md` and `src/lib.rs` is the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module → what it may import of ours. `app` and `cli` put everything together.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("protocol", &["domain"]),
+    ("guard", &["domain"]),
+    ("config", &[]),
+    ("clock", &["domain"]),
+    ("ingest", &["clock", "config", "domain"]),
+    ("fold", &["domain", "protocol", "guard", "ingest::topic"]),
+    ("store", &["domain", "config", "fold"]),
+    ("live", &["domain", "fold", "store"]),
+    ("telemetry", &["clock", "domain", "store"]),
+    ("pipeline", &["clock", "config", "domain", "fold", "ingest", "live", "store", "telemetry"]),
+    ("notify", &["clock", "config", "store", "telemetry"]),
+    ("api", &["config", "domain", "ingest", "live", "store", "telemetry"]),
+    ("supervisor", &["config"]),
+];
+/// Whatever would make the core impure.
+const IMPURE: &[&str] = &[
+    "async fn",
+    "tokio",
+    "tracing",
+    "println!",
+    "SystemTime",
+    "Instant",
+    "Timestamp::now",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "rand::",
+];
+/// Most lines of a file, tests apart.
+const FILE_LINES_MAX: usize = 420;
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Module, path below `src`, text without what stands under `#[cfg(test)]` at its end.
+fn sources() -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    files(&source(), &mut found);
+    found.sort();
+    let texts = found.into_iter().map(|path| {
+        let below = path.strip_prefix(source()).expect("below src").to_string_lossy().into_owned();
+        let module = below.split(['/', '.']).next().expect("a name").to_owned();
+        (module, below, fs::read_to_string(path).expect("readable"))
+    });
+    texts
+        .filter(|(_, below, _)| !below.ends_with("tests.rs") && !below.contains("/tests/"))
+        .map(|(module, below, text)| {
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+            (module, below, code)
+        })
+        .collect()
+}
+
+/// What a text imports of ours: `crate::` paths, groups opened.
+fn imports(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for part in text.split("crate::").skip(1) {
+        let path: String = part.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+        found.insert(path.trim_end_matches(':').to_owned());
+    }
+    found
+}
+
+#[test]
+fn modules_import_only_what_the_picture_shows() {
+    let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for (module, below, text) in sources() {
+        let Some(may) = allowed.get(module.as_str()) else { continue };
+        for import in imports(&text) {
+            let own = import.split("::").next() == Some(module.as_str());
+            let fits = |m: &&str| import == **m || import.starts_with(&format!("{m}::"));
+            if !own && !may.iter().any(fits) {
+                wrong.push(format!("{below} imports {import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_module_has_its_place_in_the_picture() {
+    let placed: BTreeSet<_> = MAY_IMPORT.iter().map(|(m, _)| *m).chain(["app", "cli", "lib", "main"]).collect();
+    let modules: BTreeSet<_> = sources().into_iter().map(|(m, _, _)| m).collect();
+    let unplaced: Vec<_> = modules.iter().filter(|m| !placed.contains(m.as_str())).collect();
+    assert!(unplaced.is_empty(), "{unplaced:?}");
+}
+
+#[test]
+fn the_core_knows_no_clock_no_network_and_no_log() {
+    let mut wrong = Vec::new();
+    for (module, below, text) in sources() {
+        if ["domain", "protocol", "guard"].contains(&module.as_str()) {
+            let code: String =
+                text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            wrong.extend(IMPURE.iter().filter(|i| code.contains(**i)).map(|i| format!("{below}: {i}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_the_store_speaks_sql_and_the_api_calls_only_audited_functions() {
+    let mut wrong = Vec::new();
+    for (module, below, text) in sources().into_iter().filter(|(m, _, _)| m != "store") {
+        for line in text.lines().filter(|l| !l.trim_start().starts_with("//")) {
+            let speaks = ["SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM"].iter().any(|w| line.contains(w));
+            let calls_function = module == "api"
+                && (line.contains("\"SELECT 1\"") || (line.matches("api_").count() == 1 && !line.contains(" JOIN ")));
+            if speaks && !calls_function {
+                wrong.push(format!("{below}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_fit_a_head() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .map(|(_, below, text)| (below, text.lines().count()))
+        .filter(|(_, lines)| *lines > FILE_LINES_MAX)
+        .collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn no_secret_and_no_machine_path_is_in_the_sources() {
+    let wrong: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, _, text)| ["BEGIN PRIVATE KEY", "/home/", "/root/"].iter().any(|w| text.contains(w)))
+        .map(|(_, below, _)| below)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
