@@ -176,11 +176,19 @@ impl Up {
         let secret = self.folder.join("test-secret");
         fs::write(&secret, password).unwrap();
         (broker.username, broker.password_file) = (user.to_owned(), secret);
-        let (client, mut events) = AsyncClient::new(
-            rideguard::ingest::mqtt::options(&broker, &format!("test-{}", rand::random::<u32>())).unwrap(),
-            1000,
-        );
-        let (mut acked, count, since) = (0, messages.len(), Instant::now());
+        let name = format!("test-{}", rand::random::<u32>());
+        let since = Instant::now();
+        // The broker admits trackers once our sessions are there; until then they try again.
+        let (client, mut events) = loop {
+            let options = rideguard::ingest::mqtt::options(&broker, &name).unwrap();
+            let (client, mut events) = AsyncClient::new(options, 1000);
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => break (client, events),
+                other => assert!(since.elapsed() < PATIENCE, "{user} is not admitted: {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let (mut acked, count) = (0, messages.len());
         for (topic, payload) in messages {
             client.try_publish(topic, QoS::AtLeastOnce, false, payload).unwrap();
         }
