@@ -58,11 +58,18 @@ fn main() -> ExitCode {
     rideguard::telemetry::start_logging(cli.log_json);
     match run(cli.command) {
         Ok(code) => code,
+        // Who reads our output has seen enough (`rideguard journal | head`).
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rideguard: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |e: &(dyn std::error::Error + 'static)| e.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    error.chain().any(|e| io(e) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

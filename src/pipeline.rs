@@ -158,7 +158,7 @@ impl Pipeline {
         if let Some(from) = last_at {
             self.note_gap(from).await?;
         }
-        tracing::info!(
+        tracing::debug!(
             lane = self.lane.0,
             from = checkpoint,
             to = n,

@@ -129,7 +129,7 @@ impl Demo {
     ///
     /// # Errors
     /// The port is taken, or the simulator is not beside this program.
-    pub async fn play(&self, broker_port: u16, mut stop: watch::Receiver<bool>) -> anyhow::Result<Child> {
+    pub async fn play(&self, broker_port: u16, mut stop: watch::Receiver<bool>) -> anyhow::Result<Option<Child>> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.webhook_port)).await?;
         let router = axum::Router::new().route("/webhook", post(receive));
         tokio::spawn(async move {
@@ -145,10 +145,10 @@ impl Demo {
             "Vehicle 湘H·D{STOLEN:04} will be stolen in about 45 s; its alert shows here, in the page and at a local webhook.\n"
         );
         if self.without_simulator {
-            return Ok(Command::new("sleep").arg("infinity").kill_on_drop(true).spawn()?);
+            return Ok(None);
         }
         let program = std::env::current_exe()?.with_file_name("simulator");
-        Command::new(&program)
+        let simulator = Command::new(&program)
             .arg("fleet")
             .args(["--broker", &format!("localhost:{broker_port}")])
             .arg("--ca")
@@ -172,7 +172,8 @@ impl Demo {
             .spawn()
             .with_context(|| {
                 format!("cannot start the simulator ({}); build it with cargo build --workspace", program.display())
-            })
+            })?;
+        Ok(Some(simulator))
     }
 }
 

@@ -152,7 +152,7 @@ async fn together(
     }
     broker.admit(folder, trackers)?;
     let mut playing = match &demo {
-        Some(demo) => Some(demo.play(broker.port, stop.clone()).await?),
+        Some(demo) => demo.play(broker.port, stop.clone()).await?,
         None => {
             println!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http);
             None

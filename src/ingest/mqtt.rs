@@ -194,6 +194,7 @@ impl Poller {
     async fn run(self, mut event_loop: EventLoop) {
         let mut wait = BACKOFF.0;
         let mut away_since = now();
+        let mut was_here = false;
         loop {
             match event_loop.poll().await {
                 Ok(Event::Incoming(Mqtt::Publish(publish))) => {
@@ -203,12 +204,10 @@ impl Poller {
                 }
                 Ok(Event::Incoming(Mqtt::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
                     wait = BACKOFF.0;
-                    if !ack.session_present {
-                        tracing::warn!(
-                            lane = self.lane.0,
-                            "The broker has no session of ours (a first start, or it has lost it)"
-                        );
+                    if !ack.session_present && was_here {
+                        tracing::warn!(lane = self.lane.0, "The broker has lost our session");
                     }
+                    was_here = true;
                     let _ = self.to_gaps.try_send((away_since, now()));
                     self.connected.store(true, Ordering::Relaxed);
                     self.subscribe();

@@ -9,12 +9,14 @@ use crate::config::Config;
 use crate::store::outbox::{self, Attempted, Due};
 use crate::store::{self};
 use crate::telemetry::Metrics;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio_postgres::Client;
 
-/// Notifications claimed at a time, and sent side by side.
-const CLAIM_MAX: i64 = 64;
+/// Notifications on their way at a time: one slow receiver must not hold up the others.
+const ON_THEIR_WAY_MAX: usize = 64;
 /// How long a claim holds, seconds; longer than an attempt can take.
 const CLAIM_S: f64 = 30.0;
 /// How often to look without being told, in case a notice was lost.
@@ -46,32 +48,45 @@ async fn work(
     stop: &mut watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let mut client = store::connect(database, "notify").await?;
+    let mut on_their_way = FuturesUnordered::new();
     while !*stop.borrow() {
-        let due = outbox::claim(&client, CLAIM_MAX, CLAIM_S).await?;
-        if due.is_empty() {
-            tokio::select! {
-                _ = wake.changed() => {}
-                _ = tokio::time::sleep(LOOK_EVERY) => {}
-                _ = stop.changed() => {}
-            }
-            continue;
-        }
-        let attempts = due.iter().map(|d| async move {
-            let started = Instant::now();
-            let sent = sender.send(d).await;
-            (d, started.elapsed(), sent)
-        });
-        for (due, took, sent) in futures_util::future::join_all(attempts).await {
-            let (came, result) = judge(due, sent, config.notify.attempts_max);
-            metrics
-                .notifications
-                .with_label_values(&[if matches!(came, Attempted::Done) { "done" } else { "failed" }])
-                .inc();
-            outbox::record(&mut client, due, i32::try_from(took.as_millis()).unwrap_or(i32::MAX), &result, &came)
-                .await?;
+        let room = ON_THEIR_WAY_MAX - on_their_way.len();
+        let claimed = if room > 0 { outbox::claim(&client, room as i64, CLAIM_S).await? } else { Vec::new() };
+        on_their_way.extend(claimed.into_iter().map(|due| attempt(sender, due)));
+        tokio::select! {
+            Some(attempt) = on_their_way.next() => note(&mut client, config, metrics, attempt).await?,
+            _ = wake.changed() => {}
+            _ = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => {}
         }
     }
+    // What is on its way is waited for: otherwise it would be sent once more after the next start.
+    while let Some(attempt) = on_their_way.next().await {
+        note(&mut client, config, metrics, attempt).await?;
+    }
     Ok(())
+}
+
+/// One attempt and how it ended.
+struct Attempt {
+    due: Due,
+    took: Duration,
+    sent: Result<u16, webhook::SendError>,
+}
+
+async fn attempt(sender: &webhook::Sender, due: Due) -> Attempt {
+    let started = Instant::now();
+    let sent = sender.send(&due).await;
+    Attempt { due, took: started.elapsed(), sent }
+}
+
+async fn note(client: &mut Client, config: &Config, metrics: &Metrics, attempt: Attempt) -> anyhow::Result<()> {
+    let Attempt { due, took, sent } = attempt;
+    let (came, result) = judge(&due, sent, config.notify.attempts_max);
+    let outcome = if matches!(came, Attempted::Done) { "done" } else { "failed" };
+    metrics.notifications.with_label_values(&[outcome]).inc();
+    let took_ms = i32::try_from(took.as_millis()).unwrap_or(i32::MAX);
+    outbox::record(client, &due, took_ms, &result, &came).await
 }
 
 /// Done, again later, or given up.
