@@ -2,11 +2,12 @@
 
 use crate::harness::{Up, topic, use_ring};
 use rideguard::supervisor::broker::PACKET_BYTES_MAX;
+use std::io::Write;
 
 #[tokio::test]
 async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
     use_ring();
-    let up = Up::start(4, &[]).await;
+    let mut up = Up::start(4, &[]).await;
     let (ident, password) = up.tracker(0);
     let now_ms = rideguard::clock::now().micros() / 1000;
     let json = |id: &str, t: i64, lat: f64| {
@@ -31,8 +32,6 @@ async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
         ],
     )
     .await;
-    // The broker's own user may publish for anybody; only so can an unknown tracker be heard at all.
-    let gateway = std::fs::read_to_string(up.folder.join("secrets/broker")).unwrap();
     up.wait_for("SELECT sum(received)::bigint FROM lane", 9).await;
     for (reason, count) in [("decode", 4), ("identity", 1), ("position", 1), ("time", 1), ("topic", 1)] {
         assert_eq!(
@@ -43,10 +42,20 @@ async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
     }
     assert_eq!(up.count("SELECT count(*) FROM quarantine WHERE security").await, 2);
     assert_eq!(up.count("SELECT count(*) FROM fix").await, 1, "the good one is stored");
-    assert!(!gateway.is_empty());
     assert!(up.command(&["verify"]).status.success());
-    let metrics = up.log();
-    assert!(!metrics.contains("112.35"), "positions never go into logs");
+
+    // A tracker with a credential at the broker but without an entry here.
+    assert!(up.interrupt());
+    let mut trackers = std::fs::OpenOptions::new().append(true).open(up.folder.join("trackers")).unwrap();
+    writeln!(trackers, "zz000001 a-password json").unwrap();
+    up.start_again().await;
+    up.publish("zz000001", "a-password", vec![(topic("zz000001"), json("zz000001", now_ms, 28.5))]).await;
+    up.wait_for("SELECT count(*) FROM quarantine WHERE reason = 'unknown_tracker'", 1).await;
+    let counted = up.metrics().await;
+    assert!(counted.contains("rideguard_packets_total{outcome=\"quarantined\"} 1"), "{counted}");
+    for position in ["112.35", "28.5"] {
+        assert!(!up.log().contains(position), "positions never go into logs");
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub struct Up {
     child: Child,
     pub folder: PathBuf,
     pub http: String,
+    metrics: String,
     args: Vec<String>,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -48,21 +49,16 @@ impl Up {
         let folder = std::env::temp_dir().join(format!("rideguard-test-{:016x}", rand::random::<u64>()));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
-        let http = format!("127.0.0.1:{}", free_port());
+        let (http, metrics) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let mut args: Vec<String> =
             ["up", "--demo", "--demo-without-simulator", "--data", &folder.to_string_lossy(), "--http", &http]
                 .iter()
                 .chain(more)
                 .map(|s| (*s).to_owned())
                 .collect();
-        args.extend([
-            "--metrics".into(),
-            format!("127.0.0.1:{}", free_port()),
-            "--demo-vehicles".into(),
-            vehicles.to_string(),
-        ]);
+        args.extend(["--metrics".into(), metrics.clone(), "--demo-vehicles".into(), vehicles.to_string()]);
         let child = spawn(&args, &folder);
-        let mut up = Self { child, folder, http, args, _turn: turn };
+        let mut up = Self { child, folder, http, metrics, args, _turn: turn };
         up.wait_ready().await;
         up
     }
@@ -98,6 +94,11 @@ impl Up {
     /// What it printed so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("test.log")).unwrap_or_default()
+    }
+
+    /// What Prometheus would read.
+    pub async fn metrics(&self) -> String {
+        reqwest::get(format!("http://{}/metrics", self.metrics)).await.unwrap().text().await.unwrap()
     }
 
     /// Its settings file.
