@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { distanceM, outline, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
+import type { LonLat } from './types';
+
+const YIYANG: LonLat = [112.35, 28.55];
+
+test('a degree of latitude is about 111.2 km', () => {
+  expect(distanceM(YIYANG, [112.35, 29.55]) / 1000).toBeCloseTo(111.195, 2);
+});
+
+test('a track is as long as its legs', () => {
+  expect(trackLengthM([])).toBe(0);
+  expect(trackLengthM([[0, 112, 28, null], [1, 112, 28.01, null], [2, 112, 28, 3]])).toBeCloseTo(2224, 0);
+});
+
+test('a ring keeps its radius and is closed', () => {
+  const corners = ring(YIYANG, 300);
+  expect(distanceM(corners[0]!, corners.at(-1)!)).toBeLessThan(1e-6);
+  for (const corner of corners) expect(Math.abs(distanceM(YIYANG, corner) - 300)).toBeLessThan(1);
+});
+
+test('a polygon zone is closed, an empty one is nothing', () => {
+  const at = (lat_deg: number, lon_deg: number) => ({ lat_deg, lon_deg });
+  const shape = { type: 'polygon' as const, outer: [at(1, 2), at(3, 4), at(5, 6)], holes: [] };
+  expect(outline(shape)).toEqual([[2, 1], [4, 3], [6, 5], [2, 1]]);
+  expect(outline({ ...shape, outer: [] })).toEqual([]);
+});
+
+test('corners are read as they are written, with Chinese commas too', () => {
+  const corners: LonLat[] = [[112.35, 28.55], [112.4, 28.6]];
+  expect(parseCorners(writeCorners(corners))).toEqual(corners);
+  expect(parseCorners('28.55，112.35\n\n 28.6 112.4 ')).toEqual(corners);
+});
+
+test('the first line that is no corner is named', () => {
+  expect(parseCorners('28.55, 112.35\nhere')).toBe(2);
+  expect(parseCorners('91, 112')).toBe(1);
+  expect(parseCorners('28, 181')).toBe(1);
+});

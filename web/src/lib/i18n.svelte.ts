@@ -1,0 +1,40 @@
+import { ApiError } from './api';
+import type { Language } from './time';
+import { fill, WORDS, type Key } from './words';
+
+const KEPT_AS = 'rideguard-language';
+
+function first(): Language {
+  const kept = localStorage.getItem(KEPT_AS);
+  if (kept === 'zh' || kept === 'en') return kept;
+  return navigator.language.startsWith('zh') ? 'zh' : 'en';
+}
+
+class I18n {
+  language = $state<Language>(first());
+
+  /** A text in the language of the page. */
+  t = (key: Key, values?: Record<string, string | number>) => fill(WORDS[this.language][key], values);
+
+  /** A text whose key is made from the server's codes; unknown codes show as they are. */
+  code(prefix: string, code: string): string {
+    const key = `${prefix}_${code}`;
+    return key in WORDS[this.language] ? this.t(key as Key) : code;
+  }
+
+  /** What to tell a person of a failure. */
+  problem(error: unknown): string {
+    if (!(error instanceof ApiError)) return this.t('error_other', { message: String(error) });
+    const key = `error_${error.code}`;
+    return key in WORDS[this.language] ? this.t(key as Key) : this.t('error_other', { message: error.message });
+  }
+
+  toggle() {
+    this.language = this.language === 'zh' ? 'en' : 'zh';
+    localStorage.setItem(KEPT_AS, this.language);
+    document.documentElement.lang = this.language === 'zh' ? 'zh-CN' : 'en';
+  }
+}
+
+export const i18n = new I18n();
+document.documentElement.lang = i18n.language === 'zh' ? 'zh-CN' : 'en';

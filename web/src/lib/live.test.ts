@@ -1,0 +1,113 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { ApiError } from './api';
+import { backoffMs, Live, merge, type LiveState } from './live';
+import type { Alert, LiveVehicle } from './types';
+
+const vehicle = (id: string, lat: number): LiveVehicle => ({
+  id, plate: null, lat, lon: 112, fixed_at: '2026-11-24T00:00:00Z', speed_kmh: null, armed: true, incident: false,
+});
+
+class FakeSocket {
+  static opened: FakeSocket[] = [];
+  onmessage: ((e: { data: string }) => void) | null = null;
+  onclose: ((e: { code: number }) => void) | null = null;
+  closed = false;
+  constructor(readonly url: string) {
+    FakeSocket.opened.push(this);
+  }
+  say(message: unknown) {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+  close() {
+    this.closed = true;
+  }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FakeSocket.opened = [];
+  vi.stubGlobal('location', { protocol: 'https:', host: 'rideguard.test' });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+function watch(ticket: () => Promise<string>) {
+  const states: LiveState[] = [];
+  const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[] } = { vehicles: new Map(), alerts: [] };
+  const live = new Live(
+    ticket,
+    { onState: (s) => states.push(s), onVehicles: (v) => (seen.vehicles = v), onAlert: (a) => seen.alerts.push(a) },
+    (url) => new FakeSocket(url) as unknown as WebSocket,
+  );
+  return { live, states, seen };
+}
+
+test('a snapshot replaces, a delta adds', () => {
+  const first = merge(new Map(), { type: 'snapshot', vehicles: [vehicle('1', 28), vehicle('2', 28)] });
+  const moved = merge(first, { type: 'delta', vehicles: [vehicle('2', 29)] });
+  expect([moved.size, moved.get('2')?.lat, first.get('2')?.lat]).toEqual([2, 29, 28]);
+  expect(merge(moved, { type: 'snapshot', vehicles: [vehicle('3', 1)] }).size).toBe(1);
+});
+
+test('waits grow to half a minute and never come in step', () => {
+  expect(backoffMs(0, 0)).toBe(500);
+  expect(backoffMs(0, 1)).toBe(1000);
+  expect(backoffMs(50, 1)).toBe(30_000);
+});
+
+test('a broken connection is opened again with a new ticket', async () => {
+  let tickets = 0;
+  const { live, states, seen } = watch(async () => `t${++tickets}`);
+  await live.connect();
+  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [vehicle('1', 28)] });
+  FakeSocket.opened[0]!.onclose?.({ code: 1006 });
+  expect(states).toEqual(['live', 'stale']);
+  expect(seen.vehicles.size).toBe(1); // what was known stays on the map
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(FakeSocket.opened.map((s) => s.url)).toEqual([
+    'wss://rideguard.test/api/v1/live?ticket=t1',
+    'wss://rideguard.test/api/v1/live?ticket=t2',
+  ]);
+});
+
+test('an ended session and a refused right are not asked for again', async () => {
+  const ended = watch(async () => 't');
+  await ended.live.connect();
+  FakeSocket.opened[0]!.onclose?.({ code: 4002 });
+  const refused = watch(async () => {
+    throw new ApiError(403, 'forbidden', 'no');
+  });
+  await refused.live.connect();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(FakeSocket.opened.length).toBe(1);
+});
+
+test('a server that is away is asked again', async () => {
+  let tries = 0;
+  const { live, states } = watch(async () => {
+    if (++tries === 1) throw new ApiError(0, 'unreachable', 'away');
+    return 't';
+  });
+  await live.connect();
+  expect(states).toEqual(['stale']);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(FakeSocket.opened.length).toBe(1);
+});
+
+test('after closing nothing is opened any more', async () => {
+  const { live } = watch(async () => 't');
+  await live.connect();
+  live.close();
+  FakeSocket.opened[0]!.onclose?.({ code: 1000 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([FakeSocket.opened.length, FakeSocket.opened[0]!.closed]).toEqual([1, true]);
+});
+
+test('alerts are told, vehicles stay as they are', async () => {
+  const { live, seen } = watch(async () => 't');
+  await live.connect();
+  FakeSocket.opened[0]!.say({ type: 'alert', alert: { id: '7' } });
+  expect([seen.alerts.length, seen.vehicles.size]).toEqual([1, 0]);
+});

@@ -1,0 +1,90 @@
+// The live stream: one WebSocket, opened with a ticket, kept open with patience.
+
+import { ApiError } from './api';
+import type { Alert, LiveMessage, LiveVehicle } from './types';
+
+export type LiveState = 'connecting' | 'live' | 'stale';
+
+/** Shortest and longest wait before connecting again, ms. */
+const BACKOFF_MS: [number, number] = [1000, 30_000];
+
+/** Doubles with every attempt; half to all of it, so that browsers do not come back in step. */
+export function backoffMs(attempt: number, random: number): number {
+  return Math.min(BACKOFF_MS[1], BACKOFF_MS[0] * 2 ** attempt) * (0.5 + random / 2);
+}
+
+/** Takes what a message says of vehicles; a snapshot replaces, a delta adds. */
+export function merge(known: Map<string, LiveVehicle>, message: LiveMessage): Map<string, LiveVehicle> {
+  if (message.type === 'alert') return known;
+  const next = message.type === 'snapshot' ? new Map<string, LiveVehicle>() : new Map(known);
+  for (const vehicle of message.vehicles) next.set(vehicle.id, vehicle);
+  return next;
+}
+
+export interface LiveEvents {
+  onState(state: LiveState): void;
+  onVehicles(vehicles: Map<string, LiveVehicle>): void;
+  onAlert(alert: Alert): void;
+}
+
+export class Live {
+  private socket: WebSocket | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private attempt = 0;
+  private closed = false;
+  private vehicles = new Map<string, LiveVehicle>();
+
+  constructor(
+    private readonly ticket: () => Promise<string>,
+    private readonly events: LiveEvents,
+    private readonly open: (url: string) => WebSocket = (url) => new WebSocket(url),
+  ) {}
+
+  async connect(): Promise<void> {
+    if (this.closed) return;
+    let ticket: string;
+    try {
+      ticket = await this.ticket();
+    } catch (error) {
+      // Who has no session any more, or no right, need not ask again.
+      if (error instanceof ApiError && [401, 403].includes(error.status)) return;
+      this.again();
+      return;
+    }
+    if (this.closed) return;
+    const socket = this.open(
+      `${location.protocol.replace('http', 'ws')}//${location.host}/api/v1/live?ticket=${encodeURIComponent(ticket)}`,
+    );
+    this.socket = socket;
+    socket.onmessage = (event) => this.take(String(event.data));
+    socket.onclose = (event) => {
+      if (event.code !== 4002) this.again();
+    };
+  }
+
+  private take(text: string) {
+    const message = JSON.parse(text) as LiveMessage;
+    if (message.type === 'alert') {
+      this.events.onAlert(message.alert);
+      return;
+    }
+    if (message.type === 'snapshot') {
+      this.attempt = 0;
+      this.events.onState('live');
+    }
+    this.vehicles = merge(this.vehicles, message);
+    this.events.onVehicles(this.vehicles);
+  }
+
+  private again() {
+    if (this.closed) return;
+    this.events.onState('stale');
+    this.timer = setTimeout(() => void this.connect(), backoffMs(this.attempt++, Math.random()));
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.socket?.close();
+  }
+}

@@ -1,0 +1,2 @@
+// Read by the checker and by editors; plain TypeScript needs no preprocessing.
+export default {};
