@@ -113,7 +113,7 @@ export class CityMap {
     const coordinates = points.map((p): LonLat => [p[1], p[2]]);
     this.set('track', coordinates.length > 1 ? all([line(coordinates)]) : NOTHING);
     this.map.getContainer().dataset['track'] = String(points.length);
-    if (coordinates.length > 0) this.fit(coordinates);
+    this.fit(coordinates);
   }
 
   setHead(at: LonLat | null) {
@@ -138,7 +138,9 @@ export class CityMap {
     this.map.easeTo({ center: at, zoom: Math.max(this.map.getZoom(), 13), duration: 400 });
   }
 
-  private fit(points: LonLat[]) {
+  /** Shows all of these places. */
+  fit(points: LonLat[]) {
+    if (points.length === 0) return;
     const bounds = new maplibre.LngLatBounds();
     for (const at of points) bounds.extend(at);
     this.map.fitBounds(bounds, { padding: 40, maxZoom: 15, duration: 400 });
