@@ -33,6 +33,7 @@ lint: web/node_modules ## Formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	scripts/deny
+	scripts/check-compose
 	cd web && npm run check
 
 test: install-test web/dist/index.html lint ## Everything that protects a change; installs what it needs

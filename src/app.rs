@@ -62,7 +62,8 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new()?);
     let database = store::settings(&config.database, Role::Owner)?;
     let (settings_changed, outbox_filled) = listen_for_notices(database.clone());
-    let listeners = if roles.api { Some(api::listeners(&config.http).await?) } else { None };
+    let for_prometheus = api::metrics_listener(&config.http).await?;
+    let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
     if roles.ingest {
         let shared = Arc::new(Shared {
@@ -82,14 +83,14 @@ pub async fn run(
     if roles.notify {
         tasks.spawn(notify::run(config.clone(), database, metrics.clone(), outbox_filled, stop.clone()));
     }
-    if let Some((web, for_prometheus)) = listeners {
+    if let Some(web) = web {
         let waits_for = roles.ingest.then_some(subscribed);
         let (api, router) =
             api::new(api::pool(store::settings(&config.database, Role::Api)?)?, metrics.clone(), waits_for);
         tokio::spawn(api.hub().run(config.broker.clone()));
         tasks.spawn(serve(web, router, stop.clone()));
-        tasks.spawn(serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
     }
+    tasks.spawn(serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
     while let Some(ended) = tasks.join_next().await {
         ended?;
     }

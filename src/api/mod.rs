@@ -199,10 +199,18 @@ pub async fn listen(address: std::net::SocketAddr, what: &str) -> anyhow::Result
     })
 }
 
-/// Listens where the settings say.
+/// Opens the listener of the web page and the API.
 ///
 /// # Errors
 /// As [`listen`].
-pub async fn listeners(http: &Http) -> anyhow::Result<(tokio::net::TcpListener, tokio::net::TcpListener)> {
-    Ok((listen(http.listen, "the web page").await?, listen(http.metrics_listen, "metrics").await?))
+pub async fn web_listener(http: &Http) -> anyhow::Result<tokio::net::TcpListener> {
+    listen(http.listen, "the web page").await
+}
+
+/// Opens the listener for Prometheus.
+///
+/// # Errors
+/// As [`listen`].
+pub async fn metrics_listener(http: &Http) -> anyhow::Result<tokio::net::TcpListener> {
+    listen(http.metrics_listen, "metrics").await
 }

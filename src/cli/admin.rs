@@ -1,6 +1,6 @@
 //! `rideguard admin`: enters people and things into a database.
 
-use super::block_on;
+use super::{block_on, demo};
 use crate::api::hash_password;
 use crate::config::Config;
 use crate::domain::{Profile, Shard, TrackerIdent};
@@ -82,7 +82,19 @@ enum Command {
         #[arg(long, default_value_t = 30.0)]
         days: f64,
     },
+    /// Enters the people, vehicles and trackers of the demonstration.
+    Demo {
+        /// How many vehicles.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
+        vehicles: u16,
+        /// File of the logins; made if it is missing.
+        #[arg(long)]
+        logins: PathBuf,
+    },
 }
+
+/// Shortest password, characters.
+const PASSWORD_CHARACTERS_MIN: usize = 8;
 
 /// Enters one thing.
 ///
@@ -96,8 +108,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             Command::Account { login, role, name, webhook_url, webhook_secret } => {
                 let mut password = String::new();
                 std::io::stdin().read_line(&mut password).context("cannot read the password from standard input")?;
+                let password = password.trim_end_matches(['\r', '\n']);
+                if password.chars().count() < PASSWORD_CHARACTERS_MIN {
+                    bail!("the password is too short; it needs {PASSWORD_CHARACTERS_MIN} characters at least");
+                }
                 let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
-                let hash = hash_password(password.trim_end_matches(['\r', '\n']))?;
+                let hash = hash_password(password)?;
                 let id = people::put_account(
                     &client,
                     &NewAccount { login: &login, name: &name, role: &role, password_hash: &hash, unit: None, webhook },
@@ -122,6 +138,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                     people::install(&client, people::tracker(&client, &ident).await?, vehicle).await?;
                 }
                 println!("vehicle {vehicle} {plate}");
+            }
+            Command::Demo { vehicles, logins } => {
+                demo::enter(&client, &demo::logins(&logins)?, vehicles, None).await?;
+                println!("the demonstration's logins are in {}", logins.display());
             }
             Command::Grant { officer, approver, case_number, purpose, days } => {
                 let (officer, approver) =

@@ -14,10 +14,11 @@ use axum::Json;
 use axum::routing::post;
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio_postgres::Client;
 
 /// The vehicle that is stolen; the demonstration's owner owns it and two more.
 const STOLEN: usize = 1;
@@ -43,14 +44,13 @@ fn tracker(n: usize) -> (String, &'static str) {
 }
 
 /// The trackers' credentials, made at the first start and kept in `trackers`, 0600.
-pub fn credentials(folder: &Folder, vehicles: u16) -> anyhow::Result<Vec<Credential>> {
-    let path = folder.path("trackers");
-    let mut text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+pub fn credentials(path: &Path, vehicles: u16) -> anyhow::Result<Vec<Credential>> {
+    let mut text = if path.exists() { fs::read_to_string(path)? } else { String::new() };
     for n in text.lines().count() + 1..=usize::from(vehicles) {
         let (ident, protocol) = tracker(n);
         text.push_str(&format!("{ident} {} {protocol}\n", hex::encode(rand::random::<[u8; 12]>())));
     }
-    write_private(&path, &text)?;
+    write_private(path, &text)?;
     Ok(text
         .lines()
         .filter_map(|l| l.split_once(' '))
@@ -58,6 +58,56 @@ pub fn credentials(folder: &Folder, vehicles: u16) -> anyhow::Result<Vec<Credent
             Some(Credential { ident: ident.to_owned(), password: rest.split(' ').next()?.to_owned() })
         })
         .collect())
+}
+
+/// Enters the demonstration's people, vehicles and trackers, or finds those of an earlier time.
+///
+/// # Errors
+/// A login is missing, or the database's own word.
+pub async fn enter(
+    client: &Client,
+    logins: &[(String, String)],
+    vehicles: u16,
+    webhook: Option<(&str, &str)>,
+) -> anyhow::Result<()> {
+    let nobody = hex::encode(rand::random::<[u8; 16]>());
+    let account = |login: &'static str, name, role, unit, webhook| {
+        let password = logins.iter().find(|(l, _)| l == login).map_or(nobody.as_str(), |(_, p)| p.as_str());
+        let hash = hash_password(password);
+        async move {
+            people::put_account(client, &NewAccount { login, name, role, password_hash: &hash?, unit, webhook }).await
+        }
+    };
+    let bureau = Some(("益阳市公安局", "police", "Demo unit"));
+    let owner = account("owner", "陈女士 (demo owner)", "owner", None, webhook).await?;
+    let others = account("city", "Other owners of the demo", "owner", None, None).await?;
+    let officer = account("police", "李警官 (demo officer)", "police", bureau, None).await?;
+    let approver = account("police-lead", "Demo approver", "police", bureau, None).await?;
+    let operations = Some(("行车卫士运营", "operator", "Demo unit"));
+    account("operator", "王工 (demo operator)", "operator", operations, None).await?;
+    let known = people::vehicles(client).await?;
+    for n in 1..=usize::from(vehicles) {
+        if (n as i64) <= known {
+            continue; // made by an earlier start
+        }
+        let (ident, protocol) = tracker(n);
+        let kind = if n % 5 == 0 { "motorcycle" } else { "ebike" };
+        let holder = if n <= OWNED { owner } else { others };
+        let vehicle = people::put_vehicle(client, &plate(n), kind, "Demo", holder).await?;
+        let tracker = people::put_tracker(client, &ident, &Profile::of(protocol)).await?;
+        people::install(client, tracker, vehicle).await?;
+    }
+    if known == 0 {
+        people::put_grant(client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
+    }
+    let stolen = people::put_vehicle(client, &plate(STOLEN), "ebike", "Demo", owner).await?;
+    // Anew at every start, so that the theft can be staged again.
+    people::arm(client, owner, stolen, true).await?;
+    Ok(())
+}
+
+fn plate(n: usize) -> String {
+    format!("湘H·D{n:04}")
 }
 
 impl Demo {
@@ -68,50 +118,10 @@ impl Demo {
     pub async fn prepare(args: &Args, folder: &Folder, config: &Config) -> anyhow::Result<Self> {
         let client = store::connect(&store::settings(&config.database, Role::Owner)?, "demo").await?;
         let webhook_port = free_port()?;
-        let logins = logins(folder)?;
+        let logins = logins(&folder.path("demo-logins"))?;
         let (_, webhook_secret) = folder.secret("demo-webhook")?;
         let webhook_url = format!("http://127.0.0.1:{webhook_port}/webhook");
-        let password = |login: &str| {
-            logins.iter().find(|(l, _)| l == login).map(|(_, p)| p.as_str()).context("a demo login is missing")
-        };
-        let nobody = hex::encode(rand::random::<[u8; 16]>());
-        let account = |login: &'static str, name, role, unit, webhook| {
-            let password = password(login).unwrap_or(&nobody);
-            let hash = hash_password(password);
-            let client = &client;
-            async move {
-                people::put_account(client, &NewAccount { login, name, role, password_hash: &hash?, unit, webhook })
-                    .await
-            }
-        };
-        let hook = Some((webhook_url.as_str(), webhook_secret.as_str()));
-        let owner = account("owner", "陈女士 (demo owner)", "owner", None, hook).await?;
-        let others = account("city", "Other owners of the demo", "owner", None, None).await?;
-        let officer =
-            account("police", "李警官 (demo officer)", "police", Some(("益阳市公安局", "police", "Demo unit")), None)
-                .await?;
-        let approver =
-            account("police-lead", "Demo approver", "police", Some(("益阳市公安局", "police", "Demo unit")), None)
-                .await?;
-        account("operator", "王工 (demo operator)", "operator", Some(("行车卫士运营", "operator", "Demo unit")), None)
-            .await?;
-        let known = people::vehicles(&client).await?;
-        for n in 1..=usize::from(args.demo_vehicles) {
-            if (n as i64) <= known {
-                continue; // made by an earlier start
-            }
-            let (ident, protocol) = tracker(n);
-            let kind = if n % 5 == 0 { "motorcycle" } else { "ebike" };
-            let holder = if n <= OWNED { owner } else { others };
-            let vehicle = people::put_vehicle(&client, &format!("湘H·D{n:04}"), kind, "Demo", holder).await?;
-            let tracker = people::put_tracker(&client, &ident, &Profile::of(protocol)).await?;
-            people::install(&client, tracker, vehicle).await?;
-        }
-        if known == 0 {
-            people::put_grant(&client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
-        }
-        let stolen = people::put_vehicle(&client, &format!("湘H·D{STOLEN:04}"), "ebike", "Demo", owner).await?;
-        people::arm(&client, owner, stolen, true).await?; // anew at every start, so that the theft can be staged again
+        enter(&client, &logins, args.demo_vehicles, Some((&webhook_url, &webhook_secret))).await?;
         Ok(Self {
             address: format!("http://{}", args.http),
             logins,
@@ -142,7 +152,8 @@ impl Demo {
             println!("  log in as {login:<9} password {password}");
         }
         println!(
-            "Vehicle 湘H·D{STOLEN:04} will be stolen in about 45 s; its alert shows here, in the page and at a local webhook.\n"
+            "Vehicle {} will be stolen in about 45 s; its alert shows here, in the page and at a local webhook.\n",
+            plate(STOLEN)
         );
         if self.without_simulator {
             return Ok(None);
@@ -201,13 +212,12 @@ async fn receive(Json(body): Json<Value>) -> &'static str {
     "ok"
 }
 
-/// Reads or makes `demo-logins`: login and password, one pair a line, 0600.
-fn logins(folder: &Folder) -> anyhow::Result<Vec<(String, String)>> {
-    let path = folder.path("demo-logins");
+/// Reads or makes the file of demonstration logins: login and password, one pair a line, 0600.
+pub fn logins(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
     if !path.exists() {
         let line = |login: &str| format!("{login} {}\n", hex::encode(rand::random::<[u8; 6]>()));
-        write_private(&path, &["owner", "police", "operator"].map(line).concat())?;
+        write_private(path, &["owner", "police", "operator"].map(line).concat())?;
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(text.lines().filter_map(|l| l.split_once(' ')).map(|(l, p)| (l.to_owned(), p.trim().to_owned())).collect())
 }

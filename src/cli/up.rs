@@ -36,9 +36,13 @@ pub struct Args {
     /// Where Prometheus may read metrics.
     #[arg(long, default_value = "127.0.0.1:9188")]
     pub metrics: SocketAddr,
-    /// TLS port of the broker on loopback; a free one if not given.
+    /// TLS port of the broker; a free one if not given.
     #[arg(long)]
     pub mqtt_port: Option<u16>,
+    /// Host name under which trackers connect from outside: the broker then listens on every address,
+    /// and its certificate bears this name. Without it only this machine reaches the broker.
+    #[arg(long, requires = "mqtt_port")]
+    pub mqtt_public: Option<String>,
     /// Oldest plausible fix, days.
     #[arg(long, default_value_t = 30)]
     pub max_fix_age_days: u32,
@@ -104,10 +108,13 @@ pub fn up(args: Args) -> anyhow::Result<()> {
         })?);
     }
     let folder = Folder::open(&args.data)?;
-    let trackers =
-        if args.demo { demo::credentials(&folder, args.demo_vehicles)? } else { known_credentials(&folder)? };
+    let trackers = if args.demo {
+        demo::credentials(&folder.path("trackers"), args.demo_vehicles)?
+    } else {
+        known_credentials(&folder)?
+    };
     let mut postgres = Postgres::start(&folder)?;
-    let mut broker = match Mosquitto::start(&folder, args.mqtt_port) {
+    let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_public.as_deref()) {
         Ok(broker) => broker,
         Err(error) => {
             postgres.stop();
@@ -172,7 +179,8 @@ async fn together(
                 }
                 if !broker.is_alive() {
                     tracing::error!("Mosquitto ended; starting it again");
-                    *broker = Mosquitto::start(folder, Some(broker.port)).context("Mosquitto ended and does not come back")?;
+                    *broker = Mosquitto::start(folder, Some(broker.port), args.mqtt_public.as_deref())
+                        .context("Mosquitto ended and does not come back")?;
                     broker.admit(folder, trackers)?;
                 }
             }

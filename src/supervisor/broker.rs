@@ -39,14 +39,14 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts the broker of a data folder, or adopts a running one. A fresh one lets nobody in but
     /// ourselves until [`Self::admit`]: a tracker's message must not be acknowledged before there is a
-    /// session that keeps it.
+    /// session that keeps it. With a public name it listens on every address, otherwise on loopback.
     ///
     /// # Errors
     /// A missing program, or why it does not start.
-    pub fn start(folder: &Folder, port: Option<u16>) -> anyhow::Result<Self> {
+    pub fn start(folder: &Folder, port: Option<u16>, public_name: Option<&str>) -> anyhow::Result<Self> {
         let program = find("mosquitto")?;
         let (password_file, password) = folder.secret("broker")?;
-        let certificates = certificates::make(folder)?;
+        let certificates = certificates::make(folder, public_name)?;
         let ca_file = certificates.ca.clone();
         let home = folder.service("mosquitto")?;
         let (conf, pid_file) = (home.join("mosquitto.conf"), home.join("mosquitto.pid"));
@@ -61,7 +61,8 @@ impl Mosquitto {
             None => free_port()?,
         };
         write_passwords(folder, &home, &password, &[])?;
-        write_settings(folder, &home, &conf, &certificates, port)?;
+        let address = if public_name.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        write_settings(folder, &home, &conf, &certificates, &format!("{port} {address}"))?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&conf);
         let log = folder.path("mosquitto.log");
@@ -137,7 +138,7 @@ fn write_settings(
     home: &Path,
     conf: &Path,
     certificates: &Certificates,
-    port: u16,
+    listener: &str,
 ) -> anyhow::Result<()> {
     for (from, to) in
         [(&certificates.ca, "ca.pem"), (&certificates.server, "server.pem"), (&certificates.server_key, "server.key")]
@@ -152,7 +153,7 @@ fn write_settings(
     let home = home.display();
     let text = format!(
         "# Written by rideguard at every start.
-listener {port} 127.0.0.1
+listener {listener}
 cafile {home}/ca.pem
 certfile {home}/server.pem
 keyfile {home}/server.key

@@ -1,0 +1,207 @@
+//! The files of a deployment name only what exists or is documented. (The Compose schema itself is
+//! checked by `scripts/check-compose`.)
+
+use serde_norway::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn compose() -> Value {
+    let mut compose: Value = serde_norway::from_str(&read("docker-compose.yml")).expect("YAML");
+    compose.apply_merge().expect("merge keys");
+    compose
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_sequence().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+fn services() -> BTreeMap<String, Value> {
+    let compose = compose();
+    let services = compose["services"].as_mapping().expect("services");
+    services.iter().map(|(k, v)| (k.as_str().expect("a name").to_owned(), v.clone())).collect()
+}
+
+/// Variables that a text takes from the environment: `${NAME:-default}`.
+fn variables(text: &str) -> BTreeSet<String> {
+    let names = text
+        .split("${")
+        .skip(1)
+        .map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>());
+    names.collect()
+}
+
+#[test]
+fn every_service_of_the_plan_is_there() {
+    let names: BTreeSet<_> = services().into_keys().collect();
+    for service in ["postgis", "mosquitto", "migrate", "ingest", "notify", "api", "prometheus", "simulator"] {
+        assert!(names.contains(service), "{service}");
+    }
+}
+
+#[test]
+fn only_the_demo_profile_simulates() {
+    for (name, service) in services() {
+        let demo = texts(&service["profiles"]) == ["demo"];
+        assert_eq!(demo, name == "simulator" || name.starts_with("demo-"), "{name}");
+    }
+}
+
+#[test]
+fn every_file_that_is_mounted_or_built_from_exists() {
+    for (name, service) in services() {
+        for volume in texts(&service["volumes"]).iter().filter(|v| v.starts_with("./")) {
+            let path = volume.split(':').next().expect("a path");
+            assert!(root().join(path).exists(), "{name} mounts {path}");
+        }
+        if let Some(dockerfile) = service["build"]["dockerfile"].as_str() {
+            assert!(root().join(dockerfile).exists(), "{name} is built from {dockerfile}");
+        }
+        assert!(service["build"].is_mapping() || service["image"].is_string(), "{name} has neither image nor build");
+    }
+}
+
+#[test]
+fn every_image_states_its_version() {
+    for (name, service) in services() {
+        if let Some(image) = service["image"].as_str() {
+            let version = image.split_once(':').map(|(_, v)| v).unwrap_or_default();
+            assert!(!version.is_empty() && version != "latest", "{name}: {image}");
+        }
+    }
+}
+
+#[test]
+fn every_volume_and_secret_that_is_used_is_declared_and_the_other_way_round() {
+    let compose = compose();
+    let declared = |key: &str| -> BTreeSet<String> {
+        compose[key].as_mapping().into_iter().flatten().map(|(k, _)| k.as_str().expect("a name").to_owned()).collect()
+    };
+    let used = |of: &dyn Fn(&Value) -> Vec<String>| -> BTreeSet<String> { services().values().flat_map(of).collect() };
+    assert_eq!(used(&|s| texts(&s["secrets"])), declared("secrets"));
+    let volumes = used(&|s| {
+        let named = texts(&s["volumes"]).into_iter().filter(|v| !v.starts_with("./"));
+        named.filter_map(|v| v.split(':').next().map(str::to_owned)).collect()
+    });
+    assert_eq!(volumes, declared("volumes"));
+}
+
+#[test]
+fn every_secret_is_made_by_the_script_and_kept_out_of_the_repository() {
+    let (compose, script) = (compose(), read("deploy/make-secrets"));
+    for (name, secret) in compose["secrets"].as_mapping().expect("secrets") {
+        let file = secret["file"].as_str().expect("a file");
+        let name = name.as_str().expect("a name");
+        assert!(file.starts_with("./deploy/secrets/"), "{file}");
+        assert!(script.contains(name), "deploy/make-secrets does not make {name}");
+    }
+    assert!(read(".gitignore").lines().any(|l| l == "/deploy/secrets"));
+    assert!(read(".dockerignore").lines().any(|l| l == "deploy/secrets"));
+}
+
+#[test]
+fn every_variable_is_documented() {
+    let documented = read("deploy/.env.example");
+    for name in variables(&read("docker-compose.yml")) {
+        assert!(documented.lines().any(|l| l.starts_with(&format!("{name}="))), "{name}");
+    }
+    // And what is documented is used.
+    let used = variables(&read("docker-compose.yml"));
+    for line in documented.lines().filter(|l| !l.starts_with('#') && l.contains('=')) {
+        let name = line.split('=').next().expect("a name");
+        assert!(used.contains(name), "{name} is documented but not used");
+    }
+}
+
+#[test]
+fn every_variable_that_our_program_is_given_is_read_by_it() {
+    let (settings, help) =
+        (services()["ingest"]["environment"].clone(), read("src/cli/up.rs") + &read("src/telemetry.rs"));
+    for (name, _) in settings.as_mapping().expect("environment") {
+        let name = name.as_str().expect("a name");
+        // RUST_LOG is EnvFilter's own.
+        assert!(help.contains(&format!("\"{name}\"")) || name == "RUST_LOG" && help.contains("EnvFilter"), "{name}");
+    }
+}
+
+#[test]
+fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
+    let text = read("deploy/rideguard.toml");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rideguard.toml");
+    fs::write(&path, &text).expect("written");
+    let config = rideguard::config::Config::read(&path).expect("valid");
+    let services = services();
+    assert!(services.contains_key(&config.database.host) && services.contains_key(&config.broker.host));
+    let published = texts(&services["api"]["ports"]);
+    assert!(
+        published.iter().all(|p| p.starts_with("127.0.0.1:")),
+        "the page is for a TLS proxy on the host: {published:?}"
+    );
+    assert!(published[0].ends_with(&format!(":{}", config.http.listen.port())));
+    assert!(read("deploy/mosquitto/mosquitto.conf").contains(&format!("listener {}", config.broker.port)));
+    for secret in [
+        &config.database.password_file,
+        &config.database.api_password_file,
+        &config.broker.password_file,
+        &config.broker.ca_file,
+    ] {
+        let name = secret.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(secret.starts_with("/run/secrets") && texts(&services["ingest"]["secrets"]).contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn the_example_settings_are_the_defaults() {
+    let example: toml::Table = toml::from_str(&read("rideguard.example.toml")).expect("TOML");
+    let defaults = rideguard::config::Ingest::default();
+    assert_eq!(example["ingest"]["batch_packets_max"].as_integer(), Some(defaults.batch_packets_max as i64));
+    assert_eq!(example["ingest"]["max_fix_age_days"].as_integer(), Some(defaults.max_fix_age_days.into()));
+    assert_eq!(example["ingest"]["batch_wait_ms"].as_integer(), Some(defaults.batch_wait_ms as i64));
+    let notify = rideguard::config::Notify::default();
+    assert_eq!(example["notify"]["attempts_max"].as_integer(), Some(notify.attempts_max.into()));
+}
+
+#[test]
+fn the_broker_of_the_containers_has_the_limits_of_our_own() {
+    let (shipped, own) = (read("deploy/mosquitto/mosquitto.conf"), read("src/supervisor/broker.rs"));
+    assert!(shipped.contains(&format!("max_packet_size {}", rideguard::supervisor::broker::PACKET_BYTES_MAX)));
+    for line in [
+        "allow_anonymous false",
+        "max_queued_messages 2000000",
+        "autosave_interval 60",
+        "retain_available false",
+        "tls_version tlsv1.2",
+    ] {
+        assert!(shipped.lines().any(|l| l == line) && own.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn rules_and_scrapes_name_only_what_we_export() {
+    let exported = rideguard::telemetry::Metrics::new().expect("metrics");
+    exported.notifications.with_label_values(&["done"]).inc();
+    let source = read("src/telemetry.rs");
+    let rules = read("deploy/prometheus/rules.yml");
+    for name in rules.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|w| w.starts_with("rideguard_"))
+    {
+        assert!(source.contains(&format!("\"{}\"", name.trim_end_matches("_bucket"))), "{name}");
+    }
+    let prometheus: Value = serde_norway::from_str(&read("deploy/prometheus/prometheus.yml")).expect("YAML");
+    let targets = texts(&prometheus["scrape_configs"][0]["static_configs"][0]["targets"]);
+    for target in targets {
+        let (host, port) = target.split_once(':').expect("host:port");
+        assert!(services().contains_key(host) && port == "9188", "{target}");
+    }
+    for file in texts(&prometheus["rule_files"]) {
+        assert!(Path::new(&root()).join("deploy/prometheus").join(&file).exists(), "{file}");
+    }
+}
