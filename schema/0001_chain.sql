@@ -198,7 +198,7 @@ CREATE TABLE journal (
     first_at        timestamptz NOT NULL,       -- receive times inside
     last_at         timestamptz NOT NULL,
     entries         integer NOT NULL,
-    content         bytea NOT NULL,             -- version byte, zstd(postcard(entries)); src/domain/journal.rs
+    content         bytea NOT NULL,             -- version byte, zstd(MessagePack(entries)); src/domain/journal.rs
     PRIMARY KEY (lane, n)
 );
 CREATE INDEX journal_time ON journal USING brin (first_at);
@@ -214,7 +214,7 @@ CREATE TABLE checkpoint (
     lane            smallint NOT NULL,
     n               bigint NOT NULL,            -- the state after this journal row
     written_at      timestamptz NOT NULL DEFAULT now(),
-    state           bytea NOT NULL,             -- version byte, zstd(postcard(state))
+    state           bytea NOT NULL,             -- version byte, zstd(MessagePack(state))
     PRIMARY KEY (lane, n)
 );
 
