@@ -15,6 +15,30 @@ struct Question {
     payload: Option<String>,
     wire: Option<String>,
     model_hint: Option<String>,
+    decoder_option: Option<String>,
+    http: Option<Http>,
+}
+
+/// How a packet came over HTTP.
+#[derive(Deserialize)]
+struct Http {
+    #[serde(default)]
+    uri: String,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    headers: Map<String, Value>,
+}
+
+impl Http {
+    /// The part that holds the report: the body if it is JSON or the address has no question.
+    fn message(&self) -> &str {
+        let body = self.body.as_deref().unwrap_or_default();
+        let is_json = self.headers.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("content-type") && value.as_str().is_some_and(|v| v.contains("json"))
+        });
+        if !body.is_empty() && (is_json || !self.uri.contains('?')) { body } else { &self.uri }
+    }
 }
 
 /// Answers every line.
@@ -42,7 +66,9 @@ fn answer(line: &[u8]) -> Value {
             return rejected(&id, &format!("the line is no question: {error}"));
         }
     };
-    let profile = Profile { model: question.model_hint.clone(), ..Profile::of(&question.protocol) };
+    let has_16_byte_values = question.decoder_option.as_deref().is_some_and(|o| o.starts_with("extended"));
+    let model = question.model_hint.clone();
+    let profile = Profile { model, has_16_byte_values, ..Profile::of(&question.protocol) };
     match bytes(&question).and_then(|b| protocol::decode(&profile, &b).map_err(|e| e.to_string())) {
         Ok(report) => accepted(&question.id, &report),
         Err(problem) => rejected(&question.id, &problem),
@@ -50,6 +76,9 @@ fn answer(line: &[u8]) -> Value {
 }
 
 fn bytes(question: &Question) -> Result<Vec<u8>, String> {
+    if let Some(http) = &question.http {
+        return Ok(http.message().as_bytes().to_vec());
+    }
     let text = question.payload.as_ref().or(question.wire.as_ref()).ok_or("the line has no payload")?;
     match question.encoding.as_deref() {
         Some("text") => Ok(text.clone().into_bytes()),
@@ -77,8 +106,8 @@ fn accepted(id: &Value, report: &Report) -> Value {
                 FixSource::Wifi => "wifi",
             };
             json!({ "fixed_at": f.fixed_at.map(|t| t.to_string()), "valid": f.valid, "lat": f.position.lat_deg, "lon": f.position.lon_deg,
-                "altitude_m": f.altitude_m, "speed_kmh": f.speed_kmh, "course_deg": f.course_deg, "satellites": f.satellites,
-                "hdop": f.hdop, "accuracy_m": f.accuracy_m, "source": source })
+                "altitude_m": short(f.altitude_m), "speed_kmh": short(f.speed_kmh), "course_deg": short(f.course_deg),
+                "satellites": f.satellites, "hdop": short(f.hdop), "accuracy_m": short(f.accuracy_m), "source": source })
         })
         .collect();
     let replies: Vec<String> = report.replies.iter().map(hex::encode).collect();
@@ -86,12 +115,18 @@ fn accepted(id: &Value, report: &Report) -> Value {
         "status": only_said(&status), "alarms": alarms, "replies": replies, "unknown": report.unknown })
 }
 
+/// The shortest decimal that is this number: 23.4, not 23.399999618530273.
+fn short(number: Option<f32>) -> Option<f64> {
+    number.and_then(|n| n.to_string().parse().ok())
+}
+
 /// Only what the packet says: values that are there.
 fn only_said(status: &Status) -> Map<String, Value> {
-    match serde_json::to_value(status) {
-        Ok(Value::Object(all)) => all.into_iter().filter(|(_, v)| !v.is_null()).collect(),
-        _ => Map::new(),
+    let Ok(Value::Object(mut all)) = serde_json::to_value(status) else { return Map::new() };
+    for (name, volts) in [("battery_v", status.battery_v), ("external_v", status.external_v)] {
+        all.insert(name.into(), json!(short(volts)));
     }
+    all.into_iter().filter(|(_, v)| !v.is_null()).collect()
 }
 
 #[cfg(test)]

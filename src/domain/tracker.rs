@@ -116,6 +116,9 @@ pub struct Profile {
     /// Whether a packet with a wrong checksum is read all the same.
     #[serde(default)]
     pub tolerate_checksum: bool,
+    /// Teltonika: whether records carry a group of 16-byte values, which no field of theirs tells.
+    #[serde(default)]
+    pub has_16_byte_values: bool,
 }
 
 fn yes() -> bool {
@@ -132,6 +135,7 @@ impl Profile {
             model: None,
             wants_replies: true,
             tolerate_checksum: false,
+            has_16_byte_values: false,
         }
     }
 }

@@ -64,4 +64,26 @@ impl<'a> Cursor<'a> {
         let bytes = self.take(4, field)?;
         Ok(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
+
+    /// Three bytes.
+    ///
+    /// # Errors
+    /// Fewer are there.
+    pub fn u24(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        let bytes = self.take(3, field)?;
+        Ok(u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]))
+    }
+
+    /// Eight bytes.
+    ///
+    /// # Errors
+    /// Fewer are there.
+    pub fn u64(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        Ok(self.take(8, field)?.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
+    }
+
+    /// How many bytes are left.
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
 }

@@ -7,6 +7,9 @@
 mod cursor;
 pub mod json;
 pub mod jt808;
+pub mod osmand;
+pub mod owntracks;
+pub mod teltonika;
 
 use crate::domain::{Profile, Report};
 
@@ -19,8 +22,24 @@ pub struct Protocol {
 }
 
 /// Every language we read, by name.
-pub const PROTOCOLS: &[Protocol] =
-    &[Protocol { name: "json", decode: json::decode }, Protocol { name: "jt808", decode: jt808::decode }];
+pub const PROTOCOLS: &[Protocol] = &[
+    Protocol { name: "json", decode: json::decode },
+    Protocol { name: "jt808", decode: jt808::decode },
+    Protocol { name: "osmand", decode: osmand::decode },
+    Protocol { name: "owntracks", decode: owntracks::decode },
+    Protocol { name: "teltonika", decode: teltonika::decode },
+];
+
+/// What to do with the beginning of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameStep {
+    /// Not enough bytes yet.
+    More,
+    /// So many bytes are no frame.
+    Skip(usize),
+    /// So many bytes are a frame, delimiters included.
+    Frame(usize),
+}
 
 /// Why a packet cannot be read. Names the field, the value and the limit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

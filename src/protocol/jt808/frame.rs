@@ -1,7 +1,7 @@
 //! Frames: delimiters, escapes, check sum, header (JT/T 808, section 4.4).
 
-use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::{DecodeError, FrameStep};
 use std::borrow::Cow;
 
 const DELIMITER: u8 = 0x7e;
@@ -34,17 +34,6 @@ pub struct Frame<'a> {
     pub header: Header,
     /// Its body.
     pub body: Cow<'a, [u8]>,
-}
-
-/// What to do with the beginning of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FrameStep {
-    /// Not enough bytes yet.
-    More,
-    /// So many bytes are no frame.
-    Skip(usize),
-    /// So many bytes are a frame, delimiters included.
-    Frame(usize),
 }
 
 /// Finds the first frame in a stream that may be cut anywhere.

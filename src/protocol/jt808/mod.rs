@@ -8,7 +8,7 @@ mod frame;
 mod location;
 mod reply;
 
-pub use frame::{FrameStep, escape_frame, frame};
+pub use frame::{escape_frame, frame};
 
 use super::DecodeError;
 use super::cursor::Cursor;

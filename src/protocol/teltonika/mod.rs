@@ -1,0 +1,188 @@
+//! Teltonika: codec 7, 8, 8 extended, 16 (positions) and 12, 13, 14 (commands), over TCP and UDP.
+//!
+//! Source: Teltonika's "Codec" and "AVL ID" documents. Identity is the connection's (TCP login) or
+//! the datagram's (UDP); an AVL packet over TCP has none.
+
+mod codec7;
+mod command;
+mod io;
+
+pub use command::{Request, encode};
+
+use super::cursor::Cursor;
+use super::{DecodeError, FrameStep};
+use crate::domain::{Fix, FixSource, LatLon, Moment, Profile, Report, Timestamp};
+
+/// Length of the preamble (four zeros) and the length field.
+const HEAD_BYTES: usize = 8;
+/// Longest packet taken from a stream; the codec's own limit is 1,280 bytes of data.
+const FRAME_BYTES_MAX: usize = 65_536;
+
+/// Which layout the records have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Codec {
+    Eight,
+    EightExtended,
+    Sixteen,
+}
+
+/// Reads a login, an AVL packet, a datagram or a command's answer.
+///
+/// # Errors
+/// The field that is cut or wrong.
+pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
+    match payload {
+        [0xff] => Ok(Report { message: "keep-alive".into(), ..Report::default() }),
+        [0, 0, 0, 0, ..] => packet(profile, payload),
+        [0, length, digits @ ..]
+            if !digits.is_empty() && usize::from(*length) == digits.len() && digits.iter().all(u8::is_ascii_digit) =>
+        {
+            Ok(Report {
+                message: "login".into(),
+                tracker_idents: imei(digits),
+                replies: vec![vec![1]],
+                ..Report::default()
+            })
+        }
+        _ => datagram(profile, payload),
+    }
+}
+
+/// Finds the first packet in a stream that may be cut anywhere.
+pub fn frame(stream: &[u8]) -> FrameStep {
+    match stream {
+        [] => FrameStep::More,
+        [0xff, ..] => FrameStep::Frame(1),
+        [0, 0, 0, 0, a, b, c, d, ..] => {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize + HEAD_BYTES + 4;
+            match length {
+                l if l > FRAME_BYTES_MAX => FrameStep::Skip(1),
+                l if l > stream.len() => FrameStep::More,
+                l => FrameStep::Frame(l),
+            }
+        }
+        [0, length, ..] if *length > 0 => {
+            let length = usize::from(*length) + 2;
+            if length > stream.len() { FrameStep::More } else { FrameStep::Frame(length) }
+        }
+        [0, ..] if stream.len() < HEAD_BYTES => FrameStep::More,
+        _ => FrameStep::Skip(1),
+    }
+}
+
+fn imei(digits: &[u8]) -> Vec<String> {
+    let text: String = digits.iter().map(|b| char::from(*b)).filter(char::is_ascii_alphanumeric).collect();
+    if text.is_empty() { Vec::new() } else { vec![text] }
+}
+
+/// Over TCP: four zeros, length, data, CRC.
+fn packet(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
+    let mut head = Cursor::new(payload);
+    head.u32("preamble")?;
+    let length = head.u32("data length")? as usize;
+    let data = head.take(length, "data")?;
+    let found = head.u32("CRC")?;
+    let computed = u32::from(crc16_arc(data));
+    if found != computed && !profile.tolerate_checksum {
+        return Err(DecodeError::Checksum { field: "CRC", found, computed });
+    }
+    let mut report = Report::default();
+    match data.first() {
+        Some(0x0c..=0x0e) => command::answer(data, &mut report)?,
+        _ => {
+            let accepted = records(profile, data, &mut report)?;
+            report.replies.push(u32::from(accepted).to_be_bytes().to_vec());
+        }
+    }
+    Ok(report)
+}
+
+/// Over UDP: length, packet id, type, AVL packet id, IMEI, data; no CRC.
+fn datagram(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
+    let mut head = Cursor::new(payload);
+    head.u16("length")?;
+    let packet_id = head.u16("packet id")?;
+    head.u8("type")?;
+    let avl_id = head.u8("AVL packet id")?;
+    let length = usize::from(head.u16("IMEI length")?);
+    let digits = head.take(length, "IMEI")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(DecodeError::Field { field: "IMEI", problem: "has other characters than digits".into() });
+    }
+    let mut report = Report { tracker_idents: imei(digits), ..Report::default() };
+    let accepted = records(profile, head.rest(), &mut report)?;
+    let mut reply = vec![0, 5];
+    reply.extend(packet_id.to_be_bytes());
+    reply.extend([1, avl_id, accepted]);
+    report.replies.push(reply);
+    Ok(report)
+}
+
+/// Codec id, count, records, count again.
+fn records(profile: &Profile, data: &[u8], report: &mut Report) -> Result<u8, DecodeError> {
+    let mut data = Cursor::new(data);
+    let id = data.u8("codec id")?;
+    let codec = match id {
+        0x07 => return codec7::records(data, report),
+        0x08 => Codec::Eight,
+        0x8e => Codec::EightExtended,
+        0x10 => Codec::Sixteen,
+        other => {
+            return Err(DecodeError::Field {
+                field: "codec id",
+                problem: format!("{other:#04x} is none of 0x08, 0x8e, 0x10, 0x0c, 0x0d, 0x0e"),
+            });
+        }
+    };
+    report.message = format!("codec {id:#04x}");
+    let count = data.u8("number of records")?;
+    for _ in 0..count {
+        let moment = record(profile, codec, &mut data, report)?;
+        report.moments.push(moment);
+    }
+    let again = data.u8("number of records, again")?;
+    if again != count {
+        let problem = format!("is {again} at the end and {count} at the beginning");
+        return Err(DecodeError::Field { field: "number of records", problem });
+    }
+    Ok(count)
+}
+
+fn record(profile: &Profile, codec: Codec, data: &mut Cursor<'_>, report: &mut Report) -> Result<Moment, DecodeError> {
+    let at_ms = data.u64("time")?;
+    data.u8("priority")?;
+    let lon = f64::from(data.u32("longitude")? as i32) / 1e7;
+    let lat = f64::from(data.u32("latitude")? as i32) / 1e7;
+    let altitude_m = f32::from(data.u16("altitude")? as i16);
+    let course_deg = f32::from(data.u16("angle")?);
+    let satellites = data.u8("satellites")?;
+    let speed_kmh = f32::from(data.u16("speed")?);
+    let at = i64::try_from(at_ms).ok().and_then(|ms| ms.checked_mul(1000)).map(Timestamp::from_micros);
+    let fix = Fix {
+        fixed_at: at,
+        valid: satellites > 0,
+        position: LatLon::new(lat, lon),
+        altitude_m: Some(altitude_m),
+        speed_kmh: Some(speed_kmh),
+        course_deg: Some(course_deg),
+        satellites: Some(satellites),
+        hdop: None,
+        accuracy_m: None,
+        source: FixSource::Gnss,
+    };
+    let mut moment = Moment { at, fix: Some(fix), ..Moment::default() };
+    moment.status.satellites = Some(satellites);
+    let layout = io::Layout { codec, has_16_byte_values: profile.has_16_byte_values };
+    io::read(layout, data, &mut moment, &mut report.unknown)?;
+    Ok(moment)
+}
+
+/// CRC-16/ARC: polynomial 0x8005 reflected, initial value 0.
+fn crc16_arc(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xa001 } else { c >> 1 })
+    })
+}
+
+#[cfg(test)]
+mod tests;
