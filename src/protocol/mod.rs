@@ -5,6 +5,7 @@
 //! goldens beside it.
 
 mod cursor;
+pub mod gt06;
 pub mod json;
 pub mod jt808;
 pub mod osmand;
@@ -23,6 +24,7 @@ pub struct Protocol {
 
 /// Every language we read, by name.
 pub const PROTOCOLS: &[Protocol] = &[
+    Protocol { name: "gt06", decode: gt06::decode },
     Protocol { name: "json", decode: json::decode },
     Protocol { name: "jt808", decode: jt808::decode },
     Protocol { name: "osmand", decode: osmand::decode },

@@ -1,0 +1,82 @@
+//! The GPS block and the LBS block.
+
+use crate::domain::{Cell, Fix, FixSource, LatLon, Timestamp};
+use crate::protocol::DecodeError;
+use crate::protocol::cursor::Cursor;
+
+/// Minutes × 30,000, that is degrees × 1,800,000.
+const UNITS_PER_DEGREE: f64 = 1_800_000.0;
+/// Time, information, latitude, longitude, speed, course.
+pub const GPS_BYTES: usize = 18;
+
+/// A GPS block and what its course word says of the ignition.
+pub struct Gps {
+    /// The fix.
+    pub fix: Fix,
+    /// Ignition, where the word carries it.
+    pub ignition: Option<bool>,
+}
+
+/// Six binary bytes: YY MM DD hh mm ss.
+///
+/// # Errors
+/// Fewer bytes.
+pub fn time(body: &mut Cursor<'_>, offset_s: i32) -> Result<Option<Timestamp>, DecodeError> {
+    let t = body.take(6, "time")?;
+    Ok(Timestamp::from_civil(2000 + i16::from(t[0]), t[1], t[2], t[3], t[4], t[5], offset_s))
+}
+
+/// Whether bytes begin with a time that can be.
+pub fn begins_with_time(bytes: &[u8]) -> bool {
+    bytes.len() >= 6 && time(&mut Cursor::new(bytes), 0).is_ok_and(|t| t.is_some()) && (8..=60).contains(&bytes[0])
+}
+
+/// Reads a GPS block with its time.
+///
+/// # Errors
+/// The field that is cut.
+pub fn gps(body: &mut Cursor<'_>, offset_s: i32) -> Result<Gps, DecodeError> {
+    let at = time(body, offset_s)?;
+    gps_at(body, at)
+}
+
+/// Reads a GPS block behind its time.
+///
+/// # Errors
+/// The field that is cut.
+pub fn gps_at(body: &mut Cursor<'_>, at: Option<Timestamp>) -> Result<Gps, DecodeError> {
+    let satellites = body.u8("GPS information")? & 0x0f;
+    let lat = f64::from(body.u32("latitude")?) / UNITS_PER_DEGREE;
+    let lon = f64::from(body.u32("longitude")?) / UNITS_PER_DEGREE;
+    let speed_kmh = f32::from(body.u8("speed")?);
+    let word = body.u16("course and flags")?;
+    let bit = |n: u32| word >> n & 1 == 1;
+    // The two hemisphere bits have opposite polarity: 1 is north, and 1 is west.
+    let position = LatLon::new(if bit(10) { lat } else { -lat }, if bit(11) { -lon } else { lon });
+    let fix = Fix {
+        fixed_at: at,
+        valid: bit(12),
+        position,
+        altitude_m: None,
+        speed_kmh: Some(speed_kmh),
+        course_deg: Some(f32::from(word & 0x03ff)),
+        satellites: Some(satellites),
+        hdop: None,
+        accuracy_m: None,
+        source: FixSource::Gnss,
+    };
+    Ok(Gps { fix, ignition: bit(14).then_some(bit(15)) })
+}
+
+/// A cell; the editions for 4G have longer numbers.
+///
+/// # Errors
+/// The field that is cut.
+pub fn cell(body: &mut Cursor<'_>, is_4g: bool) -> Result<Option<Cell>, DecodeError> {
+    let mcc = body.u16("MCC")?;
+    let mnc = if mcc & 0x8000 != 0 { body.u16("MNC")? } else { body.u8("MNC")?.into() };
+    let (area, cell) =
+        if is_4g { (body.u32("LAC")?, body.u64("cell")?) } else { (body.u16("LAC")?.into(), body.u24("cell")?.into()) };
+    let mcc = mcc & 0x7fff;
+    Ok((mcc > 0 && cell > 0).then_some(Cell { mcc, mnc, area, cell, signal_dbm: None }))
+}
