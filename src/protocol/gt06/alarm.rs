@@ -60,6 +60,19 @@ pub fn code(model: Option<&str>, code: u8, moment: &mut Moment) {
     }
 }
 
+/// Takes over an event of the camera models (0x95).
+pub fn of_cameras(code: u8, moment: &mut Moment) {
+    let kind = match code {
+        0x01 => AlarmKind::Sos,
+        0x90 => AlarmKind::HardAcceleration,
+        0x91 => AlarmKind::HardBraking,
+        0x92 => AlarmKind::HardCornering,
+        0x93 => AlarmKind::Crash,
+        _ => AlarmKind::Vendor,
+    };
+    push(kind, code.into(), moment);
+}
+
 /// Takes over the terminal information byte.
 pub fn information(byte: u8, moment: &mut Moment) {
     let status = &mut moment.status;

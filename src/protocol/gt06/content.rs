@@ -1,12 +1,18 @@
 //! What stands in a frame, by its number. The same number with another length is another vendor's
 //! layout: the common beginning is read, the rest is kept.
 
-use super::alarm;
 use super::frame::Frame;
 use super::place::{self, GPS_BYTES};
+use super::{alarm, modules};
 use crate::domain::{Fix, FixSource, LatLon, Moment, Profile, Report, Timestamp};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+
+/// Messages with a GPS block.
+const WITH_GPS: &[u8] = &[
+    0x10, 0x11, 0x12, 0x16, 0x17, 0x1a, 0x1e, 0x22, 0x26, 0x27, 0x2a, 0x2d, 0x31, 0x32, 0x33, 0x34, 0x37, 0x38, 0x61,
+    0x69, 0x95, 0xa0, 0xa2, 0xa4,
+];
 
 /// Whether a frame of 0x17 or 0x69 lists access points: then its time is BCD and no GPS block follows.
 pub fn is_wifi(frame: &Frame<'_>) -> bool {
@@ -27,6 +33,7 @@ pub fn read(profile: &Profile, offset_s: i32, frame: &Frame<'_>, report: &mut Re
         }
         0x13 | 0x23 => report.moments.push(heartbeat(model, &mut body)?),
         0x15 | 0x21 => text(frame, &mut body, report)?,
+        0x70 => modules::read(&mut body, report)?,
         0x8a => {} // answered with the time by the gateway, which has a clock
         0x94 => information(frame, &mut body, report)?,
         0x17 | 0x69 if is_wifi(frame) => keep(&body, report),
@@ -41,26 +48,12 @@ pub fn read(profile: &Profile, offset_s: i32, frame: &Frame<'_>, report: &mut Re
             status(model, &mut body, &mut moment);
             report.moments.push(moment);
         }
-        0x10..=0x12
-        | 0x16
-        | 0x17
-        | 0x1a
-        | 0x1e
-        | 0x22
-        | 0x26
-        | 0x27
-        | 0x2a
-        | 0x2d
-        | 0x31..=0x38
-        | 0x61
-        | 0x95
-        | 0xa0
-        | 0xa2
-        | 0xa4 => match begin_of_gps(frame) {
+        number if WITH_GPS.contains(&number) => match begin_of_gps(frame) {
             Some(at) => {
                 body.take(at, "vendor's head")?;
                 report.moments.push(located(model, offset_s, frame, &mut body)?);
             }
+            None if number == 0x95 && body.len() >= 7 => report.moments.push(driving(offset_s, &mut body)?),
             None => keep(&body, report),
         },
         _ => keep(&body, report),
@@ -81,7 +74,10 @@ fn begin_of_gps(frame: &Frame<'_>) -> Option<usize> {
         let block = frame.content.get(at..at + GPS_BYTES)?;
         place::begins_with_time(block).then_some(at)
     };
+    // These list cells and access points too; with a GPS block its length, 12, stands behind the time.
+    let says_gps = frame.content.get(6).is_some_and(|info| info >> 4 == 0x0c);
     match frame.number {
+        0xa2 | 0x32 | 0x33 if !says_gps => None,
         0x61 => starts_at(8),
         0x34 => starts_at(4),
         0x95 => starts_at(3).or_else(|| starts_at(0)),
@@ -97,7 +93,7 @@ fn located(
     frame: &Frame<'_>,
     body: &mut Cursor<'_>,
 ) -> Result<Moment, DecodeError> {
-    let gps = place::gps(body, offset_s)?;
+    let gps = if frame.number == 0x95 { place::gps_of_cameras(body, offset_s)? } else { place::gps(body, offset_s)? };
     let mut moment = Moment { at: gps.fix.fixed_at, ..Moment::default() };
     moment.status.ignition = gps.ignition;
     moment.status.satellites = gps.fix.satellites;
@@ -122,15 +118,42 @@ fn behind(model: Option<&str>, frame: &Frame<'_>, body: &mut Cursor<'_>, moment:
             } else if body.len() >= 8 + 5 {
                 body.take(8, "empty LBS").ok()?;
             }
+            if frame.number == 0x16 && body.len() == 6 {
+                body.u8("vendor's byte").ok()?; // an edition with one byte more
+            }
             status(model, body, moment);
         }
-        0x12 | 0x22 | 0x2d | 0x31 | 0x37 | 0x38 | 0xa0 | 0xa2 => {
+        // The edition with two times: LBS with its length, status, supply, battery, signal.
+        0x22 if frame.content.len() > 50 => {
+            body.take(9, "LBS").ok()?;
+            alarm::information(body.u8("terminal information").ok()?, moment);
+            moment.status.external_v = Some(f32::from(body.u16("supply").ok()?) / 100.0);
+            moment.status.battery_v = Some(f32::from(body.u8("battery").ok()?) / 10.0);
+            alarm::signal(body.u8("signal").ok()?, moment);
+        }
+        0xa2 => {
+            moment.network.cells.extend(place::cell(body, true).ok()?);
+            body.u8("reason").ok()?;
+            alarm::information(body.u8("terminal information").ok()?, moment);
+            moment.status.external_v = Some(f32::from(body.u16("supply").ok()?) / 100.0);
+            alarm::battery(body.u8("voltage level").ok()?, moment);
+            alarm::signal(body.u8("signal").ok()?, moment);
+            body.take(2, "alarm and language").ok()?;
+            moment.status.odometer_m = Some(body.u32("mileage").ok()?.into());
+        }
+        0x34 => {
+            body.take(2, "vendor's bytes").ok()?;
+            moment.status.odometer_m = Some(body.u32("mileage").ok()?.into());
+        }
+        0x12 | 0x22 | 0x2d | 0x31 | 0x37 | 0x38 | 0xa0 => {
             moment.network.cells.extend(place::cell(body, is_4g).ok()?);
-            if matches!(frame.number, 0x22 | 0xa0 | 0x31 | 0x37) && frame.content.len() < 50 {
+            if matches!(frame.number, 0x22 | 0xa0 | 0x31 | 0x37) {
                 moment.status.ignition = Some(body.u8("ACC").ok()? == 1);
                 body.u8("upload reason").ok()?;
                 moment.buffered = body.u8("re-upload").ok()? == 1;
-                if body.len() >= 4 {
+                if frame.number == 0x37 {
+                    modules::short(body, moment);
+                } else if body.len() >= 4 {
                     moment.status.odometer_m = Some(body.u32("mileage").ok()?.into());
                 }
             }
@@ -150,6 +173,14 @@ fn status(model: Option<&str>, body: &mut Cursor<'_>, moment: &mut Moment) -> Op
     alarm::signal(body.u8("signal").ok()?, moment);
     alarm::code(model, body.u8("alarm").ok()?, moment);
     Some(())
+}
+
+/// The cameras' short 0x95: a time, a code, a value.
+fn driving(offset_s: i32, body: &mut Cursor<'_>) -> Result<Moment, DecodeError> {
+    let at = place::time(body, offset_s)?;
+    let mut moment = Moment { at, ..Moment::default() };
+    alarm::of_cameras(body.u8("event")?, &mut moment);
+    Ok(moment)
 }
 
 fn heartbeat(model: Option<&str>, body: &mut Cursor<'_>) -> Result<Moment, DecodeError> {
@@ -175,7 +206,9 @@ fn text(frame: &Frame<'_>, body: &mut Cursor<'_>, report: &mut Report) -> Result
     } else {
         body.take(5, "server flag and encoding")?;
     }
-    let text: String = String::from_utf8_lossy(body.rest()).chars().filter(|c| !c.is_control()).collect();
+    let text = String::from_utf8_lossy(body.rest());
+    let text = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty());
+    let text = text.collect::<Vec<_>>().join(" ");
     report.moments.extend(said_place(&text));
     report.unknown.insert("text".into(), text);
     Ok(())

@@ -7,6 +7,7 @@ mod alarm;
 mod command;
 mod content;
 mod frame;
+mod modules;
 mod place;
 
 pub use command::{Request, encode};
@@ -40,7 +41,7 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
 fn is_answered(frame: &Frame<'_>) -> bool {
     match frame.number {
         0x17 | 0x69 if content::is_wifi(frame) => false,
-        0x2c | 0x34 | 0x35 | 0x80 | 0x81 | 0x83 | 0x8a | 0xf3 | 0xfd => false,
+        0x34 | 0x35 | 0x80 | 0x81 | 0x83 | 0x8a | 0xf3 | 0xfd => false,
         0x70 | 0xf1 | 0xf2 | 0x32 | 0x33 => true,
         _ => !frame.is_long,
     }

@@ -68,6 +68,21 @@ pub fn gps_at(body: &mut Cursor<'_>, at: Option<Timestamp>) -> Result<Gps, Decod
     Ok(Gps { fix, ignition: bit(14).then_some(bit(15)) })
 }
 
+/// The camera models' block: course before speed, and the speed in two bytes or not at all.
+///
+/// # Errors
+/// The field that is cut.
+pub fn gps_of_cameras(body: &mut Cursor<'_>, offset_s: i32) -> Result<Gps, DecodeError> {
+    let at = time(body, offset_s)?;
+    let block = body.take(GPS_BYTES - 6 - 1, "GPS block")?;
+    // The same words in the usual order, with a speed of 0.
+    let usual = [&block[..9], &[0], &block[9..]].concat();
+    let mut gps = gps_at(&mut Cursor::new(&usual), at)?;
+    let speed = body.rest().get(..2).map(|b| u16::from_be_bytes([b[0], b[1]])).filter(|kmh| *kmh < 256);
+    gps.fix.speed_kmh = Some(f32::from(speed.unwrap_or(0)));
+    Ok(gps)
+}
+
 /// A cell; the editions for 4G have longer numbers.
 ///
 /// # Errors
