@@ -6,6 +6,7 @@
 
 mod cursor;
 pub mod gt06;
+pub mod h02;
 pub mod json;
 pub mod jt808;
 pub mod osmand;
@@ -25,6 +26,7 @@ pub struct Protocol {
 /// Every language we read, by name.
 pub const PROTOCOLS: &[Protocol] = &[
     Protocol { name: "gt06", decode: gt06::decode },
+    Protocol { name: "h02", decode: h02::decode },
     Protocol { name: "json", decode: json::decode },
     Protocol { name: "jt808", decode: jt808::decode },
     Protocol { name: "osmand", decode: osmand::decode },
