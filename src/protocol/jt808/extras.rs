@@ -11,6 +11,12 @@ const UNKNOWN_MAX: usize = 64;
 
 /// Reads items until the bytes end.
 pub fn read(mut rest: &[u8], moment: &mut Moment, unknown: &mut BTreeMap<String, String>) {
+    if rest.len() == 18 && !are_items(rest) {
+        // One maker's fixed layout: 4 reserved, mileage in km, battery in 0.1 V, area, signal, 3 reserved.
+        moment.status.odometer_m = Some(f64::from(number(&rest[4..8])) * 1000.0);
+        moment.status.battery_v = Some(number(&rest[8..10]) as f32 / 10.0);
+        return;
+    }
     while let [id, length, tail @ ..] = rest {
         let length = usize::from(*length);
         if tail.len() < length {
@@ -22,6 +28,44 @@ pub fn read(mut rest: &[u8], moment: &mut Moment, unknown: &mut BTreeMap<String,
         }
         rest = after;
     }
+}
+
+/// Whether items end exactly where the bytes do, and none is empty.
+fn are_items(mut rest: &[u8]) -> bool {
+    while let [_, length, tail @ ..] = rest {
+        match tail.get(usize::from(*length)..) {
+            Some(after) if *length > 0 => rest = after,
+            _ => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+/// A list inside an item: length (with the id) and id in two bytes each.
+fn nested(mut rest: &[u8], moment: &mut Moment) -> Option<()> {
+    while let [a, b, c, d, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*a, *b])).checked_sub(2)?;
+        let (value, after) = tail.split_at_checked(length)?;
+        let (n, status) = (number(value), &mut moment.status);
+        match (u16::from_be_bytes([*c, *d]), length) {
+            (0x002d, 2) => status.battery_v = Some(n as f32 / 1000.0),
+            (0x00a8 | 0x00e1, 1) => battery(n, moment),
+            (0x00b2, 10) => status.iccid = Some(hex::encode(value).trim_end_matches('f').to_owned()),
+            (0x00ce, 2) => status.external_v = Some(n as f32 / 100.0),
+            // Active low.
+            (0x0089, 4) => {
+                for (bit, kind) in [(0, AlarmKind::PowerOff), (12, AlarmKind::Removal)] {
+                    if n >> bit & 1 == 0 {
+                        moment.alarms.push(Alarm { kind, raw: 0x8900 | bit });
+                    }
+                }
+            }
+            (0x00c5, 4) if n >> 6 & 1 == 0 => moment.alarms.push(Alarm { kind: AlarmKind::Vibration, raw: 0xc506 }),
+            _ => {}
+        }
+        rest = after;
+    }
+    rest.is_empty().then_some(())
 }
 
 fn number(value: &[u8]) -> u32 {
@@ -71,6 +115,14 @@ fn item(id: u8, value: &[u8], moment: &mut Moment) -> Option<()> {
                 }
             }
         }
+        // A country code is above 200: then cells, which we keep as they are; otherwise a list.
+        (0xeb, 4..) if number(&value[..2]) <= 200 => return nested(value, moment),
+        (0xf7, 6) => {
+            status.battery_v = Some(number(&value[..4]) as f32 / 1000.0);
+            battery(value[5].into(), moment);
+        }
+        (0xfe, 1) => battery(n, moment),
+        (0xfe, 4) => status.odometer_m = Some(n.into()),
         (0xf1, 20) => status.iccid = std::str::from_utf8(value).ok().map(str::to_owned),
         (0xf3, 1) => status.armed = Some(n == 1),
         (0xf4, 2) => {

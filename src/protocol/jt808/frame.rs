@@ -22,6 +22,8 @@ pub struct Header {
     pub sequence: u16,
     /// Total and number of a part, if the message comes in parts.
     pub parts: Option<(u16, u16)>,
+    /// Bit 15 of the attributes: reserved; Jointech asks for an answer by it.
+    pub wants_answer: bool,
     /// Header of 2019: version byte, ten bytes of phone number.
     pub is_2019: bool,
     /// Version byte of 2019.
@@ -149,13 +151,18 @@ impl Header {
         let is_2019 = attributes & 0x4000 != 0;
         let version = if is_2019 { cursor.u8("protocol version")? } else { 0 };
         let phone_bytes = cursor.take(if is_2019 { 10 } else { 6 }, "phone number")?.to_vec();
-        let sequence = cursor.u16("sequence number")?;
+        let sequence = if matches!(message, 0x5501 | 0x5502) {
+            cursor.u8("sequence number")?.into() // Jointech's own messages count in one byte
+        } else {
+            cursor.u16("sequence number")?
+        };
         let parts = if attributes & 0x2000 != 0 {
             Some((cursor.u16("number of parts")?, cursor.u16("part number")?))
         } else {
             None
         };
-        Ok(Self { message, phone: phone(&phone_bytes), phone_bytes, sequence, parts, is_2019, version })
+        let wants_answer = attributes & 0x8000 != 0;
+        Ok(Self { message, phone: phone(&phone_bytes), phone_bytes, sequence, parts, wants_answer, is_2019, version })
     }
 }
 

@@ -82,7 +82,8 @@ pub fn read(
     };
     let status = Status {
         ignition: Some(bit(0)),
-        charging: bit(26).then_some(true),
+        // Reserved by the standard; makers that use it say "charging" here.
+        charging: Some(bit(26)),
         // Only the loss is reported, as an alarm that stays while it lasts.
         external_power: Some(alarm_bits >> 8 & 1 == 0),
         ..Status::default()
@@ -112,6 +113,55 @@ fn alarms(profile: &Profile, bits: u32) -> Vec<Alarm> {
     let reserved = of_model.map_or(ALARM_BITS_COMMON, |(_, table)| table);
     let raised = |(bit, kind): &(u32, AlarmKind)| (bits >> bit & 1 == 1).then_some(Alarm { kind: *kind, raw: *bit });
     ALARM_BITS.iter().chain(reserved).filter_map(raised).collect()
+}
+
+/// Jointech's 0x5501 and 0x5502: day first and UTC, degrees and minutes in BCD, then the lock's state.
+///
+/// # Errors
+/// The field that is cut.
+pub fn of_a_lock(bytes: &[u8]) -> Result<Moment, DecodeError> {
+    let mut body = Cursor::new(bytes);
+    let t = body.take(6, "time")?;
+    let at = time(&[t[2], t[1], t[0], t[3], t[4], t[5]], 0);
+    let minutes = |digits: &str, degrees: usize| -> Option<f64> {
+        let (whole, rest) = (digits.get(..degrees)?, digits.get(degrees..)?);
+        Some(whole.parse::<f64>().ok()? + rest.parse::<f64>().ok()? / 1e4 / 60.0)
+    };
+    let bcd = |field: &'static str, value: Option<f64>| {
+        value.ok_or_else(|| DecodeError::Field { field, problem: "is not in BCD".into() })
+    };
+    let lat = bcd("latitude", minutes(&hex::encode(body.take(4, "latitude")?), 2))?;
+    let digits = hex::encode(body.take(5, "longitude")?);
+    let lon = bcd("longitude", minutes(&digits[..9], 3))?;
+    let flags = digits.as_bytes().last().and_then(|c| char::from(*c).to_digit(16)).unwrap_or(0);
+    let bit = |n: u32| flags >> n & 1 == 1;
+    let speed_kmh = f32::from(body.u8("speed")?);
+    let course_deg = f32::from(body.u8("course")?) * 2.0;
+    let signal = body.u8("signal")?;
+    let satellites = body.u8("satellites")?;
+    let mut moment = Moment { at, ..Moment::default() };
+    moment.fix = Some(Fix {
+        fixed_at: at,
+        valid: bit(0) || bit(3),
+        position: LatLon::new(if bit(1) { lat } else { -lat }, if bit(2) { lon } else { -lon }),
+        altitude_m: None,
+        speed_kmh: Some(speed_kmh),
+        course_deg: Some(course_deg),
+        satellites: Some(satellites),
+        hdop: None,
+        accuracy_m: None,
+        source: FixSource::Gnss,
+    });
+    let status = &mut moment.status;
+    status.satellites = Some(satellites);
+    status.signal_percent = Some((u16::from(signal.min(31)) * 100 / 31) as u8);
+    status.odometer_m = Some(f64::from(body.u32("mileage")?) * 1000.0);
+    match body.u8("battery")? {
+        percent @ 0..=100 => status.battery_percent = Some(percent),
+        0xaa => status.charging = Some(true),
+        _ => {}
+    }
+    Ok(moment)
 }
 
 /// Six BCD bytes, YY MM DD hh mm ss; `None` if they name no time.

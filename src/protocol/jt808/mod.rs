@@ -25,6 +25,9 @@ const BATCH_MAX: usize = 512;
 /// # Errors
 /// The field that is cut or wrong.
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
+    if payload.first() == Some(&b'(') {
+        return side_channel(payload);
+    }
     let frame = Frame::read(payload, profile.tolerate_checksum)?;
     let header = &frame.header;
     let mut report = Report {
@@ -76,6 +79,8 @@ fn body(profile: &Profile, header: &Header, bytes: &[u8], report: &mut Report) -
                 report.moments.push(moment);
             }
         }
+        0x5501 | 0x5502 => report.moments.push(location::of_a_lock(bytes)?),
+        0x0210 if bytes.len() == 7 => report.moments.push(location::battery_only(offset_s, bytes)?),
         0x0210 => {
             while !body.is_empty() {
                 let length = usize::from(body.u8("length of a location")?);
@@ -101,6 +106,16 @@ fn body(profile: &Profile, header: &Header, bytes: &[u8], report: &mut Report) -
     Ok(())
 }
 
+/// Some makers send text in brackets on the same socket: answers to commands.
+fn side_channel(payload: &[u8]) -> Result<Report, DecodeError> {
+    if payload.last() != Some(&b')') {
+        return Err(DecodeError::Truncated { field: "text in brackets", at: payload.len() });
+    }
+    let mut report = Report { message: "text".into(), ..Report::default() };
+    report.unknown.insert("text".into(), String::from_utf8_lossy(payload).into_owned());
+    Ok(report)
+}
+
 fn text(bytes: &[u8]) -> Option<String> {
     let text: String = bytes.iter().map(|b| char::from(*b)).filter(char::is_ascii_alphanumeric).collect();
     (!text.is_empty()).then_some(text)
@@ -121,6 +136,7 @@ fn name(message: u16) -> &'static str {
         0x0500 => "vehicle control answer",
         0x0704 => "location batch",
         0x0900 => "transparent uplink",
+        0x5501 | 0x5502 => "lock's location",
         _ => "other",
     }
 }

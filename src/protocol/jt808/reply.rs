@@ -14,6 +14,7 @@ pub fn owed(header: &Header) -> Option<Vec<u8>> {
     match header.message {
         0x0001 | 0x0201 | 0x0500 => None,
         0x0100 => Some(registered(header)),
+        0x5501 | 0x5502 => header.wants_answer.then(|| of_a_lock(header)),
         _ => Some(general(header)),
     }
 }
@@ -24,6 +25,18 @@ pub fn general(header: &Header) -> Vec<u8> {
     body.extend(header.message.to_be_bytes());
     body.push(OK);
     frame(header, 0x8001, &body)
+}
+
+/// Jointech's 0x4401: a sequence of one byte, answered message, result.
+fn of_a_lock(header: &Header) -> Vec<u8> {
+    let mut out = vec![0x7e, 0x44, 0x01, 0x00, 0x03];
+    out.extend(&header.phone_bytes);
+    out.push(1);
+    out.extend(header.message.to_be_bytes());
+    out.push(OK);
+    out.push(check_sum(&out[1..]));
+    out.push(0x7e);
+    out
 }
 
 /// 0x8100: answered sequence, result, authentication code.
