@@ -353,7 +353,7 @@ mod tests {
         fn no_bytes_make_h02_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
             drop(decode(&Profile::of("h02"), &bytes));
             let _ = frame(&bytes);
-            let dollar = [&[b'$'], bytes.as_slice()].concat();
+            let dollar = [b"$".as_slice(), bytes.as_slice()].concat();
             drop(decode(&Profile::of("h02"), &dollar));
         }
 

@@ -9,6 +9,7 @@ pub mod gt06;
 pub mod h02;
 pub mod json;
 pub mod jt808;
+pub mod jt808_json;
 pub mod osmand;
 pub mod owntracks;
 pub mod teltonika;
@@ -29,6 +30,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     Protocol { name: "h02", decode: h02::decode },
     Protocol { name: "json", decode: json::decode },
     Protocol { name: "jt808", decode: jt808::decode },
+    Protocol { name: "jt808_json", decode: jt808_json::decode },
     Protocol { name: "osmand", decode: osmand::decode },
     Protocol { name: "owntracks", decode: owntracks::decode },
     Protocol { name: "teltonika", decode: teltonika::decode },

@@ -59,39 +59,69 @@ pub fn read(
     unknown: &mut BTreeMap<String, String>,
 ) -> Result<Moment, DecodeError> {
     let mut body = Cursor::new(bytes);
-    let alarm_bits = body.u32("alarm bits")?;
-    let status_bits = body.u32("status bits")?;
-    let lat = f64::from(body.u32("latitude")?) / 1e6;
-    let lon = f64::from(body.u32("longitude")?) / 1e6;
-    let altitude_m = f32::from(body.u16("altitude")? as i16);
-    let speed_kmh = f32::from(body.u16("speed")?) / 10.0;
-    let course_deg = f32::from(body.u16("direction")?);
-    let fixed_at = time(body.take(6, "time")?, offset_s);
-    let bit = |n: u32| status_bits >> n & 1 == 1;
-    let fix = Fix {
-        fixed_at,
-        valid: bit(1),
-        position: LatLon::new(if bit(2) { -lat } else { lat }, if bit(3) { -lon } else { lon }),
-        altitude_m: Some(altitude_m),
-        speed_kmh: Some(speed_kmh),
-        course_deg: Some(course_deg),
-        satellites: None,
-        hdop: None,
-        accuracy_m: None,
-        source: FixSource::Gnss,
+    let numbers = Numbers {
+        alarm_bits: body.u32("alarm bits")?,
+        status_bits: body.u32("status bits")?,
+        lat: body.u32("latitude")?,
+        lon: body.u32("longitude")?,
+        altitude: body.u16("altitude")?,
+        speed: body.u16("speed")?,
+        direction: body.u16("direction")?,
+        fixed_at: time(body.take(6, "time")?, offset_s),
     };
-    let status = Status {
-        ignition: Some(bit(0)),
-        // Reserved by the standard; makers that use it say "charging" here.
-        charging: Some(bit(26)),
-        // Only the loss is reported, as an alarm that stays while it lasts.
-        external_power: Some(alarm_bits >> 8 & 1 == 0),
-        ..Status::default()
-    };
-    let mut moment =
-        Moment { at: fixed_at, fix: Some(fix), status, alarms: alarms(profile, alarm_bits), ..Moment::default() };
+    let mut moment = numbers.moment(profile);
     extras::read(body.rest(), &mut moment, unknown);
     Ok(moment)
+}
+
+/// The fixed part of a location, as the wire counts.
+pub struct Numbers {
+    /// Alarm bits.
+    pub alarm_bits: u32,
+    /// Status bits.
+    pub status_bits: u32,
+    /// Millionths of a degree; the sign is a status bit.
+    pub lat: u32,
+    /// Millionths of a degree; the sign is a status bit.
+    pub lon: u32,
+    /// Metres, in two's complement.
+    pub altitude: u16,
+    /// Tenths of km/h.
+    pub speed: u16,
+    /// Degrees.
+    pub direction: u16,
+    /// When.
+    pub fixed_at: Option<Timestamp>,
+}
+
+impl Numbers {
+    /// What they mean.
+    pub fn moment(&self, profile: &Profile) -> Moment {
+        let bit = |n: u32| self.status_bits >> n & 1 == 1;
+        let (lat, lon) = (f64::from(self.lat) / 1e6, f64::from(self.lon) / 1e6);
+        let fix = Fix {
+            fixed_at: self.fixed_at,
+            valid: bit(1),
+            position: LatLon::new(if bit(2) { -lat } else { lat }, if bit(3) { -lon } else { lon }),
+            altitude_m: Some(f32::from(self.altitude as i16)),
+            speed_kmh: Some(f32::from(self.speed) / 10.0),
+            course_deg: Some(f32::from(self.direction)),
+            satellites: None,
+            hdop: None,
+            accuracy_m: None,
+            source: FixSource::Gnss,
+        };
+        let status = Status {
+            ignition: Some(bit(0)),
+            // Reserved by the standard; makers that use it say "charging" here.
+            charging: Some(bit(26)),
+            // Only the loss is reported, as an alarm that stays while it lasts.
+            external_power: Some(self.alarm_bits >> 8 & 1 == 0),
+            ..Status::default()
+        };
+        let alarms = alarms(profile, self.alarm_bits);
+        Moment { at: self.fixed_at, fix: Some(fix), status, alarms, ..Moment::default() }
+    }
 }
 
 /// The vendor's short form in 0x0210: battery percent and time, no position.
@@ -165,7 +195,7 @@ pub fn of_a_lock(bytes: &[u8]) -> Result<Moment, DecodeError> {
 }
 
 /// Six BCD bytes, YY MM DD hh mm ss; `None` if they name no time.
-fn time(bytes: &[u8], offset_s: i32) -> Option<Timestamp> {
+pub fn time(bytes: &[u8], offset_s: i32) -> Option<Timestamp> {
     let mut parts = [0u8; 6];
     for (part, byte) in parts.iter_mut().zip(bytes) {
         let (tens, ones) = (byte >> 4, byte & 0x0f);

@@ -5,7 +5,7 @@
 
 mod extras;
 mod frame;
-mod location;
+pub(super) mod location;
 mod reply;
 
 pub use frame::{escape_frame, frame};
@@ -49,13 +49,18 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     Ok(report)
 }
 
-fn body(profile: &Profile, header: &Header, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
-    let mut body = Cursor::new(bytes);
-    let offset_s = match profile.clock {
+/// The offset of the tracker's clock, seconds east of UTC.
+pub(super) fn offset_s(profile: &Profile) -> i32 {
+    match profile.clock {
         ClockZone::Standard => STANDARD_OFFSET_S,
         ClockZone::Utc => 0,
         ClockZone::OffsetS(s) => s,
-    };
+    }
+}
+
+fn body(profile: &Profile, header: &Header, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
+    let mut body = Cursor::new(bytes);
+    let offset_s = offset_s(profile);
     let location = |bytes: &[u8], report: &mut Report| -> Result<Moment, DecodeError> {
         location::read(profile, offset_s, bytes, &mut report.unknown)
     };
@@ -121,7 +126,7 @@ fn text(bytes: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn name(message: u16) -> &'static str {
+pub(super) fn name(message: u16) -> &'static str {
     match message {
         0x0001 => "terminal reply",
         0x0002 => "heartbeat",
