@@ -6,6 +6,7 @@ mod encode;
 mod fleet;
 mod load;
 mod mqtt;
+mod say;
 mod truth;
 mod vehicle;
 
@@ -26,6 +27,8 @@ enum Command {
     Fleet(fleet::Args),
     /// Sends at a fixed rate, whatever the answers, and hides thefts in it.
     Load(load::Args),
+    /// Prints what trackers would say, with the truth.
+    Say(say::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
                     match Cli::parse().command {
                         Command::Fleet(args) => fleet::run(args).await,
                         Command::Load(args) => load::run(args).await,
+                        Command::Say(args) => say::run(&args),
                     }
                 })
             },

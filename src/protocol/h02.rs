@@ -36,7 +36,7 @@ pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
 
 /// Finds the first message in a stream that may be cut anywhere.
 pub fn frame(stream: &[u8]) -> FrameStep {
-    let message = |b: u8| b == b'*' || b == b'$';
+    let message = |b: u8| matches!(b, b'*' | b'$' | b'X');
     match stream.first() {
         None => FrameStep::More,
         Some(b'*') => match stream.iter().position(|b| *b == b'#') {
@@ -45,7 +45,7 @@ pub fn frame(stream: &[u8]) -> FrameStep {
             None => FrameStep::More,
         },
         // Nothing states the length: it ends where the next message begins, or with what is there.
-        Some(b'$') => {
+        Some(b'$' | b'X') => {
             let ends = BINARY_BYTES.into_iter().find(|n| stream.get(*n).is_some_and(|b| message(*b)));
             let whole = BINARY_BYTES.into_iter().find(|n| *n == stream.len());
             match ends.or(whole) {

@@ -38,18 +38,19 @@ pub struct Frame<'a> {
     pub body: Cow<'a, [u8]>,
 }
 
-/// Finds the first frame in a stream that may be cut anywhere.
+/// Finds the first frame in a stream that may be cut anywhere; text in brackets is one too.
 pub fn frame(stream: &[u8]) -> FrameStep {
-    let Some(start) = stream.iter().position(|b| *b == DELIMITER) else {
+    let Some(start) = stream.iter().position(|b| matches!(*b, DELIMITER | b'(')) else {
         return if stream.is_empty() { FrameStep::More } else { FrameStep::Skip(stream.len()) };
     };
     if start > 0 {
         return FrameStep::Skip(start);
     }
-    match stream[1..].iter().position(|b| *b == DELIMITER) {
+    let close = if stream[0] == DELIMITER { DELIMITER } else { b')' };
+    match stream[1..].iter().position(|b| *b == close) {
         Some(0) => FrameStep::Skip(1), // the end of one frame and the beginning of the next
         Some(end) => FrameStep::Frame(end + 2),
-        None if stream.len() > FRAME_BYTES_MAX => FrameStep::Skip(stream.len()),
+        None if stream.len() > FRAME_BYTES_MAX => FrameStep::Skip(1),
         None => FrameStep::More,
     }
 }
