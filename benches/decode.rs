@@ -22,7 +22,26 @@ fn jt808() -> Vec<u8> {
 fn main() {
     let frame = jt808();
     let json = br#"{"v":1,"id":"yy000001","seq":42,"fixes":[{"t":1790000000000,"lat":28.551234,"lon":112.351234,"alt":41,"kmh":23.4,"deg":181,"sats":11,"hdop":0.9,"acc":4.5}]}"#;
-    for (name, packet) in [("jt808", frame.as_slice()), ("json", json.as_slice())] {
+    // One location each, as the simulator says them.
+    let gt06 = bytes("787822221a060f023919cb0310868b0c0e493f1914b401cc00287d001f7100000000007f1b0d0a");
+    let teltonika = bytes(
+        "000000000000002a08010000019ec93662080042fa08b5110679b0002800b40b0019000403ef00f001fc000142bb8000000100004a38",
+    );
+    let h02 = b"*HQ,4210051415,V1,025725,A,2833.0000,N,11221.0000,E,010.00,181,150626,FFF7FBFF#";
+    let owntracks = br#"{"_type":"location","tid":"5t","tst":1781492245,"lat":28.55,"lon":112.35,"vel":12,"batt":46}"#;
+    let osmand = b"/?id=42&lat=28.55&lon=112.35&timestamp=1781492245&speed=10&batt=87";
+    let gateway = br#"{"header":{"msg_id":512,"phone":"013800138000"},"body":{"alarm":1,"status":3,"latitude":28550000,"longitude":112350000,"altitude":41,"speed":234,"direction":181,"time":"260615105725","extra":{"gnss_sat_num":12}}}"#;
+    let packets: [(&str, &[u8]); 8] = [
+        ("jt808", &frame),
+        ("json", json),
+        ("gt06", &gt06),
+        ("h02", h02),
+        ("teltonika", &teltonika),
+        ("owntracks", owntracks),
+        ("osmand", osmand),
+        ("jt808_json", gateway),
+    ];
+    for (name, packet) in packets {
         let profile = Profile::of(name);
         let report = protocol::decode(&profile, packet).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(report.moments.iter().filter(|m| m.fix.is_some()).count(), 1, "{name}");
@@ -31,6 +50,10 @@ fn main() {
             nanoseconds(|| drop(black_box(protocol::decode(&profile, black_box(packet)))))
         );
     }
+}
+
+fn bytes(hexadecimal: &str) -> Vec<u8> {
+    hex::decode(hexadecimal).expect("hexadecimal")
 }
 
 /// Median of 21 runs of 20,000 calls.

@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 
 /// How far in the future a tracker's clock may be, seconds.
 pub const FUTURE_S_MAX: f64 = 120.0;
+/// GPS weeks start again after 1024 of them; receivers that do not know fall back by so many seconds.
+const ROLLOVER_S: f64 = 1024.0 * 7.0 * 86_400.0;
+/// A repaired rollover must land this close to the arrival, seconds: what was kept for a day.
+const ROLLOVER_FIT_S: f64 = 86_400.0;
+/// A clock that shows Beijing's time and calls it UTC is ahead by so many seconds.
+const BEIJING_S: f64 = 8.0 * 3600.0;
+/// A repaired zone must land this close to the arrival, seconds: live, not from a backlog.
+const BEIJING_FIT_S: f64 = 600.0;
 /// No tracker of ours measured anything before this: 2015-01-01.
 const EARLIEST: Timestamp = Timestamp::from_secs(1_420_070_400);
 
@@ -24,6 +32,9 @@ impl FixFlags {
     pub const NULL_ISLAND: i16 = 8;
     /// The packet has no time; the time of arrival stands in.
     pub const TIME_OF_ARRIVAL: i16 = 16;
+
+    /// The tracker's clock was wrong in a way that is known and exact; the time is repaired.
+    pub const CLOCK_REPAIRED: i16 = 32;
 
     /// Whether the fix may become the newest place of its vehicle.
     pub fn is_trustworthy(self) -> bool {
@@ -50,6 +61,15 @@ pub enum Judgement {
     },
 }
 
+/// The time of a clock that is wrong by a known amount: one or two week rollovers, or Beijing's
+/// time called UTC. A clock eight hours behind cannot be told from a backlog; its profile says so.
+fn repaired(told: Timestamp, received_at: Timestamp) -> Option<Timestamp> {
+    let lands = |t: Timestamp, behind_s: f64| (-FUTURE_S_MAX..=behind_s).contains(&received_at.seconds_since(t));
+    let rollover =
+        [1.0, 2.0].map(|n| told.plus_secs_f64(n * ROLLOVER_S)).into_iter().find(|t| lands(*t, ROLLOVER_FIT_S));
+    rollover.or_else(|| Some(told.plus_secs_f64(-BEIJING_S)).filter(|t| lands(*t, BEIJING_FIT_S)))
+}
+
 /// Judges a fix by CONTRACTS 6: not over 120 s ahead, not older than the limit, not before 2015,
 /// position in range.
 pub fn judge(
@@ -68,6 +88,13 @@ pub fn judge(
         flags |= FixFlags::TIME_OF_ARRIVAL;
         received_at
     });
+    let fixed_at = match repaired(fixed_at, received_at) {
+        Some(repaired) => {
+            flags |= FixFlags::CLOCK_REPAIRED;
+            repaired
+        }
+        None => fixed_at,
+    };
     let age_s = received_at.seconds_since(fixed_at);
     let problem = if age_s < -FUTURE_S_MAX {
         Some(format!("the fix is {:.0} s in the future; at most {FUTURE_S_MAX} s are plausible", -age_s))
@@ -98,4 +125,66 @@ pub fn judge(
         flags |= FixFlags::NULL_ISLAND;
     }
     Judgement::Keep { fixed_at, flags: FixFlags(flags) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{FixSource, LatLon};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
+
+    fn judged(fixed_at: Timestamp) -> Judgement {
+        let fix = Fix {
+            fixed_at: Some(fixed_at),
+            valid: true,
+            position: LatLon::new(28.55, 112.35),
+            altitude_m: None,
+            speed_kmh: None,
+            course_deg: None,
+            satellites: None,
+            hdop: None,
+            accuracy_m: None,
+            source: FixSource::Gnss,
+        };
+        judge(&fix, false, NOW, None, 30.0 * 86_400.0)
+    }
+
+    fn kept(fixed_at: Timestamp) -> Option<(Timestamp, i16)> {
+        match judged(fixed_at) {
+            Judgement::Keep { fixed_at, flags } => Some((fixed_at, flags.0)),
+            Judgement::SetAside { .. } => None,
+        }
+    }
+
+    #[test]
+    fn a_week_rollover_is_repaired_and_flagged() {
+        for weeks in [1024.0, 2048.0] {
+            let told = NOW.plus_secs_f64(-20.0 - weeks * 7.0 * 86_400.0);
+            assert_eq!(kept(told), Some((NOW.plus_secs_f64(-20.0), FixFlags::CLOCK_REPAIRED)), "{weeks}");
+        }
+    }
+
+    #[test]
+    fn beijing_time_called_utc_is_repaired_and_flagged() {
+        let told = NOW.plus_secs_f64(8.0 * 3600.0 - 5.0);
+        assert_eq!(kept(told), Some((NOW.plus_secs_f64(-5.0), FixFlags::CLOCK_REPAIRED)));
+    }
+
+    #[test]
+    fn other_clocks_in_the_future_or_before_2015_are_set_aside() {
+        for told in [121.0, 3600.0, 7.0 * 3600.0, 9.0 * 3600.0, 86_400.0, 50.0 * 365.0 * 86_400.0] {
+            assert_eq!(kept(NOW.plus_secs_f64(told)), None, "{told}");
+        }
+        for told in [0, 315_964_800, 946_684_800] {
+            assert_eq!(kept(Timestamp::from_secs(told)), None, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_plausible_time_is_left_alone() {
+        for told in [120.0, 0.0, -600.0, -8.0 * 3600.0, -29.0 * 86_400.0] {
+            assert_eq!(kept(NOW.plus_secs_f64(told)), Some((NOW.plus_secs_f64(told), 0)), "{told}");
+        }
+    }
 }

@@ -3,11 +3,13 @@
 //! Source: JT/T 808-2019 and its predecessors as collected in the standard's sections 4.4 (frame), 8
 //! (messages) and annex A (items). Vendors redefine reserved bits; the profile's model says whose.
 
+mod command;
 mod extras;
 mod frame;
 pub(super) mod location;
 mod reply;
 
+pub use command::{Request, encode};
 pub use frame::{escape_frame, frame};
 
 use super::DecodeError;
