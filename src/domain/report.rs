@@ -5,6 +5,7 @@
 
 use super::{LatLon, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Where a position comes from.
@@ -234,7 +235,7 @@ pub struct Moment {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Name of the message in its language (`0x0200 location`).
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// Identifiers the packet carries, as written; empty where the language has none.
     pub tracker_idents: Vec<String>,
     /// What it says, oldest first as sent.

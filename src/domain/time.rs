@@ -58,7 +58,7 @@ impl Timestamp {
             0,
         )
         .ok()?;
-        let utc = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+        let utc = jiff::tz::Offset::UTC.to_timestamp(date).ok()?;
         Some(Self((utc.as_second() - i64::from(offset_s)).saturating_mul(1_000_000)))
     }
 

@@ -68,7 +68,7 @@ fn text(payload: &[u8]) -> Result<Report, DecodeError> {
         return Err(DecodeError::Truncated { field: "command", at: payload.len() });
     };
     let mut report =
-        Report { message: (*kind).to_owned(), tracker_idents: vec![(*ident).to_owned()], ..Report::default() };
+        Report { message: (*kind).to_owned().into(), tracker_idents: vec![(*ident).to_owned()], ..Report::default() };
     let mut moment = Moment::default();
     if let Some(at) = place_at(&fields) {
         place(&fields, at, &mut moment)?;

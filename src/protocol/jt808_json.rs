@@ -56,11 +56,7 @@ struct Extra {
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let wrong = |field: &'static str, e: serde_json::Error| DecodeError::Field { field, problem: e.to_string() };
     let Message { header, mut body } = serde_json::from_slice(payload).map_err(|e| wrong("message", e))?;
-    let mut report = Report {
-        message: format!("{:#06x} {}", header.msg_id, name(header.msg_id)),
-        tracker_idents: vec![header.phone],
-        ..Report::default()
-    };
+    let mut report = Report { message: name(header.msg_id), tracker_idents: vec![header.phone], ..Report::default() };
     match header.msg_id {
         0x0200 | 0x0201 | 0x0500 => {
             let said = if body["params"].is_object() { body["params"].take() } else { body };

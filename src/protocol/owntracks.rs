@@ -32,7 +32,7 @@ struct Message {
 pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let message: Message =
         serde_json::from_slice(payload).map_err(|e| DecodeError::Field { field: "message", problem: e.to_string() })?;
-    let mut report = Report { message: message.kind.clone(), ..Report::default() };
+    let mut report = Report { message: message.kind.clone().into(), ..Report::default() };
     // The topic is owntracks/USER/DEVICE; its last part names the device, the tid only two letters.
     let device = message.topic.as_deref().and_then(|t| t.split('/').nth(2));
     report.tracker_idents.extend(device.map(str::to_owned).into_iter().chain(message.tid.clone()));

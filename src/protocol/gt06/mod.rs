@@ -16,6 +16,7 @@ pub use frame::frame;
 use super::DecodeError;
 use crate::domain::{ClockZone, Profile, Report};
 use frame::Frame;
+use std::borrow::Cow;
 
 /// Reads one frame.
 ///
@@ -23,7 +24,7 @@ use frame::Frame;
 /// The field that is cut or wrong.
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let frame = Frame::read(payload, profile.tolerate_checksum)?;
-    let mut report = Report { message: format!("{:#04x} {}", frame.number, name(frame.number)), ..Report::default() };
+    let mut report = Report { message: name(frame.number), ..Report::default() };
     let offset_s = match profile.clock {
         // Newer devices send UTC; older ones send local time and say so at the login.
         ClockZone::Standard | ClockZone::Utc => 0,
@@ -47,19 +48,24 @@ fn is_answered(frame: &Frame<'_>) -> bool {
     }
 }
 
-fn name(number: u8) -> &'static str {
-    match number {
-        0x01 => "login",
-        0x13 | 0x23 => "heartbeat",
+/// Number and word; the frequent ones without a copy.
+fn name(number: u8) -> Cow<'static, str> {
+    let word = match number {
+        0x01 => return "0x01 login".into(),
+        0x12 => return "0x12 location".into(),
+        0x13 => return "0x13 heartbeat".into(),
+        0x22 => return "0x22 location".into(),
+        0x23 => "heartbeat",
         0x15 | 0x21 => "text",
         0x16 | 0x26 | 0x27 | 0xa4 | 0xa5 => "alarm",
         0x17 | 0x69 | 0xf3 | 0x2c => "wifi and cells",
         0x18 | 0x19 | 0x24 | 0x28 | 0x2e | 0xa1 => "cells",
         0x8a => "time request",
         0x94 => "information",
-        0x10 | 0x11 | 0x12 | 0x1e | 0x22 | 0x2d | 0x31 | 0x32 | 0x37 | 0x38 | 0xa0 | 0xa2 => "location",
+        0x10 | 0x11 | 0x1e | 0x2d | 0x31 | 0x32 | 0x37 | 0x38 | 0xa0 | 0xa2 => "location",
         _ => "other",
-    }
+    };
+    format!("{number:#04x} {word}").into()
 }
 
 #[cfg(test)]

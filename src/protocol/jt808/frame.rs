@@ -168,9 +168,8 @@ impl Header {
 }
 
 fn phone(bytes: &[u8]) -> String {
-    let digits = hex::encode(bytes);
-    if digits.bytes().all(|d| d.is_ascii_digit()) {
-        return digits;
+    if bytes.iter().all(|b| b >> 4 < 10 && b & 15 < 10) {
+        return bytes.iter().flat_map(|b| [char::from(b'0' + (b >> 4)), char::from(b'0' + (b & 15))]).collect();
     }
     let number = bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
     let digits = number.to_string();

@@ -16,6 +16,7 @@ use super::DecodeError;
 use super::cursor::Cursor;
 use crate::domain::{ClockZone, Moment, Profile, Report};
 use frame::{Frame, Header};
+use std::borrow::Cow;
 
 /// The standard's clock: GMT+8 (section 8.18, time in BCD).
 const STANDARD_OFFSET_S: i32 = 8 * 3600;
@@ -30,24 +31,18 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     if payload.first() == Some(&b'(') {
         return side_channel(payload);
     }
-    let frame = Frame::read(payload, profile.tolerate_checksum)?;
-    let header = &frame.header;
-    let mut report = Report {
-        message: format!("{:#06x} {}", header.message, name(header.message)),
-        tracker_idents: vec![header.phone.clone()],
-        ..Report::default()
-    };
+    let Frame { mut header, body: bytes } = Frame::read(payload, profile.tolerate_checksum)?;
+    let mut report = Report { message: name(header.message), ..Report::default() };
     if header.parts.is_some_and(|(total, _)| total > 1) {
         // One part of a longer message: its bytes mean nothing alone. It is answered, so that the
         // terminal goes on sending.
-        report.message.push_str(" (part)");
-        report.replies.push(reply::general(header));
-        return Ok(report);
+        report.message.to_mut().push_str(" (part)");
+        report.replies.push(reply::general(&header));
+    } else {
+        report.replies.extend(reply::owed(&header));
+        body(profile, &header, &bytes, &mut report)?;
     }
-    body(profile, header, &frame.body, &mut report)?;
-    if let Some(answer) = reply::owed(header) {
-        report.replies.push(answer);
-    }
+    report.tracker_idents.insert(0, std::mem::take(&mut header.phone));
     Ok(report)
 }
 
@@ -128,24 +123,26 @@ fn text(bytes: &[u8]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-pub(super) fn name(message: u16) -> &'static str {
-    match message {
+/// Number and word; the frequent ones without a copy.
+pub(super) fn name(message: u16) -> Cow<'static, str> {
+    let word = match message {
+        0x0002 => return "0x0002 heartbeat".into(),
+        0x0200 => return "0x0200 location".into(),
+        0x0704 => return "0x0704 location batch".into(),
         0x0001 => "terminal reply",
-        0x0002 => "heartbeat",
         0x0003 => "logout",
         0x0100 => "register",
         0x0102 => "authenticate",
         0x0104 => "parameters",
         0x0107 => "attributes",
-        0x0200 => "location",
         0x0201 => "location answer",
         0x0210 => "compact location batch",
         0x0500 => "vehicle control answer",
-        0x0704 => "location batch",
         0x0900 => "transparent uplink",
         0x5501 | 0x5502 => "lock's location",
         _ => "other",
-    }
+    };
+    format!("{message:#06x} {word}").into()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::protocol::cursor::Cursor;
 pub fn answer(data: &[u8], report: &mut Report) -> Result<(), DecodeError> {
     let mut data = Cursor::new(data);
     let codec = data.u8("codec id")?;
-    report.message = format!("codec {codec:#04x}");
+    report.message = format!("codec {codec:#04x}").into();
     data.u8("number of answers")?;
     data.u8("type")?;
     let length = data.u32("text length")? as usize;

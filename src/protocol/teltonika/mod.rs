@@ -134,7 +134,12 @@ fn records(profile: &Profile, data: &[u8], report: &mut Report) -> Result<u8, De
             });
         }
     };
-    report.message = format!("codec {id:#04x}");
+    report.message = match codec {
+        Codec::Eight => "codec 0x08",
+        Codec::EightExtended => "codec 0x8e",
+        Codec::Sixteen => "codec 0x10",
+    }
+    .into();
     let count = data.u8("number of records")?;
     for _ in 0..count {
         let moment = record(profile, codec, &mut data, report)?;
