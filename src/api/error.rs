@@ -49,6 +49,11 @@ impl From<tokio_postgres::Error> for Problem {
                 "P0403" => return Self::Forbidden(text),
                 "P0404" => return Self::NotFound,
                 "P0409" => return Self::Conflict(text),
+                // A NUL in a text or in JSON; a number out of a column's range; a rule of a column.
+                "22021" | "22P05" => {
+                    return Self::BadRequest("a text holds a character that cannot be kept (NUL)".into());
+                }
+                "22003" | "22008" | "23514" => return Self::BadRequest("a value is out of its range".into()),
                 "57014" => return Self::BadRequest("the question takes too long; narrow its time or its area".into()),
                 _ => {}
             }

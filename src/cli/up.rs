@@ -8,7 +8,6 @@ use crate::supervisor::broker::{Credential, INGEST_USER, Mosquitto};
 use crate::supervisor::folder::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
-use anyhow::Context;
 use clap::Parser;
 use std::fs;
 use std::net::SocketAddr;
@@ -113,7 +112,7 @@ pub fn up(args: Args) -> anyhow::Result<()> {
     } else {
         known_credentials(&folder)?
     };
-    let mut postgres = Postgres::start(&folder)?;
+    let mut postgres = Postgres::start(&folder, None)?;
     let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_public.as_deref()) {
         Ok(broker) => broker,
         Err(error) => {
@@ -165,6 +164,7 @@ async fn together(
             None
         }
     };
+    let mut are_trackers_out = false;
     let mut look = tokio::time::interval(Duration::from_secs(1));
     let result = loop {
         tokio::select! {
@@ -173,15 +173,14 @@ async fn together(
                 if *stop.borrow() {
                     continue;
                 }
-                if !postgres.is_alive() {
-                    tracing::error!("PostgreSQL ended; starting it again");
-                    *postgres = Postgres::start(folder).context("PostgreSQL ended and does not come back")?;
+                bring_back_database(folder, postgres);
+                if bring_back_broker(args, folder, broker, &subscribed) {
+                    are_trackers_out = true;
                 }
-                if !broker.is_alive() {
-                    tracing::error!("Mosquitto ended; starting it again");
-                    *broker = Mosquitto::start(folder, Some(broker.port), args.mqtt_public.as_deref())
-                        .context("Mosquitto ended and does not come back")?;
+                // As at the first start: first our sessions, then the trackers.
+                if are_trackers_out && subscribed.is_complete() {
                     broker.admit(folder, trackers)?;
+                    are_trackers_out = false;
                 }
             }
         }
@@ -190,6 +189,38 @@ async fn together(
         demo::end(simulator).await;
     }
     result
+}
+
+/// Starts PostgreSQL again if it ended, on the port that everybody knows. What fails is tried again
+/// at the next look: broker and page go on meanwhile.
+fn bring_back_database(folder: &Folder, postgres: &mut Postgres) {
+    if postgres.is_alive() {
+        return;
+    }
+    tracing::error!("PostgreSQL ended; starting it again");
+    match Postgres::start(folder, Some(postgres.port)) {
+        Ok(started) => *postgres = started,
+        Err(error) => tracing::error!(error = %format!("{error:#}"), "PostgreSQL does not come back; trying again"),
+    }
+}
+
+/// The same for Mosquitto; says whether a new one is there, which lets nobody in but ourselves.
+fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subscribed: &Subscribed) -> bool {
+    if broker.is_alive() {
+        return false;
+    }
+    tracing::error!("Mosquitto ended; starting it again");
+    subscribed.forget_all();
+    match Mosquitto::start(folder, Some(broker.port), args.mqtt_public.as_deref()) {
+        Ok(started) => {
+            *broker = started;
+            true
+        }
+        Err(error) => {
+            tracing::error!(error = %format!("{error:#}"), "Mosquitto does not come back; trying again");
+            false
+        }
+    }
 }
 
 /// Turns SIGINT and SIGTERM into one wish to stop.

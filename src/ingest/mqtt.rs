@@ -108,6 +108,11 @@ impl Subscribed {
         self.0.fetch_or(1 << lane.0, Ordering::Relaxed);
     }
 
+    /// A new broker has none of them.
+    pub fn forget_all(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// Whether every lane is.
     pub fn is_complete(&self) -> bool {
         Lane::all().all(|lane| self.0.load(Ordering::Relaxed) >> lane.0 & 1 == 1)

@@ -161,7 +161,7 @@ async fn write_statuses(transaction: &Transaction<'_>, effects: impl Iterator<It
                     &fix.and_then(|f| f.speed_kmh), &fix.and_then(|f| f.course_deg), &fix.and_then(|f| f.accuracy_m),
                     &fix.and_then(|f| f.satellites).or(row.status.satellites).map(i16::from), &fix.map(|f| source_number(f.source)),
                     &row.status.battery_percent.map(i16::from), &row.status.external_power, &row.status.ignition,
-                    &row.status.signal_percent.map(i16::from), &row.status.firmware,
+                    &row.status.signal_percent.map(i16::from), &row.status.firmware.as_ref().map(|f| f.replace('\0', "\u{fffd}")),
                 ],
             )
             .await?;

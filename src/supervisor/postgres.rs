@@ -22,10 +22,11 @@ pub struct Postgres {
 
 impl Postgres {
     /// Starts the cluster of a data folder, making it at the first start, or adopts a running one.
+    /// After a crash it must come back on the port that everybody knows.
     ///
     /// # Errors
     /// A missing program, or why it does not start.
-    pub fn start(folder: &Folder) -> anyhow::Result<Self> {
+    pub fn start(folder: &Folder, port: Option<u16>) -> anyhow::Result<Self> {
         let bin = bin_folder()?;
         let (password_file, _) = folder.secret("database")?;
         let home = folder.service("postgres")?;
@@ -40,7 +41,7 @@ impl Postgres {
             tracing::info!("PostgreSQL of an earlier run is still there; going on with it");
             return Ok(Self { child, port, password_file });
         }
-        let port = free_port()?;
+        let port = port.map_or_else(free_port, Ok)?;
         let log = folder.path("postgres.log");
         let mut command = Command::new(bin.join("postgres"));
         command.arg("-D").arg(&data).arg("-p").arg(port.to_string());

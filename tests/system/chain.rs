@@ -110,6 +110,13 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     assert_eq!(operator.ask("DELETE", &format!("/zones/{}", made["id"].as_str().unwrap()), None).await.0, 204);
     assert_eq!(operator.ask("POST", "/zones", Some(json!({ "name": "x", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 91.0, "lon_deg": 0.0 }, "radius_m": 5.0 } }))).await.0, 400);
 
+    // Odd texts are refused, not failures.
+    let odd = json!({ "name": "a\u{0}b", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 28.55, "lon_deg": 112.35 }, "radius_m": 500.0 } });
+    assert_eq!(operator.ask("POST", "/zones", Some(odd)).await.0, 400);
+    assert_eq!(police.ask("GET", &format!("/vehicles?q=abc%00&grant={grant}"), None).await.0, 400);
+    assert_eq!(operator.ask("GET", "/trackers?q=%00", None).await.0, 400);
+    assert_eq!(owner.ask("POST", "/session", Some(json!({ "login": "a\u{0}", "password": "x" }))).await.0, 400);
+
     fleet.kill().unwrap();
     fleet.wait().unwrap();
     let (verified, rebuilt) = (up.command(&["verify"]), up.command(&["rebuild", "--check"]));

@@ -78,6 +78,24 @@ impl Up {
         self.child.wait().unwrap();
     }
 
+    /// Ends PostgreSQL at once, without its last checkpoint; the next start recovers from its log.
+    pub fn crash_the_database(&self) {
+        self.signal("services/postgres/data/postmaster.pid", nix::sys::signal::Signal::SIGQUIT);
+    }
+
+    /// Ends Mosquitto at once, with everything that it had not saved.
+    pub fn crash_the_broker(&self) {
+        self.signal("services/mosquitto/mosquitto.pid", nix::sys::signal::Signal::SIGKILL);
+    }
+
+    /// Signals a servant; it may be on its way up from the last crash, and then is left alone.
+    fn signal(&self, pid_file: &str, signal: nix::sys::signal::Signal) {
+        let text = fs::read_to_string(self.folder.join(pid_file));
+        if let Some(pid) = text.ok().and_then(|t| t.lines().next()?.trim().parse().ok()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+        }
+    }
+
     /// Starts it again in the same folder.
     pub async fn start_again(&mut self) {
         self.child = spawn(&self.args, &self.folder);

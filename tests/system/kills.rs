@@ -10,23 +10,51 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn after_kills_every_obligation_is_in_the_journal_and_counts_once() {
-    survive_kills(5).await;
+    survive(Victim::Program, 5).await;
+}
+
+#[tokio::test]
+async fn after_the_database_crashed_every_obligation_is_in_the_journal_and_counts_once() {
+    survive(Victim::Database, 4).await;
+}
+
+#[tokio::test]
+async fn after_the_broker_crashed_what_it_acknowledges_then_is_in_the_journal() {
+    survive(Victim::Broker, 2).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn after_fifty_crashes_of_the_database_every_obligation_is_in_the_journal_and_counts_once() {
+    survive(Victim::Database, 50).await;
 }
 
 #[tokio::test]
 #[ignore = "takes minutes: make test-long"]
 async fn after_fifty_kills_every_obligation_is_in_the_journal_and_counts_once() {
-    survive_kills(50).await;
+    survive(Victim::Program, 50).await;
 }
 
-/// A fleet with a staged theft; the program is killed so many times, 2 to 5 s apart.
-async fn survive_kills(kills: u64) {
+/// Who is killed.
+#[derive(Clone, Copy)]
+enum Victim {
+    /// rideguard, by SIGKILL; the test starts it again.
+    Program,
+    /// Mosquitto, by SIGKILL; rideguard starts it again. What it acknowledged before is lost with its
+    /// memory and binds nobody.
+    Broker,
+    /// PostgreSQL, as by `stop -m immediate`; rideguard starts it again.
+    Database,
+}
+
+/// A fleet with a staged theft; the victim is killed so many times, 2 to 5 s apart.
+async fn survive(victim: Victim, kills: u64) {
     use_ring();
     let seed: u64 = std::env::var("RIDEGUARD_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
     println!("seed {seed}: RIDEGUARD_TEST_SEED={seed} cargo test --test system kills");
     let mut up = Up::start(40, &[]).await;
     let obligations = up.folder.join("obligations.jsonl");
-    let duration_s = kills * 5 + 15;
+    let duration_s = kills.max(5) * 5 + 15;
     let mut fleet = up.fleet(&[
         "--vehicles=40",
         &format!("--seed={seed}"),
@@ -38,24 +66,38 @@ async fn survive_kills(kills: u64) {
         &format!("--obligations={}", obligations.display()),
     ]);
     let mut wait_ms = seed;
+    let mut binds_from_ms = 0;
     for _ in 0..kills {
         wait_ms = wait_ms.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         tokio::time::sleep(Duration::from_millis(2000 + (wait_ms >> 33) % 3000)).await;
-        up.kill();
-        up.start_again().await;
+        match victim {
+            Victim::Program => {
+                up.kill();
+                up.start_again().await;
+            }
+            Victim::Database => up.crash_the_database(),
+            Victim::Broker => {
+                up.crash_the_broker();
+                binds_from_ms = rideguard::clock::now().micros() / 1000;
+            }
+        }
     }
     assert!(fleet.wait().unwrap().success());
     let promised: Vec<String> = std::fs::read_to_string(&obligations)
         .unwrap()
         .lines()
-        .map(|l| serde_json::from_str::<Value>(l).unwrap()["payload_sha256"].as_str().unwrap().to_owned())
+        .map(|l| serde_json::from_str::<Value>(l).unwrap())
+        .filter(|o| o["puback_at_ms"].as_i64().unwrap() >= binds_from_ms)
+        .map(|o| o["payload_sha256"].as_str().unwrap().to_owned())
         .collect();
     assert!(promised.len() > 500, "only {} messages were acknowledged", promised.len());
-    // Everything that was on its way has arrived when the journal holds the last promise.
+    // Everything that was on its way has arrived when the journal holds the last promise, and counts
+    // when nothing is pending.
     let mut journal = Journal::default();
     for _ in 0..100 {
         journal = read_journal(&up);
-        if promised.iter().all(|p| journal.outcomes.contains_key(p)) {
+        let is_applied = journal.outcomes.values().flatten().all(|o| o != "pending");
+        if is_applied && promised.iter().all(|p| journal.outcomes.contains_key(p)) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
