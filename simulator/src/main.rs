@@ -4,6 +4,7 @@
 mod city;
 mod encode;
 mod fleet;
+mod flood;
 mod load;
 mod mqtt;
 mod say;
@@ -27,6 +28,8 @@ enum Command {
     Fleet(fleet::Args),
     /// Sends at a fixed rate, whatever the answers, and hides thefts in it.
     Load(load::Args),
+    /// Presses: thousands of connections at the rates it is told.
+    Flood(flood::Args),
     /// Prints what trackers would say, with the truth.
     Say(say::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
                     match Cli::parse().command {
                         Command::Fleet(args) => fleet::run(args).await,
                         Command::Load(args) => load::run(args).await,
+                        Command::Flood(args) => flood::run(args).await,
                         Command::Say(args) => say::run(&args),
                     }
                 })

@@ -20,9 +20,12 @@ const IN_FLIGHT_MAX: u16 = 50;
 /// A broker and how to trust it.
 #[derive(Clone)]
 pub struct Broker {
-    host: String,
-    port: u16,
-    tls: Arc<rustls::ClientConfig>,
+    /// As in its certificate.
+    pub host: String,
+    /// Its TLS port.
+    pub port: u16,
+    /// Whom to trust.
+    pub tls: Arc<rustls::ClientConfig>,
 }
 
 /// A line of the credentials file.

@@ -2,6 +2,7 @@
 
 use super::Said;
 use serde_json::json;
+use std::fmt::Write;
 
 /// One message with one fix.
 pub fn message(ident: &str, sequence: u32, said: &Said) -> Vec<u8> {
@@ -18,9 +19,46 @@ pub fn message(ident: &str, sequence: u32, said: &Said) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A message of fixes and the battery, as short as trackers write it.
+pub fn batch(ident: &str, sequence: u32, said: &[Said]) -> Vec<u8> {
+    let mut text = format!(r#"{{"v":1,"id":"{ident}","seq":{sequence},"fixes":["#);
+    for (n, s) in said.iter().enumerate() {
+        let comma = if n > 0 { "," } else { "" };
+        let _ = write!(
+            text,
+            r#"{comma}{{"t":{},"lat":{:.6},"lon":{:.6},"kmh":{:.1},"deg":{:.0},"sats":{}}}"#,
+            s.at_ms, s.lat, s.lon, s.speed_kmh, s.course_deg, s.satellites
+        );
+    }
+    if let Some(last) = said.last() {
+        let _ = write!(text, r#"],"status":{{"battery":{}}}}}"#, last.battery_percent);
+    }
+    text.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_is_json() {
+        let said = Said {
+            at_ms: 5,
+            lat: 28.55,
+            lon: 112.35,
+            speed_kmh: 1.25,
+            course_deg: 90.0,
+            satellites: 9,
+            accuracy_m: 4.0,
+            battery_percent: 88,
+            external_power: true,
+            ignition: false,
+            moving: false,
+            vibration: true,
+        };
+        let value: serde_json::Value = serde_json::from_slice(&batch("a", 3, &[said.clone(), said])).unwrap();
+        assert_eq!((value["fixes"][1]["lon"].as_f64(), value["status"]["battery"].as_i64()), (Some(112.35), Some(88)));
+    }
 
     #[test]
     fn a_message_has_the_documented_keys() {

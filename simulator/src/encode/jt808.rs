@@ -4,6 +4,22 @@ use super::Said;
 
 /// A 0x0200 location, escaped as on the wire. `phone` has up to twelve digits.
 pub fn location(phone: &str, sequence: u16, said: &Said) -> Vec<u8> {
+    frame(0x0200, phone, sequence, &body(said))
+}
+
+/// A 0x0704 batch of locations: count, kind 1 (kept while there was no network), each with its length.
+pub fn batch(phone: &str, sequence: u16, said: &[Said]) -> Vec<u8> {
+    let mut all = (said.len() as u16).to_be_bytes().to_vec();
+    all.push(1);
+    for one in said.iter().map(body) {
+        all.extend_from_slice(&(one.len() as u16).to_be_bytes());
+        all.extend_from_slice(&one);
+    }
+    frame(0x0704, phone, sequence, &all)
+}
+
+/// The body of a location: 28 fixed bytes and three items.
+fn body(said: &Said) -> Vec<u8> {
     let mut body = Vec::with_capacity(64);
     let alarms = u32::from(!said.external_power) << 8 | u32::from(said.vibration) << 15;
     let status = u32::from(said.ignition) | 1 << 1 | u32::from(said.lat < 0.0) << 2 | u32::from(said.lon < 0.0) << 3;
@@ -18,7 +34,7 @@ pub fn location(phone: &str, sequence: u16, said: &Said) -> Vec<u8> {
     body.extend_from_slice(&[0x31, 1, said.satellites]);
     body.extend_from_slice(&[0xd4, 1, said.battery_percent]);
     body.extend_from_slice(&[0xe5, 1, u8::from(said.moving)]);
-    frame(0x0200, phone, sequence, &body)
+    body
 }
 
 fn frame(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
