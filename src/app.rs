@@ -112,7 +112,7 @@ async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: wa
     }
 }
 
-/// Makes tomorrow's partitions in time.
+/// Makes tomorrow's partitions in time, and indexes those that are over.
 async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
@@ -121,7 +121,9 @@ async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut s
         }
         let made = async {
             let client = store::connect(&database, "partitions").await?;
-            migrate::make_partitions(&client, config.ingest.hot_days).await
+            migrate::make_partitions(&client, config.ingest.hot_days).await?;
+            client.batch_execute("SET statement_timeout = 0").await?;
+            migrate::index_closed_partitions(&client).await
         };
         if let Err(error) = made.await {
             tracing::error!(error = %format!("{error:#}"), "Partitions could not be made; there are three days left from the last time");

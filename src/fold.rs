@@ -8,8 +8,8 @@ mod judge;
 mod recent;
 
 use crate::domain::{
-    Entry, Finding, Fix, LatLon, Moment, Outcome, Packet, Profile, Report, Setting, Status, Timestamp, TrackerIdent,
-    TrackerKey, VehicleId,
+    Entry, Finding, Fix, LatLon, Moment, Outcome, Packet, PacketDigest, Profile, Report, Setting, Status, Timestamp,
+    TrackerIdent, TrackerKey, VehicleId,
 };
 use crate::guard::{Guard, Params, Seen, Snapshot};
 use crate::ingest::topic::{self, Address};
@@ -18,7 +18,7 @@ use judge::Judgement;
 pub use judge::{FUTURE_S_MAX, FixFlags};
 use recent::Recent;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Seconds after which a tracker's status row is written although nothing that people see changed.
 const STATUS_EVERY_S: f64 = 15.0;
@@ -33,7 +33,7 @@ pub struct FoldSettings {
 /// Everything one lane believes. Checkpoints keep exactly this.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct LaneState {
-    trackers: BTreeMap<TrackerIdent, Tracker>,
+    trackers: HashMap<TrackerIdent, Tracker>,
     guard: Guard,
 }
 
@@ -145,7 +145,7 @@ pub struct Effects {
 
 impl Default for LaneState {
     fn default() -> Self {
-        Self { trackers: BTreeMap::new(), guard: Guard::new(Params::default()) }
+        Self { trackers: HashMap::new(), guard: Guard::new(Params::default()) }
     }
 }
 
@@ -214,7 +214,8 @@ impl LaneState {
     }
 
     fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {
-        let (ident, report) = match self.understand(packet) {
+        let digest = packet.digest();
+        let (ident, report) = match self.understand(packet, digest) {
             Ok(Some(understood)) => understood,
             Ok(None) => return Effects { outcome: Some(Outcome::Duplicate), ..Effects::default() },
             Err(quarantined) => return set_aside(quarantined),
@@ -222,12 +223,12 @@ impl LaneState {
         let Some(tracker) = self.trackers.get_mut(&ident) else {
             return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
         };
-        tracker.remember(packet);
+        tracker.remember(packet, digest);
         let mut effects = tracker.make_count(packet, &ident, &report, settings);
         effects.replies = replies(&ident, &tracker.profile, &report);
         if let Some(vehicle) = tracker.vehicle {
             let before = self.guard.snapshot(vehicle);
-            let seen = Seen { received_at: packet.received_at, digest: packet.digest() };
+            let seen = Seen { received_at: packet.received_at, digest };
             for moment in &report.moments {
                 effects.findings.extend(self.guard.consider(vehicle, moment, &seen));
             }
@@ -245,7 +246,7 @@ impl LaneState {
     }
 
     /// Who sent it and what it says; `None` if it was seen before.
-    fn understand(&self, packet: &Packet) -> Result<Option<(TrackerIdent, Report)>, Quarantined> {
+    fn understand(&self, packet: &Packet, digest: PacketDigest) -> Result<Option<(TrackerIdent, Report)>, Quarantined> {
         let address = Address::parse(&packet.topic).map_err(|e| Quarantined {
             tracker: None,
             ident: None,
@@ -266,7 +267,7 @@ impl LaneState {
         }
         let report = protocol::decode(&tracker.profile, &packet.payload)
             .map_err(|e| aside("decode", format!("{}: {e}", tracker.profile.protocol.0), false))?;
-        if carries_time(&report) && tracker.recent.has(packet.digest()) {
+        if carries_time(&report) && tracker.recent.has(digest) {
             return Ok(None);
         }
         if !report.tracker_idents.is_empty() && !report.tracker_idents.iter().any(|i| address.ident.is_named_by(i)) {
@@ -282,8 +283,8 @@ impl LaneState {
 }
 
 impl Tracker {
-    fn remember(&mut self, packet: &Packet) {
-        self.recent.add(packet.digest());
+    fn remember(&mut self, packet: &Packet, digest: PacketDigest) {
+        self.recent.add(digest);
         self.status.last_heard_at = self.status.last_heard_at.max(packet.received_at);
     }
 

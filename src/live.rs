@@ -4,7 +4,8 @@
 //! database by those who need them for sure.
 
 use crate::domain::{Finding, Lane, Timestamp};
-use crate::store::effects::{Applied, Written};
+use crate::store::alerts::Written;
+use crate::store::effects::Applied;
 use serde::{Deserialize, Serialize};
 
 /// Filter for the news of all lanes.

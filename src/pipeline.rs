@@ -14,7 +14,9 @@ use crate::ingest::publisher::Publisher;
 use crate::ingest::{Delivery, Session};
 use crate::live;
 use crate::store::effects::{self, Applied};
+use crate::store::fixes::Ways;
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
+use crate::store::statements::Statements;
 use crate::store::{self, journal, settings};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ struct Pipeline {
     lane: Lane,
     fold: FoldSettings,
     client: Client,
+    statements: Statements,
+    ways: Ways,
     lease: Lease,
     progress: Progress,
     state: LaneState,
@@ -110,6 +114,7 @@ impl Pipeline {
         let mut client = store::connect(&shared.database, &format!("lane {}", lane.0)).await?;
         let Some((lease, progress)) = lane::take(&mut client, lane, &shared.owner).await? else { return Ok(None) };
         let (checkpoint, state) = lane::read_checkpoint(&client, lane, progress.applied).await?;
+        let statements = Statements::prepare(&client).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
         // The session is opened before recovery so that the broker keeps what comes meanwhile.
         let session = Session::start(&shared.config.broker, lane, shared.subscribed.clone())?;
@@ -121,6 +126,8 @@ impl Pipeline {
             lane,
             fold,
             client,
+            statements,
+            ways: Ways::default(),
             lease,
             progress,
             state,
@@ -199,10 +206,11 @@ impl Pipeline {
             return Ok(());
         }
         let n = self.progress.journaled + 1;
-        lane::commit_journal(&mut self.client, self.lease, n, &batch.entries, batch.setting_cursor).await?;
+        let (client, entries) = (&self.client, &batch.entries);
+        lane::commit_journal(client, &self.statements, self.lease, n, entries, batch.setting_cursor).await?;
         self.progress.journaled = n;
         self.progress.setting_cursor = batch.setting_cursor;
-        self.session.acks.release(batch.receipts).await; // only now may the broker forget it
+        self.session.acks.release(&batch.receipts).await; // only now may the broker forget it
         let effects = self.understand(&batch.entries);
         self.reply(&effects);
         self.make_count(n, &batch.entries, effects).await
@@ -224,7 +232,7 @@ impl Pipeline {
     async fn make_count(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
         let entries = entries.iter().map(as_packet).zip(effects).collect();
         let applied = Applied { n, entries };
-        let written = effects::commit(&mut self.client, self.lease, &applied).await?;
+        let written = effects::commit(&self.client, &self.statements, &mut self.ways, self.lease, &applied).await?;
         self.progress.applied = n;
         self.shared.metrics.count(&applied, &written);
         if let Some(news) = live::News::of(&applied, &written) {
@@ -243,7 +251,10 @@ impl Pipeline {
                 Some(delivery) => self.fill(&mut batch, delivery).await?,
                 None => anyhow::bail!("the MQTT session ended"),
             },
-            Some((from, to)) = self.session.gaps.recv() => batch.entries.push(Entry::Gap { from, to }),
+            Some((from, to)) = self.session.gaps.recv() => {
+                self.ways.expect_duplicates(); // what was in flight comes again
+                batch.entries.push(Entry::Gap { from, to });
+            }
             Ok(()) = self.settings_changed.changed() => self.take_settings(&mut batch).await?,
             _ = tokio::time::sleep(until_tick) => {}
             _ = stop.changed() => {}

@@ -1,7 +1,8 @@
 //! Logs and metrics. Positions, plates, tokens and payloads never go into either.
 
 use crate::domain::Outcome;
-use crate::store::effects::{Applied, Written};
+use crate::store::alerts::Written;
+use crate::store::effects::Applied;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 

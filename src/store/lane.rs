@@ -5,10 +5,11 @@
 //! worker inside a COPY is stopped by no timeout.
 
 use super::journal;
+use super::statements::Statements;
 use crate::domain::{Entry, Lane};
 use crate::fold::LaneState;
 use anyhow::{Context, bail};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::Client;
 
 /// How long a lease holds without being renewed, seconds. Every commit renews it.
 pub const LEASE_S: f64 = 10.0;
@@ -20,6 +21,16 @@ pub struct Lease {
     pub lane: Lane,
     /// The fence of this tenure.
     pub fence: i64,
+}
+
+impl Lease {
+    /// What a failed statement means for the lease: the functions of the schema say when it is lost.
+    pub(super) fn explain(self, error: tokio_postgres::Error) -> anyhow::Error {
+        match error.code() {
+            Some(code) if code.code() == "P0410" => LeaseLost(self.lane.0).into(),
+            _ => error.into(),
+        }
+    }
 }
 
 /// How far a lane is.
@@ -88,52 +99,51 @@ pub async fn give_back(client: &Client, lease: Lease) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Commit 1: the batch stands in the journal. Returns `false` if it already stood there (an
-/// earlier COMMIT succeeded although its answer was lost).
+/// Commit 1: the batch stands in the journal. One statement, so one round trip.
 ///
 /// # Errors
 /// [`LeaseLost`], or the database's own word.
 pub async fn commit_journal(
-    client: &mut Client,
+    client: &Client,
+    statements: &Statements,
     lease: Lease,
     n: i64,
     entries: &[Entry],
     setting_cursor: i64,
-) -> anyhow::Result<bool> {
-    let transaction = client.transaction().await?;
-    let journaled = renew(&transaction, lease).await?.journaled;
-    if journaled >= n {
-        return Ok(false);
-    }
-    if journaled + 1 != n {
-        bail!("lane {} has journaled up to {journaled}, we were about to write {n}", lease.lane.0);
-    }
-    journal::insert(&transaction, lease.lane, n, entries).await?;
-    transaction
+) -> anyhow::Result<()> {
+    let row = journal::Row::of(entries)?;
+    let lane = lease.lane.0 as i16;
+    let written = client
         .execute(
-            "UPDATE lane SET journaled = $2, setting_cursor = $3 WHERE lane = $1",
-            &[&(lease.lane.0 as i16), &n, &setting_cursor],
+            &statements.journal,
+            &[
+                &lane,
+                &n,
+                &setting_cursor,
+                &lease.fence,
+                &LEASE_S,
+                &row.first_at,
+                &row.last_at,
+                &row.count,
+                &row.content,
+            ],
         )
         .await?;
-    transaction.commit().await?;
-    Ok(true)
+    if written == 1 {
+        return Ok(());
+    }
+    let row = client.query_one("SELECT fence, journaled FROM lane WHERE lane = $1", &[&lane]).await?;
+    if row.get::<_, i64>(0) != lease.fence {
+        return Err(LeaseLost(lease.lane.0).into());
+    }
+    bail!("lane {lane} has journaled up to {}, we were about to write {n}", row.get::<_, i64>(1));
 }
 
-/// Locks the lane's row, checks the fence and renews the lease; first step of every transaction.
-///
-/// # Errors
-/// [`LeaseLost`], or the database's own word.
-pub async fn renew(transaction: &Transaction<'_>, lease: Lease) -> anyhow::Result<Progress> {
-    let row = transaction
-        .query_opt(
-            "UPDATE lane SET lease_until = now() + make_interval(secs => $3) WHERE lane = $1 AND fence = $2
-             RETURNING journaled, applied, setting_cursor",
-            &[&(lease.lane.0 as i16), &lease.fence, &LEASE_S],
-        )
-        .await?
-        .ok_or(LeaseLost(lease.lane.0))?;
-    Ok(Progress { journaled: row.get(0), applied: row.get(1), setting_cursor: row.get(2) })
-}
+/// The statement of commit 1: nothing is written unless the fence and the number before are ours.
+pub(super) const JOURNAL: &str = "WITH l AS (
+    UPDATE lane SET journaled = $2::bigint, setting_cursor = $3, lease_until = now() + make_interval(secs => $5)
+    WHERE lane = $1 AND fence = $4 AND journaled = $2::bigint - 1 RETURNING lane)
+ INSERT INTO journal (lane, n, first_at, last_at, entries, content) SELECT lane, $2::bigint, $6, $7, $8, $9 FROM l";
 
 /// Writes a checkpoint and forgets all but the last two.
 ///
@@ -142,8 +152,11 @@ pub async fn renew(transaction: &Transaction<'_>, lease: Lease) -> anyhow::Resul
 pub async fn write_checkpoint(client: &mut Client, lease: Lease, n: i64, state: &LaneState) -> anyhow::Result<usize> {
     let bytes = journal::pack_any(state)?;
     let transaction = client.transaction().await?;
-    renew(&transaction, lease).await?;
     let lane = lease.lane.0 as i16;
+    transaction
+        .execute("SELECT lane_renew($1, $2, $3)", &[&lane, &lease.fence, &LEASE_S])
+        .await
+        .map_err(|e| lease.explain(e))?;
     transaction
         .execute(
             "INSERT INTO checkpoint (lane, n, state) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",

@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_chain", include_str!("../../schema/0001_chain.sql")),
     ("0002_access", include_str!("../../schema/0002_access.sql")),
+    ("0003_ingest", include_str!("../../schema/0003_ingest.sql")),
 ];
 
 /// Key of the advisory lock that lets one process migrate at a time.
@@ -62,4 +63,12 @@ pub async fn make_partitions(client: &Client, hot_days: u32) -> anyhow::Result<i
         .query_one("SELECT make_fix_partitions((now() AT TIME ZONE 'UTC')::date - $1::int, (now() AT TIME ZONE 'UTC')::date + 3)", &[&days])
         .await?;
     Ok(row.get(0))
+}
+
+/// Gives days that are over their spatial index.
+///
+/// # Errors
+/// The database's own word.
+pub async fn index_closed_partitions(client: &Client) -> anyhow::Result<i32> {
+    Ok(client.query_one("SELECT index_closed_fix_partitions()", &[]).await?.get(0))
 }

@@ -2,8 +2,10 @@
 //!
 //! In: rows. Out: rows. Never: decisions about what they mean.
 
+pub mod alerts;
 pub mod effects;
 pub mod explain;
+pub mod fixes;
 pub mod journal;
 pub mod lane;
 pub mod migrate;
@@ -11,6 +13,8 @@ pub mod outbox;
 pub mod people;
 pub mod rebuild;
 pub mod settings;
+pub mod statements;
+mod statuses;
 mod types;
 pub mod verify;
 

@@ -5,6 +5,7 @@
 
 use super::effects::{self, Applied};
 use super::journal;
+use super::statements::Statements;
 use crate::domain::{Entry, Lane};
 use crate::fold::{FoldSettings, LaneState};
 use tokio_postgres::{Client, IsolationLevel, Transaction};
@@ -51,8 +52,9 @@ pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> any
         transaction.batch_execute(&format!("CREATE TABLE refold.{table} (LIKE public.{table} INCLUDING ALL)")).await?;
     }
     transaction.batch_execute("SET LOCAL search_path = refold, public").await?;
+    let statements = Statements::prepare(&transaction).await?;
     for lane in Lane::all() {
-        fold_lane(&transaction, lane, fold).await?;
+        fold_lane(&transaction, &statements, lane, fold).await?;
     }
     let mut compared = Vec::new();
     for (table, columns) in DERIVED {
@@ -79,7 +81,12 @@ pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> any
     Ok(compared)
 }
 
-async fn fold_lane(transaction: &Transaction<'_>, lane: Lane, fold: &FoldSettings) -> anyhow::Result<()> {
+async fn fold_lane(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    lane: Lane,
+    fold: &FoldSettings,
+) -> anyhow::Result<()> {
     let applied: i64 =
         transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
     let mut state = LaneState::default();
@@ -91,7 +98,7 @@ async fn fold_lane(transaction: &Transaction<'_>, lane: Lane, fold: &FoldSetting
         }
         for batch in batches.iter().filter(|b| b.n <= applied) {
             let entries = batch.entries.iter().map(|e| (as_packet(e), state.fold(e, fold))).collect();
-            effects::write(transaction, lane, &Applied { n: batch.n, entries }).await?;
+            effects::write(transaction, statements, lane, &Applied { n: batch.n, entries }).await?;
         }
         n = batches.last().map_or(applied, |b| b.n);
     }

@@ -8,9 +8,14 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 /// 2000-01-01 in microseconds since 1970: where PostgreSQL's clock begins.
 const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
+/// A time as PostgreSQL sends it.
+pub(super) fn pg_micros(t: Timestamp) -> i64 {
+    t.micros().saturating_sub(PG_EPOCH_MICROS)
+}
+
 impl ToSql for Timestamp {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        out.put_i64(self.micros().saturating_sub(PG_EPOCH_MICROS));
+        out.put_i64(pg_micros(*self));
         Ok(IsNull::No)
     }
     accepts!(TIMESTAMPTZ);

@@ -1,0 +1,42 @@
+//! The statements of a lane, prepared once for its connection: parsing and planning them anew for
+//! every batch cost PostgreSQL more than the rows.
+
+use super::{alerts, effects, fixes, lane, statuses};
+use tokio_postgres::{Error, GenericClient, Statement};
+
+/// Every statement that a batch may need.
+pub struct Statements {
+    pub(super) journal: Statement,
+    pub(super) advance: Statement,
+    pub(super) outcomes: Statement,
+    pub(super) copy_fixes: Statement,
+    pub(super) insert_fixes: Statement,
+    pub(super) put_statuses: Statement,
+    pub(super) put_guards: Statement,
+    pub(super) set_aside: Statement,
+    pub(super) open_incident: Statement,
+    pub(super) close_incident: Statement,
+    pub(super) raise_alert: Statement,
+}
+
+impl Statements {
+    /// Prepares them; table names are looked up now, in the connection's search path.
+    ///
+    /// # Errors
+    /// The database's own word.
+    pub async fn prepare(client: &impl GenericClient) -> Result<Self, Error> {
+        Ok(Self {
+            journal: client.prepare(lane::JOURNAL).await?,
+            advance: client.prepare(effects::ADVANCE).await?,
+            outcomes: client.prepare(effects::OUTCOMES).await?,
+            copy_fixes: client.prepare(fixes::COPY).await?,
+            insert_fixes: client.prepare(fixes::INSERT).await?,
+            put_statuses: client.prepare(statuses::PUT).await?,
+            put_guards: client.prepare(statuses::PUT_GUARDS).await?,
+            set_aside: client.prepare(statuses::SET_ASIDE).await?,
+            open_incident: client.prepare(alerts::OPEN_INCIDENT).await?,
+            close_incident: client.prepare(alerts::CLOSE_INCIDENT).await?,
+            raise_alert: client.prepare(alerts::RAISE).await?,
+        })
+    }
+}
