@@ -12,11 +12,12 @@ use crate::domain::{Lane, Packet, Timestamp};
 use crate::ingest::topic;
 use anyhow::Context;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, Event, EventLoop, MqttOptions, Packet as Mqtt, Publish, QoS, SubscribeFilter,
-    TlsConfiguration, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet as Mqtt, PubAck,
+    Publish, QoS, SubscribeFilter, TlsConfiguration, Transport,
 };
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -29,6 +30,8 @@ pub const PACKET_BYTES_MAX: usize = 128 * 1024;
 const DELIVERIES_MAX: usize = 8192;
 /// Requests (acknowledgements) on their way to the socket; as above.
 const REQUESTS_MAX: usize = 8192;
+/// Longest a flush of acknowledgements may take.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// First and longest wait before connecting again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -41,32 +44,41 @@ pub struct Delivery {
 }
 
 /// Names one publish on one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     epoch: u64,
-    publish: Publish,
+    /// Its packet id; 0: QoS 0, which nobody acknowledges.
+    id: u16,
 }
 
 /// Sends acknowledgements of one session.
+///
+/// rumqttc flushes after each request, which would make every acknowledgement a TLS record and two
+/// system calls on each side. So only the first of a batch goes as a request, which wakes the poll
+/// task; the task writes the others behind it and flushes once.
 #[derive(Clone)]
 pub struct Acks {
     client: AsyncClient,
-    epoch: Arc<Mutex<u64>>,
+    connection: Arc<Mutex<Connection>>,
     suppressed: Arc<AtomicU64>,
+}
+
+/// What belongs to one connection to the broker.
+#[derive(Default)]
+struct Connection {
+    epoch: u64,
+    /// Behind each first acknowledgement that is on its way: the rest of its batch.
+    rests: VecDeque<(u16, Vec<u16>)>,
 }
 
 impl Acks {
     /// Acknowledges, in order of receipt. Receipts of an older connection are dropped: the broker
     /// delivers those again, and the duplicate filter knows them.
-    pub async fn release(&self, receipts: Vec<Receipt>) {
-        for receipt in receipts {
-            if receipt.publish.qos == QoS::AtMostOnce {
-                continue;
-            }
-            // A full queue means that the connection stalls; waiting here is what holds the
-            // broker back, and the poll task is another one.
-            while !self.try_release(&receipt) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+    pub async fn release(&self, receipts: &[Receipt]) {
+        // A full queue means that the connection stalls; waiting here is what holds the
+        // broker back, and the poll task is another one.
+        while !self.try_release(receipts) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -75,15 +87,28 @@ impl Acks {
         self.suppressed.load(Ordering::Relaxed)
     }
 
-    fn try_release(&self, receipt: &Receipt) -> bool {
+    fn try_release(&self, receipts: &[Receipt]) -> bool {
         // The lock is held over the call: the poll task raises the epoch under it.
-        let epoch = self.epoch.lock().unwrap_or_else(|e| e.into_inner());
-        if *epoch != receipt.epoch {
-            self.suppressed.fetch_add(1, Ordering::Relaxed);
-            return true;
+        let mut connection = lock(&self.connection);
+        let current = |r: &&Receipt| r.id != 0 && r.epoch == connection.epoch;
+        let late = receipts.iter().filter(|r| r.id != 0 && r.epoch != connection.epoch).count();
+        let mut ids = receipts.iter().filter(current).map(|r| r.id);
+        if let Some(first) = ids.next() {
+            let rest = ids.collect();
+            let mut publish = Publish::new("", QoS::AtLeastOnce, Vec::new());
+            publish.pkid = first;
+            if self.client.try_ack(&publish).is_err() {
+                return false;
+            }
+            connection.rests.push_back((first, rest));
         }
-        self.client.try_ack(&receipt.publish).is_ok()
+        self.suppressed.fetch_add(late as u64, Ordering::Relaxed);
+        true
     }
+}
+
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A running session.
@@ -165,16 +190,9 @@ impl Session {
         let (to_lane, deliveries) = mpsc::channel(DELIVERIES_MAX);
         let (to_gaps, gaps) = mpsc::channel(16);
         let connected = Arc::new(AtomicBool::new(false));
-        let acks = Acks { client: client.clone(), epoch: Arc::new(Mutex::new(1)), suppressed: Arc::default() };
-        let poller = Poller {
-            lane,
-            client,
-            epoch: acks.epoch.clone(),
-            connected: connected.clone(),
-            subscribed,
-            to_lane,
-            to_gaps,
-        };
+        let connection = Arc::new(Mutex::new(Connection { epoch: 1, rests: VecDeque::new() }));
+        let acks = Acks { client: client.clone(), connection: connection.clone(), suppressed: Arc::default() };
+        let poller = Poller { lane, client, connection, connected: connected.clone(), subscribed, to_lane, to_gaps };
         let task = tokio::spawn(poller.run(event_loop));
         Ok(Self { deliveries, acks, gaps, connected, task })
     }
@@ -188,7 +206,7 @@ impl Session {
 struct Poller {
     lane: Lane,
     client: AsyncClient,
-    epoch: Arc<Mutex<u64>>,
+    connection: Arc<Mutex<Connection>>,
     connected: Arc<AtomicBool>,
     subscribed: Subscribed,
     to_lane: mpsc::Sender<Delivery>,
@@ -201,12 +219,14 @@ impl Poller {
         let mut away_since = now();
         let mut was_here = false;
         loop {
-            match event_loop.poll().await {
+            let happened = match event_loop.poll().await {
                 Ok(Event::Incoming(Mqtt::Publish(publish))) => {
                     if self.to_lane.send(self.delivery(publish)).await.is_err() {
                         return; // the lane is gone
                     }
+                    Ok(())
                 }
+                Ok(Event::Outgoing(Outgoing::PubAck(first))) => self.acknowledge_rest(&mut event_loop, first).await,
                 Ok(Event::Incoming(Mqtt::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
                     wait = BACKOFF.0;
                     if !ack.session_present && was_here {
@@ -216,30 +236,60 @@ impl Poller {
                     let _ = self.to_gaps.try_send((away_since, now()));
                     self.connected.store(true, Ordering::Relaxed);
                     self.subscribe();
+                    Ok(())
                 }
-                Ok(Event::Incoming(Mqtt::SubAck(_))) => self.subscribed.note(self.lane),
-                Ok(_) => {}
-                Err(error) => {
-                    self.end_epoch(&mut event_loop);
-                    if self.connected.swap(false, Ordering::Relaxed) {
-                        away_since = now();
-                    }
-                    tracing::warn!(lane = self.lane.0, %error, "The broker's connection broke; connecting again");
-                    tokio::time::sleep(jittered(wait)).await;
-                    wait = (wait * 2).min(BACKOFF.1);
+                Ok(Event::Incoming(Mqtt::SubAck(_))) => {
+                    self.subscribed.note(self.lane);
+                    Ok(())
                 }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = happened {
+                self.end_epoch(&mut event_loop);
+                if self.connected.swap(false, Ordering::Relaxed) {
+                    away_since = now();
+                }
+                tracing::warn!(lane = self.lane.0, %error, "The broker's connection broke; connecting again");
+                tokio::time::sleep(jittered(wait)).await;
+                wait = (wait * 2).min(BACKOFF.1);
             }
+        }
+    }
+
+    /// Writes what follows the first acknowledgement of a batch, and flushes once.
+    async fn acknowledge_rest(&self, event_loop: &mut EventLoop, first: u16) -> Result<(), ConnectionError> {
+        let rest = {
+            let mut connection = lock(&self.connection);
+            match connection.rests.pop_front() {
+                Some((head, rest)) if head == first => rest,
+                // Cannot be: both queues are filled under one lock and emptied together. A new connection
+                // is the safe answer, for there nothing is acknowledged that should not be.
+                _ => return Err(ConnectionError::RequestsDone),
+            }
+        };
+        let Some(network) = event_loop.network.as_mut() else { return Err(ConnectionError::RequestsDone) };
+        let written = async {
+            for id in rest {
+                network.write(Mqtt::PubAck(PubAck::new(id))).await?;
+            }
+            network.flush().await
+        };
+        match tokio::time::timeout(FLUSH_MAX, written).await {
+            Ok(written) => Ok(written?),
+            Err(_) => Err(ConnectionError::FlushTimeout),
         }
     }
 
     /// Nothing of the old connection may be acknowledged from here on.
     fn end_epoch(&self, event_loop: &mut EventLoop) {
-        let mut epoch = self.epoch.lock().unwrap_or_else(|e| e.into_inner());
-        *epoch += 1;
+        let mut connection = lock(&self.connection);
+        connection.epoch += 1;
+        connection.rests.clear();
         // Publishes still buffered belong to the old connection; the broker sends them again.
         event_loop.state.events.clear();
         // Acknowledgements that slipped in after rumqttc's own clean-up would go out with the
-        // next connection; this drains them.
+        // next connection; this drains them, and it ends the connection if we gave up on it.
         event_loop.clean();
         event_loop.pending.retain(|r| !matches!(r, rumqttc::Request::PubAck(_)));
     }
@@ -253,13 +303,13 @@ impl Poller {
 
     fn delivery(&self, publish: Publish) -> Delivery {
         let packet = Packet {
-            topic: publish.topic.clone(),
+            topic: publish.topic,
             received_at: now(),
             payload: publish.payload.to_vec(),
             retained: publish.retain,
         };
-        let epoch = *self.epoch.lock().unwrap_or_else(|e| e.into_inner());
-        Delivery { packet, receipt: Receipt { epoch, publish } }
+        let epoch = lock(&self.connection).epoch;
+        Delivery { packet, receipt: Receipt { epoch, id: publish.pkid } }
     }
 }
 

@@ -39,15 +39,20 @@ impl Address {
     /// # Errors
     /// Why nobody may be believed on this topic.
     pub fn parse(topic: &str) -> Result<Self, TopicError> {
-        let parts: Vec<&str> = topic.split('/').collect();
-        let (shard, ident, gateway) = match parts.as_slice() {
-            ["v1", shard, ident, "up"] => (*shard, *ident, None),
-            ["v1", shard, ident, "gw", gateway, "up"] => (*shard, *ident, Some((*gateway).to_owned())),
+        let mut parts = topic.splitn(7, '/');
+        let mut part = || parts.next();
+        let (shard, ident, gateway) = match [part(), part(), part(), part(), part(), part(), part()] {
+            [Some("v1"), Some(shard), Some(ident), Some("up"), None, ..] => (shard, ident, None),
+            [Some("v1"), Some(shard), Some(ident), Some("gw"), Some(gateway), Some("up"), None] => {
+                (shard, ident, Some(gateway.to_owned()))
+            }
             _ => return Err(TopicError::Form),
         };
         let ident = TrackerIdent::parse(ident)?;
         let right = Shard::of(ident.as_str());
-        if shard != right.0.to_string() {
+        // Parsed strictly: "07" and "+7" are other topics than "7".
+        let is_plain = shard.bytes().all(|b| b.is_ascii_digit()) && (shard.len() == 1 || !shard.starts_with('0'));
+        if !is_plain || shard.parse() != Ok(right.0) {
             return Err(TopicError::Shard { said: shard.chars().take(16).collect(), right: right.0 });
         }
         Ok(Self { ident, gateway })
