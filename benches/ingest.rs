@@ -1,0 +1,186 @@
+//! Ingest under load: how many fixes a second go from the trackers' publish to committed effects.
+//!
+//! Everything on this machine: PostgreSQL, Mosquitto (TLS, ACL), `rideguard ingest`, and a load
+//! generator with thousands of connections (QoS 1, open loop, JT/T 808 and JSON in turn). The
+//! baseline of the same run is a bare rumqttc subscriber on as many sessions that throws the
+//! messages away. A rate counts as held if everything that was sent in a step is applied within
+//! `LAG_S_MAX` of its end and nobody's connection broke.
+//!
+//! `RIDEGUARD_BENCH_CONNECTIONS`, `_STEP_S`, `_SUSTAIN_S`, `_FROM` (first rate) change the sizes, `_ONLY`
+//! (`rate`, `batched`, `replies`, `bare`) leaves parts out, `_UNDER` runs ingest under another program (a profiler).
+
+#[path = "support/place.rs"]
+mod place;
+
+use place::{Meter, Place};
+use rideguard::domain::Lane;
+use rideguard::ingest::{mqtt, topic};
+use rumqttc::{AsyncClient, Event, Packet, QoS, SubscribeFilter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A step's backlog must be gone this soon after it, seconds.
+const LAG_S_MAX: f64 = 1.0;
+/// Messages a second of the first step, and by how much each is above the one before.
+const RATES: (u64, f64) = (16_000, 1.1);
+/// Nothing here goes beyond.
+const RATE_MAX: u64 = 150_000;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+fn main() -> anyhow::Result<()> {
+    // The bare subscriber has threads of its own, as the program has.
+    let bare = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(bare.handle()))
+}
+
+async fn measure(runtime: &tokio::runtime::Handle) -> anyhow::Result<()> {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let connections = setting("RIDEGUARD_BENCH_CONNECTIONS", 5000) as usize;
+    let step_s = setting("RIDEGUARD_BENCH_STEP_S", 8);
+    let only = std::env::var("RIDEGUARD_BENCH_ONLY").unwrap_or_default();
+    let is_asked = |what: &str| only.is_empty() || only.split(',').any(|o| o == what);
+
+    let mut place = Place::make(connections).await?;
+    let mut best = 0.0;
+    if is_asked("rate") {
+        place.start_ingest().await?;
+        let found = climb(&mut place, "ingest.rate", 1, false, step_s).await?;
+        best = found.rate;
+        println!("ingest.rate: {:.0} fixes/s", found.rate);
+        println!("ingest.cpu_per_fix: {:.2} us", found.cpu_us("rideguard"));
+        println!("postgres.cpu_per_fix: {:.2} us", found.cpu_us("postgres"));
+        println!("broker.cpu_per_fix: {:.2} us", found.cpu_us("mosquitto"));
+        println!("load.cpu_per_fix: {:.2} us", found.cpu_us("simulator"));
+        let sustain_s = setting("RIDEGUARD_BENCH_SUSTAIN_S", 60);
+        if sustain_s > 0 {
+            sustain(&mut place, found.rate * 0.9, sustain_s).await?;
+        }
+    }
+    if is_asked("batched") {
+        place.start_ingest().await?;
+        let found = climb(&mut place, "ingest.batched_rate", 10, false, step_s).await?;
+        println!("ingest.batched_rate: {:.0} fixes/s", found.rate * 10.0);
+        println!("ingest.batched_cpu_per_fix: {:.2} us", found.cpu_us("rideguard") / 10.0);
+        println!("postgres.batched_cpu_per_fix: {:.2} us", found.cpu_us("postgres") / 10.0);
+    }
+    if is_asked("replies") {
+        place.ask_for_replies().await?;
+        place.start_ingest().await?;
+        let found = climb(&mut place, "ingest.rate_with_replies", 1, true, step_s).await?;
+        println!("ingest.rate_with_replies: {:.0} fixes/s", found.rate);
+    }
+    if is_asked("bare") {
+        place.stop_ingest().await?;
+        let counter = Arc::new(AtomicU64::new(0));
+        let sessions: Vec<_> =
+            Lane::all().map(|lane| bare(runtime, &place, lane, counter.clone())).collect::<anyhow::Result<_>>()?;
+        place.bare = Some(counter);
+        let found = climb(&mut place, "bare subscriber", 1, false, step_s).await?;
+        println!("bare.rate: {:.0} fixes/s", found.rate);
+        if best > 0.0 {
+            println!("ingest.vs_bare_subscriber: {:.2} x", best / found.rate);
+        }
+        sessions.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+    place.stop().await
+}
+
+/// A rate that was held, and what it cost.
+struct Held {
+    rate: f64,
+    spent: Vec<(&'static str, f64)>,
+    fixes: f64,
+}
+
+impl Held {
+    fn cpu_us(&self, who: &str) -> f64 {
+        self.spent.iter().filter(|(name, _)| *name == who).map(|(_, s)| s).sum::<f64>() * 1e6 / self.fixes
+    }
+}
+
+/// Raises the rate until it is not held, twice; the best that was.
+async fn climb(place: &mut Place, what: &str, fixes: u16, replies: bool, step_s: u64) -> anyhow::Result<Held> {
+    let mut flood = place.flood(fixes, replies, step_s).await?;
+    let mut best = Held { rate: 0.0, spent: Vec::new(), fixes: 1.0 };
+    let (mut rate, mut failures) = (setting("RIDEGUARD_BENCH_FROM", RATES.0) / u64::from(fixes).min(4), 0);
+    while rate <= RATE_MAX && failures < 2 {
+        let before = (place.consumed().await?, Meter::read(place, &flood));
+        let started = Instant::now();
+        let step = flood.step(rate).await?;
+        let sent_s = started.elapsed().as_secs_f64();
+        let mut lag_s = 0.0;
+        while place.consumed().await? - before.0 < step.sent && lag_s < 20.0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            lag_s = started.elapsed().as_secs_f64() - sent_s;
+        }
+        let missing = step.sent - (place.consumed().await? - before.0).min(step.sent);
+        let spent = before.1.until(&Meter::read(place, &flood));
+        // The generator itself must have kept its schedule, or the rate was another one.
+        let real = step.sent as f64 / sent_s;
+        let batch = place.packets_per_batch().await?;
+        let is_held = missing == 0 && lag_s <= LAG_S_MAX && step.broken == 0 && real > 0.97 * rate as f64;
+        eprintln!(
+            "{what}: {rate}/s offered, {real:.0}/s sent, lag {lag_s:.2} s, {missing} missing, {batch:.0} a batch: {}",
+            if is_held { "held" } else { "not held" }
+        );
+        if is_held {
+            best = Held { rate: real, spent, fixes: step.sent as f64 };
+            failures = 0;
+        } else {
+            failures += 1;
+        }
+        if failures == 0 || failures == 2 {
+            rate = (rate as f64 * RATES.1) as u64;
+        }
+    }
+    flood.end().await;
+    Ok(best)
+}
+
+/// Minutes at a rate: whether it lasts, and whether memory stays flat.
+async fn sustain(place: &mut Place, rate: f64, seconds: u64) -> anyhow::Result<()> {
+    let mut flood = place.flood(1, false, seconds.div_ceil(2)).await?;
+    let before = place.consumed().await?;
+    let started = Instant::now();
+    let first = flood.step(rate as u64).await?;
+    let half = place.ingest_rss_bytes();
+    let second = flood.step(rate as u64).await?;
+    let sent_s = started.elapsed().as_secs_f64();
+    let end = place.ingest_rss_bytes();
+    let sent = first.sent + second.sent;
+    while place.consumed().await? - before < sent && started.elapsed().as_secs_f64() - sent_s < 30.0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("ingest.sustained_rate: {:.0} fixes/s", sent as f64 / sent_s);
+    println!("ingest.sustained_s: {sent_s:.0} s");
+    println!("ingest.sustained_lag: {:.2} s", started.elapsed().as_secs_f64() - sent_s);
+    println!("ingest.rss_half_time: {:.0} MB", half as f64 / 1e6);
+    println!("ingest.rss_end: {:.0} MB", end as f64 / 1e6);
+    flood.end().await;
+    Ok(())
+}
+
+/// The baseline: a session of rumqttc with automatic acknowledgements that throws everything away.
+fn bare(
+    runtime: &tokio::runtime::Handle,
+    place: &Place,
+    lane: Lane,
+    counter: Arc<AtomicU64>,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let mut options = mqtt::options(&place.config.broker, &format!("bare-{}", lane.0))?;
+    options.set_clean_session(true);
+    let (client, mut events) = AsyncClient::new(options, 64);
+    let filters = topic::filters(lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
+    client.try_subscribe_many(filters)?;
+    Ok(runtime.spawn(async move {
+        while let Ok(event) = events.poll().await {
+            if let Event::Incoming(Packet::Publish(_)) = event {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }))
+}
