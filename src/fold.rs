@@ -215,17 +215,20 @@ impl LaneState {
 
     fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {
         let digest = packet.digest();
-        let (ident, report) = match self.understand(packet, digest) {
-            Ok(Some(understood)) => understood,
-            Ok(None) => return Effects { outcome: Some(Outcome::Duplicate), ..Effects::default() },
+        let (ident, report) = match self.understand(packet) {
+            Ok(understood) => understood,
             Err(quarantined) => return set_aside(quarantined),
         };
         let Some(tracker) = self.trackers.get_mut(&ident) else {
             return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
         };
+        // A repetition changes nothing, but it is answered: its sender has not heard our first answer.
+        let replies = replies(&ident, &tracker.profile, &report);
+        if carries_time(&report) && tracker.recent.has(digest) {
+            return Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() };
+        }
         tracker.remember(packet, digest);
-        let mut effects = tracker.make_count(packet, &ident, &report, settings);
-        effects.replies = replies(&ident, &tracker.profile, &report);
+        let mut effects = Effects { replies, ..tracker.make_count(packet, &ident, &report, settings) };
         if let Some(vehicle) = tracker.vehicle {
             let before = self.guard.snapshot(vehicle);
             let seen = Seen { received_at: packet.received_at, digest };
@@ -245,8 +248,14 @@ impl LaneState {
         effects
     }
 
-    /// Who sent it and what it says; `None` if it was seen before.
-    fn understand(&self, packet: &Packet, digest: PacketDigest) -> Result<Option<(TrackerIdent, Report)>, Quarantined> {
+    /// What is owed to the sender of a packet, without taking it in.
+    pub fn replies_to(&self, packet: &Packet) -> Vec<Reply> {
+        let Ok((ident, report)) = self.understand(packet) else { return Vec::new() };
+        self.trackers.get(&ident).map(|tracker| replies(&ident, &tracker.profile, &report)).unwrap_or_default()
+    }
+
+    /// Who sent it and what it says.
+    fn understand(&self, packet: &Packet) -> Result<(TrackerIdent, Report), Quarantined> {
         let address = Address::parse(&packet.topic).map_err(|e| Quarantined {
             tracker: None,
             ident: None,
@@ -267,9 +276,6 @@ impl LaneState {
         }
         let report = protocol::decode(&tracker.profile, &packet.payload)
             .map_err(|e| aside("decode", format!("{}: {e}", tracker.profile.protocol.0), false))?;
-        if carries_time(&report) && tracker.recent.has(digest) {
-            return Ok(None);
-        }
         if !report.tracker_idents.is_empty() && !report.tracker_idents.iter().any(|i| address.ident.is_named_by(i)) {
             let said: String = report.tracker_idents[0].chars().take(32).collect();
             return Err(aside(
@@ -278,7 +284,7 @@ impl LaneState {
                 true,
             ));
         }
-        Ok(Some((address.ident, report)))
+        Ok((address.ident, report))
     }
 }
 
@@ -297,7 +303,9 @@ impl Tracker {
         settings: &FoldSettings,
     ) -> Effects {
         let mut effects = Effects { outcome: Some(Outcome::Stored), ..Effects::default() };
-        let before = self.status.clone();
+        let before = self.shown();
+        let told = |m: &Moment| m.status.firmware.is_some() && m.status.firmware != self.status.status.firmware;
+        let is_firmware_new = report.moments.iter().any(told);
         for moment in &report.moments {
             self.status.status.merge(&moment.status);
             let Some(fix) = &moment.fix else { continue };
@@ -328,7 +336,9 @@ impl Tracker {
                 }
             }
         }
-        if self.is_worth_writing(&before, packet.received_at) {
+        // Status rows cost more than fixes, so they are written when people would notice.
+        let is_due = packet.received_at.seconds_since(self.status_written_at) >= STATUS_EVERY_S;
+        if is_due || is_firmware_new || before != self.shown() {
             self.status_written_at = packet.received_at;
             effects.status = Some((self.key, self.vehicle, self.status.clone()));
         }
@@ -342,14 +352,10 @@ impl Tracker {
         }
     }
 
-    /// Status rows cost more than fixes, so they are written when people would notice.
-    fn is_worth_writing(&self, before: &StatusRow, now: Timestamp) -> bool {
-        let (a, b) = (&before.status, &self.status.status);
-        a.external_power != b.external_power
-            || a.ignition != b.ignition
-            || a.firmware != b.firmware
-            || before.newest.is_none() != self.status.newest.is_none()
-            || now.seconds_since(self.status_written_at) >= STATUS_EVERY_S
+    /// What people would see change at once.
+    fn shown(&self) -> (Option<bool>, Option<bool>, bool) {
+        let status = &self.status.status;
+        (status.external_power, status.ignition, self.status.newest.is_some())
     }
 }
 

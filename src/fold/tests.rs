@@ -45,6 +45,19 @@ fn a_good_packet_is_stored_and_answered() {
 }
 
 #[test]
+fn the_same_packet_twice_changes_nothing_but_is_answered_twice() {
+    let mut lane = lane();
+    let entry = packet("yy1", &fix(NOW_S - 1, 28.55));
+    let first = lane.fold(&entry, &SETTINGS);
+    let again = lane.fold(&entry, &SETTINGS);
+    let replies = first.replies.clone();
+    assert!(!replies.is_empty());
+    assert_eq!(again, Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() });
+    let Entry::Packet(packet) = &entry else { unreachable!() };
+    assert_eq!(lane.replies_to(packet), first.replies);
+}
+
+#[test]
 fn bad_input_is_set_aside_with_its_reason() {
     let wrong_shard = Entry::Packet(Packet {
         topic: format!("v1/{}/yy1/up", (Shard::of("yy1").0 + 1) % 64),
@@ -76,14 +89,6 @@ fn a_bad_time_does_not_silence_the_rest_of_the_packet() {
     let effects = lane().fold(&packet("yy1", &fix(3_471_292_800, 28.55)), &SETTINGS);
     let (_, _, row) = effects.status.unwrap();
     assert_eq!((row.status.battery_percent, row.newest), (Some(80), None));
-}
-
-#[test]
-fn the_same_packet_twice_changes_nothing() {
-    let mut lane = lane();
-    let entry = packet("yy1", &fix(NOW_S, 28.55));
-    lane.fold(&entry, &SETTINGS);
-    assert_eq!(lane.fold(&entry, &SETTINGS), Effects { outcome: Some(Outcome::Duplicate), ..Effects::default() });
 }
 
 #[test]
