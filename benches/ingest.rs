@@ -78,6 +78,7 @@ async fn measure(runtime: &tokio::runtime::Handle) -> anyhow::Result<()> {
         let counter = Arc::new(AtomicU64::new(0));
         let sessions: Vec<_> =
             Lane::all().map(|lane| bare(runtime, &place, lane, counter.clone())).collect::<anyhow::Result<_>>()?;
+        tokio::time::sleep(Duration::from_secs(1)).await; // until all of them listen
         place.bare = Some(counter);
         let found = climb(&mut place, "bare subscriber", 1, false, step_s).await?;
         println!("bare.rate: {:.0} fixes/s", found.rate);
@@ -174,12 +175,21 @@ fn bare(
     let mut options = mqtt::options(&place.config.broker, &format!("bare-{}", lane.0))?;
     options.set_clean_session(true);
     let (client, mut events) = AsyncClient::new(options, 64);
-    let filters = topic::filters(lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
-    client.try_subscribe_many(filters)?;
     Ok(runtime.spawn(async move {
-        while let Ok(event) = events.poll().await {
-            if let Event::Incoming(Packet::Publish(_)) = event {
-                counter.fetch_add(1, Ordering::Relaxed);
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::Publish(_))) => {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                    let filters = topic::filters(lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
+                    if let Err(error) = client.try_subscribe_many(filters) {
+                        eprintln!("bare subscriber: {error}");
+                    }
+                }
+                Ok(_) => {}
+                // Sixteen at once may be too many for the socket's queue.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
     }))

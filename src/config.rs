@@ -66,6 +66,9 @@ pub struct Broker {
     pub username: String,
     /// File with its password.
     pub password_file: PathBuf,
+    /// Unix socket of a broker on this machine: our own sessions go there instead of through TLS.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
 }
 
 /// Ingest limits.
@@ -84,6 +87,10 @@ pub struct Ingest {
     pub tick_every_s: u64,
     /// Days of hot partitions kept ready before today.
     pub hot_days: u32,
+    /// Folder for what trackers send while PostgreSQL is away; without one the broker has to keep it.
+    pub spool_folder: Option<PathBuf>,
+    /// Most that may lie there, megabytes; beyond that the broker has to keep it.
+    pub spool_mb_max: u64,
 }
 
 impl Default for Ingest {
@@ -95,6 +102,8 @@ impl Default for Ingest {
             checkpoint_every_s: 60,
             tick_every_s: 5,
             hot_days: 31,
+            spool_folder: None,
+            spool_mb_max: 1024,
         }
     }
 }
@@ -156,6 +165,8 @@ impl Config {
         ] {
             *file = base.join(&*file);
         }
+        config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
+        config.ingest.spool_folder = config.ingest.spool_folder.map(|folder| base.join(folder));
         config.check()?;
         Ok(config)
     }
@@ -174,6 +185,7 @@ impl Config {
         within("ingest.tick_every_s", self.ingest.tick_every_s, 1, 60)?;
         within("ingest.max_fix_age_days", self.ingest.max_fix_age_days.into(), 1, 36_500)?;
         within("ingest.hot_days", self.ingest.hot_days.into(), 1, 400)?;
+        within("ingest.spool_mb_max", self.ingest.spool_mb_max, 16, 1 << 20)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         if !self.http.listen.ip().is_loopback() && !self.http.behind_tls_proxy {
             bail!(

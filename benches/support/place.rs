@@ -42,7 +42,7 @@ impl Place {
         let (api_password_file, _) = folder.secret("database-api")?;
         let text = format!(
             "[database]\nhost = \"127.0.0.1\"\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\n
-[broker]\nhost = \"localhost\"\nport = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n
+[broker]\nhost = \"localhost\"\nport = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
 [http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n",
             postgres.port,
             postgres.password_file,
@@ -50,6 +50,7 @@ impl Place {
             broker.port,
             broker.ca_file,
             broker.password_file,
+            broker.socket.as_ref().map_or_else(String::new, |s| format!("socket = {s:?}\n")),
             free_port()?,
             free_port()?,
         );

@@ -258,22 +258,24 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
             ca_file: broker.ca_file.clone(),
             username: INGEST_USER.into(),
             password_file: broker.password_file.clone(),
+            socket: broker.socket.clone(),
         },
         ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
         http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: false },
         notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },
     };
     let (d, b) = (&config.database, &config.broker);
+    let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest.sock\"\n");
     write_private(
         &folder.path("rideguard.toml"),
         &format!(
             "# Written by `rideguard up` at every start, for the other commands of this data folder.
 [database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\napi_user = {:?}\napi_password_file = \"secrets/database-api\"\n
-[broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n
-[ingest]\nmax_fix_age_days = {}\n
+[broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n{}
+[ingest]\nmax_fix_age_days = {}\nspool_folder = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\n
 [notify]\nallow_private_webhooks = {}\n",
-            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, args.max_fix_age_days, args.http, args.metrics, args.demo
+            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.demo
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

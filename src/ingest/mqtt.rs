@@ -150,16 +150,24 @@ impl Drop for Session {
     }
 }
 
-/// MQTT options that every client of ours shares: TLS, credentials, limits.
+/// MQTT options that every client of ours shares: the way there (TLS, or the socket of a broker on this
+/// machine), credentials, limits.
 ///
 /// # Errors
 /// Names the file that cannot be read or is no certificate.
 pub fn options(broker: &Broker, client_id: &str) -> anyhow::Result<MqttOptions> {
-    let mut options = MqttOptions::new(client_id, &broker.host, broker.port);
+    let (host, port, transport) = match &broker.socket {
+        Some(socket) => (socket.to_string_lossy().into_owned(), 0, Transport::unix()),
+        None => {
+            let tls = TlsConfiguration::Rustls(Arc::new(tls(broker)?));
+            (broker.host.clone(), broker.port, Transport::Tls(tls))
+        }
+    };
+    let mut options = MqttOptions::new(client_id, host, port);
+    options.set_transport(transport);
     options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
     options.set_keep_alive(Duration::from_secs(20));
     options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
-    options.set_transport(Transport::Tls(TlsConfiguration::Rustls(Arc::new(tls(broker)?))));
     Ok(options)
 }
 

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub const PACKET_BYTES_MAX: usize = 65_536;
 /// Messages on their way to a session without acknowledgement; above a lane's batch.
 const IN_FLIGHT_MAX: usize = 4000;
+/// Longest path that a Unix socket may have, bytes (unix(7): 108 with the final zero).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Our own user at the broker.
 pub const INGEST_USER: &str = "rideguard-ingest";
 
@@ -34,6 +36,9 @@ pub struct Mosquitto {
     pub ca_file: PathBuf,
     /// File with the password of [`INGEST_USER`].
     pub password_file: PathBuf,
+    /// Where our own sessions connect: cheaper than TLS for everything that is received. `None` where the
+    /// data folder's path is too long for a socket.
+    pub socket: Option<PathBuf>,
 }
 
 impl Mosquitto {
@@ -49,12 +54,13 @@ impl Mosquitto {
         let certificates = certificates::make(folder, public_name)?;
         let ca_file = certificates.ca.clone();
         let home = folder.service("mosquitto")?;
+        let socket = Some(home.join("ingest.sock")).filter(|s| s.as_os_str().len() <= SOCKET_PATH_BYTES_MAX);
         let (conf, pid_file) = (home.join("mosquitto.conf"), home.join("mosquitto.pid"));
         if let Some(child) = Child::adopt("Mosquitto", &pid_file, &conf.to_string_lossy(), Signal::SIGTERM)
             && let Some(port) = port_in(&conf)
         {
             tracing::info!("Mosquitto of an earlier run is still there; going on with it");
-            return Ok(Self { child, port, ca_file, password_file });
+            return Ok(Self { child, port, ca_file, password_file, socket });
         }
         let port = match port {
             Some(port) => port,
@@ -62,12 +68,13 @@ impl Mosquitto {
         };
         write_passwords(folder, &home, &password, &[])?;
         let address = if public_name.is_some() { "0.0.0.0" } else { "127.0.0.1" };
-        write_settings(folder, &home, &conf, &certificates, &format!("{port} {address}"))?;
+        let inside = socket.as_ref().map_or_else(String::new, |s| format!("listener 0 {}\n", s.display()));
+        write_settings(folder, &home, &conf, &certificates, &format!("{port} {address}"), &inside)?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&conf);
         let log = folder.path("mosquitto.log");
         let child = Child::start("Mosquitto", &mut command, folder.servant(), &log, Signal::SIGTERM)?;
-        let mut started = Self { child, port, ca_file, password_file };
+        let mut started = Self { child, port, ca_file, password_file, socket };
         let since = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             if !started.child.is_alive() || since.elapsed() > Duration::from_secs(20) {
@@ -114,7 +121,9 @@ fn find(program: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn port_in(conf: &Path) -> Option<u16> {
-    fs::read_to_string(conf).ok()?.lines().find_map(|l| l.strip_prefix("listener ")?.split(' ').next()?.parse().ok())
+    let text = fs::read_to_string(conf).ok()?;
+    let ports = text.lines().filter_map(|l| l.strip_prefix("listener ")?.split(' ').next()?.parse().ok());
+    ports.into_iter().find(|port| *port != 0)
 }
 
 /// Writes the password file; `mosquitto_passwd -U` turns the passwords into PBKDF2 hashes.
@@ -139,6 +148,7 @@ fn write_settings(
     conf: &Path,
     certificates: &Certificates,
     listener: &str,
+    inside: &str,
 ) -> anyhow::Result<()> {
     for (from, to) in
         [(&certificates.ca, "ca.pem"), (&certificates.server, "server.pem"), (&certificates.server_key, "server.key")]
@@ -158,7 +168,7 @@ cafile {home}/ca.pem
 certfile {home}/server.pem
 keyfile {home}/server.key
 tls_version tlsv1.2
-allow_anonymous false
+{inside}allow_anonymous false
 password_file {home}/passwords
 acl_file {home}/acl
 pid_file {home}/mosquitto.pid

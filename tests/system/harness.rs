@@ -88,8 +88,18 @@ impl Up {
         self.signal("services/mosquitto/mosquitto.pid", nix::sys::signal::Signal::SIGKILL);
     }
 
+    /// Ends every process of PostgreSQL's but the first.
+    pub fn end_backends(&self) {
+        let postmaster = fs::read_to_string(self.folder.join("services/postgres/data/postmaster.pid")).unwrap();
+        let postmaster: i32 = postmaster.lines().next().unwrap().trim().parse().unwrap();
+        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap();
+        for pid in children.split_whitespace().map(|c| c.parse().unwrap()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+
     /// Signals a servant; it may be on its way up from the last crash, and then is left alone.
-    fn signal(&self, pid_file: &str, signal: nix::sys::signal::Signal) {
+    pub fn signal(&self, pid_file: &str, signal: nix::sys::signal::Signal) {
         let text = fs::read_to_string(self.folder.join(pid_file));
         if let Some(pid) = text.ok().and_then(|t| t.lines().next()?.trim().parse().ok()) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
@@ -129,15 +139,18 @@ impl Up {
         Command::new(program()).args(args).arg("--config").arg(self.config()).output().unwrap()
     }
 
-    /// A connection as the owner of the schema.
+    /// A connection as the owner of the schema; a database that is coming back is waited for.
     pub async fn sql(&self) -> Client {
         let config = Config::read(&self.config()).unwrap();
-        rideguard::store::connect(
-            &rideguard::store::settings(&config.database, rideguard::store::Role::Owner).unwrap(),
-            "test",
-        )
-        .await
-        .unwrap()
+        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Owner).unwrap();
+        let since = Instant::now();
+        loop {
+            match rideguard::store::connect(&settings, "test").await {
+                Ok(client) => return client,
+                Err(error) => assert!(since.elapsed() < PATIENCE, "{error:#}\n{}", self.log()),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The figure a question counts.
@@ -194,7 +207,7 @@ impl Up {
         let mut broker = Config::read(&self.config()).unwrap().broker;
         let secret = self.folder.join("test-secret");
         fs::write(&secret, password).unwrap();
-        (broker.username, broker.password_file) = (user.to_owned(), secret);
+        (broker.username, broker.password_file, broker.socket) = (user.to_owned(), secret, None);
         let name = format!("test-{}", rand::random::<u32>());
         let since = Instant::now();
         // The broker admits trackers once our sessions are there; until then they try again.
