@@ -3,7 +3,10 @@
 //! A lane is one MQTT session, one database connection, one engine and one journal sequence
 //! (`docs/decisions/0001-lanes.md`). [`Pipeline::work`] is the whole story: take a batch, remember
 //! it (commit 1), acknowledge it, understand it, answer it, make it count (commit 2), tell the live map.
-//! Nothing is acknowledged before commit 1, and nothing is told before commit 2.
+//! Nothing is acknowledged before commit 1, and nothing is told before commit 2. While PostgreSQL is
+//! away, the `shore` stands in for commit 1.
+
+mod shore;
 
 use crate::clock::now;
 use crate::config::Config;
@@ -17,8 +20,9 @@ use crate::store::effects::{self, Applied};
 use crate::store::fixes::Ways;
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::statements::Statements;
-use crate::store::{self, journal, settings};
+use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
+use shore::{Shore, Unsettled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -43,9 +47,10 @@ pub struct Shared {
 }
 
 /// One lane at work.
-struct Pipeline {
+struct Pipeline<'a> {
     shared: Arc<Shared>,
     lane: Lane,
+    shore: &'a mut Shore,
     fold: FoldSettings,
     client: Client,
     statements: Statements,
@@ -53,30 +58,44 @@ struct Pipeline {
     lease: Lease,
     progress: Progress,
     state: LaneState,
-    session: Session,
     settings_changed: watch::Receiver<u64>,
     ticked_at: Instant,
     checkpoint: (i64, Instant),
 }
 
 /// A batch on its way.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Batch {
     entries: Vec<Entry>,
     receipts: Vec<Receipt>,
     setting_cursor: i64,
+    /// Batches of another worker's spool that are among the entries.
+    handed_over: Vec<i64>,
 }
 
+impl Batch {
+    /// What has to be kept of it when it was not journaled. Settings are not: the database gives them again.
+    fn owed(mut self) -> Self {
+        self.entries.retain(|entry| !matches!(entry, Entry::Setting { .. }));
+        self.handed_over.clear();
+        self
+    }
+}
+
+/// First and longest wait before a lane begins again.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Rows of the journal folded at a time during recovery.
 const RECOVERY_ROWS: i64 = 256;
 
 /// Keeps a lane at work until `stop`: takes its lease, recovers, works; after any failure it
-/// begins again with a new connection. What was not acknowledged comes again from the broker.
+/// begins again with a new connection, and the shore keeps what trackers send meanwhile.
 pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool>) {
-    let mut wait = Duration::from_millis(200);
+    let mut wait = FIRST_WAIT;
+    let mut shore = Shore::new(&shared, lane);
     while !*stop.borrow() {
         let started = Instant::now();
-        match Pipeline::open(shared.clone(), lane).await {
+        match Pipeline::open(shared.clone(), lane, &mut shore).await {
             Ok(Some(mut pipeline)) => {
                 shared.metrics.lanes_held.inc();
                 let ended = pipeline.work(&mut stop).await;
@@ -84,46 +103,55 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                 match ended {
                     Ok(()) => pipeline.close().await,
                     Err(error) if error.is::<LeaseLost>() => {
-                        tracing::warn!(lane = lane.0, "Another worker has taken the lane")
+                        tracing::warn!(lane = lane.0, "Another worker has taken the lane");
+                        shore.leave();
                     }
                     Err(error) => {
-                        tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane stumbled; beginning again")
+                        tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane stumbled; beginning again");
+                        let Pipeline { state, shore, .. } = pipeline;
+                        shore.state = Some(state);
                     }
                 }
             }
-            Ok(None) => {}
+            Ok(None) => shore.leave(),
             Err(error) => {
                 tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane cannot begin; trying again")
             }
         }
-        wait = if started.elapsed() > Duration::from_secs(10) {
-            Duration::from_millis(200)
-        } else {
-            (wait * 2).min(Duration::from_secs(5))
-        };
+        if *stop.borrow() {
+            break;
+        }
+        wait = if started.elapsed() > Duration::from_secs(10) { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
         tokio::select! {
-            _ = tokio::time::sleep(jittered(wait)) => {}
+            () = shore.wait(&shared, jittered(wait)) => {}
             _ = stop.changed() => {}
         }
     }
 }
 
-impl Pipeline {
-    /// Takes the lease and recovers: the last checkpoint, then the journal after it.
-    async fn open(shared: Arc<Shared>, lane: Lane) -> anyhow::Result<Option<Self>> {
+impl<'a> Pipeline<'a> {
+    /// Takes the lease and recovers: the last checkpoint, then the journal after it, then what the shore
+    /// kept. `None`: another worker holds the lane; it gets what lies in our spool.
+    async fn open(shared: Arc<Shared>, lane: Lane, shore: &'a mut Shore) -> anyhow::Result<Option<Self>> {
         let mut client = store::connect(&shared.database, &format!("lane {}", lane.0)).await?;
-        let Some((lease, progress)) = lane::take(&mut client, lane, &shared.owner).await? else { return Ok(None) };
-        let (checkpoint, state) = lane::read_checkpoint(&client, lane, progress.applied).await?;
+        let Some((lease, progress)) = answered(lane::take(&mut client, lane, &shared.owner)).await? else {
+            shore.hand_over(&client).await?;
+            return Ok(None);
+        };
+        let (checkpoint, state) = answered(lane::read_checkpoint(&client, lane, progress.applied)).await?;
         let statements = Statements::prepare(&client).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
         // The session is opened before recovery so that the broker keeps what comes meanwhile.
-        let session = Session::start(&shared.config.broker, lane, shared.subscribed.clone())?;
+        if shore.session.is_none() {
+            shore.session = Some(Session::start(&shared.config.broker, lane, shared.subscribed.clone())?);
+        }
         let checkpoint = (checkpoint, Instant::now());
         let settings_changed = shared.settings_changed.clone();
         let mut pipeline = Self {
             settings_changed,
             shared,
             lane,
+            shore,
             fold,
             client,
             statements,
@@ -131,13 +159,16 @@ impl Pipeline {
             lease,
             progress,
             state,
-            session,
             ticked_at: Instant::now(),
             checkpoint,
         };
-        pipeline.recover(checkpoint.0).await?;
+        let last_at = pipeline.recover(checkpoint.0).await?;
+        let last_at = pipeline.come_ashore().await?.max(last_at);
+        if let Some(from) = last_at {
+            pipeline.note_gap(from).await?;
+        }
         // What people changed meanwhile is in force before the first packet.
-        let mut batch = Batch { setting_cursor: pipeline.progress.setting_cursor, ..Batch::default() };
+        let mut batch = pipeline.empty_batch();
         pipeline.take_settings(&mut batch).await?;
         pipeline.handle(batch).await?;
         Ok(Some(pipeline))
@@ -145,11 +176,12 @@ impl Pipeline {
 
     /// Folds the journal after a checkpoint. Effects up to the watermark stand already; those
     /// after it are written now, as they would have been then.
-    async fn recover(&mut self, checkpoint: i64) -> anyhow::Result<()> {
+    /// Returns the time of the last entry.
+    async fn recover(&mut self, checkpoint: i64) -> anyhow::Result<Option<Timestamp>> {
         let mut n = checkpoint;
         let mut last_at = None;
         loop {
-            let batches = journal::read_after(&self.client, self.lane, n, RECOVERY_ROWS).await?;
+            let batches = answered(journal::read_after(&self.client, self.lane, n, RECOVERY_ROWS)).await?;
             if batches.is_empty() {
                 break;
             }
@@ -162,17 +194,38 @@ impl Pipeline {
                 }
             }
         }
-        if let Some(from) = last_at {
-            self.note_gap(from).await?;
-        }
         tracing::debug!(
             lane = self.lane.0,
             from = checkpoint,
             to = n,
             trackers = self.state.trackers(),
-            "The lane is ready"
+            "The lane has recovered"
         );
-        Ok(())
+        Ok(last_at)
+    }
+
+    /// Journals what the shore kept while PostgreSQL was away, oldest first. Returns the time of the last entry.
+    async fn come_ashore(&mut self) -> anyhow::Result<Option<Timestamp>> {
+        let mut last_at = None;
+        self.shore.settle(&self.client, self.lane, self.progress.journaled).await?;
+        while let Some((file, entries)) = self.shore.oldest_spooled()? {
+            last_at = entries.iter().map(Entry::at).max().max(last_at);
+            let handled = self.handle(Batch { entries, ..self.empty_batch() }).await;
+            if handled.is_err() {
+                self.shore.unsettled = None; // its file is still there
+            }
+            handled?;
+            self.shore.forget_spooled(&file)?;
+        }
+        if let Some(unsettled) = self.shore.unsettled.take() {
+            self.handle(Batch { setting_cursor: self.progress.setting_cursor, ..unsettled.batch }).await?;
+        }
+        self.shore.is_back();
+        Ok(last_at)
+    }
+
+    fn empty_batch(&self) -> Batch {
+        Batch { setting_cursor: self.progress.setting_cursor, ..Batch::default() }
     }
 
     /// We were away: the silence of the trackers in that time is ours.
@@ -181,11 +234,7 @@ impl Pipeline {
         if to.seconds_since(from) < 2.0 * self.shared.config.ingest.tick_every_s as f64 {
             return Ok(());
         }
-        let batch = Batch {
-            entries: vec![Entry::Gap { from, to }],
-            setting_cursor: self.progress.setting_cursor,
-            ..Batch::default()
-        };
+        let batch = Batch { entries: vec![Entry::Gap { from, to }], ..self.empty_batch() };
         self.handle(batch).await
     }
 
@@ -206,11 +255,15 @@ impl Pipeline {
             return Ok(());
         }
         let n = self.progress.journaled + 1;
+        // Until the answer to commit 1 is here, nobody knows whether it happened; the shore holds the batch.
+        let batch = &self.shore.unsettled.insert(Unsettled { n, batch }).batch;
         let (client, entries) = (&self.client, &batch.entries);
-        lane::commit_journal(client, &self.statements, self.lease, n, entries, batch.setting_cursor).await?;
+        let news = journal::News { n, entries, setting_cursor: batch.setting_cursor, handed_over: &batch.handed_over };
+        answered(lane::commit_journal(client, &self.statements, self.lease, &news)).await?;
         self.progress.journaled = n;
         self.progress.setting_cursor = batch.setting_cursor;
-        self.session.acks.release(&batch.receipts).await; // only now may the broker forget it
+        let Some(Unsettled { batch, .. }) = self.shore.unsettled.take() else { return Ok(()) };
+        self.shore.release(&batch.receipts).await; // only now may the broker forget it
         let effects = self.understand(&batch.entries);
         self.reply(&effects);
         self.make_count(n, &batch.entries, effects).await
@@ -232,7 +285,8 @@ impl Pipeline {
     async fn make_count(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
         let entries = entries.iter().map(as_packet).zip(effects).collect();
         let applied = Applied { n, entries };
-        let written = effects::commit(&self.client, &self.statements, &mut self.ways, self.lease, &applied).await?;
+        let commit = effects::commit(&self.client, &self.statements, &mut self.ways, self.lease, &applied);
+        let written = answered(commit).await?;
         self.progress.applied = n;
         self.shared.metrics.count(&applied, &written);
         if let Some(news) = live::News::of(&applied, &written) {
@@ -245,13 +299,14 @@ impl Pipeline {
     async fn next_batch(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<Batch> {
         let tick_every = Duration::from_secs(self.shared.config.ingest.tick_every_s);
         let until_tick = tick_every.saturating_sub(self.ticked_at.elapsed());
-        let mut batch = Batch { setting_cursor: self.progress.setting_cursor, ..Batch::default() };
+        let mut batch = self.empty_batch();
+        let session = self.shore.session()?;
         tokio::select! {
-            delivery = self.session.deliveries.recv() => match delivery {
+            delivery = session.deliveries.recv() => match delivery {
                 Some(delivery) => self.fill(&mut batch, delivery).await?,
                 None => anyhow::bail!("the MQTT session ended"),
             },
-            Some((from, to)) = self.session.gaps.recv() => {
+            Some((from, to)) = session.gaps.recv() => {
                 self.ways.expect_duplicates(); // what was in flight comes again
                 batch.entries.push(Entry::Gap { from, to });
             }
@@ -261,7 +316,7 @@ impl Pipeline {
         }
         if self.ticked_at.elapsed() >= tick_every {
             self.take_settings(&mut batch).await?; // in case a notice was lost
-            if self.session.is_connected() {
+            if self.shore.session()?.is_connected() {
                 batch.entries.push(Entry::Tick { at: now() });
             }
             self.ticked_at = Instant::now();
@@ -286,15 +341,21 @@ impl Pipeline {
             if batch.receipts.len() >= limit {
                 break;
             }
-            next = tokio::time::timeout_at(until, self.session.deliveries.recv()).await.unwrap_or(None);
+            next = tokio::time::timeout_at(until, self.shore.session()?.deliveries.recv()).await.unwrap_or(None);
         }
         Ok(())
     }
 
     async fn take_settings(&mut self, batch: &mut Batch) -> anyhow::Result<()> {
-        for waiting in settings::after(&self.client, self.lane, batch.setting_cursor).await? {
+        for waiting in answered(settings::after(&self.client, self.lane, batch.setting_cursor)).await? {
             batch.setting_cursor = waiting.id;
             batch.entries.push(Entry::Setting { at: waiting.at, setting: waiting.setting });
+        }
+        for (id, entries) in answered(journal::handed_over(&self.client, self.lane)).await? {
+            if !batch.handed_over.contains(&id) {
+                batch.handed_over.push(id);
+                batch.entries.extend(entries);
+            }
         }
         Ok(())
     }
@@ -305,7 +366,8 @@ impl Pipeline {
     }
 
     async fn write_checkpoint(&mut self) -> anyhow::Result<()> {
-        lane::write_checkpoint(&mut self.client, self.lease, self.progress.applied, &self.state).await?;
+        let (lease, n) = (self.lease, self.progress.applied);
+        answered(lane::write_checkpoint(&mut self.client, lease, n, &self.state)).await?;
         self.checkpoint = (self.progress.applied, Instant::now());
         Ok(())
     }

@@ -26,6 +26,8 @@ pub struct Metrics {
     packet_age_s: Histogram,
     /// Lanes held by this process.
     pub lanes_held: IntGauge,
+    /// What lies in the spool, bytes.
+    pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
     pub notifications: IntCounterVec,
     /// Live streams open.
@@ -63,6 +65,10 @@ impl Metrics {
                 .buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0])
             )),
             lanes_held: register!(IntGauge::new("rideguard_lanes_held", "Lanes this process works on")),
+            spool_bytes: register!(IntGauge::new(
+                "rideguard_spool_bytes",
+                "Acknowledged and waiting in files for PostgreSQL to come back, bytes"
+            )),
             notifications: register!(vec(
                 "rideguard_notifications_total",
                 "Notification attempts, by result",

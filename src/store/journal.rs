@@ -90,6 +90,50 @@ impl Row {
     }
 }
 
+/// What commit 1 writes.
+pub struct News<'a> {
+    /// Number of the row.
+    pub n: i64,
+    /// The inputs, in order.
+    pub entries: &'a [Entry],
+    /// Settings up to here are among them.
+    pub setting_cursor: i64,
+    /// Batches of another worker's spool that are among them.
+    pub handed_over: &'a [i64],
+}
+
+/// Most batches of another worker's spool taken at a time.
+const HANDED_OVER_MAX: i64 = 8;
+
+/// Leaves a batch of our spool to the worker that holds the lane now.
+///
+/// # Errors
+/// The database's own word.
+pub async fn hand_over(client: &Client, lane: Lane, entries: &[Entry]) -> anyhow::Result<()> {
+    let content = pack(entries)?;
+    client.execute("INSERT INTO handed_over (lane, content) VALUES ($1, $2)", &[&(lane.0 as i16), &content]).await?;
+    Ok(())
+}
+
+/// The oldest batches that other workers left for a lane, with their numbers. Commit 1 removes them.
+///
+/// # Errors
+/// Names the batch that cannot be read.
+pub async fn handed_over(client: &Client, lane: Lane) -> anyhow::Result<Vec<(i64, Vec<Entry>)>> {
+    let rows = client
+        .query(
+            "SELECT handed_over_id, content FROM handed_over WHERE lane = $1 ORDER BY handed_over_id LIMIT $2",
+            &[&(lane.0 as i16), &HANDED_OVER_MAX],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let id: i64 = row.get(0);
+            Ok((id, unpack(row.get(1)).with_context(|| format!("batch {id} of another worker's spool"))?))
+        })
+        .collect()
+}
+
 /// The batches of a lane after number `after`, at most `limit`, in order.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 
 use super::journal;
 use super::statements::Statements;
-use crate::domain::{Entry, Lane};
+use crate::domain::Lane;
 use crate::fold::LaneState;
 use anyhow::{Context, bail};
 use tokio_postgres::Client;
@@ -65,7 +65,8 @@ pub async fn take(client: &mut Client, lane: Lane, owner: &str) -> anyhow::Resul
         .await?;
     let (held_by, expired, backend, alive): (Option<String>, bool, Option<i32>, bool) =
         (row.get(0), row.get(1), row.get(2), row.get(3));
-    if held_by.is_some() && alive && !expired {
+    // A tenure of our own that a broken connection ended need not run out.
+    if held_by.is_some_and(|holder| holder != owner) && alive && !expired {
         return Ok(None);
     }
     if let Some(pid) = backend.filter(|_| alive) {
@@ -107,25 +108,24 @@ pub async fn commit_journal(
     client: &Client,
     statements: &Statements,
     lease: Lease,
-    n: i64,
-    entries: &[Entry],
-    setting_cursor: i64,
+    news: &journal::News<'_>,
 ) -> anyhow::Result<()> {
-    let row = journal::Row::of(entries)?;
-    let lane = lease.lane.0 as i16;
+    let row = journal::Row::of(news.entries)?;
+    let (lane, n) = (lease.lane.0 as i16, news.n);
     let written = client
         .execute(
             &statements.journal,
             &[
                 &lane,
                 &n,
-                &setting_cursor,
+                &news.setting_cursor,
                 &lease.fence,
                 &LEASE_S,
                 &row.first_at,
                 &row.last_at,
                 &row.count,
                 &row.content,
+                &news.handed_over,
             ],
         )
         .await?;
@@ -142,7 +142,8 @@ pub async fn commit_journal(
 /// The statement of commit 1: nothing is written unless the fence and the number before are ours.
 pub(super) const JOURNAL: &str = "WITH l AS (
     UPDATE lane SET journaled = $2::bigint, setting_cursor = $3, lease_until = now() + make_interval(secs => $5)
-    WHERE lane = $1 AND fence = $4 AND journaled = $2::bigint - 1 RETURNING lane)
+    WHERE lane = $1 AND fence = $4 AND journaled = $2::bigint - 1 RETURNING lane),
+ taken AS (DELETE FROM handed_over WHERE handed_over_id = ANY ($10) AND EXISTS (SELECT FROM l))
  INSERT INTO journal (lane, n, first_at, last_at, entries, content) SELECT lane, $2::bigint, $6, $7, $8, $9 FROM l";
 
 /// Writes a checkpoint and forgets all but the last two.

@@ -9,6 +9,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_chain", include_str!("../../schema/0001_chain.sql")),
     ("0002_access", include_str!("../../schema/0002_access.sql")),
     ("0003_ingest", include_str!("../../schema/0003_ingest.sql")),
+    ("0004_spool", include_str!("../../schema/0004_spool.sql")),
 ];
 
 /// Key of the advisory lock that lets one process migrate at a time.

@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod people;
 pub mod rebuild;
 pub mod settings;
+pub mod spool;
 pub mod statements;
 mod statuses;
 mod types;
@@ -25,6 +26,19 @@ use tokio_postgres::{Client, NoTls};
 
 /// Longest a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest a statement of ingest may take; beyond that the database counts as away. Above what a slow
+/// disk needs for a commit.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Gives up on a database that does not answer. No timeout of its own fires when it is stopped.
+///
+/// # Errors
+/// Says for how long it has not answered, or what `asked` says.
+pub async fn answered<T>(asked: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::time::timeout(ANSWER_MAX, asked)
+        .await
+        .with_context(|| format!("PostgreSQL has not answered for {} s", ANSWER_MAX.as_secs()))?
+}
 
 /// Which role a connection speaks as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +78,10 @@ pub fn settings(database: &Database, role: Role) -> anyhow::Result<tokio_postgre
 pub async fn connect(settings: &tokio_postgres::Config, purpose: &str) -> anyhow::Result<Client> {
     let mut settings = settings.clone();
     settings.application_name(format!("rideguard {purpose}"));
-    let (client, connection) = settings
-        .connect(NoTls)
+    // Its own timeout ends with the TCP connection; a server that is stopped takes that and says nothing.
+    let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, settings.connect(NoTls))
         .await
+        .with_context(|| format!("PostgreSQL does not answer ({})", place(&settings)))?
         .with_context(|| format!("PostgreSQL does not let us in ({})", place(&settings)))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -9,3 +9,4 @@ mod chain;
 mod corpus;
 mod harness;
 mod kills;
+mod spool;
