@@ -94,7 +94,7 @@ pub struct Quarantined {
     pub tracker: Option<TrackerKey>,
     /// The identifier on the topic, if it has the form of one.
     pub ident: Option<String>,
-    /// One word: `topic`, `unknown_tracker`, `retained`, `decode`, `identity`, `time`, `position`.
+    /// One word: `topic`, `unknown_tracker`, `retained`, `size`, `decode`, `identity`, `time`, `position`.
     pub reason: &'static str,
     /// One sentence, without positions.
     pub detail: String,
@@ -273,6 +273,13 @@ impl LaneState {
         };
         if packet.retained {
             return Err(aside("retained", "a tracker must not retain its messages".into(), true));
+        }
+        if packet.payload.len() > Packet::PAYLOAD_BYTES_MAX {
+            return Err(aside(
+                "size",
+                format!("the packet is larger than {} bytes; its first part is kept", Packet::PAYLOAD_BYTES_MAX),
+                true,
+            ));
         }
         let report = protocol::decode(&tracker.profile, &packet.payload)
             .map_err(|e| aside("decode", format!("{}: {e}", tracker.profile.protocol.0), false))?;

@@ -20,6 +20,10 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// Largest payload that is understood, bytes: twice what the private broker lets through. A larger
+    /// one is kept in part and set aside.
+    pub const PAYLOAD_BYTES_MAX: usize = 128 * 1024;
+
     /// Its identity by content: the same for every redelivery.
     pub fn digest(&self) -> PacketDigest {
         let mut hash = Sha256::new();

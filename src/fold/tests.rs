@@ -69,6 +69,7 @@ fn bad_input_is_set_aside_with_its_reason() {
         (packet("yy1", ""), "decode", false),
         (packet("yy1", "x"), "decode", false),
         (packet("yy1", &"garbage ".repeat(8000)), "decode", false),
+        (packet("yy1", &" ".repeat(Packet::PAYLOAD_BYTES_MAX + 1)), "size", true),
         (packet("nobody", "{}"), "unknown_tracker", true),
         (packet("yy1", r#"{"v":1,"id":"yy2"}"#), "identity", true),
         (packet("yy1", &fix(NOW_S, 91.0)), "position", false),

@@ -4,7 +4,8 @@
 //! never in a `select!`; an acknowledgement goes by `try_ack` into a queue wider than the broker's
 //! window; every publish carries the epoch of its connection, and the epoch is raised on the error
 //! (not on the next CONNACK), so that an acknowledgement of an older connection is dropped instead
-//! of acknowledging another message under a reused packet id.
+//! of acknowledging another message under a reused packet id. What was read ahead of an error is
+//! delivered all the same: a broker that lost our session does not send it again.
 
 use crate::clock::now;
 use crate::config::{Broker, read_secret};
@@ -13,7 +14,7 @@ use crate::ingest::topic;
 use anyhow::Context;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet as Mqtt, PubAck,
-    Publish, QoS, SubscribeFilter, TlsConfiguration, Transport,
+    Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport, mqttbytes,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +25,12 @@ use tokio::task::JoinHandle;
 
 /// Largest packet we take, bytes. Above the broker's `max_packet_size` (64 KiB), or one oversize
 /// message would be redelivered for ever.
-pub const PACKET_BYTES_MAX: usize = 128 * 1024;
+pub const PACKET_BYTES_MAX: usize = Packet::PAYLOAD_BYTES_MAX;
+/// Connections in a row that an oversize packet may end before the next one takes it: it is cut, and
+/// set aside by the fold. Were it refused for ever, nothing behind it would ever come.
+const OVERSIZE_ENDS_MAX: u32 = 2;
+/// Largest packet of the protocol, bytes (MQTT 3.1.1, 2.2.3).
+const PROTOCOL_BYTES_MAX: usize = 268_435_455;
 /// Deliveries waiting for their batch; twice the private broker's in-flight window of 4,000, so
 /// that the poll task never waits.
 const DELIVERIES_MAX: usize = 8192;
@@ -138,9 +144,14 @@ impl Subscribed {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Whether every lane is.
+    /// How many lanes have one.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed).count_ones() as usize
+    }
+
+    /// Whether every lane has.
     pub fn is_complete(&self) -> bool {
-        Lane::all().all(|lane| self.0.load(Ordering::Relaxed) >> lane.0 & 1 == 1)
+        self.count() == Lane::all().count()
     }
 }
 
@@ -221,22 +232,45 @@ struct Poller {
     to_gaps: mpsc::Sender<(Timestamp, Timestamp)>,
 }
 
+/// Why a connection is at its end.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Lost(#[from] ConnectionError),
+    #[error("the broker refuses our subscription; its access list must let us read v1/#")]
+    Refused,
+    #[error("the acknowledgements are out of step with the connection")]
+    OutOfStep,
+}
+
+impl Broken {
+    fn is_oversize(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost(ConnectionError::MqttState(StateError::Deserialization(
+                mqttbytes::Error::PayloadSizeLimitExceeded(_)
+            )))
+        )
+    }
+}
+
 impl Poller {
     async fn run(self, mut event_loop: EventLoop) {
         let mut wait = BACKOFF.0;
         let mut away_since = now();
         let mut was_here = false;
+        let mut oversize_ends = 0;
         loop {
             let happened = match event_loop.poll().await {
                 Ok(Event::Incoming(Mqtt::Publish(publish))) => {
-                    if self.to_lane.send(self.delivery(publish)).await.is_err() {
+                    let epoch = lock(&self.connection).epoch;
+                    if self.to_lane.send(delivery(publish, epoch)).await.is_err() {
                         return; // the lane is gone
                     }
                     Ok(())
                 }
                 Ok(Event::Outgoing(Outgoing::PubAck(first))) => self.acknowledge_rest(&mut event_loop, first).await,
                 Ok(Event::Incoming(Mqtt::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
-                    wait = BACKOFF.0;
                     if !ack.session_present && was_here {
                         tracing::warn!(lane = self.lane.0, "The broker has lost our session");
                     }
@@ -246,37 +280,61 @@ impl Poller {
                     self.subscribe();
                     Ok(())
                 }
-                Ok(Event::Incoming(Mqtt::SubAck(_))) => {
-                    self.subscribed.note(self.lane);
-                    Ok(())
+                Ok(Event::Incoming(Mqtt::SubAck(ack))) => {
+                    if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                        Err(Broken::Refused)
+                    } else {
+                        wait = BACKOFF.0;
+                        self.subscribed.note(self.lane);
+                        Ok(())
+                    }
                 }
                 Ok(_) => Ok(()),
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             };
             if let Err(error) = happened {
-                self.end_epoch(&mut event_loop);
+                for leftover in self.end_epoch(&mut event_loop) {
+                    if self.to_lane.send(leftover).await.is_err() {
+                        return;
+                    }
+                }
                 if self.connected.swap(false, Ordering::Relaxed) {
                     away_since = now();
                 }
                 tracing::warn!(lane = self.lane.0, %error, "The broker's connection broke; connecting again");
+                oversize_ends = if error.is_oversize() { oversize_ends + 1 } else { 0 };
+                self.open_for_oversize(&mut event_loop, oversize_ends >= OVERSIZE_ENDS_MAX);
                 tokio::time::sleep(jittered(wait)).await;
                 wait = (wait * 2).min(BACKOFF.1);
             }
         }
     }
 
+    /// Sets what the next connection takes.
+    fn open_for_oversize(&self, event_loop: &mut EventLoop, open: bool) {
+        let incoming = if open { PROTOCOL_BYTES_MAX } else { PACKET_BYTES_MAX };
+        event_loop.mqtt_options.set_max_packet_size(incoming, PACKET_BYTES_MAX);
+        if open {
+            tracing::error!(
+                lane = self.lane.0,
+                limit = PACKET_BYTES_MAX,
+                "The broker keeps sending a packet beyond our limit, and nothing comes behind it: taking it once, cut. Set the broker's max_packet_size below the limit"
+            );
+        }
+    }
+
     /// Writes what follows the first acknowledgement of a batch, and flushes once.
-    async fn acknowledge_rest(&self, event_loop: &mut EventLoop, first: u16) -> Result<(), ConnectionError> {
+    async fn acknowledge_rest(&self, event_loop: &mut EventLoop, first: u16) -> Result<(), Broken> {
         let rest = {
             let mut connection = lock(&self.connection);
             match connection.rests.pop_front() {
                 Some((head, rest)) if head == first => rest,
                 // Cannot be: both queues are filled under one lock and emptied together. A new connection
                 // is the safe answer, for there nothing is acknowledged that should not be.
-                _ => return Err(ConnectionError::RequestsDone),
+                _ => return Err(Broken::OutOfStep),
             }
         };
-        let Some(network) = event_loop.network.as_mut() else { return Err(ConnectionError::RequestsDone) };
+        let Some(network) = event_loop.network.as_mut() else { return Err(Broken::OutOfStep) };
         let written = async {
             for id in rest {
                 network.write(Mqtt::PubAck(PubAck::new(id))).await?;
@@ -284,22 +342,28 @@ impl Poller {
             network.flush().await
         };
         match tokio::time::timeout(FLUSH_MAX, written).await {
-            Ok(written) => Ok(written?),
-            Err(_) => Err(ConnectionError::FlushTimeout),
+            Ok(written) => Ok(written.map_err(ConnectionError::from)?),
+            Err(_) => Err(ConnectionError::FlushTimeout.into()),
         }
     }
 
-    /// Nothing of the old connection may be acknowledged from here on.
-    fn end_epoch(&self, event_loop: &mut EventLoop) {
+    /// Nothing of the old connection may be acknowledged from here on. Returns what rumqttc had read of
+    /// it and would hand out after the next CONNACK, as if it belonged to the new connection.
+    #[must_use]
+    fn end_epoch(&self, event_loop: &mut EventLoop) -> Vec<Delivery> {
         let mut connection = lock(&self.connection);
+        let leftovers = event_loop.state.events.drain(..).filter_map(|event| match event {
+            Event::Incoming(Mqtt::Publish(publish)) => Some(delivery(publish, connection.epoch)),
+            _ => None,
+        });
+        let leftovers = leftovers.collect();
         connection.epoch += 1;
         connection.rests.clear();
-        // Publishes still buffered belong to the old connection; the broker sends them again.
-        event_loop.state.events.clear();
         // Acknowledgements that slipped in after rumqttc's own clean-up would go out with the
         // next connection; this drains them, and it ends the connection if we gave up on it.
         event_loop.clean();
         event_loop.pending.retain(|r| !matches!(r, rumqttc::Request::PubAck(_)));
+        leftovers
     }
 
     fn subscribe(&self) {
@@ -308,17 +372,17 @@ impl Poller {
             tracing::error!(lane = self.lane.0, %error, "Could not subscribe");
         }
     }
+}
 
-    fn delivery(&self, publish: Publish) -> Delivery {
-        let packet = Packet {
-            topic: publish.topic,
-            received_at: now(),
-            payload: publish.payload.to_vec(),
-            retained: publish.retain,
-        };
-        let epoch = lock(&self.connection).epoch;
-        Delivery { packet, receipt: Receipt { epoch, id: publish.pkid } }
-    }
+fn delivery(publish: Publish, epoch: u64) -> Delivery {
+    let kept = publish.payload.len().min(Packet::PAYLOAD_BYTES_MAX + 1); // one more says that it was cut
+    let packet = Packet {
+        topic: publish.topic,
+        received_at: now(),
+        payload: publish.payload[..kept].to_vec(),
+        retained: publish.retain,
+    };
+    Delivery { packet, receipt: Receipt { epoch, id: publish.pkid } }
 }
 
 /// Between half and all of a wait, so that lanes do not come back in step.
