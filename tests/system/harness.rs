@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 /// Longest a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Every test in turn: ports, processors and disks are shared.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -24,6 +24,13 @@ pub struct Up {
     metrics: String,
     args: Vec<String>,
     _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+/// The seed of a random test, from RIDEGUARD_TEST_SEED or new; prints the command that repeats it.
+pub fn seed(test: &str) -> u64 {
+    let seed = std::env::var("RIDEGUARD_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    println!("seed {seed}: RIDEGUARD_TEST_SEED={seed} cargo test --test system {test}");
+    seed
 }
 
 /// The program under test.

@@ -1,6 +1,6 @@
 //! kill -9 at any time: nothing that the broker acknowledged is lost, nothing counts twice.
 
-use crate::harness::{Up, use_ring};
+use crate::harness::{Up, seed, use_ring};
 use rideguard::domain::Profile;
 use rideguard::protocol;
 use serde_json::Value;
@@ -50,8 +50,7 @@ enum Victim {
 /// A fleet with a staged theft; the victim is killed so many times, 2 to 5 s apart.
 async fn survive(victim: Victim, kills: u64) {
     use_ring();
-    let seed: u64 = std::env::var("RIDEGUARD_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
-    println!("seed {seed}: RIDEGUARD_TEST_SEED={seed} cargo test --test system kills");
+    let seed = seed("kills");
     let mut up = Up::start(40, &[]).await;
     let obligations = up.folder.join("obligations.jsonl");
     let duration_s = kills.max(5) * 5 + 15;

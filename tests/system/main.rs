@@ -7,6 +7,9 @@
 mod bad_input;
 mod chain;
 mod corpus;
+mod fake_broker;
 mod harness;
 mod kills;
+mod session;
 mod spool;
+mod traps;

@@ -1,0 +1,158 @@
+//! A lane's session against a broker that misbehaves (F-04, F-05, F-06): no acknowledgement of a
+//! message that was not released ever leaves, and nothing that arrived is forgotten.
+
+use crate::fake_broker::{FakeBroker, Link, Message, malformed};
+use crate::harness::{PATIENCE, seed};
+use rand::{Rng, SeedableRng};
+use rideguard::domain::Lane;
+use rideguard::ingest::mqtt::{PACKET_BYTES_MAX, Subscribed};
+use rideguard::ingest::{Delivery, Session};
+use std::collections::BTreeSet;
+
+const CLIENT: &str = "rideguard-lane-1";
+const TOPIC: &str = "v1/1/a/up";
+
+async fn session() -> (FakeBroker, Session, Link) {
+    let broker = FakeBroker::start().await;
+    let session = Session::start(&broker.settings(), Lane(1), Subscribed::default()).unwrap();
+    let link = broker.link(CLIENT).await;
+    (broker, session, link)
+}
+
+async fn next(session: &mut Session) -> Delivery {
+    tokio::time::timeout(PATIENCE, session.deliveries.recv()).await.expect("no delivery").expect("the session ended")
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_an_older_connection_never_leaves() {
+    let (broker, mut session, link) = session().await;
+    (1..=3).for_each(|id| link.send(&Message::new(TOPIC, id, format!("old {id}"))));
+    let mut old = Vec::new();
+    for _ in 1..=3 {
+        old.push(next(&mut session).await.receipt);
+    }
+    // The commit of these three is on its way when the broker loses the session; ids begin at 1 again.
+    drop(link);
+    let mut link = broker.link(CLIENT).await;
+    link.send(&Message::new(TOPIC, 1, "new 1"));
+    link.send(&Message::new(TOPIC, 2, "new 2"));
+    let (_, second) = (next(&mut session).await, next(&mut session).await);
+    session.acks.release(&old).await;
+    assert_eq!(session.acks.suppressed(), 3);
+    // Acknowledgements leave in order: had one of the old ones left, it would be seen before this one.
+    session.acks.release(&[second.receipt]).await;
+    assert_eq!(link.ack().await, 2);
+}
+
+#[tokio::test]
+async fn whatever_the_broker_does_only_released_messages_are_acknowledged() {
+    let mut random = rand::rngs::StdRng::seed_from_u64(seed("session"));
+    let (broker, mut session, mut link) = session().await;
+    for _ in 0..30 {
+        broker.keep_sessions(random.random());
+        // Every connection begins its ids anew, in an order of its own, with repeats of old payloads.
+        let first = random.random_range(1..5);
+        let ids: Vec<u16> = (first..first + random.random_range(1..40)).collect();
+        for id in &ids {
+            link.send(&Message { dup: random.random(), ..Message::new(TOPIC, *id, format!("message {id}")) });
+        }
+        let mut receipts = Vec::new();
+        for _ in &ids {
+            receipts.push(next(&mut session).await.receipt);
+        }
+        let released = random.random_range(0..=ids.len());
+        session.acks.release(&receipts[..released]).await;
+        if random.random() {
+            // The rest is released around the cut: before, within or after it.
+            let (acks, rest) = (session.acks.clone(), receipts.split_off(released));
+            let late = tokio::spawn(async move { acks.release(&rest).await });
+            drop(link);
+            link = broker.link(CLIENT).await;
+            late.await.unwrap();
+        } else {
+            if released > 0 {
+                assert_eq!(link.acks_until(ids[released - 1]).await, ids[..released]);
+            }
+            drop(link);
+            link = broker.link(CLIENT).await;
+        }
+        // On the new connection: one that is not released, one that is.
+        link.send(&Message::new(TOPIC, 1, "not released"));
+        link.send(&Message::new(TOPIC, 60_000, "released"));
+        let (_, last) = (next(&mut session).await, next(&mut session).await);
+        session.acks.release(&[last.receipt]).await;
+        assert_eq!(link.acks_until(60_000).await, [60_000], "only what was released on this connection");
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_connection_broke_is_delivered_but_not_acknowledged() {
+    let (broker, mut session, link) = session().await;
+    let mut together: Vec<u8> = (1..=8).flat_map(|id| Message::new(TOPIC, id, format!("old {id}")).bytes()).collect();
+    together.extend(malformed());
+    link.raw(together);
+    // The broker has lost the session, so it sends none of these again: they exist only here.
+    let mut link = broker.link(CLIENT).await;
+    let mut receipts = Vec::new();
+    for id in 1..=8 {
+        let delivery = next(&mut session).await;
+        assert_eq!(delivery.packet.payload, format!("old {id}").into_bytes());
+        receipts.push(delivery.receipt);
+    }
+    link.send(&Message::new(TOPIC, 1, "new 1"));
+    link.send(&Message::new(TOPIC, 2, "new 2"));
+    let (_, second) = (next(&mut session).await, next(&mut session).await);
+    session.acks.release(&receipts).await;
+    session.acks.release(&[second.receipt]).await;
+    assert_eq!((link.ack().await, session.acks.suppressed()), (2, 8));
+}
+
+#[tokio::test]
+async fn an_oversize_packet_is_taken_after_three_connections_and_blocks_nothing() {
+    let (broker, mut session, mut link) = session().await;
+    broker.keep_sessions(true);
+    let queue = [
+        Message::new(TOPIC, 1, "ahead"),
+        Message::new(TOPIC, 2, vec![b'x'; PACKET_BYTES_MAX + 1000]),
+        Message::new("v1/17/b/up", 3, "behind"),
+    ];
+    let send_all = |link: &Link| queue.iter().for_each(|message| link.send(message));
+    let (mut connections, mut seen) = (1, BTreeSet::new());
+    send_all(&link);
+    while !seen.contains(&"behind".len()) {
+        tokio::select! {
+            delivery = next(&mut session) => {
+                seen.insert(delivery.packet.payload.len());
+                session.acks.release(&[delivery.receipt]).await;
+            }
+            // A broker that keeps the session redelivers everything that is not acknowledged.
+            () = link.ended() => {
+                connections += 1;
+                assert!(connections <= 4, "the packet has ended {connections} connections");
+                link = broker.link(CLIENT).await;
+                send_all(&link);
+            }
+        }
+    }
+    assert_eq!(connections, 3, "two connections are enough to see a loop");
+    assert!(seen.contains(&(PACKET_BYTES_MAX + 1)), "cut to one byte beyond the limit: {seen:?}");
+    assert_eq!(link.acks_until(3).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_refused_subscription_is_no_subscription() {
+    let broker = FakeBroker::start().await;
+    broker.refuse_subscriptions(true);
+    let subscribed = Subscribed::default();
+    let session = Session::start(&broker.settings(), Lane(1), subscribed.clone()).unwrap();
+    let link = broker.link(CLIENT).await;
+    link.ended().await; // it tries again on another connection
+    assert_eq!(subscribed.count(), 0);
+    broker.refuse_subscriptions(false);
+    let since = std::time::Instant::now();
+    while subscribed.count() == 0 {
+        assert!(since.elapsed() < PATIENCE, "it has not subscribed");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    drop(session);
+}
