@@ -2,7 +2,7 @@
 //!
 //! Secrets come from files named here, so that the file itself can be shown around.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -154,8 +154,10 @@ impl Config {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the settings file {}", path.display()))?;
-        let mut config: Self =
-            toml::from_str(&text).with_context(|| format!("in the settings file {}", path.display()))?;
+        let mut config: Self = toml::from_str(&text).map_err(|e| {
+            let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            anyhow!("the settings file {}, line {line}: {}", path.display(), e.message())
+        })?;
         let base = path.parent().unwrap_or(Path::new("."));
         for file in [
             &mut config.database.password_file,
@@ -176,7 +178,7 @@ impl Config {
             if (low..=high).contains(&value) {
                 Ok(())
             } else {
-                Err(anyhow::anyhow!("{name} is {value}; it must be {low} to {high}"))
+                Err(anyhow!("{name} is {value}; it must be {low} to {high}"))
             }
         };
         within("ingest.batch_packets_max", self.ingest.batch_packets_max as u64, 1, 2000)?;
@@ -238,8 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_is_named() {
-        let error = toml::from_str::<Config>("[database]\nhots = 'x'").unwrap_err().to_string();
-        assert!(error.contains("hots"), "{error}");
+    fn a_wrong_key_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rideguard.toml");
+        std::fs::write(&path, "[database]\nhots = 'x'\n").unwrap();
+        let error = Config::read(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2: unknown field `hots`") && !error.contains('\n'), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
-use rideguard::cli::{admin, backstage, decode, replay, up};
+use rideguard::cli::{admin, backstage, decode, replay, say, up};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -76,7 +76,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Decode => decode::run(std::io::stdin().lock(), std::io::stdout().lock())?,
         Command::Replay { scenario, alerts } => replay::run(&scenario, &alerts)?,
-        Command::Openapi => println!("{}", rideguard::api::openapi().to_pretty_json()?),
+        Command::Openapi => say(rideguard::api::openapi().to_pretty_json()?)?,
         Command::Up(args) => up::up(args)?,
         Command::Ingest(args) => up::role(args, up::INGEST)?,
         Command::Api(args) => up::role(args, up::API)?,

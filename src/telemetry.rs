@@ -4,13 +4,20 @@ use crate::domain::Outcome;
 use crate::store::alerts::Written;
 use crate::store::effects::Applied;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Sets up logging: `RUST_LOG` selects, `json` chooses the form for collectors.
 pub fn start_logging(json: bool) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttc=off,tokio_postgres=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        // It would complain on standard error, and panic there if nobody reads it any more.
+        .log_internal_errors(false);
     let started = if json { builder.json().try_init() } else { builder.compact().try_init() };
     drop(started); // a second start in one process (tests) keeps the first
 }

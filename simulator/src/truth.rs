@@ -4,6 +4,7 @@ use anyhow::Context;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +19,9 @@ impl Lines {
     /// Names the file that cannot be written.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         path.map(|path| {
-            let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+            // Positions: nobody else's business.
+            let file = File::options().create(true).write(true).truncate(true).mode(0o600).open(path);
+            let file = file.with_context(|| format!("cannot write {}", path.display()))?;
             Ok(Arc::new(Mutex::new(BufWriter::new(file))))
         })
         .transpose()

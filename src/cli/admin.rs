@@ -1,6 +1,6 @@
 //! `rideguard admin`: enters people and things into a database.
 
-use super::{block_on, demo};
+use super::{block_on, demo, say};
 use crate::api::hash_password;
 use crate::config::Config;
 use crate::domain::{Profile, Shard, TrackerIdent};
@@ -10,6 +10,7 @@ use crate::store::{self, Role};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use tokio_postgres::Transaction;
 
 /// Flags of `admin`.
 #[derive(Parser)]
@@ -23,21 +24,38 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    One(Thing),
+    /// Enters the people, vehicles and trackers of the demonstration.
+    Demo {
+        /// How many vehicles.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
+        vehicles: u16,
+        /// File of the logins; made if it is missing.
+        #[arg(long)]
+        logins: PathBuf,
+    },
+}
+
+/// What is entered one at a time.
+#[derive(Subcommand)]
+enum Thing {
     /// Makes an account, or gives it a new password (read from standard input).
     Account {
-        /// What is typed to log in.
+        /// What is typed to log in: 1 to 64 of A-Z a-z 0-9 . _ @ -
+        #[arg(value_parser = login)]
         login: String,
-        /// owner, police, operator or admin.
-        #[arg(long)]
+        /// What the person may do.
+        #[arg(long, value_parser = ["owner", "police", "operator", "admin"])]
         role: String,
         /// How the person is called.
         #[arg(long)]
         name: String,
-        /// Where alerts go.
-        #[arg(long, requires = "webhook_secret")]
+        /// Where alerts go: an http or https address.
+        #[arg(long, requires = "webhook_secret", value_parser = webhook_url)]
         webhook_url: Option<String>,
         /// Key of the webhook's signature.
-        #[arg(long)]
+        #[arg(long, requires = "webhook_url")]
         webhook_secret: Option<String>,
     },
     /// Registers a tracker and prints its topic.
@@ -55,8 +73,8 @@ enum Command {
     Vehicle {
         /// Its plate.
         plate: String,
-        /// ebike or motorcycle.
-        #[arg(long)]
+        /// What it is.
+        #[arg(long, value_parser = ["ebike", "motorcycle"])]
         kind: String,
         /// Login of its owner.
         #[arg(long)]
@@ -67,9 +85,9 @@ enum Command {
     },
     /// Gives an officer access for a case.
     Grant {
-        /// Login of the officer.
+        /// Login of the officer, who is police.
         officer: String,
-        /// Login of the approver, who is somebody else.
+        /// Login of the approver, who is somebody else, police or admin.
         #[arg(long)]
         approver: String,
         /// Case number.
@@ -78,23 +96,40 @@ enum Command {
         /// What it is for.
         #[arg(long)]
         purpose: String,
-        /// How long, days.
-        #[arg(long, default_value_t = 30.0)]
+        /// How long, days, at most 366.
+        #[arg(long, default_value_t = 30.0, value_parser = days)]
         days: f64,
-    },
-    /// Enters the people, vehicles and trackers of the demonstration.
-    Demo {
-        /// How many vehicles.
-        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
-        vehicles: u16,
-        /// File of the logins; made if it is missing.
-        #[arg(long)]
-        logins: PathBuf,
     },
 }
 
 /// Shortest password, characters.
 const PASSWORD_CHARACTERS_MIN: usize = 8;
+/// Longest grant, days: a case that goes on is approved again.
+const GRANT_DAYS_MAX: f64 = 366.0;
+
+fn login(text: &str) -> Result<String, String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
+    if (1..=64).contains(&text.len()) && text.chars().all(is_fine) {
+        return Ok(text.to_owned());
+    }
+    Err("a login has 1 to 64 of A-Z a-z 0-9 . _ @ -".into())
+}
+
+fn webhook_url(text: &str) -> Result<String, String> {
+    match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(text.to_owned()),
+        Ok(url) => Err(format!("its scheme is {}; it must be http or https", url.scheme())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn days(text: &str) -> Result<f64, String> {
+    let days: f64 = text.parse().map_err(|_| "it must be a number".to_owned())?;
+    if days > 0.0 && days <= GRANT_DAYS_MAX {
+        return Ok(days);
+    }
+    Err(format!("it must be above 0 and at most {GRANT_DAYS_MAX}"))
+}
 
 /// Enters one thing.
 ///
@@ -103,55 +138,64 @@ const PASSWORD_CHARACTERS_MIN: usize = 8;
 pub fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     block_on(async {
-        let client = store::connect(&store::settings(&config.database, Role::Owner)?, "admin").await?;
+        let mut client = store::connect(&store::settings(&config.database, Role::Owner)?, "admin").await?;
         match args.command {
-            Command::Account { login, role, name, webhook_url, webhook_secret } => {
-                let mut password = String::new();
-                std::io::stdin().read_line(&mut password).context("cannot read the password from standard input")?;
-                let password = password.trim_end_matches(['\r', '\n']);
-                if password.chars().count() < PASSWORD_CHARACTERS_MIN {
-                    bail!("the password is too short; it needs {PASSWORD_CHARACTERS_MIN} characters at least");
-                }
-                let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
-                let hash = hash_password(password)?;
-                let id = people::put_account(
-                    &client,
-                    &NewAccount { login: &login, name: &name, role: &role, password_hash: &hash, unit: None, webhook },
-                )
-                .await?;
-                println!("account {id} {login}");
-            }
-            Command::Tracker { ident, protocol, model } => {
-                let ident = TrackerIdent::parse(&ident)?;
-                if !PROTOCOLS.iter().any(|p| p.name == protocol) {
-                    let names: Vec<_> = PROTOCOLS.iter().map(|p| p.name).collect();
-                    bail!("no protocol is called {protocol:?}; there are {}", names.join(", "));
-                }
-                let id =
-                    people::put_tracker(&client, ident.as_str(), &Profile { model, ..Profile::of(&protocol) }).await?;
-                println!("tracker {id} {ident} publishes to v1/{}/{ident}/up", Shard::of(ident.as_str()).0);
-            }
-            Command::Vehicle { plate, kind, owner, tracker } => {
-                let owner = people::account(&client, &owner).await?;
-                let vehicle = people::put_vehicle(&client, &plate, &kind, "", owner).await?;
-                if let Some(ident) = tracker {
-                    people::install(&client, people::tracker(&client, &ident).await?, vehicle).await?;
-                }
-                println!("vehicle {vehicle} {plate}");
-            }
             Command::Demo { vehicles, logins } => {
                 demo::enter(&client, &demo::logins(&logins)?, vehicles, None).await?;
-                println!("the demonstration's logins are in {}", logins.display());
+                say(format_args!("the demonstration's logins are in {}", logins.display()))?;
             }
-            Command::Grant { officer, approver, case_number, purpose, days } => {
-                let (officer, approver) =
-                    (people::account(&client, &officer).await?, people::account(&client, &approver).await?);
-                println!(
-                    "grant {}",
-                    people::put_grant(&client, officer, approver, &case_number, &purpose, days).await?
-                );
+            Command::One(thing) => {
+                let transaction = client.transaction().await?;
+                let entered = enter(&transaction, thing).await?;
+                transaction.commit().await?;
+                say(entered)?;
             }
         }
         Ok(())
     })
+}
+
+/// Enters one thing and says what was entered.
+async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String> {
+    Ok(match thing {
+        Thing::Account { login, role, name, webhook_url, webhook_secret } => {
+            let hash = hash_password(&read_password()?)?;
+            let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
+            let new = NewAccount { login: &login, name: &name, role: &role, password_hash: &hash, unit: None, webhook };
+            format!("account {} {login}", people::put_account(client, &new).await?)
+        }
+        Thing::Tracker { ident, protocol, model } => {
+            let ident = TrackerIdent::parse(&ident)?;
+            if !PROTOCOLS.iter().any(|p| p.name == protocol) {
+                let names: Vec<_> = PROTOCOLS.iter().map(|p| p.name).collect();
+                bail!("no protocol is called {protocol:?}; there are {}", names.join(", "));
+            }
+            let profile = Profile { model, ..Profile::of(&protocol) };
+            let id = people::put_tracker(client, ident.as_str(), &profile).await?;
+            format!("tracker {id} {ident} publishes to v1/{}/{ident}/up", Shard::of(ident.as_str()).0)
+        }
+        Thing::Vehicle { plate, kind, owner, tracker } => {
+            let owner = people::account(client, &owner, &["owner"]).await?;
+            let vehicle = people::put_vehicle(client, &plate, &kind, "", owner).await?;
+            if let Some(ident) = tracker {
+                people::install(client, people::tracker(client, &ident).await?, vehicle).await?;
+            }
+            format!("vehicle {vehicle} {plate}")
+        }
+        Thing::Grant { officer, approver, case_number, purpose, days } => {
+            let officer = people::account(client, &officer, &["police"]).await?;
+            let approver = people::account(client, &approver, &["police", "admin"]).await?;
+            format!("grant {}", people::put_grant(client, officer, approver, &case_number, &purpose, days).await?)
+        }
+    })
+}
+
+fn read_password() -> anyhow::Result<String> {
+    let mut password = String::new();
+    std::io::stdin().read_line(&mut password).context("cannot read the password from standard input")?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.chars().count() < PASSWORD_CHARACTERS_MIN {
+        bail!("the password is too short; it needs {PASSWORD_CHARACTERS_MIN} characters at least");
+    }
+    Ok(password.to_owned())
 }

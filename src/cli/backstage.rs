@@ -1,7 +1,7 @@
 //! Commands for operators and judges: `journal`, `verify`, `rebuild`, `explain`.
 
-use super::block_on;
 use super::up::RoleArgs;
+use super::{block_on, say};
 use crate::config::Config;
 use crate::domain::{Entry, Outcome, Timestamp};
 use crate::fold::FoldSettings;
@@ -18,10 +18,10 @@ use tokio_postgres::Client;
 pub struct JournalArgs {
     #[command(flatten)]
     role: RoleArgs,
-    /// First receive time, RFC 3339; all of the journal if not given.
+    /// Packets received at or after this time, RFC 3339; from the beginning if not given.
     #[arg(long, value_parser = time)]
     from: Option<Timestamp>,
-    /// First receive time after, RFC 3339.
+    /// Packets received before this time, RFC 3339; to the end if not given.
     #[arg(long, value_parser = time)]
     to: Option<Timestamp>,
     /// Only packets on topics of this tracker.
@@ -31,14 +31,15 @@ pub struct JournalArgs {
 
 /// Flags of `rebuild`.
 #[derive(Parser)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
 pub struct RebuildArgs {
     #[command(flatten)]
     role: RoleArgs,
     /// Only compares.
-    #[arg(long, conflicts_with = "replace", required_unless_present = "replace")]
+    #[arg(long, group = "what")]
     check: bool,
     /// Puts right what differs. Stop ingest first.
-    #[arg(long)]
+    #[arg(long, group = "what")]
     replace: bool,
 }
 
@@ -101,7 +102,7 @@ pub fn verify(args: RoleArgs) -> anyhow::Result<ExitCode> {
         invariants::run(&client).await
     })?;
     for check in &checked {
-        println!("{} {}: {}", if check.broken == 0 { "ok" } else { "FAIL" }, check.name, check.broken);
+        say(format_args!("{} {}: {}", if check.broken == 0 { "ok" } else { "FAIL" }, check.name, check.broken))?;
     }
     Ok(if checked.iter().all(|c| c.broken == 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -118,14 +119,8 @@ pub fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
     })?;
     let is_equal = |c: &refold::Compared| c.missing == 0 && c.extra == 0;
     for c in &compared {
-        println!(
-            "{} {}: {} rows, {} missing, {} extra",
-            if is_equal(c) { "ok" } else { "FAIL" },
-            c.table,
-            c.rows,
-            c.missing,
-            c.extra
-        );
+        let word = if is_equal(c) { "ok" } else { "FAIL" };
+        say(format_args!("{word} {}: {} rows, {} missing, {} extra", c.table, c.rows, c.missing, c.extra))?;
     }
     Ok(if args.replace || compared.iter().all(is_equal) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -139,7 +134,6 @@ pub fn explain(args: ExplainArgs) -> anyhow::Result<()> {
         let (_, client) = connect(&args.role).await?;
         let incident = explain::incident(&client, args.incident).await?;
         let incident = incident.ok_or_else(|| anyhow::anyhow!("there is no incident {}", args.incident))?;
-        println!("{}", serde_json::to_string_pretty(&incident)?);
-        Ok(())
+        Ok(say(serde_json::to_string_pretty(&incident)?)?)
     })
 }

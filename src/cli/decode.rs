@@ -49,9 +49,6 @@ pub fn run(input: impl BufRead, output: impl Write) -> io::Result<()> {
     let mut output = io::BufWriter::new(output);
     for line in input.split(b'\n') {
         let line = line?;
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
         serde_json::to_writer(&mut output, &answer(&line))?;
         output.write_all(b"\n")?;
     }
@@ -144,6 +141,7 @@ mod tests {
         let lines = [
             r#"{"id":"a","protocol":"json","encoding":"text","payload":"{\"v\":1,\"id\":\"x\"}"}"#,
             "no json",
+            "",
             r#"{"id":7,"protocol":"klingon","encoding":"hex","payload":"00"}"#,
             r#"{"id":"d","protocol":"jt808","encoding":"hex","payload":"zz"}"#,
             r#"{"id":"e"}"#,
@@ -155,10 +153,11 @@ mod tests {
             [
                 (json!("a"), "ok".into()),
                 (Value::Null, "rejected".into()),
+                (Value::Null, "rejected".into()),
                 (json!(7), "rejected".into()),
                 (json!("d"), "rejected".into()),
                 (json!("e"), "rejected".into())
-            ] as [(Value, String); 5]
+            ] as [(Value, String); 6]
         );
         assert_eq!(got[0]["tracker_ids"], json!(["x"]));
     }

@@ -1,5 +1,6 @@
 //! The demonstration: people, 200 vehicles around Yiyang, a local webhook, and a staged theft.
 
+use super::announce;
 use super::up::Args;
 use crate::api::hash_password;
 use crate::config::Config;
@@ -22,6 +23,8 @@ use tokio_postgres::Client;
 
 /// The vehicle that is stolen; the demonstration's owner owns it and two more.
 const STOLEN: usize = 1;
+/// When, in seconds after the simulator's start: guard points are known by then.
+const THEFT_AFTER_S: &str = "45";
 /// Vehicles of the owner who can log in.
 const OWNED: usize = 3;
 
@@ -147,19 +150,18 @@ impl Demo {
                 .with_graceful_shutdown(async move { drop(stop.wait_for(|s| *s).await) })
                 .await;
         });
-        println!("\nRideGuard 行车卫士 is at {}  (Ctrl-C stops it)", self.address);
+        announce(format_args!("\nRideGuard 行车卫士 is at {}  (Ctrl-C stops it)", self.address));
         for (login, password) in &self.logins {
-            println!("  log in as {login:<9} password {password}");
+            announce(format_args!("  log in as {login:<9} password {password}"));
         }
-        println!(
-            "Vehicle {} will be stolen in about 45 s; its alert shows here, in the page and at a local webhook.\n",
-            plate(STOLEN)
-        );
         if self.without_simulator {
             return Ok(None);
         }
-        let program = std::env::current_exe()?.with_file_name("simulator");
-        let simulator = Command::new(&program)
+        announce(format_args!(
+            "Vehicle {} will be stolen in about {THEFT_AFTER_S} s; its alert shows here, in the page and at a local webhook.\n",
+            plate(STOLEN)
+        ));
+        let simulator = Command::new(simulator()?)
             .arg("fleet")
             .args(["--broker", &format!("localhost:{broker_port}")])
             .arg("--ca")
@@ -174,18 +176,30 @@ impl Demo {
                 "--theft-vehicle",
                 &self.stolen,
                 "--theft-after-s",
-                "45",
+                THEFT_AFTER_S,
             ])
             .arg("--truth")
             .arg(&self.truth_file)
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| {
-                format!("cannot start the simulator ({}); build it with cargo build --workspace", program.display())
-            })?;
+            .context("cannot start the simulator")?;
         Ok(Some(simulator))
     }
+}
+
+/// The simulator, which is built beside this program.
+///
+/// # Errors
+/// It is not there.
+pub fn simulator() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("simulator");
+    anyhow::ensure!(
+        program.exists(),
+        "the simulator is missing ({}): build it with cargo build --workspace",
+        program.display()
+    );
+    Ok(program)
 }
 
 /// Stops the simulator and waits for it.
@@ -202,13 +216,13 @@ pub async fn end(simulator: &mut Child) {
 async fn receive(Json(body): Json<Value>) -> &'static str {
     let alert = &body["alert"];
     let text = |key: &str| alert[key].as_str().unwrap_or("?").to_owned();
-    println!(
+    announce(format_args!(
         "⚠ ALERT {} {} at {} (webhook delivery {})",
         text("plate"),
         text("kind"),
         text("raised_at"),
         body["delivery"].as_str().unwrap_or("?")
-    );
+    ));
     "ok"
 }
 

@@ -7,7 +7,9 @@ mod demo;
 pub mod replay;
 pub mod up;
 
+use std::fmt::Display;
 use std::future::Future;
+use std::io::Write;
 
 /// Runs asynchronous work to its end.
 ///
@@ -15,4 +17,20 @@ use std::future::Future;
 /// What the work says.
 pub fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Prints a line on standard output. `println!` would panic where the reader has gone
+/// (`rideguard verify | head -1`).
+///
+/// # Errors
+/// Nobody reads it.
+pub fn say(line: impl Display) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// The same where the work goes on without a reader: a server whose terminal was closed.
+fn announce(line: impl Display) {
+    drop(say(line));
 }

@@ -1,16 +1,18 @@
 //! `rideguard up` and the single roles.
 
-use super::{block_on, demo};
+use super::{announce, block_on, demo, say};
 use crate::app::{self, Roles};
 use crate::config::{Broker, Config, Database, Http, Ingest, Notify};
 use crate::ingest::mqtt::Subscribed;
-use crate::supervisor::broker::{Credential, INGEST_USER, Mosquitto};
+use crate::supervisor::broker::{self, Credential, INGEST_USER, Mosquitto};
 use crate::supervisor::folder::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
+use anyhow::{anyhow, bail};
 use clap::Parser;
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -86,8 +88,7 @@ pub fn role(args: RoleArgs, roles: Roles) -> anyhow::Result<()> {
 pub fn migrate(args: RoleArgs) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     block_on(app::prepare(&config))?;
-    println!("The schema is up to date.");
-    Ok(())
+    Ok(say("The schema is up to date.")?)
 }
 
 /// The whole system on this machine.
@@ -95,18 +96,15 @@ pub fn migrate(args: RoleArgs) -> anyhow::Result<()> {
 /// # Errors
 /// A missing program, a busy port, a data folder in use.
 pub fn up(args: Args) -> anyhow::Result<()> {
-    postgres::bin_folder()?; // before anything is made
-    for (address, what) in [(args.http, "--http"), (args.metrics, "--metrics")] {
-        drop(std::net::TcpListener::bind(address).map_err(|e| match e.kind() {
-            std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-                "port {} on {} is in use by another program; choose another with {what}",
-                address.port(),
-                address.ip()
-            ),
-            _ => anyhow::anyhow!("cannot listen on {address} ({what}): {e}"),
-        })?);
+    // Before anything is made.
+    postgres::bin_folder()?;
+    broker::programs()?;
+    if args.demo && !args.demo_without_simulator {
+        demo::simulator()?;
     }
+    // The folder's lock comes before the ports: a second start in one folder meets both.
     let folder = Folder::open(&args.data)?;
+    check_addresses(&args)?;
     let trackers = if args.demo {
         demo::credentials(&folder.path("trackers"), args.demo_vehicles)?
     } else {
@@ -125,6 +123,24 @@ pub fn up(args: Args) -> anyhow::Result<()> {
     broker.stop();
     postgres.stop();
     result
+}
+
+/// Says now what would fail after half a minute of setting up.
+fn check_addresses(args: &Args) -> anyhow::Result<()> {
+    if !args.http.ip().is_loopback() {
+        bail!("--http is {}; it must be a loopback address, with a TLS proxy in front for others", args.http);
+    }
+    // Both are held until both are there, so that the same port twice is noticed, too.
+    let mut listeners = Vec::new();
+    for (address, flag) in [(args.http, "--http"), (args.metrics, "--metrics")] {
+        listeners.push(TcpListener::bind(address).map_err(|e| match e.kind() {
+            ErrorKind::AddrInUse => {
+                anyhow!("port {} on {} is in use; choose another with {flag}", address.port(), address.ip())
+            }
+            _ => anyhow!("cannot listen on {address} ({flag}): {e}"),
+        })?);
+    }
+    Ok(())
 }
 
 /// Credentials that an earlier start (or an administrator) left for the broker.
@@ -160,7 +176,7 @@ async fn together(
     let mut playing = match &demo {
         Some(demo) => demo.play(broker.port, stop.clone()).await?,
         None => {
-            println!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http);
+            announce(format_args!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http));
             None
         }
     };
@@ -223,17 +239,20 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     }
 }
 
-/// Turns SIGINT and SIGTERM into one wish to stop.
+/// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into one wish to stop: the servants are in
+/// process groups of their own and would outlive us otherwise.
 fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     let (tell, told) = watch::channel(false);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
-        eprintln!("Stopping …");
         let _ = tell.send(true);
+        drop(writeln!(std::io::stderr(), "Stopping …"));
         tell.closed().await;
     });
     Ok(told)

@@ -1,7 +1,8 @@
 //! People and things as administrators enter them.
 
 use crate::domain::Profile;
-use tokio_postgres::Client;
+use anyhow::{Context, bail, ensure};
+use tokio_postgres::{Client, GenericClient};
 
 /// An account to make.
 pub struct NewAccount<'a> {
@@ -22,8 +23,8 @@ pub struct NewAccount<'a> {
 /// Makes an account, or gives the one of this login a new password, name and webhook.
 ///
 /// # Errors
-/// The database's own word: a role or a login it does not allow.
-pub async fn put_account(client: &Client, new: &NewAccount<'_>) -> anyhow::Result<i64> {
+/// The login has another role, or the database's own word.
+pub async fn put_account(client: &impl GenericClient, new: &NewAccount<'_>) -> anyhow::Result<i64> {
     let unit: Option<i64> = match new.unit {
         Some((organisation, kind, unit)) => {
             client
@@ -45,15 +46,17 @@ pub async fn put_account(client: &Client, new: &NewAccount<'_>) -> anyhow::Resul
         }
         None => None,
     };
+    // Whoever could turn an owner into an officer would open what the owner may not see.
     let row = client
-        .query_one(
+        .query_opt(
             "INSERT INTO account (login, name, role, unit_id, password_hash, webhook_url, webhook_secret) VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (login) DO UPDATE SET name = EXCLUDED.name, password_hash = EXCLUDED.password_hash,
                 webhook_url = EXCLUDED.webhook_url, webhook_secret = EXCLUDED.webhook_secret
-             RETURNING account_id",
+             WHERE account.role = EXCLUDED.role RETURNING account_id",
             &[&new.login, &new.name, &new.role, &unit, &new.password_hash, &new.webhook.map(|w| w.0), &new.webhook.map(|w| w.1)],
         )
         .await?;
+    let row = row.with_context(|| format!("the login {:?} is there with another role than {}", new.login, new.role))?;
     Ok(row.get(0))
 }
 
@@ -61,7 +64,7 @@ pub async fn put_account(client: &Client, new: &NewAccount<'_>) -> anyhow::Resul
 ///
 /// # Errors
 /// The database's own word: an identifier it does not allow.
-pub async fn put_tracker(client: &Client, ident: &str, profile: &Profile) -> anyhow::Result<i64> {
+pub async fn put_tracker(client: &impl GenericClient, ident: &str, profile: &Profile) -> anyhow::Result<i64> {
     let row = client
         .query_one(
             "INSERT INTO tracker (ident, profile) VALUES ($1, $2) ON CONFLICT (ident) DO UPDATE SET profile = EXCLUDED.profile RETURNING tracker_id",
@@ -71,14 +74,20 @@ pub async fn put_tracker(client: &Client, ident: &str, profile: &Profile) -> any
     Ok(row.get(0))
 }
 
-/// Makes a vehicle of an owner, or finds the one with this plate.
+/// Makes a vehicle of an owner, or finds the owner's with this plate.
 ///
 /// # Errors
-/// The database's own word.
-pub async fn put_vehicle(client: &Client, plate: &str, kind: &str, model: &str, owner: i64) -> anyhow::Result<i64> {
+/// It belongs to somebody else, or the database's own word.
+pub async fn put_vehicle(
+    client: &impl GenericClient,
+    plate: &str,
+    kind: &str,
+    model: &str,
+    owner: i64,
+) -> anyhow::Result<i64> {
     let row = client
         .query_one(
-            "INSERT INTO vehicle (plate, kind, model) VALUES ($1, $2, $3) ON CONFLICT (plate) DO UPDATE SET model = EXCLUDED.model RETURNING vehicle_id",
+            "INSERT INTO vehicle (plate, kind, model) VALUES ($1, $2, $3) ON CONFLICT (plate) DO UPDATE SET kind = EXCLUDED.kind, model = EXCLUDED.model RETURNING vehicle_id",
             &[&plate, &kind, &model],
         )
         .await?;
@@ -89,6 +98,11 @@ pub async fn put_vehicle(client: &Client, plate: &str, kind: &str, model: &str, 
             &[&vehicle, &owner],
         )
         .await?;
+    let holder: i64 = client
+        .query_one("SELECT account_id FROM ownership WHERE vehicle_id = $1 AND valid_to IS NULL", &[&vehicle])
+        .await?
+        .get(0);
+    ensure!(holder == owner, "the vehicle {plate} belongs to somebody else");
     Ok(vehicle)
 }
 
@@ -96,15 +110,22 @@ pub async fn put_vehicle(client: &Client, plate: &str, kind: &str, model: &str, 
 ///
 /// # Errors
 /// One of them is taken.
-pub async fn install(client: &Client, tracker: i64, vehicle: i64) -> anyhow::Result<()> {
-    client
+pub async fn install(client: &impl GenericClient, tracker: i64, vehicle: i64) -> anyhow::Result<()> {
+    let installed = client
         .execute(
             "INSERT INTO installation (tracker_id, vehicle_id) SELECT $1, $2
              WHERE NOT EXISTS (SELECT 1 FROM installation WHERE tracker_id = $1 AND vehicle_id = $2 AND valid_to IS NULL)",
             &[&tracker, &vehicle],
         )
-        .await?;
-    Ok(())
+        .await;
+    match installed {
+        Ok(_) => Ok(()),
+        Err(error) => match error.as_db_error().and_then(|e| e.constraint()) {
+            Some("installation_tracker") => bail!("the tracker is in another vehicle"),
+            Some("installation_vehicle") => bail!("the vehicle carries another tracker"),
+            _ => Err(error.into()),
+        },
+    }
 }
 
 /// Guards a vehicle or stops guarding it, as its owner would. `false` if it is not this owner's.
@@ -121,13 +142,14 @@ pub async fn arm(client: &Client, owner: i64, vehicle: i64, armed: bool) -> anyh
 /// # Errors
 /// Both are one person, or an account is missing.
 pub async fn put_grant(
-    client: &Client,
+    client: &impl GenericClient,
     officer: i64,
     approver: i64,
     case_number: &str,
     purpose: &str,
     days: f64,
 ) -> anyhow::Result<i64> {
+    ensure!(officer != approver, "an officer cannot approve a grant of his own");
     let row = client
         .query_one(
             "INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to, area_km2_max, hours_max)
@@ -146,13 +168,16 @@ pub async fn vehicles(client: &Client) -> anyhow::Result<i64> {
     Ok(client.query_one("SELECT count(*) FROM vehicle", &[]).await?.get(0))
 }
 
-/// The row of an account.
+/// The row of an account that has one of these roles.
 ///
 /// # Errors
-/// There is none of this login.
-pub async fn account(client: &Client, login: &str) -> anyhow::Result<i64> {
-    let row = client.query_opt("SELECT account_id FROM account WHERE login = $1", &[&login]).await?;
-    row.map(|r| r.get(0)).ok_or_else(|| anyhow::anyhow!("no account has the login {login:?}"))
+/// There is none of this login, or it has another role.
+pub async fn account(client: &impl GenericClient, login: &str, roles: &[&str]) -> anyhow::Result<i64> {
+    let row = client.query_opt("SELECT account_id, role FROM account WHERE login = $1", &[&login]).await?;
+    let row = row.with_context(|| format!("no account has the login {login:?}"))?;
+    let role: &str = row.get(1);
+    ensure!(roles.contains(&role), "the role of {login} is {role}; it must be {}", roles.join(" or "));
+    Ok(row.get(0))
 }
 
 /// Makes the API's login role, with its password and its rights.
@@ -160,11 +185,11 @@ pub async fn account(client: &Client, login: &str) -> anyhow::Result<i64> {
 /// # Errors
 /// The database's own word.
 pub async fn put_api_role(client: &Client, role: &str, password: &str) -> anyhow::Result<()> {
-    anyhow::ensure!(
+    ensure!(
         role.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
         "the role {role:?} has other characters than letters, digits and _"
     );
-    anyhow::ensure!(
+    ensure!(
         password.chars().all(|c| c.is_ascii_alphanumeric()),
         "the API role's password may have letters and digits only"
     );
@@ -181,7 +206,7 @@ pub async fn put_api_role(client: &Client, role: &str, password: &str) -> anyhow
 ///
 /// # Errors
 /// There is none of this identifier.
-pub async fn tracker(client: &Client, ident: &str) -> anyhow::Result<i64> {
+pub async fn tracker(client: &impl GenericClient, ident: &str) -> anyhow::Result<i64> {
     let row = client.query_opt("SELECT tracker_id FROM tracker WHERE ident = $1", &[&ident]).await?;
-    row.map(|r| r.get(0)).ok_or_else(|| anyhow::anyhow!("no tracker has the identifier {ident:?}"))
+    Ok(row.with_context(|| format!("no tracker has the identifier {ident:?}"))?.get(0))
 }

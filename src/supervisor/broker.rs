@@ -6,6 +6,7 @@ use super::{Child, Folder, certificates, free_port};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -66,8 +67,13 @@ impl Mosquitto {
             Some(port) => port,
             None => free_port()?,
         };
-        write_passwords(folder, &home, &password, &[])?;
         let address = if public_name.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        // Another program there would be taken for the broker below.
+        drop(
+            TcpListener::bind((address, port))
+                .with_context(|| format!("the broker cannot listen on {address}:{port} (--mqtt-port)"))?,
+        );
+        write_passwords(folder, &home, &password, &[])?;
         let inside = socket.as_ref().map_or_else(String::new, |s| format!("listener 0 {}\n", s.display()));
         write_settings(folder, &home, &conf, &certificates, &format!("{port} {address}"), &inside)?;
         let mut command = Command::new(program);
@@ -76,7 +82,7 @@ impl Mosquitto {
         let child = Child::start("Mosquitto", &mut command, folder.servant(), &log, Signal::SIGTERM)?;
         let mut started = Self { child, port, ca_file, password_file, socket };
         let since = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
             if !started.child.is_alive() || since.elapsed() > Duration::from_secs(20) {
                 bail!("Mosquitto did not start; its log is {}", log.display());
             }
@@ -108,6 +114,16 @@ impl Mosquitto {
     pub fn pid(&self) -> i32 {
         self.child.pid()
     }
+}
+
+/// Looks for the programs that a broker needs.
+///
+/// # Errors
+/// Says which package is missing.
+pub fn programs() -> anyhow::Result<()> {
+    find("mosquitto")?;
+    find("mosquitto_passwd")?;
+    Ok(())
 }
 
 fn find(program: &str) -> anyhow::Result<PathBuf> {

@@ -5,6 +5,8 @@ use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,8 +31,7 @@ impl Child {
         log: &Path,
         stop_signal: Signal,
     ) -> anyhow::Result<Self> {
-        use std::os::unix::process::CommandExt;
-        let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let log = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
         if let Some(servant) = servant {
             command.uid(servant.uid).gid(servant.gid);
         }

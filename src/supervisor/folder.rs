@@ -44,8 +44,10 @@ impl Folder {
             Some(_) if !is_enterable(&root) => apart(&root)?,
             _ => root.join("services"),
         };
-        fs::create_dir_all(&services)?;
-        fs::set_permissions(&services, fs::Permissions::from_mode(0o711))?;
+        for (path, mode) in [(&services, 0o711), (&root.join("secrets"), 0o700)] {
+            fs::create_dir_all(path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
         Ok(Self { root, services, servant, _lock: lock })
     }
 
@@ -83,7 +85,7 @@ impl Folder {
         self.servant
     }
 
-    /// A secret kept in `secrets/`, made of 128 random bits at the first call; 0600.
+    /// A secret kept in `secrets/` (0700), made of 128 random bits at the first call; 0600.
     ///
     /// # Errors
     /// It cannot be written or read.
