@@ -16,7 +16,7 @@ class App {
   map = $state.raw<CityMap | null>(null);
   hasNoMap = $state(false);
   vehicles = $state.raw<Map<string, LiveVehicle>>(new Map());
-  liveState = $state<LiveState>('connecting');
+  liveState = $state<LiveState>('off');
   /** Of the newest live message, ms. */
   liveAt = $state(0);
   /** The alert that has just come. */
@@ -66,10 +66,11 @@ class App {
     this.newAlert = null;
   }
 
-  /** Police watch only for a case, and only when asked for. */
+  /** Police watch only for a case, and only when asked for; administrators do not watch. */
   startLive(grant?: string) {
     this.stopLive();
-    if (this.account?.role === 'police' && !grant) return;
+    const role = this.account?.role;
+    if (role === 'admin' || (role === 'police' && !grant)) return;
     this.liveState = 'connecting';
     this.live = new Live(() => this.api.liveTicket(grant), {
       onState: (state) => (this.liveState = state),
@@ -87,6 +88,7 @@ class App {
   stopLive() {
     this.live?.close();
     this.live = null;
+    this.liveState = 'off';
     this.vehicles = new Map();
   }
 }

@@ -111,3 +111,16 @@ test('alerts are told, vehicles stay as they are', async () => {
   FakeSocket.opened[0]!.say({ type: 'alert', alert: { id: '7' } });
   expect([seen.alerts.length, seen.vehicles.size]).toEqual([1, 0]);
 });
+
+test('a line that says nothing for 40 s is dead and opened again', async () => {
+  const { live, states } = watch(() => Promise.resolve('t'));
+  await live.connect();
+  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [] });
+  await vi.advanceTimersByTimeAsync(39_000);
+  FakeSocket.opened[0]!.say({ type: 'delta', vehicles: [] });
+  await vi.advanceTimersByTimeAsync(39_000);
+  expect([states.at(-1), FakeSocket.opened.length]).toEqual(['live', 1]);
+  await vi.advanceTimersByTimeAsync(3000);
+  expect([states.at(-1), FakeSocket.opened[0]!.closed, FakeSocket.opened.length]).toEqual(['stale', true, 2]);
+  live.close();
+});

@@ -3,10 +3,13 @@
 import { ApiError } from './api';
 import type { Alert, LiveMessage, LiveVehicle } from './types';
 
-export type LiveState = 'connecting' | 'live' | 'stale';
+export type LiveState = 'off' | 'connecting' | 'live' | 'stale';
 
 /** Shortest and longest wait before connecting again, ms. */
 const BACKOFF_MS: [number, number] = [1000, 30_000];
+
+/** The server says something every 15 s; after this long without a word the line is dead, ms. */
+const SILENCE_MAX_MS = 40_000;
 
 /** Doubles with every attempt; half to all of it, so that browsers do not come back in step. */
 export function backoffMs(attempt: number, random: number): number {
@@ -30,6 +33,7 @@ export interface LiveEvents {
 export class Live {
   private socket: WebSocket | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private silence: ReturnType<typeof setTimeout> | undefined;
   private attempt = 0;
   private closed = false;
   private vehicles = new Map<string, LiveVehicle>();
@@ -56,8 +60,23 @@ export class Live {
       `${location.protocol.replace('http', 'ws')}//${location.host}/api/v1/live?ticket=${encodeURIComponent(ticket)}`,
     );
     this.socket = socket;
-    socket.onmessage = (event) => this.take(String(event.data));
+    const lost = () => {
+      clearTimeout(this.silence);
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+      this.again();
+    };
+    const wait = () => {
+      clearTimeout(this.silence);
+      this.silence = setTimeout(lost, SILENCE_MAX_MS);
+    };
+    wait();
+    socket.onmessage = (event) => {
+      wait();
+      this.take(String(event.data));
+    };
     socket.onclose = (event) => {
+      clearTimeout(this.silence);
       if (event.code !== 4002) this.again();
     };
   }
@@ -85,6 +104,7 @@ export class Live {
   close() {
     this.closed = true;
     clearTimeout(this.timer);
+    clearTimeout(this.silence);
     this.socket?.close();
   }
 }
