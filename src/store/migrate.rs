@@ -12,6 +12,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_spool", include_str!("../../schema/0004_spool.sql")),
 ];
 
+/// Closes what a migration has opened; ends every one of them.
+const RIGHTS: &str = include_str!("../../schema/rights.sql");
+
 /// Key of the advisory lock that lets one process migrate at a time.
 const MIGRATE_LOCK: i64 = 7_241_000;
 
@@ -47,6 +50,7 @@ async fn apply_missing(client: &mut Client) -> anyhow::Result<usize> {
         }
         let transaction = client.transaction().await?;
         transaction.batch_execute(text).await?;
+        transaction.batch_execute(RIGHTS).await?;
         transaction.execute("INSERT INTO migration (name, sha256) VALUES ($1, $2)", &[name, &sha256]).await?;
         transaction.commit().await?;
         count += 1;
