@@ -22,7 +22,7 @@ pub(super) struct Page {
 }
 
 /// Alerts of my vehicles, newest first.
-#[utoipa::path(get, path = "/alerts", params(Page), security(("bearer" = [])), responses((status = 200, description = "alerts", body = Value)))]
+#[utoipa::path(get, path = "/alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = Value)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -46,7 +46,7 @@ pub(super) async fn list(
 }
 
 /// An incident of a vehicle of mine, with the evidence.
-#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "the incident", body = Value), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = Value), (status = 404, description = "none of yours")))]
 pub(super) async fn incident(
     State(api): State<Api>,
     person: Person,

@@ -1,7 +1,8 @@
 //! What a request can be told instead of an answer.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -68,4 +69,32 @@ impl From<deadpool_postgres::PoolError> for Problem {
         tracing::error!(%error, "The API has no database connection");
         Self::Unavailable
     }
+}
+
+/// Longest text of a refusal that is passed on, bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Gives a refusal that the framework wrote as plain text (a body too large, a parameter that is no
+/// number, a method that a path does not know) the form of all others.
+pub(super) async fn in_our_form(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !(status.is_client_error() || status.is_server_error()) || kind.starts_with("application/json") {
+        return response;
+    }
+    let code = match status {
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+        _ if status.is_client_error() => "bad_request",
+        _ => "internal",
+    };
+    let (mut parts, body) = response.into_parts();
+    let said = axum::body::to_bytes(body, TEXT_BYTES_MAX).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    let reason = status.canonical_reason().unwrap_or_default().to_lowercase();
+    let message = if said.is_empty() { reason } else { said };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(parts, Body::from(json!({ "error": code, "message": message }).to_string()))
 }

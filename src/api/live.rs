@@ -11,7 +11,7 @@ use super::vehicles::id;
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ const CLIENT_BYTES_MAX: usize = 4096;
 const STREAMS_MAX: i64 = 1000;
 /// Most vehicles in one message.
 const VEHICLES_MAX: usize = 5000;
+/// Longest silence of a stream: nothing for longer means that the line is dead, though nobody closed it.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How often a stream is accounted for and its session looked at.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(60);
 
@@ -36,7 +38,7 @@ pub(super) struct Ask {
 }
 
 /// A ticket for a live stream: once, for 30 s. A token never stands in an address.
-#[utoipa::path(post, path = "/live/ticket", request_body = Option<Ask>, security(("bearer" = [])), responses((status = 200, description = "the ticket", body = Value), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/live/ticket", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = Value), (status = 403, description = "no grant")))]
 pub(super) async fn ticket(
     State(api): State<Api>,
     person: Person,
@@ -72,7 +74,7 @@ pub(super) async fn stream(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if !is_own_origin(&headers) {
-        return (StatusCode::FORBIDDEN, "foreign origin").into_response();
+        return Problem::Forbidden("a page of a foreign origin may not watch".into()).into_response();
     }
     if api.metrics.live_streams.get() >= STREAMS_MAX {
         return Problem::TooMany.into_response();
@@ -119,7 +121,7 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
     account(api, &watcher, snapshot.len()).await;
     socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot }))).await?;
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    let mut accounted = Instant::now();
+    let (mut accounted, mut said) = (Instant::now(), Instant::now());
     loop {
         tokio::select! {
             message = socket.recv() => match message {
@@ -137,7 +139,8 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
             },
             _ = every_second.tick() => {
                 let changed = watcher.changes(&api.live.memory());
-                if !changed.is_empty() {
+                if !changed.is_empty() || said.elapsed() >= SILENCE_MAX {
+                    said = Instant::now();
                     socket.send(text(&json!({ "type": "delta", "vehicles": changed }))).await?;
                 }
                 if accounted.elapsed() >= ACCOUNT_EVERY {

@@ -21,7 +21,7 @@ use crate::config::Http;
 use crate::ingest::mqtt::Subscribed;
 use crate::telemetry::Metrics;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,7 @@ use deadpool_postgres::Pool;
 use error::Problem;
 use std::sync::Arc;
 use std::time::Duration;
+use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -131,7 +132,7 @@ pub fn new(pool: Pool, metrics: Arc<Metrics>, waits_for: Option<Subscribed>) -> 
         .route("/ready", axum::routing::get(ready))
         .route("/api/{*rest}", axum::routing::any(|| async { Problem::NotFound }))
         .fallback(web::serve)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), watch_over))
         .with_state(api.clone());
@@ -154,10 +155,13 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
     Ok("ready\n")
 }
 
-/// Counts answers and sets the headers every answer has.
+/// Counts answers, and sees that each has the form and the headers that every answer has.
 async fn watch_over(State(api): State<Api>, request: Request<axum::body::Body>, next: Next) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
     let mut response = next.run(request).await;
+    if is_api {
+        response = error::in_our_form(response).await;
+    }
     let class = format!("{}xx", response.status().as_u16() / 100);
     api.metrics.http_answers.with_label_values(&[class.as_str()]).inc();
     let headers = response.headers_mut();

@@ -18,7 +18,7 @@ const VEHICLES_MAX: i32 = 500;
 const WINDOW_DAYS_MAX: f64 = 31.0;
 
 /// My grants in force.
-#[utoipa::path(get, path = "/grants", security(("bearer" = [])), responses((status = 200, description = "grants", body = Value)))]
+#[utoipa::path(get, path = "/grants", security(("bearer" = ["police"])), responses((status = 200, description = "grants", body = Value)))]
 pub(super) async fn grants(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Police])?;
     let rows = api.pool.get().await?.query("SELECT * FROM api_my_grants($1)", &[&person.account]).await?;
@@ -40,7 +40,7 @@ pub(super) struct Area {
 }
 
 /// Which vehicles had a fix inside the polygon within the window.
-#[utoipa::path(post, path = "/search/area", request_body = Area, security(("bearer" = [])), responses((status = 200, description = "vehicles", body = Value), (status = 400, description = "too large"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/area", request_body = Area, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = Value), (status = 400, description = "too large"), (status = 403, description = "no grant")))]
 pub(super) async fn area(
     State(api): State<Api>,
     person: Person,

@@ -174,7 +174,7 @@ pub(super) async fn log_in(
 }
 
 /// Log out: the token is dead at once.
-#[utoipa::path(delete, path = "/session", security(("bearer" = [])), responses((status = 204, description = "done")))]
+#[utoipa::path(delete, path = "/session", security(("bearer" = ["owner", "police", "operator", "admin"])), responses((status = 204, description = "done")))]
 pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<StatusCode, Problem> {
     api.pool.get().await?.execute("SELECT api_close_session($1)", &[&person.session]).await?;
     Ok(StatusCode::NO_CONTENT)

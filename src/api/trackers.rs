@@ -26,7 +26,7 @@ pub(super) struct Page {
 }
 
 /// The trackers and how they are.
-#[utoipa::path(get, path = "/trackers", params(Page), security(("bearer" = [])), responses((status = 200, description = "trackers", body = Value)))]
+#[utoipa::path(get, path = "/trackers", params(Page), security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "trackers", body = Value)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,

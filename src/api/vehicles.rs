@@ -38,7 +38,7 @@ pub(super) struct Search {
 }
 
 /// My vehicles; for the police, those that match.
-#[utoipa::path(get, path = "/vehicles", params(Search), security(("bearer" = [])), responses((status = 200, description = "vehicles", body = Value)))]
+#[utoipa::path(get, path = "/vehicles", params(Search), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "vehicles", body = Value)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -64,7 +64,7 @@ pub(super) async fn list(
 }
 
 /// One of my vehicles.
-#[utoipa::path(get, path = "/vehicles/{id}", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "the vehicle", body = Value), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = Value), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
@@ -108,7 +108,7 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
 }
 
 /// The track of a vehicle, oldest first.
-#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), Span), security(("bearer" = [])), responses((status = 200, description = "points", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), Span), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn track(
     State(api): State<Api>,
     person: Person,
@@ -150,7 +150,7 @@ pub(super) async fn track(
 }
 
 /// Guard it (设防).
-#[utoipa::path(post, path = "/vehicles/{id}/arm", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/arm", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours")))]
 pub(super) async fn arm(
     State(api): State<Api>,
     person: Person,
@@ -160,7 +160,7 @@ pub(super) async fn arm(
 }
 
 /// Guard it no longer (撤防).
-#[utoipa::path(post, path = "/vehicles/{id}/disarm", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/disarm", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours")))]
 pub(super) async fn disarm(
     State(api): State<Api>,
     person: Person,

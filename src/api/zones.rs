@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 const NAME_CHARS_MAX: usize = 64;
 
 /// My zones and the city's.
-#[utoipa::path(get, path = "/zones", security(("bearer" = [])), responses((status = 200, description = "zones", body = Value)))]
+#[utoipa::path(get, path = "/zones", security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = Value)))]
 pub(super) async fn list(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Owner, Role::Operator, Role::Admin])?;
     let rows = api.pool.get().await?.query("SELECT * FROM api_zones($1)", &[&person.account]).await?;
@@ -41,7 +41,7 @@ pub(super) struct NewZone {
 }
 
 /// Make a zone.
-#[utoipa::path(post, path = "/zones", request_body = NewZone, security(("bearer" = [])), responses((status = 201, description = "the zone", body = Value), (status = 400, description = "bad shape")))]
+#[utoipa::path(post, path = "/zones", request_body = NewZone, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = Value), (status = 400, description = "bad shape")))]
 pub(super) async fn add(
     State(api): State<Api>,
     person: Person,
@@ -74,7 +74,7 @@ pub(super) async fn add(
 }
 
 /// Remove a zone of mine.
-#[utoipa::path(delete, path = "/zones/{id}", params(("id" = String, Path)), security(("bearer" = [])), responses((status = 204, description = "gone"), (status = 404, description = "none of yours")))]
+#[utoipa::path(delete, path = "/zones/{id}", params(("id" = String, Path)), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 204, description = "gone"), (status = 404, description = "none of yours")))]
 pub(super) async fn delete(
     State(api): State<Api>,
     person: Person,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
+use tungstenite::{ClientRequestBuilder, Message};
 
 /// Longest a condition is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,11 +19,11 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A RideGuard at work in a folder of its own.
 pub struct Up {
-    child: Child,
+    pub child: Child,
     pub folder: PathBuf,
     pub http: String,
     metrics: String,
-    args: Vec<String>,
+    pub args: Vec<String>,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
@@ -45,7 +46,8 @@ pub fn simulator() -> PathBuf {
     path
 }
 
-fn free_port() -> u16 {
+/// A port that nobody has now.
+pub fn free_port() -> u16 {
     rideguard::supervisor::free_port().unwrap()
 }
 
@@ -70,7 +72,8 @@ impl Up {
         up
     }
 
-    async fn wait_ready(&mut self) {
+    /// Waits until it says that it can work.
+    pub async fn wait_ready(&mut self) {
         let (url, ready_since) = (format!("http://{}/ready", self.http), Instant::now());
         while !reqwest::get(&url).await.is_ok_and(|a| a.status().is_success()) {
             assert!(self.child.try_wait().unwrap().is_none(), "it ended:\n{}", self.log());
@@ -136,6 +139,28 @@ impl Up {
         reqwest::get(format!("http://{}/metrics", self.metrics)).await.unwrap().text().await.unwrap()
     }
 
+    /// What stands on a path of the page's listener.
+    pub async fn text(&self, path: &str) -> String {
+        reqwest::get(format!("http://{}{path}", self.http)).await.unwrap().text().await.unwrap()
+    }
+
+    /// Opens the live stream as a page of some origin: the type of its first message, or the code with
+    /// which it was closed; nothing if it was not opened at all.
+    pub async fn open_live(&self, ticket: &str, origin: &str) -> Option<String> {
+        let url = format!("ws://{}/api/v1/live?ticket={ticket}", self.http);
+        let request = ClientRequestBuilder::new(url.parse().unwrap()).with_header("Origin", origin);
+        let opened = tokio::task::spawn_blocking(|| tungstenite::connect(request).ok());
+        let (mut socket, _) = opened.await.unwrap()?;
+        let first = tokio::task::spawn_blocking(move || socket.read().unwrap());
+        Some(match first.await.unwrap() {
+            Message::Close(frame) => u16::from(frame.unwrap().code).to_string(),
+            message => {
+                let said: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+                said["type"].as_str().unwrap().to_owned()
+            }
+        })
+    }
+
     /// Its settings file.
     pub fn config(&self) -> PathBuf {
         self.folder.join("rideguard.toml")
@@ -182,11 +207,15 @@ impl Up {
     pub async fn log_in(&self, login: &str) -> Person {
         let logins = fs::read_to_string(self.folder.join("demo-logins")).unwrap();
         let password = logins.lines().find_map(|l| l.strip_prefix(login)).unwrap().trim();
-        let nobody = Person { token: String::new(), http: self.http.clone() };
         let (status, body) =
-            nobody.ask("POST", "/session", Some(json!({ "login": login, "password": password }))).await;
+            self.person("").ask("POST", "/session", Some(json!({ "login": login, "password": password }))).await;
         assert_eq!(status, 200, "{body}");
-        Person { token: body["token"].as_str().unwrap().to_owned(), http: self.http.clone() }
+        self.person(body["token"].as_str().unwrap())
+    }
+
+    /// Whoever has this token.
+    pub fn person(&self, token: &str) -> Person {
+        Person { token: token.to_owned(), http: self.http.clone() }
     }
 
     /// Starts the simulator's fleet with more flags.

@@ -10,6 +10,8 @@ mod corpus;
 mod fake_broker;
 mod harness;
 mod kills;
+mod operating;
+mod rights;
 mod session;
 mod spool;
 mod traps;

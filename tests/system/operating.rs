@@ -1,0 +1,126 @@
+//! Starting, stopping and wrong use: one clear sentence each, and nothing is left behind.
+
+use crate::harness::{Up, free_port, program, use_ring};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rideguard::config::Config;
+use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+/// Status and the one sentence of a command that must not succeed.
+fn refusal(args: &[&str], password: &str) -> String {
+    let mut child = Command::new(program())
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+    assert_eq!(said.trim_end().lines().count(), 1, "{args:?}: {said}");
+    assert!(said.starts_with("rideguard: ") && !said.contains("db error"), "{args:?}: {said}");
+    said
+}
+
+#[tokio::test]
+async fn wrong_use_is_answered_with_one_sentence_and_changes_nothing() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let data = up.folder.to_string_lossy().into_owned();
+    let config = up.config().to_string_lossy().into_owned();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (taken, free) = (taken.local_addr().unwrap().to_string(), || format!("127.0.0.1:{}", free_port()));
+    let broker = Config::read(&up.config()).unwrap().broker.port.to_string();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let new = elsewhere.path().join("data").to_string_lossy().into_owned();
+    let starts: &[(&[&str], &str)] = &[
+        (&["--data", &data, "--http", &free(), "--metrics", &free()], "another rideguard is at work"),
+        (&["--data", &new, "--http", &taken, "--metrics", &free()], "choose another with --http"),
+        (&["--data", &new, "--http", &free(), "--metrics", &taken], "choose another with --metrics"),
+        (&["--data", &new, "--http", "0.0.0.0:0"], "must be a loopback address"),
+        (&["--data", &new, "--http", &free(), "--metrics", &free(), "--mqtt-port", &broker], "--mqtt-port"),
+    ];
+    for (flags, sentence) in starts {
+        let said = refusal(&[&["up"], *flags].concat(), "");
+        assert!(said.contains(sentence), "{flags:?}: {said}");
+    }
+    let count =
+        "SELECT (SELECT count(*) FROM account) + (SELECT count(*) FROM vehicle) + (SELECT count(*) FROM access_grant)";
+    let before = up.count(count).await;
+    let enters: &[(&str, &str)] = &[
+        ("account new --role owner --name New", "the password is too short"),
+        ("account owner --role police --name Sly", "is there with another role"),
+        ("vehicle X1 --kind ebike --owner nobody", "no account has the login"),
+        ("vehicle X1 --kind ebike --owner police", "it must be owner"),
+        ("vehicle X1 --kind ebike --owner owner --tracker none", "no tracker has the identifier"),
+        ("vehicle X1 --kind ebike --owner owner --tracker yy000001", "is in another vehicle"),
+        ("vehicle 湘H·D0001 --kind ebike --owner city", "belongs to somebody else"),
+        ("tracker a/b --protocol json", "identifier"),
+        ("tracker ab --protocol klingon", "no protocol is called"),
+        ("grant police --approver police --case-number 1 --purpose x", "of his own"),
+        ("grant police --approver owner --case-number 1 --purpose x", "it must be police or admin"),
+        ("grant owner --approver police --case-number 1 --purpose x", "it must be police"),
+    ];
+    for (thing, sentence) in enters {
+        let password = if sentence.contains("short") { "short" } else { "long enough" };
+        let words: Vec<_> = ["admin", "--config", &config].into_iter().chain(thing.split(' ')).collect();
+        let said = refusal(&words, password);
+        assert!(said.contains(sentence), "{thing}: {said}");
+    }
+    assert_eq!(up.count(count).await, before, "what was refused left nothing behind");
+    // Somebody who is no tracker at all.
+    let mut stranger = TcpStream::connect(format!("127.0.0.1:{broker}")).unwrap();
+    drop(stranger.write_all(&[0xA5; 4096]));
+    assert_eq!(up.text("/ready").await, "ready\n");
+}
+
+#[tokio::test]
+async fn what_is_kept_is_nobody_elses() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let open_to_others = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
+    for private in ["demo-logins", "trackers", "rideguard.toml", "mosquitto.log", "postgres.log", "secrets"] {
+        assert_eq!(open_to_others(&up.folder.join(private)), 0, "{private}");
+    }
+    for folder in ["secrets", "services/mosquitto"] {
+        for file in fs::read_dir(up.folder.join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            // The number of a process and the name in a certificate are no secrets.
+            if !["pid", "name"].iter().any(|e| path.extension().is_some_and(|x| x == *e)) {
+                assert_eq!(open_to_others(&path), 0, "{}", path.display());
+            }
+        }
+    }
+    let passwords = fs::read_to_string(up.folder.join("services/mosquitto/passwords")).unwrap();
+    assert!(passwords.lines().all(|l| l.contains(":$7$")), "the broker keeps hashes only");
+}
+
+#[tokio::test]
+async fn a_closed_terminal_stops_the_servants_too() {
+    use_ring();
+    let mut up = Up::start(3, &[]).await;
+    // Nobody reads what it says, and then its terminal goes.
+    assert!(up.interrupt());
+    let mut child = Command::new(program())
+        .args(&up.args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    up.child = child;
+    up.wait_ready().await;
+    kill(Pid::from_raw(up.child.id() as i32), Signal::SIGHUP).unwrap();
+    assert!(up.child.wait().unwrap().success());
+    for servant in ["services/postgres/data/postmaster.pid", "services/mosquitto/mosquitto.pid"] {
+        assert!(!up.folder.join(servant).exists(), "{servant} is still there");
+    }
+}
