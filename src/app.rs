@@ -7,8 +7,9 @@ use crate::ingest::publisher::Publisher;
 use crate::pipeline::{self, Shared};
 use crate::store::{self, Role, migrate};
 use crate::telemetry::Metrics;
-use crate::{api, notify};
+use crate::{api, notify, protocol};
 use std::future::poll_fn;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -47,6 +48,17 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     store::people::put_api_role(&client, &config.database.api_user, &password).await
 }
 
+/// Puts the profiles of the deployment's folder before the embedded ones; once, before anything is decoded.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn install_profiles(folder: Option<&Path>) -> anyhow::Result<()> {
+    match folder {
+        Some(folder) => Ok(protocol::dialect::install(&crate::config::read_profiles(folder)?)?),
+        None => Ok(()),
+    }
+}
+
 /// Runs the roles until `stop`. `subscribed` tells when ingest hears every tracker.
 ///
 /// # Errors
@@ -66,6 +78,7 @@ pub async fn run(
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
     if roles.ingest {
+        install_profiles(config.ingest.profiles_folder.as_deref())?;
         let shared = Arc::new(Shared {
             publisher: Publisher::start(&config.broker, "publisher")?,
             database: database.clone(),

@@ -91,6 +91,8 @@ pub struct Ingest {
     pub spool_folder: Option<PathBuf>,
     /// Most that may lie there, megabytes; beyond that the broker has to keep it.
     pub spool_mb_max: u64,
+    /// Folder of tracker profiles (`*.toml`, docs/protocols.md) that go before the embedded ones.
+    pub profiles_folder: Option<PathBuf>,
 }
 
 impl Default for Ingest {
@@ -104,8 +106,36 @@ impl Default for Ingest {
             hot_days: 31,
             spool_folder: None,
             spool_mb_max: 1024,
+            profiles_folder: None,
         }
     }
+}
+
+/// Most files in a folder of profiles; ours are a fifteenth of that.
+const PROFILE_FILES_MAX: usize = 256;
+
+/// The tracker profiles of a folder, name and text, by name.
+///
+/// # Errors
+/// The folder or a file that cannot be read.
+pub fn read_profiles(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let listed =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read the profiles' folder {}", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in listed {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            if files.len() == PROFILE_FILES_MAX {
+                bail!("the profiles' folder {} has more than {PROFILE_FILES_MAX} files", folder.display());
+            }
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read the profile {}", path.display()))?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, text));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// HTTP listeners.
@@ -169,6 +199,7 @@ impl Config {
         }
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
         config.ingest.spool_folder = config.ingest.spool_folder.map(|folder| base.join(folder));
+        config.ingest.profiles_folder = config.ingest.profiles_folder.map(|folder| base.join(folder));
         config.check()?;
         Ok(config)
     }
@@ -246,5 +277,17 @@ mod tests {
         std::fs::write(&path, "[database]\nhots = 'x'\n").unwrap();
         let error = Config::read(&path).unwrap_err().to_string();
         assert!(error.contains("line 2: unknown field `hots`") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_profiles_is_read_by_name_and_only_its_toml_files() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("b.toml", "2"), ("a.toml", "1"), ("notes.txt", "3")] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let read = read_profiles(folder.path()).unwrap();
+        assert_eq!(read, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+        let missing = read_profiles(&folder.path().join("nowhere")).unwrap_err();
+        assert!(missing.to_string().contains("nowhere"), "{missing}");
     }
 }

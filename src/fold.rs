@@ -391,9 +391,9 @@ fn replies(ident: &TrackerIdent, profile: &Profile, report: &Report) -> Vec<Repl
         return Vec::new();
     }
     let topic = topic::down_topic(ident);
-    let wire = |bytes: &Vec<u8>| match profile.protocol.0.as_str() {
+    let wire = |bytes: &[u8]| match profile.protocol.0.as_str() {
         "jt808" => protocol::jt808::escape_frame(bytes),
-        _ => bytes.clone(),
+        _ => bytes.to_vec(),
     };
     report.replies.iter().map(|bytes| Reply { topic: topic.clone(), payload: wire(bytes) }).collect()
 }

@@ -31,7 +31,11 @@ enum Command {
     /// Enters people and things.
     Admin(admin::Args),
     /// Decodes packets: JSON lines in, JSON lines out.
-    Decode,
+    Decode {
+        /// Folder of tracker profiles that go before the embedded ones.
+        #[arg(long)]
+        profiles: Option<PathBuf>,
+    },
     /// Runs a recording through the guard and writes its alerts as JSON lines.
     Replay {
         /// A packets.jsonl[.gz], or a folder that holds one.
@@ -74,7 +78,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Decode => decode::run(std::io::stdin().lock(), std::io::stdout().lock())?,
+        Command::Decode { profiles } => {
+            rideguard::app::install_profiles(profiles.as_deref())?;
+            decode::run(std::io::stdin().lock(), std::io::stdout().lock())?;
+        }
         Command::Replay { scenario, alerts } => replay::run(&scenario, &alerts)?,
         Command::Openapi => say(rideguard::api::openapi().to_pretty_json()?)?,
         Command::Up(args) => up::up(args)?,

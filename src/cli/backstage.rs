@@ -2,6 +2,7 @@
 
 use super::up::RoleArgs;
 use super::{block_on, say};
+use crate::app;
 use crate::config::Config;
 use crate::domain::{Entry, Outcome, Timestamp};
 use crate::fold::FoldSettings;
@@ -114,6 +115,7 @@ pub fn verify(args: RoleArgs) -> anyhow::Result<ExitCode> {
 pub fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
     let compared = block_on(async {
         let (config, mut client) = connect(&args.role).await?;
+        app::install_profiles(config.ingest.profiles_folder.as_deref())?;
         let fold = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * 86_400.0 };
         refold::run(&mut client, &fold, args.replace).await
     })?;

@@ -195,7 +195,7 @@ fn adapt(p: &Position) -> (Moment, PacketDigest) {
             moving: p.motion.map(|m| m != 0),
             ..Status::default()
         },
-        alarms: if p.vib == Some(1) { vec![vibration] } else { Vec::new() },
+        alarms: (p.vib == Some(1)).then_some(vibration).into_iter().collect(),
         buffered: p.buffered,
         ..Moment::default()
     };

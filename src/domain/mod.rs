@@ -18,7 +18,7 @@ pub use alert::{
 };
 pub use geometry::{LatLon, distance_m};
 pub use journal::{Entry, Outcome, Packet};
-pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, Report, Status};
+pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, ReplyBytes, Report, Status};
 pub use setting::Setting;
 pub use shard::{LANES, Lane, SHARDS, Shard};
 pub use time::Timestamp;

@@ -4,9 +4,14 @@
 //! language has no such field. Judging (plausible, late, in range) happens later, in the pipeline.
 
 use super::{LatLon, Timestamp};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// Bytes owed to a tracker. Acknowledgements of every language fit without an allocation.
+pub type ReplyBytes = SmallVec<[u8; 40]>;
 
 /// Where a position comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +66,11 @@ macro_rules! alarm_kinds {
             /// The name that commands, API and documents write.
             pub fn name(self) -> &'static str {
                 match self { $(AlarmKind::$kind => $name,)* }
+            }
+
+            /// The kind that is written so.
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(AlarmKind::$kind),)* _ => None }
             }
         }
     };
@@ -174,9 +184,9 @@ pub struct Status {
     /// Satellites in use, where they are told apart from a fix.
     pub satellites: Option<u8>,
     /// Firmware version.
-    pub firmware: Option<String>,
+    pub firmware: Option<CompactString>,
     /// Number of the SIM card.
-    pub iccid: Option<String>,
+    pub iccid: Option<CompactString>,
 }
 
 impl Status {
@@ -224,24 +234,24 @@ pub struct Moment {
     /// Status values of this instant.
     pub status: Status,
     /// Alarms raised or latched at this instant.
-    pub alarms: Vec<Alarm>,
+    pub alarms: SmallVec<[Alarm; 2]>,
     /// Radio environment.
     pub network: Network,
     /// Kept in the tracker and sent later, by its own word.
     pub buffered: bool,
 }
 
-/// A decoded packet.
+/// A decoded packet. A location with its reply, the packet of every day, is held without an allocation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Name of the message in its language (`0x0200 location`).
     pub message: Cow<'static, str>,
     /// Identifiers the packet carries, as written; empty where the language has none.
-    pub tracker_idents: Vec<String>,
+    pub tracker_idents: SmallVec<[CompactString; 1]>,
     /// What it says, oldest first as sent.
-    pub moments: Vec<Moment>,
+    pub moments: SmallVec<[Moment; 1]>,
     /// Bytes owed to the tracker, in order.
-    pub replies: Vec<Vec<u8>>,
+    pub replies: SmallVec<[ReplyBytes; 1]>,
     /// Items we have no name for, by their id, as hexadecimal or text.
     pub unknown: BTreeMap<String, String>,
 }
@@ -263,6 +273,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), AlarmKind::ALL.len());
+        assert!(AlarmKind::ALL.iter().all(|k| AlarmKind::of_name(k.name()) == Some(*k)));
     }
 
     #[test]

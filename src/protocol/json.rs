@@ -1,32 +1,44 @@
 //! Our own language: one JSON object a message. `docs/protocol-json.md` is its description.
+//!
+//! The object is read key by key into the report, without a tree of values between: this is the language
+//! of our own trackers, and a city of them sends it.
 
 use super::DecodeError;
-use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Profile, Report, Status, Timestamp};
-use serde::Deserialize;
-use serde_json::Value;
+use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Profile, ReplyBytes, Report, Status, Timestamp};
+use compact_str::CompactString;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use smallvec::{SmallVec, smallvec};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
 
 /// The version we read.
 const VERSION: u64 = 1;
 /// Most fixes in a message.
 const FIXES_MAX: usize = 500;
-/// Unknown items kept of a message, and how much of each.
-const UNKNOWN_MAX: (usize, usize) = (32, 256);
+/// Most unknown items kept of a message, and most alarms.
+const UNKNOWN_MAX: usize = 32;
+/// Characters kept of a text.
+const TEXT_CHARS_MAX: usize = 256;
 
-#[derive(Deserialize)]
+/// A message, its fixes already moments.
+#[derive(Default)]
 struct Message {
-    v: u64,
-    id: String,
-    seq: Option<u64>,
-    t: Option<i64>,
-    #[serde(default)]
-    fixes: Vec<JsonFix>,
+    version: Option<u64>,
+    id: Option<CompactString>,
+    sequence: Option<u64>,
+    at_ms: Option<i64>,
+    fixes: Option<Fixes>,
     status: Option<JsonStatus>,
-    #[serde(default)]
-    alarms: Vec<String>,
-    #[serde(flatten)]
-    unknown: BTreeMap<String, Value>,
+    alarms: Option<SmallVec<[CompactString; 2]>>,
+    unknown: BTreeMap<String, String>,
 }
+
+#[derive(Default)]
+struct Fixes(SmallVec<[Moment; 1]>);
 
 #[derive(Deserialize)]
 struct JsonFix {
@@ -58,8 +70,78 @@ struct JsonStatus {
     odometer: Option<f64>,
     signal: Option<f32>,
     satellites: Option<u8>,
-    firmware: Option<String>,
-    iccid: Option<String>,
+    firmware: Option<CompactString>,
+    iccid: Option<CompactString>,
+}
+
+/// A key as it stands in the text, without a copy where it has no escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Message;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message, A::Error> {
+                let mut message = Message::default();
+                while let Some(Key(key)) = map.next_key()? {
+                    match key.as_ref() {
+                        "v" => once(&mut message.version, "v", map.next_value()?)?,
+                        "id" => once(&mut message.id, "id", map.next_value()?)?,
+                        "seq" => message.sequence = map.next_value()?,
+                        "t" => message.at_ms = map.next_value()?,
+                        "fixes" => once(&mut message.fixes, "fixes", map.next_value()?)?,
+                        "status" => message.status = map.next_value()?,
+                        "alarms" => once(&mut message.alarms, "alarms", map.next_value()?)?,
+                        other => {
+                            let value: &RawValue = map.next_value()?;
+                            if message.unknown.len() < UNKNOWN_MAX {
+                                message.unknown.insert(cut(other).into(), cut(value.get()).into());
+                            }
+                        }
+                    }
+                }
+                Ok(message)
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+/// Takes a value over; a key that stands twice says two things, so nothing.
+fn once<T, E: Error>(place: &mut Option<T>, key: &'static str, value: T) -> Result<(), E> {
+    if place.replace(value).is_some() { Err(E::duplicate_field(key)) } else { Ok(()) }
+}
+
+impl<'de> Deserialize<'de> for Fixes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Fixes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of fixes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Fixes, A::Error> {
+                let mut fixes = Fixes::default();
+                while let Some(fix) = list.next_element::<JsonFix>()? {
+                    if fixes.0.len() == FIXES_MAX {
+                        return Err(A::Error::custom(format_args!("fixes: there are more than {FIXES_MAX}")));
+                    }
+                    fixes.0.push(moment(fix));
+                }
+                Ok(fixes)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
 
 /// Reads a message.
@@ -69,46 +151,45 @@ struct JsonStatus {
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let message: Message =
         serde_json::from_slice(payload).map_err(|e| DecodeError::Field { field: "message", problem: e.to_string() })?;
-    if message.v != VERSION {
-        return Err(DecodeError::Field {
-            field: "v",
-            problem: format!("version {} is not read; {VERSION} is", message.v),
-        });
+    let missing = |field| DecodeError::Field { field, problem: "is missing".into() };
+    let version = message.version.ok_or_else(|| missing("v"))?;
+    if version != VERSION {
+        let problem = format!("version {version} is not read; {VERSION} is");
+        return Err(DecodeError::Field { field: "v", problem });
     }
-    if message.fixes.len() > FIXES_MAX {
-        return Err(DecodeError::Field {
-            field: "fixes",
-            problem: format!("{} fixes; at most {FIXES_MAX}", message.fixes.len()),
-        });
-    }
-    let mut unknown: BTreeMap<String, String> =
-        message.unknown.into_iter().take(UNKNOWN_MAX.0).map(|(k, v)| (cut(&k), cut(&v.to_string()))).collect();
-    let mut moments: Vec<Moment> = message.fixes.into_iter().map(moment).collect();
-    if moments.is_empty() && (message.status.is_some() || !message.alarms.is_empty() || message.t.is_some()) {
-        moments.push(Moment { at: message.t.map(from_ms), ..Moment::default() });
+    let id = message.id.ok_or_else(|| missing("id"))?;
+    let mut unknown = message.unknown;
+    let alarms = message.alarms.unwrap_or_default();
+    let mut moments = message.fixes.unwrap_or_default().0;
+    if moments.is_empty() && (message.status.is_some() || !alarms.is_empty() || message.at_ms.is_some()) {
+        moments.push(Moment { at: message.at_ms.map(from_ms), ..Moment::default() });
     }
     if let Some(last) = moments.last_mut() {
         last.status = message.status.map(status).unwrap_or_default();
-        for name in message.alarms.iter().take(UNKNOWN_MAX.0) {
-            match AlarmKind::ALL.iter().find(|k| k.name() == name) {
-                Some(kind) => last.alarms.push(Alarm { kind: *kind, raw: *kind as u32 }),
-                None => drop(unknown.insert(cut(&format!("alarm:{name}")), String::new())),
+        for name in alarms.iter().take(UNKNOWN_MAX) {
+            match AlarmKind::of_name(name) {
+                Some(kind) => last.alarms.push(Alarm { kind, raw: kind as u32 }),
+                None => drop(unknown.insert(cut(&format!("alarm:{name}")).into(), String::new())),
             }
         }
     }
-    let replies = match message.seq.filter(|_| profile.wants_replies) {
-        Some(seq) => vec![format!(r#"{{"v":1,"ack":{seq}}}"#).into_bytes()],
-        None => Vec::new(),
-    };
-    Ok(Report { message: "json 1".into(), tracker_idents: vec![message.id], moments, replies, unknown })
+    let replies = message.sequence.filter(|_| profile.wants_replies).map(acknowledgement).into_iter().collect();
+    Ok(Report { message: "json 1".into(), tracker_idents: smallvec![id], moments, replies, unknown })
+}
+
+fn acknowledgement(sequence: u64) -> ReplyBytes {
+    let mut text = ReplyBytes::new();
+    // Writing into memory cannot fail.
+    let _ = write!(text, r#"{{"v":1,"ack":{sequence}}}"#);
+    text
 }
 
 fn from_ms(ms: i64) -> Timestamp {
     Timestamp::from_micros(ms.saturating_mul(1000))
 }
 
-fn cut(text: &str) -> String {
-    text.chars().take(UNKNOWN_MAX.1).collect()
+fn cut(text: &str) -> CompactString {
+    text.chars().take(TEXT_CHARS_MAX).collect()
 }
 
 fn moment(f: JsonFix) -> Moment {
@@ -163,7 +244,7 @@ mod tests {
             "status":{"battery":87,"external_power":true,"ignition":true,"moving":true},"alarms":["vibration","odd"]}"#,
         )
         .unwrap();
-        assert_eq!(report.tracker_idents, ["yy000001"]);
+        assert_eq!(report.tracker_idents[..], ["yy000001"]);
         let moment = &report.moments[0];
         let fix = moment.fix.as_ref().unwrap();
         assert_eq!((fix.position, fix.satellites, fix.valid), (LatLon::new(28.551234, 112.351234), Some(11), true));
@@ -171,13 +252,28 @@ mod tests {
         assert_eq!((moment.status.battery_percent, moment.status.ignition), (Some(87), Some(true)));
         assert_eq!(moment.alarms[0].kind, AlarmKind::Vibration);
         assert!(report.unknown.contains_key("alarm:odd"));
-        assert_eq!(report.replies, [br#"{"v":1,"ack":42}"#.to_vec()]);
+        assert_eq!(report.replies[0][..], br#"{"v":1,"ack":42}"#[..]);
     }
 
     #[test]
     fn another_version_is_refused_by_its_number() {
         assert!(read(r#"{"v":2,"id":"a"}"#).unwrap_err().to_string().contains("version 2"));
-        assert!(read(r#"{"id":"a"}"#).unwrap_err().to_string().contains("`v`"));
+        assert!(read(r#"{"id":"a"}"#).unwrap_err().to_string().contains("v: is missing"));
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_or_too_many_fixes_are_refused() {
+        assert!(read(r#"{"v":1,"id":"a","id":"b"}"#).unwrap_err().to_string().contains("`id`"));
+        let fix = r#"{"t":1,"lat":2,"lon":3}"#;
+        let many = |n: usize| format!(r#"{{"v":1,"id":"a","fixes":[{}]}}"#, vec![fix; n].join(","));
+        assert_eq!(read(&many(FIXES_MAX)).unwrap().moments.len(), FIXES_MAX);
+        assert!(read(&many(FIXES_MAX + 1)).unwrap_err().to_string().contains("more than 500"));
+    }
+
+    #[test]
+    fn unknown_keys_are_kept_as_they_stand() {
+        let report = read(r#"{"v":1,"id":"a","mood":{"good":[1,2]}}"#).unwrap();
+        assert_eq!(report.unknown["mood"], r#"{"good":[1,2]}"#);
     }
 
     #[test]

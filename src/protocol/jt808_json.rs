@@ -4,11 +4,14 @@
 //! millionths of a degree, tenths of km/h, BCD times as text. The gateway itself answers the tracker.
 
 use super::DecodeError;
+use super::dialect;
 use super::jt808::location::{self, Numbers};
-use super::jt808::{name, offset_s};
+use super::jt808::{name, signal_percent};
 use crate::domain::{Moment, Profile, Report};
+use compact_str::CompactString;
 use serde::Deserialize;
 use serde_json::Value;
+use smallvec::smallvec;
 
 /// Most locations in one batch, as in a frame.
 const BATCH_MAX: usize = 512;
@@ -23,7 +26,7 @@ struct Message {
 #[derive(Deserialize)]
 struct Header {
     msg_id: u16,
-    phone: String,
+    phone: CompactString,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +59,8 @@ struct Extra {
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let wrong = |field: &'static str, e: serde_json::Error| DecodeError::Field { field, problem: e.to_string() };
     let Message { header, mut body } = serde_json::from_slice(payload).map_err(|e| wrong("message", e))?;
-    let mut report = Report { message: name(header.msg_id), tracker_idents: vec![header.phone], ..Report::default() };
+    let mut report =
+        Report { message: name(header.msg_id), tracker_idents: smallvec![header.phone], ..Report::default() };
     match header.msg_id {
         0x0200 | 0x0201 | 0x0500 => {
             let said = if body["params"].is_object() { body["params"].take() } else { body };
@@ -87,6 +91,7 @@ fn moment(
     said: Location,
     unknown: &mut std::collections::BTreeMap<String, String>,
 ) -> Result<Moment, DecodeError> {
+    let dialect = dialect::of(profile);
     let bcd = hex::decode(&said.time).ok().filter(|t| t.len() == 6).ok_or_else(|| DecodeError::Field {
         field: "time",
         problem: format!("{:?} has not the form YYMMDDhhmmss", said.time.chars().take(20).collect::<String>()),
@@ -99,11 +104,11 @@ fn moment(
         altitude: said.altitude as u16,
         speed: said.speed,
         direction: said.direction,
-        fixed_at: location::time(&bcd, offset_s(profile)),
+        fixed_at: location::time(&bcd, dialect.offset_s(profile)),
     };
-    let mut moment = numbers.moment(profile);
+    let mut moment = numbers.moment(dialect);
     moment.status.odometer_m = said.extra.mileage.map(|m| f64::from(m) * 100.0);
-    moment.status.signal_percent = said.extra.rssi.map(|n| (if n <= 31 { n * 100 / 31 } else { n }).min(100) as u8);
+    moment.status.signal_percent = said.extra.rssi.map(signal_percent);
     moment.status.satellites = said.extra.gnss_sat_num;
     if let Some(fix) = &mut moment.fix {
         fix.satellites = said.extra.gnss_sat_num;

@@ -5,6 +5,7 @@
 //! goldens beside it.
 
 mod cursor;
+pub mod dialect;
 pub mod gt06;
 pub mod h02;
 pub mod json;
@@ -15,6 +16,17 @@ pub mod owntracks;
 pub mod teltonika;
 
 use crate::domain::{Profile, Report};
+use std::collections::BTreeMap;
+
+/// Most items without a name that a report keeps.
+const UNKNOWN_MAX: usize = 64;
+
+/// Keeps an item that has no name here, as hexadecimal, as long as there is room.
+fn keep(unknown: &mut BTreeMap<String, String>, name: impl FnOnce() -> String, bytes: &[u8]) {
+    if unknown.len() < UNKNOWN_MAX {
+        unknown.insert(name(), hex::encode(bytes));
+    }
+}
 
 /// One tracker language.
 pub struct Protocol {
@@ -79,6 +91,22 @@ pub enum DecodeError {
         /// What is wrong, with the value and the limit.
         problem: String,
     },
+}
+
+/// The table of a reflected CRC of 16 bits, one entry for each byte.
+const fn crc16_table(polynomial: u16) -> [u16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = (byte as u16, 0);
+        while bit < 8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ polynomial } else { crc >> 1 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
 }
 
 /// Reads one packet in the language that the profile states.

@@ -6,6 +6,7 @@
 use super::DecodeError;
 use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, Profile, Report, Timestamp};
 use serde::Deserialize;
+use smallvec::smallvec;
 
 /// km/h per knot: a nautical mile is 1,852 m.
 const KMH_PER_KNOT: f64 = 1.852;
@@ -52,7 +53,7 @@ fn query(text: &str) -> Result<Report, DecodeError> {
         let value = percent_decoded(value);
         let status = &mut moment.status;
         match name {
-            "id" | "deviceid" => report.tracker_idents.push(value),
+            "id" | "deviceid" => report.tracker_idents.push(value.into()),
             "timestamp" => moment.at = Some(time(&value).ok_or_else(|| wrong("timestamp", &value))?),
             "lat" => lat = Some(number("lat", &value)?),
             "lon" => lon = Some(number("lon", &value)?),
@@ -184,7 +185,8 @@ fn json(text: &str) -> Result<Report, DecodeError> {
     let body: Body =
         serde_json::from_str(text).map_err(|e| DecodeError::Field { field: "body", problem: e.to_string() })?;
     let ident = body.device_id.as_str().map_or_else(|| body.device_id.to_string(), str::to_owned);
-    let mut report = Report { message: "location".into(), tracker_idents: vec![ident], ..Report::default() };
+    let mut report =
+        Report { message: "location".into(), tracker_idents: smallvec![ident.into()], ..Report::default() };
     let locations = match body.location {
         Locations::One(one) => vec![*one],
         Locations::Many(many) => many,

@@ -1,42 +1,9 @@
 //! Alarm codes and the status block.
 
 use crate::domain::{Alarm, AlarmKind, Moment};
+use crate::protocol::cursor::Cursor;
+use crate::protocol::dialect::AlarmTable;
 
-/// Alarm byte to word. Models differ; the raw code is kept beside the word.
-const CODES: &[(u8, AlarmKind)] = &[
-    (0x01, AlarmKind::Sos),
-    (0x02, AlarmKind::PowerCut),
-    (0x03, AlarmKind::Vibration),
-    (0x04, AlarmKind::GeofenceEnter),
-    (0x05, AlarmKind::GeofenceExit),
-    (0x06, AlarmKind::Overspeed),
-    (0x09, AlarmKind::Vibration),
-    (0x0c, AlarmKind::Tamper),
-    (0x0e, AlarmKind::LowBattery),
-    (0x0f, AlarmKind::LowBattery),
-    (0x11, AlarmKind::PowerOff),
-    (0x13, AlarmKind::Tamper),
-    (0x14, AlarmKind::Door),
-    (0x15, AlarmKind::PowerOff),
-    (0x18, AlarmKind::Removal),
-    (0x19, AlarmKind::LowBattery),
-    (0x23, AlarmKind::Fall),
-    (0x25, AlarmKind::Tamper),
-    (0x29, AlarmKind::HardAcceleration),
-    (0x2a, AlarmKind::HardCornering),
-    (0x2b, AlarmKind::HardCornering),
-    (0x2c, AlarmKind::Crash),
-    (0x30, AlarmKind::HardBraking),
-    (0x32, AlarmKind::Removal),
-];
-/// What some families mean by a code instead: beginning of the model's name, code, word.
-const CODES_OF_MODELS: &[(&str, u8, AlarmKind)] = &[
-    ("VL", 0x09, AlarmKind::Tow),
-    ("LW4G", 0x19, AlarmKind::HardAcceleration),
-    ("LW4G", 0x1a, AlarmKind::HardBraking),
-    ("LW4G", 0x1b, AlarmKind::HardCornering),
-    ("LW4G", 0x1c, AlarmKind::HardCornering),
-];
 /// Bits 5 to 3 of the terminal information.
 const IN_STATUS: [Option<AlarmKind>; 8] = [
     None,
@@ -49,13 +16,9 @@ const IN_STATUS: [Option<AlarmKind>; 8] = [
     Some(AlarmKind::Removal),
 ];
 
-/// Takes over an alarm byte.
-pub fn code(model: Option<&str>, code: u8, moment: &mut Moment) {
-    let of_model = model.and_then(|m| {
-        CODES_OF_MODELS.iter().find(|(name, c, _)| *c == code && m.starts_with(name)).map(|(_, _, kind)| *kind)
-    });
-    let kind = of_model.or_else(|| CODES.iter().find(|(c, _)| *c == code).map(|(_, kind)| *kind));
-    if let Some(kind) = kind {
+/// Takes over an alarm byte; the raw code stays beside the word.
+pub fn code(table: &AlarmTable, code: u8, moment: &mut Moment) {
+    if let Some(kind) = table.kind(code) {
         push(kind, code.into(), moment);
     }
 }
@@ -64,6 +27,8 @@ pub fn code(model: Option<&str>, code: u8, moment: &mut Moment) {
 pub fn of_cameras(code: u8, moment: &mut Moment) {
     let kind = match code {
         0x01 => AlarmKind::Sos,
+        0x80 => AlarmKind::Vibration,
+        0x87 => AlarmKind::Overspeed,
         0x90 => AlarmKind::HardAcceleration,
         0x91 => AlarmKind::HardBraking,
         0x92 => AlarmKind::HardCornering,
@@ -84,6 +49,24 @@ pub fn information(byte: u8, moment: &mut Moment) {
     }
 }
 
+/// Terminal information, voltage level, signal, and an alarm byte where there is one.
+pub fn status(table: &AlarmTable, body: &mut Cursor<'_>, moment: &mut Moment) -> Option<()> {
+    information(body.u8("terminal information").ok()?, moment);
+    battery(body.u8("voltage level").ok()?, moment);
+    signal(body.u8("signal").ok()?, moment);
+    code(table, body.u8("alarm").ok()?, moment);
+    Some(())
+}
+
+/// The same with the supply in hundredths of a volt instead of a level.
+pub fn status_with_supply(table: &AlarmTable, body: &mut Cursor<'_>, moment: &mut Moment) -> Option<()> {
+    information(body.u8("terminal information").ok()?, moment);
+    moment.status.external_v = Some(f32::from(body.u16("supply").ok()?) / 100.0);
+    signal(body.u8("signal").ok()?, moment);
+    code(table, body.u8("alarm").ok()?, moment);
+    Some(())
+}
+
 /// Voltage level 0 to 6; many models send a percentage instead.
 pub fn battery(byte: u8, moment: &mut Moment) {
     if byte <= 6 {
@@ -98,7 +81,8 @@ pub fn signal(byte: u8, moment: &mut Moment) {
     moment.status.signal_percent = Some(if byte <= 4 { byte * 25 } else { byte.min(100) });
 }
 
-fn push(kind: AlarmKind, raw: u32, moment: &mut Moment) {
+/// Adds an alarm whose word is not there yet.
+pub fn push(kind: AlarmKind, raw: u32, moment: &mut Moment) {
     if !moment.alarms.iter().any(|a| a.kind == kind) {
         moment.alarms.push(Alarm { kind, raw });
     }

@@ -28,5 +28,5 @@ pub fn encode(request: &Request, flag: u32, serial: u16) -> Vec<u8> {
     content.extend(flag.to_be_bytes());
     content.extend(text);
     content.extend([0, 2]); // answer in English
-    build(false, 0x80, &content, serial)
+    build(false, 0x80, &content, serial).into_vec()
 }

@@ -1,22 +1,27 @@
 //! Frames: 78 78 with a length of one byte, 79 79 with two; number, content, serial, CRC, 0D 0A.
 
+use crate::domain::ReplyBytes;
 use crate::protocol::cursor::Cursor;
-use crate::protocol::{DecodeError, FrameStep};
+use crate::protocol::{DecodeError, FrameStep, crc16_table};
 
 /// Longest frame taken from a stream.
 const FRAME_BYTES_MAX: usize = 4096;
 const STOP: [u8; 2] = [0x0d, 0x0a];
+/// Lists of access points: some devices send them without serial and CRC, their count for a length.
+const WIFI: [u8; 2] = [0x17, 0x69];
 
 /// A frame taken apart.
 pub struct Frame<'a> {
     /// Whether the length has two bytes.
     pub is_long: bool,
+    /// Its length field.
+    pub said: usize,
     /// Protocol number.
     pub number: u8,
     /// What stands between the number and the serial.
     pub content: &'a [u8],
-    /// Serial number.
-    pub serial: u16,
+    /// Serial number; `None` in the lists of access points that have none.
+    pub serial: Option<u16>,
 }
 
 impl<'a> Frame<'a> {
@@ -48,40 +53,53 @@ impl<'a> Frame<'a> {
         let (covered, end) = rest.split_at(rest.len() - 2);
         let found = u16::from_be_bytes([end[0], end[1]]);
         let computed = crc_itu(&bytes[2..head_bytes + covered.len()]);
+        if found != computed && !is_long && !is_whole && WIFI.contains(&rest[0]) {
+            return Ok(Self { is_long, said, number: rest[0], content: &rest[1..], serial: None });
+        }
         if found != computed && !tolerate_checksum {
             return Err(DecodeError::Checksum { field: "CRC", found: found.into(), computed: computed.into() });
         }
         let (body, serial) = covered.split_at(covered.len() - 2);
         let (number, content) = body.split_first().ok_or(DecodeError::Truncated { field: "number", at: head_bytes })?;
-        Ok(Self { is_long, number: *number, content, serial: u16::from_be_bytes([serial[0], serial[1]]) })
+        Ok(Self { is_long, said, number: *number, content, serial: Some(u16::from_be_bytes([serial[0], serial[1]])) })
     }
 
-    /// The answer: the same number and serial. Most long frames are answered in the short form.
-    pub fn reply(&self) -> Vec<u8> {
-        build(self.is_long && matches!(self.number, 0x32 | 0x33), self.number, &[], self.serial)
+    /// The answer: the same number and serial. Most long frames are answered in the short form. Lists
+    /// without a serial are answered with their time.
+    pub fn reply(&self) -> ReplyBytes {
+        let Some(serial) = self.serial else {
+            let mut out = ReplyBytes::from_slice(&[0x78, 0x78, 0, self.number]);
+            out.extend_from_slice(self.content.get(..6).unwrap_or(self.content));
+            out.extend_from_slice(&STOP);
+            return out;
+        };
+        build(self.is_long && matches!(self.number, 0x32 | 0x33), self.number, &[], serial)
     }
 }
 
 /// Puts a frame together.
-pub fn build(is_long: bool, number: u8, content: &[u8], serial: u16) -> Vec<u8> {
+pub fn build(is_long: bool, number: u8, content: &[u8], serial: u16) -> ReplyBytes {
     let length = content.len() + 5;
-    let mut inner = if is_long { (length as u16).to_be_bytes().to_vec() } else { vec![length as u8] };
-    inner.push(number);
-    inner.extend(content);
-    inner.extend(serial.to_be_bytes());
-    let crc = crc_itu(&inner);
-    let mut out = if is_long { vec![0x79, 0x79] } else { vec![0x78, 0x78] };
-    out.extend(inner);
-    out.extend(crc.to_be_bytes());
-    out.extend(STOP);
+    let mut out = ReplyBytes::new();
+    if is_long {
+        out.extend_from_slice(&[0x79, 0x79]);
+        out.extend_from_slice(&(length as u16).to_be_bytes());
+    } else {
+        out.extend_from_slice(&[0x78, 0x78, length as u8]);
+    }
+    out.push(number);
+    out.extend_from_slice(content);
+    out.extend_from_slice(&serial.to_be_bytes());
+    let crc = crc_itu(&out[2..]);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out.extend_from_slice(&STOP);
     out
 }
 
 /// CRC-16/X-25: polynomial 0x1021 reflected, initial value and output inverted.
 pub fn crc_itu(bytes: &[u8]) -> u16 {
-    !bytes.iter().fold(0xffff, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0x8408 } else { c >> 1 })
-    })
+    const TABLE: [u16; 256] = crc16_table(0x8408);
+    !bytes.iter().fold(0xffff, |crc, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
 }
 
 /// Finds the first frame in a stream that may be cut anywhere: by its length, and by the next stop

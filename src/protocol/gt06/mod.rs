@@ -7,15 +7,20 @@ mod alarm;
 mod command;
 mod content;
 mod frame;
+mod location;
 mod modules;
 mod place;
+mod radio;
+mod state;
+mod words;
 
 pub use command::{Request, encode};
 pub use frame::frame;
 
-use super::DecodeError;
-use crate::domain::{ClockZone, Profile, Report};
-use frame::Frame;
+use super::{DecodeError, dialect};
+use crate::domain::{Profile, ReplyBytes, Report};
+use content::Hints;
+use frame::{Frame, build};
 use std::borrow::Cow;
 
 /// Reads one frame.
@@ -23,28 +28,26 @@ use std::borrow::Cow;
 /// # Errors
 /// The field that is cut or wrong.
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
-    let frame = Frame::read(payload, profile.tolerate_checksum)?;
+    let dialect = dialect::of(profile);
+    let frame = Frame::read(payload, profile.tolerate_checksum || dialect.tolerate_checksum)?;
     let mut report = Report { message: name(frame.number), ..Report::default() };
-    let offset_s = match profile.clock {
-        // Newer devices send UTC; older ones send local time and say so at the login.
-        ClockZone::Standard | ClockZone::Utc => 0,
-        ClockZone::OffsetS(s) => s,
-    };
-    content::read(profile, offset_s, &frame, &mut report)?;
-    if is_answered(&frame) {
-        report.replies.push(frame.reply());
-    }
+    let hints = Hints { offset_s: dialect.offset_s(profile), dialect, has_model: profile.model.is_some() };
+    content::read(hints, &frame, &mut report)?;
+    report.replies.extend(owed(&frame));
     Ok(report)
 }
 
-/// Which messages are answered by their number and serial: all of the short form but a few, and
-/// sensors' reports of the long form.
-fn is_answered(frame: &Frame<'_>) -> bool {
+/// Most messages of the short form are answered by their number and serial, and sensors' reports of the
+/// long form. A question for an address is answered by none, in the form that it expects; one for the
+/// time is the gateway's, which has a clock; pictures are not taken.
+fn owed(frame: &Frame<'_>) -> Option<ReplyBytes> {
+    const NO_ADDRESS: &[u8] = b"\x0b\0\0\0\0NA&&NA&&0##";
     match frame.number {
-        0x17 | 0x69 if content::is_wifi(frame) => false,
-        0x34 | 0x35 | 0x80 | 0x81 | 0x83 | 0x8a | 0xf3 | 0xfd => false,
-        0x70 | 0xf1 | 0xf2 | 0x32 | 0x33 => true,
-        _ => !frame.is_long,
+        0x17 | 0x69 if content::is_wifi(frame) && frame.serial.is_some() => None,
+        0x2a if !frame.is_long => Some(build(true, 0x97, NO_ADDRESS, 0)),
+        0x34 | 0x35 | 0x80 | 0x81 | 0x83 | 0x8a | 0xf3 | 0xfd => None,
+        0x70 | 0xf1 | 0xf2 | 0x32 | 0x33 => Some(frame.reply()),
+        _ => (!frame.is_long).then(|| frame.reply()),
     }
 }
 
@@ -55,14 +58,18 @@ fn name(number: u8) -> Cow<'static, str> {
         0x12 => return "0x12 location".into(),
         0x13 => return "0x13 heartbeat".into(),
         0x22 => return "0x22 location".into(),
+        0xa0 => return "0xa0 location".into(),
         0x23 => "heartbeat",
         0x15 | 0x21 => "text",
-        0x16 | 0x26 | 0x27 | 0xa4 | 0xa5 => "alarm",
+        0x16 | 0x26 | 0x27 | 0xa3 | 0xa4 | 0xa5 => "alarm",
         0x17 | 0x69 | 0xf3 | 0x2c => "wifi and cells",
         0x18 | 0x19 | 0x24 | 0x28 | 0x2e | 0xa1 => "cells",
+        0x2a => "address request",
+        0x40 => "battery",
         0x8a => "time request",
+        0x8c => "vehicle bus",
         0x94 => "information",
-        0x10 | 0x11 | 0x1e | 0x2d | 0x31 | 0x32 | 0x37 | 0x38 | 0xa0 | 0xa2 => "location",
+        0x10 | 0x11 | 0x1e | 0x2d | 0x31 | 0x32 | 0x37 | 0x38 | 0xa2 => "location",
         _ => "other",
     };
     format!("{number:#04x} {word}").into()

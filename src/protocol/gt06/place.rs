@@ -17,6 +17,17 @@ pub struct Gps {
     pub ignition: Option<bool>,
 }
 
+/// How wide the numbers of a cell are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellForm {
+    /// MNC 1 (2 with MCC bit 15), LAC 2, CID 3.
+    Short,
+    /// MNC 2, LAC 2, CID 4: number 0x11.
+    Middle,
+    /// MNC 1 (2 with MCC bit 15), LAC 4, CID 8: editions for 4G.
+    Long,
+}
+
 /// Six binary bytes: YY MM DD hh mm ss.
 ///
 /// # Errors
@@ -46,26 +57,9 @@ pub fn gps(body: &mut Cursor<'_>, offset_s: i32) -> Result<Gps, DecodeError> {
 /// The field that is cut.
 pub fn gps_at(body: &mut Cursor<'_>, at: Option<Timestamp>) -> Result<Gps, DecodeError> {
     let satellites = body.u8("GPS information")? & 0x0f;
-    let lat = f64::from(body.u32("latitude")?) / UNITS_PER_DEGREE;
-    let lon = f64::from(body.u32("longitude")?) / UNITS_PER_DEGREE;
+    let (lat, lon) = (body.u32("latitude")?, body.u32("longitude")?);
     let speed_kmh = f32::from(body.u8("speed")?);
-    let word = body.u16("course and flags")?;
-    let bit = |n: u32| word >> n & 1 == 1;
-    // The two hemisphere bits have opposite polarity: 1 is north, and 1 is west.
-    let position = LatLon::new(if bit(10) { lat } else { -lat }, if bit(11) { -lon } else { lon });
-    let fix = Fix {
-        fixed_at: at,
-        valid: bit(12),
-        position,
-        altitude_m: None,
-        speed_kmh: Some(speed_kmh),
-        course_deg: Some(f32::from(word & 0x03ff)),
-        satellites: Some(satellites),
-        hdop: None,
-        accuracy_m: None,
-        source: FixSource::Gnss,
-    };
-    Ok(Gps { fix, ignition: bit(14).then_some(bit(15)) })
+    Ok(gps_of(at, satellites, (lat, lon), speed_kmh, body.u16("course and flags")?))
 }
 
 /// The camera models' block: course before speed, and the speed in two bytes or not at all.
@@ -74,24 +68,62 @@ pub fn gps_at(body: &mut Cursor<'_>, at: Option<Timestamp>) -> Result<Gps, Decod
 /// The field that is cut.
 pub fn gps_of_cameras(body: &mut Cursor<'_>, offset_s: i32) -> Result<Gps, DecodeError> {
     let at = time(body, offset_s)?;
-    let block = body.take(GPS_BYTES - 6 - 1, "GPS block")?;
-    // The same words in the usual order, with a speed of 0.
-    let usual = [&block[..9], &[0], &block[9..]].concat();
-    let mut gps = gps_at(&mut Cursor::new(&usual), at)?;
+    let satellites = body.u8("GPS information")? & 0x0f;
+    let (lat, lon) = (body.u32("latitude")?, body.u32("longitude")?);
+    let word = body.u16("course and flags")?;
     let speed = body.rest().get(..2).map(|b| u16::from_be_bytes([b[0], b[1]])).filter(|kmh| *kmh < 256);
-    gps.fix.speed_kmh = Some(f32::from(speed.unwrap_or(0)));
-    Ok(gps)
+    Ok(gps_of(at, satellites, (lat, lon), f32::from(speed.unwrap_or(0)), word))
 }
 
-/// A cell; the editions for 4G have longer numbers.
+/// What the words of a block mean.
+pub fn gps_of(at: Option<Timestamp>, satellites: u8, (lat, lon): (u32, u32), speed_kmh: f32, word: u16) -> Gps {
+    let bit = |n: u32| word >> n & 1 == 1;
+    let (lat, lon) = (f64::from(lat) / UNITS_PER_DEGREE, f64::from(lon) / UNITS_PER_DEGREE);
+    let fix = Fix {
+        fixed_at: at,
+        valid: bit(12),
+        // The two hemisphere bits have opposite polarity: 1 is north, and 1 is west.
+        position: LatLon::new(if bit(10) { lat } else { -lat }, if bit(11) { -lon } else { lon }),
+        altitude_m: None,
+        speed_kmh: Some(speed_kmh),
+        course_deg: Some(f32::from(word & 0x03ff)),
+        satellites: Some(satellites),
+        hdop: None,
+        accuracy_m: None,
+        source: FixSource::Gnss,
+    };
+    Gps { fix, ignition: bit(14).then_some(bit(15)) }
+}
+
+/// Country and network.
 ///
 /// # Errors
 /// The field that is cut.
-pub fn cell(body: &mut Cursor<'_>, is_4g: bool) -> Result<Option<Cell>, DecodeError> {
+pub fn network(body: &mut Cursor<'_>, form: CellForm) -> Result<(u16, u16), DecodeError> {
     let mcc = body.u16("MCC")?;
-    let mnc = if mcc & 0x8000 != 0 { body.u16("MNC")? } else { body.u8("MNC")?.into() };
-    let (area, cell) =
-        if is_4g { (body.u32("LAC")?, body.u64("cell")?) } else { (body.u16("LAC")?.into(), body.u24("cell")?.into()) };
-    let mcc = mcc & 0x7fff;
+    let is_wide = mcc & 0x8000 != 0 || form == CellForm::Middle;
+    let mnc = if is_wide { body.u16("MNC")? } else { body.u8("MNC")?.into() };
+    Ok((mcc & 0x7fff, mnc))
+}
+
+/// A cell of a network; `None` where the place in a list is empty.
+///
+/// # Errors
+/// The field that is cut.
+pub fn cell_of(body: &mut Cursor<'_>, form: CellForm, (mcc, mnc): (u16, u16)) -> Result<Option<Cell>, DecodeError> {
+    let (area, cell) = match form {
+        CellForm::Short => (body.u16("LAC")?.into(), body.u24("cell")?.into()),
+        CellForm::Middle => (body.u16("LAC")?.into(), body.u32("cell")?.into()),
+        CellForm::Long => (body.u32("LAC")?, body.u64("cell")?),
+    };
     Ok((mcc > 0 && cell > 0).then_some(Cell { mcc, mnc, area, cell, signal_dbm: None }))
+}
+
+/// A cell with its network.
+///
+/// # Errors
+/// The field that is cut.
+pub fn cell(body: &mut Cursor<'_>, form: CellForm) -> Result<Option<Cell>, DecodeError> {
+    let network = network(body, form)?;
+    cell_of(body, form, network)
 }

@@ -25,7 +25,7 @@ fn read(bytes: &[u8]) -> Result<Report, DecodeError> {
 #[test]
 fn a_login_has_its_imei_and_is_answered() {
     let report = read(&build(false, 0x01, &[0x01, 0x23, 0x45, 0x67, 0x89, 0x01, 0x23, 0x45], 1)).unwrap();
-    assert_eq!(report.tracker_idents, ["123456789012345"]);
+    assert_eq!(report.tracker_idents[..], ["123456789012345"]);
     // The vendor's own example of a login's answer.
     assert_eq!(hex::encode(&report.replies[0]), "787805010001d9dc0d0a");
 }
@@ -58,7 +58,7 @@ fn an_alarm_has_its_word_its_code_and_the_status() {
 #[test]
 fn a_heartbeat_is_answered_with_its_serial() {
     let report = read(&build(false, 0x13, &[0x44, 6, 4, 0, 2], 0x1234)).unwrap();
-    assert_eq!(report.replies, [build(false, 0x13, &[], 0x1234)]);
+    assert_eq!(report.replies[..], [build(false, 0x13, &[], 0x1234)]);
     assert_eq!(report.moments[0].status.battery_percent, Some(100));
 }
 
@@ -77,8 +77,8 @@ fn a_stream_is_cut_by_length_even_with_stop_bits_inside() {
     for cut in 0..bytes.len() {
         assert_eq!(frame(&bytes[..cut]), FrameStep::More, "{cut}");
     }
-    assert_eq!(frame(&[bytes.clone(), vec![0x78]].concat()), FrameStep::Frame(bytes.len()));
-    assert_eq!(frame(&[vec![1, 2], bytes].concat()), FrameStep::Skip(2));
+    assert_eq!(frame(&[&bytes[..], &[0x78]].concat()), FrameStep::Frame(bytes.len()));
+    assert_eq!(frame(&[&[1, 2], &bytes[..]].concat()), FrameStep::Skip(2));
 }
 
 #[test]

@@ -76,15 +76,15 @@ pub fn encode(request: &Request, phone: &[u8], version: u8, sequence: u16) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Frame;
+    use super::super::frame::{Frame, Tolerance};
     use super::*;
 
     const PHONE: [u8; 6] = [0x01, 0x38, 0x00, 0x13, 0x80, 0x00];
 
     fn body(request: &Request) -> (u16, Vec<u8>) {
         let wire = encode(request, &PHONE, 0, 7).unwrap();
-        let frame = Frame::read(&wire, false).unwrap();
-        (frame.header.message, frame.body.to_vec())
+        let frame = Frame::read(&wire, Tolerance::default()).unwrap();
+        (frame.header.message, frame.body().to_vec())
     }
 
     #[test]

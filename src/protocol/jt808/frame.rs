@@ -2,51 +2,134 @@
 
 use crate::protocol::cursor::Cursor;
 use crate::protocol::{DecodeError, FrameStep};
+use compact_str::{CompactString, ToCompactString};
 use std::borrow::Cow;
+use std::ops::Range;
 
-const DELIMITER: u8 = 0x7e;
-const ESCAPE: u8 = 0x7d;
 /// Longest frame taken from a stream: 1,023 bytes of body, all of them escaped, and the rest.
 const FRAME_BYTES_MAX: usize = 2200;
+
+/// How frames begin, end and hide their own delimiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Framing {
+    /// First and last byte.
+    delimiter: u8,
+    /// What stands for what inside.
+    escapes: &'static [([u8; 2], u8)],
+    /// Length of a phone number in the header of 2011 and 2013.
+    phone_bytes: usize,
+}
+
+/// The standard's.
+const STANDARD: Framing =
+    Framing { delimiter: 0x7e, escapes: &[([0x7d, 0x02], 0x7e), ([0x7d, 0x01], 0x7d)], phone_bytes: 6 };
+/// One maker's, with a longer identity.
+const OTHER: Framing = Framing {
+    delimiter: 0xe7,
+    escapes: &[([0xe6, 0x02], 0xe7), ([0xe6, 0x01], 0xe6), ([0x3e, 0x02], 0x3d), ([0x3e, 0x01], 0x3e)],
+    phone_bytes: 7,
+};
+
+impl Framing {
+    fn of(delimiter: u8) -> Option<Self> {
+        [STANDARD, OTHER].into_iter().find(|f| f.delimiter == delimiter)
+    }
+
+    fn unescape<'a>(&self, inner: &'a [u8]) -> Cow<'a, [u8]> {
+        let is_escape = |b: u8| self.escapes.iter().any(|(pair, _)| pair[0] == b);
+        let Some(first) = inner.iter().position(|b| is_escape(*b)) else { return Cow::Borrowed(inner) };
+        let mut out = Vec::with_capacity(inner.len());
+        out.extend_from_slice(&inner[..first]);
+        let mut rest = &inner[first..];
+        while let [byte, tail @ ..] = rest {
+            match self.escapes.iter().find(|(pair, _)| rest.starts_with(pair)) {
+                Some((_, plain)) => {
+                    out.push(*plain);
+                    rest = &rest[2..];
+                }
+                None => {
+                    out.push(*byte);
+                    rest = tail;
+                }
+            }
+        }
+        Cow::Owned(out)
+    }
+}
+
+/// A terminal's phone number as the header has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phone {
+    bytes: [u8; 10],
+    length: usize,
+}
+
+impl Phone {
+    fn of(said: &[u8]) -> Self {
+        let mut bytes = [0; 10];
+        bytes[..said.len()].copy_from_slice(said);
+        Self { bytes, length: said.len() }
+    }
+
+    /// As the header has it, for the answer.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Its digits. Six bytes that are no BCD give their 48-bit number with its Luhn digit, which is how
+    /// such terminals hide an IMEI.
+    pub fn digits(&self) -> CompactString {
+        let mut text = [0; 20];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.bytes()) {
+            pair.copy_from_slice(&[b'0' + (byte >> 4), b'0' + (byte & 15)]);
+        }
+        let text = &text[..2 * self.length];
+        if let (true, Ok(digits)) = (text.iter().all(u8::is_ascii_digit), std::str::from_utf8(text)) {
+            return CompactString::new(digits);
+        }
+        let number = self.bytes().iter().take(6).fold(0u64, |n, b| n << 8 | u64::from(*b));
+        let mut digits = number.to_compact_string();
+        let check = luhn(&digits);
+        digits.push_str(&check.to_compact_string());
+        digits
+    }
+}
 
 /// A message's header.
 pub struct Header {
     /// Message id.
     pub message: u16,
-    /// The terminal's phone number as written, digits; six bytes that are no BCD give their
-    /// 48-bit number with its Luhn digit, which is how such terminals hide an IMEI.
-    pub phone: String,
-    /// The same bytes, for the answer.
-    pub phone_bytes: Vec<u8>,
+    /// The terminal's phone number.
+    pub phone: Phone,
     /// Sequence number.
     pub sequence: u16,
     /// Total and number of a part, if the message comes in parts.
     pub parts: Option<(u16, u16)>,
     /// Bit 15 of the attributes: reserved; Jointech asks for an answer by it.
     pub wants_answer: bool,
-    /// Header of 2019: version byte, ten bytes of phone number.
-    pub is_2019: bool,
-    /// Version byte of 2019.
-    pub version: u8,
+    /// Version byte of 2019; its header has ten bytes of phone number.
+    pub version: Option<u8>,
+    /// First and last byte of its frame.
+    pub delimiter: u8,
 }
 
 /// A frame taken apart.
 pub struct Frame<'a> {
     /// Its header.
     pub header: Header,
-    /// Its body.
-    pub body: Cow<'a, [u8]>,
+    bytes: Cow<'a, [u8]>,
+    body: Range<usize>,
 }
 
 /// Finds the first frame in a stream that may be cut anywhere; text in brackets is one too.
 pub fn frame(stream: &[u8]) -> FrameStep {
-    let Some(start) = stream.iter().position(|b| matches!(*b, DELIMITER | b'(')) else {
+    let Some(start) = stream.iter().position(|b| *b == b'(' || Framing::of(*b).is_some()) else {
         return if stream.is_empty() { FrameStep::More } else { FrameStep::Skip(stream.len()) };
     };
     if start > 0 {
         return FrameStep::Skip(start);
     }
-    let close = if stream[0] == DELIMITER { DELIMITER } else { b')' };
+    let close = if stream[0] == b'(' { b')' } else { stream[0] };
     match stream[1..].iter().position(|b| *b == close) {
         Some(0) => FrameStep::Skip(1), // the end of one frame and the beginning of the next
         Some(end) => FrameStep::Frame(end + 2),
@@ -57,40 +140,19 @@ pub fn frame(stream: &[u8]) -> FrameStep {
 
 /// Escapes an unescaped frame (delimiters at both ends stay) for the wire.
 pub fn escape_frame(frame: &[u8]) -> Vec<u8> {
-    let inner = frame.strip_prefix(&[DELIMITER]).and_then(|f| f.strip_suffix(&[DELIMITER])).unwrap_or(frame);
+    let framing = frame.first().and_then(|b| Framing::of(*b)).unwrap_or(STANDARD);
+    let delimiter = &[framing.delimiter];
+    let inner = frame.strip_prefix(delimiter).and_then(|f| f.strip_suffix(delimiter)).unwrap_or(frame);
     let mut out = Vec::with_capacity(frame.len() + 8);
-    out.push(DELIMITER);
+    out.push(framing.delimiter);
     for byte in inner {
-        match *byte {
-            DELIMITER => out.extend([ESCAPE, 0x02]),
-            ESCAPE => out.extend([ESCAPE, 0x01]),
-            other => out.push(other),
+        match framing.escapes.iter().find(|(_, plain)| plain == byte) {
+            Some((pair, _)) => out.extend(pair),
+            None => out.push(*byte),
         }
     }
-    out.push(DELIMITER);
+    out.push(framing.delimiter);
     out
-}
-
-fn unescape(inner: &[u8]) -> Cow<'_, [u8]> {
-    if !inner.contains(&ESCAPE) {
-        return Cow::Borrowed(inner);
-    }
-    let mut out = Vec::with_capacity(inner.len());
-    let mut bytes = inner.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        match (byte, bytes.peek()) {
-            (ESCAPE, Some(0x02)) => {
-                bytes.next();
-                out.push(DELIMITER);
-            }
-            (ESCAPE, Some(0x01)) => {
-                bytes.next();
-                out.push(ESCAPE);
-            }
-            _ => out.push(byte),
-        }
-    }
-    Cow::Owned(out)
 }
 
 /// XOR of every byte from the header to the body's end.
@@ -98,60 +160,75 @@ pub fn check_sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum ^ byte)
 }
 
+/// What a frame may have wrong.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tolerance {
+    /// Its check sum.
+    pub check_sum: bool,
+    /// Its length, where the check sum is right.
+    pub length: bool,
+}
+
 impl<'a> Frame<'a> {
     /// Takes a frame apart. Escaped or not is told by which of both has a right check sum and length.
     ///
     /// # Errors
     /// No delimiters, too short, a wrong check sum or length.
-    pub fn read(bytes: &'a [u8], tolerate_checksum: bool) -> Result<Self, DecodeError> {
-        let inner = bytes.strip_prefix(&[DELIMITER]).and_then(|b| b.strip_suffix(&[DELIMITER])).ok_or_else(|| {
-            DecodeError::Field { field: "delimiter", problem: "the packet does not begin and end with 0x7e".into() }
+    pub fn read(bytes: &'a [u8], tolerance: Tolerance) -> Result<Self, DecodeError> {
+        let (framing, inner) = match bytes {
+            [first, inner @ .., last] if first == last => (Framing::of(*first), inner),
+            _ => (None, bytes),
+        };
+        let framing = framing.ok_or_else(|| DecodeError::Field {
+            field: "delimiter",
+            problem: "the packet does not begin and end with 0x7e (or 0xe7)".into(),
         })?;
-        let unescaped = unescape(inner);
+        let unescaped = framing.unescape(inner);
         let changed = matches!(unescaped, Cow::Owned(_));
-        match Self::take_apart(unescaped, tolerate_checksum) {
-            Err(first) if changed => Self::take_apart(Cow::Borrowed(inner), tolerate_checksum).map_err(|_| first),
+        match Self::take_apart(framing, unescaped, tolerance) {
+            Err(first) if changed => Self::take_apart(framing, Cow::Borrowed(inner), tolerance).map_err(|_| first),
             result => result,
         }
     }
 
-    fn take_apart(bytes: Cow<'a, [u8]>, tolerate_checksum: bool) -> Result<Self, DecodeError> {
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[self.body.clone()]
+    }
+
+    fn take_apart(framing: Framing, bytes: Cow<'a, [u8]>, tolerance: Tolerance) -> Result<Self, DecodeError> {
         let Some((found, content)) = bytes.split_last() else {
             return Err(DecodeError::Truncated { field: "message id", at: 0 });
         };
-        let computed = check_sum(content);
         let mut cursor = Cursor::new(content);
-        let header = Header::read(&mut cursor)?;
-        if *found != computed && !tolerate_checksum {
+        let header = Header::read(framing, &mut cursor)?;
+        let computed = check_sum(content);
+        if *found != computed && !tolerance.check_sum {
             return Err(DecodeError::Checksum {
                 field: "check sum",
                 found: (*found).into(),
                 computed: computed.into(),
             });
         }
-        let body_at = content.len() - cursor.rest().len();
-        let said = usize::from(u16::from_be_bytes([content[2], content[3]]) & 0x03ff);
         let there = cursor.rest().len();
-        if said > there {
+        let body_at = content.len() - there;
+        let said = usize::from(u16::from_be_bytes([content[2], content[3]]) & 0x03ff);
+        if said > there && !tolerance.length {
             return Err(DecodeError::Truncated { field: "body", at: there });
         }
-        let body = match bytes {
-            Cow::Borrowed(b) => Cow::Borrowed(&b[body_at..b.len() - 1]),
-            Cow::Owned(b) => Cow::Owned(b[body_at..b.len() - 1].to_vec()),
-        };
         // Some terminals count less than they send; what is beyond the length is kept out.
-        let body = if said < there && said > 0 { Cow::Owned(body[..said].to_vec()) } else { body };
-        Ok(Self { header, body })
+        let length = if said == 0 { there } else { said.min(there) };
+        Ok(Self { header, bytes, body: body_at..body_at + length })
     }
 }
 
 impl Header {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
+    fn read(framing: Framing, cursor: &mut Cursor<'_>) -> Result<Self, DecodeError> {
         let message = cursor.u16("message id")?;
         let attributes = cursor.u16("body attributes")?;
-        let is_2019 = attributes & 0x4000 != 0;
-        let version = if is_2019 { cursor.u8("protocol version")? } else { 0 };
-        let phone_bytes = cursor.take(if is_2019 { 10 } else { 6 }, "phone number")?.to_vec();
+        let version = if attributes & 0x4000 != 0 { Some(cursor.u8("protocol version")?) } else { None };
+        let phone_bytes = if version.is_some() { 10 } else { framing.phone_bytes };
+        let phone = Phone::of(cursor.take(phone_bytes, "phone number")?);
         let sequence = if matches!(message, 0x5501 | 0x5502) {
             cursor.u8("sequence number")?.into() // Jointech's own messages count in one byte
         } else {
@@ -163,17 +240,8 @@ impl Header {
             None
         };
         let wants_answer = attributes & 0x8000 != 0;
-        Ok(Self { message, phone: phone(&phone_bytes), phone_bytes, sequence, parts, wants_answer, is_2019, version })
+        Ok(Self { message, phone, sequence, parts, wants_answer, version, delimiter: framing.delimiter })
     }
-}
-
-fn phone(bytes: &[u8]) -> String {
-    if bytes.iter().all(|b| b >> 4 < 10 && b & 15 < 10) {
-        return bytes.iter().flat_map(|b| [char::from(b'0' + (b >> 4)), char::from(b'0' + (b & 15))]).collect();
-    }
-    let number = bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    let digits = number.to_string();
-    format!("{digits}{}", luhn(&digits))
 }
 
 /// The Luhn check digit (ISO/IEC 7812-1, annex B).
@@ -198,7 +266,16 @@ mod tests {
         let frame = [0x7e, 0x30, 0x7e, 0x08, 0x7d, 0x55, 0x7e];
         let wire = escape_frame(&frame);
         assert_eq!(wire, [0x7e, 0x30, 0x7d, 0x02, 0x08, 0x7d, 0x01, 0x55, 0x7e]); // the standard's own example, 4.4.2
-        assert_eq!(unescape(&wire[1..wire.len() - 1]).as_ref(), &frame[1..frame.len() - 1]);
+        assert_eq!(STANDARD.unescape(&wire[1..wire.len() - 1]).as_ref(), &frame[1..frame.len() - 1]);
+    }
+
+    #[test]
+    fn the_other_framing_hides_its_own_bytes() {
+        let frame = [0xe7, 0x01, 0xe7, 0x02, 0xe6, 0x03, 0x3d, 0x04, 0x3e, 0xe7];
+        let wire = escape_frame(&frame);
+        assert!(!wire[1..wire.len() - 1].contains(&0xe7));
+        assert_eq!(OTHER.unescape(&wire[1..wire.len() - 1]).as_ref(), &frame[1..frame.len() - 1]);
+        assert_eq!(super::frame(&wire), FrameStep::Frame(wire.len()));
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn a_location_is_read_with_its_items() {
     assert_eq!(fix.fixed_at.unwrap().to_string(), "2026-06-15T02:57:25Z");
     assert_eq!((fix.speed_kmh, fix.course_deg, fix.satellites, fix.valid), (Some(23.4), Some(181.0), Some(12), true));
     assert_eq!((moment.status.odometer_m, moment.status.battery_percent), (Some(10_000.0), Some(87)));
-    assert_eq!(report.tracker_idents, ["013800138000"]);
+    assert_eq!(report.tracker_idents[..], ["013800138000"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn escaped_and_unescaped_frames_are_the_same() {
 #[test]
 fn a_2019_header_has_ten_bytes_of_phone_number() {
     let report = read(&build(0x0002, &[], true));
-    assert_eq!(report.tracker_idents, ["00000000013800138000"]);
+    assert_eq!(report.tracker_idents[..], ["00000000013800138000"]);
     assert!(report.moments.is_empty());
 }
 

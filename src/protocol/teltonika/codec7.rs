@@ -2,12 +2,14 @@
 //!
 //! Source: Teltonika, "GH3000 protocols": 30 bits of seconds since 2007, floats for the position.
 
-use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, Report, Timestamp};
-use crate::protocol::DecodeError;
+use crate::domain::{Alarm, AlarmKind, Cell, Fix, FixSource, LatLon, Moment, Report, Timestamp};
 use crate::protocol::cursor::Cursor;
+use crate::protocol::{DecodeError, keep};
 
 /// 2007-01-01 00:00:00 UTC, seconds since 1970.
 const EPOCH_S: i64 = 1_167_609_600;
+/// A record has at least its time and the mask of what follows.
+const RECORD_BYTES_MIN: usize = 5;
 
 /// Records behind the codec id.
 ///
@@ -16,6 +18,7 @@ const EPOCH_S: i64 = 1_167_609_600;
 pub fn records(mut data: Cursor<'_>, report: &mut Report) -> Result<u8, DecodeError> {
     report.message = "codec 0x07".into();
     let count = data.u8("number of records")?;
+    report.moments.reserve_exact(usize::from(count).min(data.len() / RECORD_BYTES_MIN));
     for _ in 0..count {
         let moment = record(&mut data, report)?;
         report.moments.push(moment);
@@ -34,9 +37,9 @@ fn record(data: &mut Cursor<'_>, report: &mut Report) -> Result<Moment, DecodeEr
         if groups >> bit & 1 != 0 {
             for _ in 0..data.u8("number of values")? {
                 let id = data.u8("id of a value")?;
-                let value = data.take(size, "value")?;
-                if report.unknown.len() < 64 {
-                    report.unknown.insert(format!("io{id}"), hex::encode(value));
+                let bytes = data.take(size, "value")?;
+                if value(id, bytes, &mut moment).is_none() {
+                    keep(&mut report.unknown, || format!("io{id}"), bytes);
                 }
             }
         }
@@ -81,4 +84,17 @@ fn place(data: &mut Cursor<'_>, at: Timestamp, moment: &mut Moment) -> Result<()
         source: FixSource::Gnss,
     });
     Ok(())
+}
+
+/// One value; `None` if we have no name for it.
+fn value(id: u8, bytes: &[u8], moment: &mut Moment) -> Option<()> {
+    let n = bytes.iter().fold(0u32, |n, b| n << 8 | u32::from(*b));
+    match (id, bytes.len()) {
+        (1, 1) => moment.status.battery_percent = Some(n.min(100) as u8),
+        (67, 2) => moment.status.battery_v = Some(n as f32 / 1000.0),
+        (222, 1) if n == 1 => moment.alarms.push(Alarm { kind: AlarmKind::Sos, raw: 222 << 8 | n }),
+        (240, 1) => moment.status.moving = Some(n == 1),
+        _ => return None,
+    }
+    Some(())
 }

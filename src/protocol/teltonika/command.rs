@@ -23,7 +23,7 @@ pub fn answer(data: &[u8], report: &mut Report) -> Result<(), DecodeError> {
         }
         0x0e => {
             let digits = hex::encode(text.take(8, "IMEI")?);
-            report.tracker_idents.push(digits.trim_start_matches('0').to_owned());
+            report.tracker_idents.push(digits.trim_start_matches('0').into());
         }
         _ => {}
     }

@@ -10,13 +10,18 @@ mod io;
 pub use command::{Request, encode};
 
 use super::cursor::Cursor;
-use super::{DecodeError, FrameStep};
-use crate::domain::{Fix, FixSource, LatLon, Moment, Profile, Report, Timestamp};
+use super::{DecodeError, FrameStep, crc16_table, dialect};
+use crate::domain::{Fix, FixSource, LatLon, Moment, Profile, ReplyBytes, Report, Timestamp};
+use compact_str::CompactString;
+use dialect::Dialect;
+use smallvec::{SmallVec, smallvec};
 
 /// Length of the preamble (four zeros) and the length field.
 const HEAD_BYTES: usize = 8;
 /// Longest packet taken from a stream; the codec's own limit is 1,280 bytes of data.
 const FRAME_BYTES_MAX: usize = 65_536;
+/// A record has at least its place and the counts of its groups.
+const RECORD_BYTES_MIN: usize = 30;
 
 /// Which layout the records have.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
             Ok(Report {
                 message: "login".into(),
                 tracker_idents: imei(digits),
-                replies: vec![vec![1]],
+                replies: smallvec![smallvec![1]],
                 ..Report::default()
             })
         }
@@ -70,9 +75,9 @@ pub fn frame(stream: &[u8]) -> FrameStep {
     }
 }
 
-fn imei(digits: &[u8]) -> Vec<String> {
-    let text: String = digits.iter().map(|b| char::from(*b)).filter(char::is_ascii_alphanumeric).collect();
-    if text.is_empty() { Vec::new() } else { vec![text] }
+fn imei(digits: &[u8]) -> SmallVec<[CompactString; 1]> {
+    let text: CompactString = digits.iter().map(|b| char::from(*b)).filter(char::is_ascii_alphanumeric).collect();
+    if text.is_empty() { SmallVec::new() } else { smallvec![text] }
 }
 
 /// Over TCP: four zeros, length, data, CRC.
@@ -83,15 +88,16 @@ fn packet(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let data = head.take(length, "data")?;
     let found = head.u32("CRC")?;
     let computed = u32::from(crc16_arc(data));
-    if found != computed && !profile.tolerate_checksum {
+    let dialect = dialect::of(profile);
+    if found != computed && !(profile.tolerate_checksum || dialect.tolerate_checksum) {
         return Err(DecodeError::Checksum { field: "CRC", found, computed });
     }
     let mut report = Report::default();
     match data.first() {
         Some(0x0c..=0x0e) => command::answer(data, &mut report)?,
         _ => {
-            let accepted = records(profile, data, &mut report)?;
-            report.replies.push(u32::from(accepted).to_be_bytes().to_vec());
+            let accepted = records(profile, dialect, data, &mut report)?;
+            report.replies.push(ReplyBytes::from_slice(&u32::from(accepted).to_be_bytes()));
         }
     }
     Ok(report)
@@ -110,16 +116,14 @@ fn datagram(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
         return Err(DecodeError::Field { field: "IMEI", problem: "has other characters than digits".into() });
     }
     let mut report = Report { tracker_idents: imei(digits), ..Report::default() };
-    let accepted = records(profile, head.rest(), &mut report)?;
-    let mut reply = vec![0, 5];
-    reply.extend(packet_id.to_be_bytes());
-    reply.extend([1, avl_id, accepted]);
-    report.replies.push(reply);
+    let accepted = records(profile, dialect::of(profile), head.rest(), &mut report)?;
+    let [high, low] = packet_id.to_be_bytes();
+    report.replies.push(ReplyBytes::from_slice(&[0, 5, high, low, 1, avl_id, accepted]));
     Ok(report)
 }
 
 /// Codec id, count, records, count again.
-fn records(profile: &Profile, data: &[u8], report: &mut Report) -> Result<u8, DecodeError> {
+fn records(profile: &Profile, dialect: &Dialect, data: &[u8], report: &mut Report) -> Result<u8, DecodeError> {
     let mut data = Cursor::new(data);
     let id = data.u8("codec id")?;
     let codec = match id {
@@ -140,10 +144,12 @@ fn records(profile: &Profile, data: &[u8], report: &mut Report) -> Result<u8, De
         Codec::Sixteen => "codec 0x10",
     }
     .into();
+    let has_16_byte_values = profile.has_16_byte_values || dialect.has_16_byte_values;
+    let layout = io::Layout { codec, has_16_byte_values };
     let count = data.u8("number of records")?;
+    report.moments.reserve_exact(usize::from(count).min(data.len() / RECORD_BYTES_MIN));
     for _ in 0..count {
-        let moment = record(profile, codec, &mut data, report)?;
-        report.moments.push(moment);
+        record(layout, &mut data, report)?;
     }
     let again = data.u8("number of records, again")?;
     if again != count {
@@ -153,7 +159,7 @@ fn records(profile: &Profile, data: &[u8], report: &mut Report) -> Result<u8, De
     Ok(count)
 }
 
-fn record(profile: &Profile, codec: Codec, data: &mut Cursor<'_>, report: &mut Report) -> Result<Moment, DecodeError> {
+fn record(layout: io::Layout, data: &mut Cursor<'_>, report: &mut Report) -> Result<(), DecodeError> {
     let at_ms = data.u64("time")?;
     data.u8("priority")?;
     let lon = f64::from(data.u32("longitude")? as i32) / 1e7;
@@ -177,16 +183,15 @@ fn record(profile: &Profile, codec: Codec, data: &mut Cursor<'_>, report: &mut R
     };
     let mut moment = Moment { at, fix: Some(fix), ..Moment::default() };
     moment.status.satellites = Some(satellites);
-    let layout = io::Layout { codec, has_16_byte_values: profile.has_16_byte_values };
     io::read(layout, data, &mut moment, &mut report.unknown)?;
-    Ok(moment)
+    report.moments.push(moment);
+    Ok(())
 }
 
 /// CRC-16/ARC: polynomial 0x8005 reflected, initial value 0.
 fn crc16_arc(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xa001 } else { c >> 1 })
-    })
+    const TABLE: [u16; 256] = crc16_table(0xa001);
+    bytes.iter().fold(0, |crc, byte| crc >> 8 ^ TABLE[usize::from(crc as u8 ^ byte)])
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ fn the_three_codecs_say_the_same() {
         assert_eq!((moment.status.ignition, moment.status.odometer_m), (Some(true), Some(4200.0)));
         assert_eq!(moment.status.external_power, Some(true));
         assert_eq!(moment.alarms[0].kind, AlarmKind::PowerCut);
-        assert_eq!(report.replies, [vec![0, 0, 0, 1]]);
+        assert_eq!(report.replies[..], [ReplyBytes::from_slice(&[0, 0, 0, 1])]);
     }
 }
 
@@ -67,7 +67,8 @@ fn the_three_codecs_say_the_same() {
 fn a_login_is_accepted_with_its_imei() {
     let login = [&[0, 15][..], b"123456789012345"].concat();
     let report = read(&login).unwrap();
-    assert_eq!((report.tracker_idents, report.replies), (vec!["123456789012345".into()], vec![vec![1]]));
+    assert_eq!(report.tracker_idents[..], ["123456789012345"]);
+    assert_eq!(report.replies[..], [ReplyBytes::from_slice(&[1])]);
 }
 
 #[test]
@@ -87,8 +88,8 @@ fn a_datagram_carries_its_imei_and_is_answered_with_its_ids() {
     datagram.extend(b"123456789012345");
     datagram.extend(data);
     let report = read(&datagram).unwrap();
-    assert_eq!(report.tracker_idents, ["123456789012345"]);
-    assert_eq!(report.replies, [vec![0, 5, 0xca, 0xfe, 1, 7, 1]]);
+    assert_eq!(report.tracker_idents[..], ["123456789012345"]);
+    assert_eq!(report.replies[..], [ReplyBytes::from_slice(&[0, 5, 0xca, 0xfe, 1, 7, 1])]);
 }
 
 #[test]

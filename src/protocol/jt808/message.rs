@@ -1,0 +1,150 @@
+//! What stands in a message, by its id.
+
+use super::frame::Header;
+use super::items::{bcd_iccid, signal_percent, text};
+use super::location::{self, Hints};
+use super::{lock, transparent};
+use crate::domain::{Moment, Report, Status};
+use crate::protocol::DecodeError;
+use crate::protocol::cursor::Cursor;
+use compact_str::CompactString;
+
+/// Most locations in one batch. A frame of 1,023 bytes holds 34; a message in parts can hold more.
+const BATCH_MAX: usize = 512;
+/// A batch of fewer bytes than this a location is a lie; so memory is reserved for what is there.
+const LOCATION_BYTES_MIN: usize = 28;
+
+/// Reads a body into a report.
+///
+/// # Errors
+/// The field that is cut or wrong.
+pub fn read(hints: Hints, header: &Header, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
+    let mut body = Cursor::new(bytes);
+    match header.message {
+        0x0200 => report.moments.push(location::read(hints, bytes, &mut report.unknown)?),
+        0x0201 | 0x0500 => {
+            body.u16("answered sequence number")?;
+            report.moments.push(location::read(hints, body.rest(), &mut report.unknown)?);
+        }
+        0x0704 => batch(hints, &mut body, report)?,
+        0x0210 => compact_batch(hints, bytes, report)?,
+        0x5501 | 0x5502 => report.moments.push(lock::read(header.message, bytes)?),
+        0x0900 => transparent::read(hints, bytes, report)?,
+        // Some makers say how they are in a heartbeat: battery, signal, state.
+        0x0002 => match bytes {
+            [battery @ 0..=100, signal, ..] => {
+                let signal_percent = Some(signal_percent((*signal).into()));
+                push_status(report, Status { battery_percent: Some(*battery), signal_percent, ..Status::default() });
+            }
+            [] => {}
+            rest => drop(report.unknown.insert("heartbeat".into(), hex::encode(rest))),
+        },
+        // The IMEI and the firmware stand behind the code since 2019; not every terminal fills them.
+        0x0102 if header.version.is_some() => {
+            let length = usize::from(body.u8("length of the authentication code")?);
+            body.take(length, "authentication code")?;
+            report.tracker_idents.extend(body.take(15, "IMEI").ok().and_then(word));
+            let firmware = body.take(20, "firmware").ok().and_then(text);
+            push_status(report, Status { firmware, ..Status::default() });
+        }
+        0x0107 => attributes(header, &mut body, report)?,
+        0x0104 => parameters(&mut body, report)?,
+        0x6006 => said(bytes.get(1..), report),
+        0x0701 => said(bytes.get(4..), report),
+        0x1300 => {
+            let units: Vec<u16> =
+                bytes.get(2..).unwrap_or_default().chunks_exact(2).map(|u| u16::from_be_bytes([u[0], u[1]])).collect();
+            said(Some(String::from_utf16_lossy(&units).as_bytes()), report);
+        }
+        0x0001 | 0x0003 | 0x0100 | 0x0102 | 0x0109 | 0x0506 | 0x1007 => {}
+        _ => drop(report.unknown.insert("body".into(), hex::encode(bytes))),
+    }
+    Ok(())
+}
+
+fn push_status(report: &mut Report, status: Status) {
+    if status != Status::default() {
+        report.moments.push(Moment { status, ..Moment::default() });
+    }
+}
+
+/// The answer to a command, in words.
+fn said(bytes: Option<&[u8]>, report: &mut Report) {
+    let text = String::from_utf8_lossy(bytes.unwrap_or_default());
+    report.unknown.insert("answer".into(), text.trim_matches(['\0', ' ']).to_owned());
+}
+
+fn batch(hints: Hints, body: &mut Cursor<'_>, report: &mut Report) -> Result<(), DecodeError> {
+    let count = usize::from(body.u16("number of locations")?);
+    let is_backfill = body.u8("kind of batch")? == 1;
+    report.moments.reserve_exact(count.min(body.len() / LOCATION_BYTES_MIN).min(BATCH_MAX));
+    for _ in 0..count.min(BATCH_MAX) {
+        let length = usize::from(body.u16("length of a location")?);
+        let mut moment = location::read(hints, body.take(length, "location of a batch")?, &mut report.unknown)?;
+        moment.buffered |= is_backfill;
+        report.moments.push(moment);
+    }
+    Ok(())
+}
+
+/// Locations, or times with the battery, each with its length in one byte; alone without a length.
+fn compact_batch(hints: Hints, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
+    const BATTERY_ONLY: usize = 7;
+    if bytes.len() == BATTERY_ONLY {
+        report.moments.push(location::battery_only(hints.offset_s, bytes)?);
+        return Ok(());
+    }
+    let mut body = Cursor::new(bytes);
+    while !body.is_empty() && report.moments.len() < BATCH_MAX {
+        let length = usize::from(body.u8("length of a location")?);
+        let item = body.take(length, "location of a compact batch")?;
+        let moment = match length {
+            BATTERY_ONLY => location::battery_only(hints.offset_s, item)?,
+            _ => location::read(hints, item, &mut report.unknown)?,
+        };
+        if report.moments.len() == report.moments.capacity() {
+            report.moments.reserve_exact(body.len() / (BATTERY_ONLY + 1) + 1);
+        }
+        report.moments.push(moment);
+    }
+    Ok(())
+}
+
+/// Kind, maker, model and id (longer since 2019), SIM card, versions of hardware and firmware.
+fn attributes(header: &Header, body: &mut Cursor<'_>, report: &mut Report) -> Result<(), DecodeError> {
+    body.u16("kind of terminal")?;
+    let (model, id) = if header.version.is_some() { (30, 30) } else { (20, 7) };
+    body.take(5 + model + id, "maker, model and id")?;
+    let iccid = bcd_iccid(body.take(10, "SIM card")?);
+    let version = |body: &mut Cursor<'_>| {
+        let length = body.u8("length of a version").ok()?;
+        text(body.take(length.into(), "version").ok()?)
+    };
+    let _hardware = version(body);
+    let firmware = version(body);
+    push_status(report, Status { iccid, firmware, ..Status::default() });
+    Ok(())
+}
+
+/// Answered sequence, count, then ids of four bytes with their lengths; a cut last one is ignored.
+fn parameters(body: &mut Cursor<'_>, report: &mut Report) -> Result<(), DecodeError> {
+    body.u16("answered sequence number")?;
+    body.u8("number of parameters")?;
+    while let (Ok(id), Ok(length)) = (body.u32("parameter"), body.u8("length of a parameter")) {
+        let Ok(value) = body.take(length.into(), "value of a parameter") else { break };
+        match (id, value) {
+            // Odometer, tenths of a kilometre.
+            (0x0080, [a, b, c, d]) => {
+                let odometer_m = Some(f64::from(u32::from_be_bytes([*a, *b, *c, *d])) * 100.0);
+                push_status(report, Status { odometer_m, ..Status::default() });
+            }
+            _ => crate::protocol::keep(&mut report.unknown, || format!("parameter {id:#06x}"), value),
+        }
+    }
+    Ok(())
+}
+
+fn word(bytes: &[u8]) -> Option<CompactString> {
+    let text: CompactString = bytes.iter().map(|b| char::from(*b)).filter(char::is_ascii_alphanumeric).collect();
+    (!text.is_empty()).then_some(text)
+}
