@@ -5,9 +5,9 @@ use crate::domain::Lane;
 use crate::ingest::mqtt::Subscribed;
 use crate::ingest::publisher::Publisher;
 use crate::pipeline::{self, Shared};
-use crate::store::{self, Role, migrate};
+use crate::store::{self, Role, migrate, partitions};
 use crate::telemetry::Metrics;
-use crate::{api, notify, protocol};
+use crate::{api, notify, protocol, rollup};
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,11 +25,13 @@ pub struct Roles {
     pub notify: bool,
     /// HTTP.
     pub api: bool,
+    /// Hot fixes to tracks.
+    pub rollup: bool,
 }
 
 impl Roles {
     /// Everything: the one-machine mode.
-    pub const ALL: Self = Self { ingest: true, notify: true, api: true };
+    pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true };
 }
 
 /// Brings the schema up to date and makes what ingest relies on.
@@ -43,7 +45,7 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     if applied > 0 {
         tracing::info!(applied, "The schema is up to date");
     }
-    migrate::make_partitions(&client, config.ingest.hot_days).await?;
+    partitions::make(&client, config.ingest.hot_days).await?;
     let password = crate::config::read_secret(&config.database.api_password_file)?;
     store::people::put_api_role(&client, &config.database.api_user, &password).await
 }
@@ -93,6 +95,9 @@ pub async fn run(
         }
         tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
     }
+    if roles.rollup {
+        tasks.spawn(rollup::run(config.clone(), database.clone(), metrics.clone(), stop.clone()));
+    }
     if roles.notify {
         tasks.spawn(notify::run(config.clone(), database, metrics.clone(), outbox_filled, stop.clone()));
     }
@@ -125,7 +130,7 @@ async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: wa
     }
 }
 
-/// Makes tomorrow's partitions in time, and indexes those that are over.
+/// Makes tomorrow's partitions in time, also where the rollup runs elsewhere.
 async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
@@ -134,9 +139,7 @@ async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut s
         }
         let made = async {
             let client = store::connect(&database, "partitions").await?;
-            migrate::make_partitions(&client, config.ingest.hot_days).await?;
-            client.batch_execute("SET statement_timeout = 0").await?;
-            migrate::index_closed_partitions(&client).await
+            anyhow::Ok(partitions::make(&client, config.ingest.hot_days).await?)
         };
         if let Err(error) = made.await {
             tracing::error!(error = %format!("{error:#}"), "Partitions could not be made; there are three days left from the last time");

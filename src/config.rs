@@ -24,6 +24,9 @@ pub struct Config {
     /// Notifications.
     #[serde(default)]
     pub notify: Notify,
+    /// The rollup of tracks.
+    #[serde(default)]
+    pub rollup: Rollup,
 }
 
 /// How to reach PostgreSQL.
@@ -85,7 +88,7 @@ pub struct Ingest {
     pub checkpoint_every_s: u64,
     /// Seconds between clock ticks in the journal.
     pub tick_every_s: u64,
-    /// Days of hot partitions kept ready before today.
+    /// Days that fixes stay hot after they are pieces of tracks; older ones come late.
     pub hot_days: u32,
     /// Folder for what trackers send while PostgreSQL is away; without one the broker has to keep it.
     pub spool_folder: Option<PathBuf>,
@@ -103,7 +106,7 @@ impl Default for Ingest {
             batch_wait_ms: 10,
             checkpoint_every_s: 60,
             tick_every_s: 5,
-            hot_days: 31,
+            hot_days: 3,
             spool_folder: None,
             spool_mb_max: 1024,
             profiles_folder: None,
@@ -176,6 +179,22 @@ impl Default for Notify {
     }
 }
 
+/// When tracks are rolled up.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollup {
+    /// Seconds after its end at which a slice of 15 minutes is closed; later fixes of it are late.
+    pub closes_after_s: u64,
+    /// Seconds that late fixes rest before they are merged: a backlog is merged together.
+    pub late_rest_s: u64,
+}
+
+impl Default for Rollup {
+    fn default() -> Self {
+        Self { closes_after_s: 300, late_rest_s: 600 }
+    }
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
@@ -219,6 +238,8 @@ impl Config {
         within("ingest.max_fix_age_days", self.ingest.max_fix_age_days.into(), 1, 36_500)?;
         within("ingest.hot_days", self.ingest.hot_days.into(), 1, 400)?;
         within("ingest.spool_mb_max", self.ingest.spool_mb_max, 16, 1 << 20)?;
+        within("rollup.closes_after_s", self.rollup.closes_after_s, 60, 86_400)?;
+        within("rollup.late_rest_s", self.rollup.late_rest_s, 0, 86_400)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         if !self.http.listen.ip().is_loopback() && !self.http.behind_tls_proxy {
             bail!(

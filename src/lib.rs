@@ -12,9 +12,11 @@
 //! | [`fold`] | one journal entry → its effects: identity, decoding, judging, guarding | domain, protocol, guard, topics |
 //! | [`ingest`] | MQTT sessions, epochs, acknowledgements | domain, config |
 //! | [`pipeline`] | a lane at work: the life of one packet | fold, ingest, store, live |
-//! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, fold's rows |
+//! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, fold's rows, tracks' pieces |
 //! | [`live`] | news from lanes to live maps | domain, fold's flags, store's rows |
 //! | [`clock`], [`config`], [`telemetry`] | the time, the settings, the counters | domain, store's rows |
+//! | [`tracks`] | pieces of tracks: their bytes, answers from them | domain |
+//! | [`rollup`] | hot fixes → pieces of tracks, partitions | clock, config, domain, store, telemetry, tracks |
 //! | [`notify`] | the outbox worker and its channels | store |
 //! | [`api`] | HTTP, sessions, the live stream, the web page | store, live |
 //! | [`supervisor`] | the private PostgreSQL and Mosquitto of the one-machine mode | config |
@@ -34,6 +36,8 @@ pub mod live;
 pub mod notify;
 pub mod pipeline;
 pub mod protocol;
+pub mod rollup;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod tracks;

@@ -1,7 +1,7 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
-use rideguard::cli::{admin, backstage, decode, replay, say, up};
+use rideguard::cli::{admin, backstage, decode, load, replay, say, up};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +26,10 @@ enum Command {
     Api(up::RoleArgs),
     /// Runs the notification role.
     Notify(up::RoleArgs),
+    /// Runs the rollup role: hot fixes to tracks.
+    Rollup(up::RoleArgs),
+    /// Loads recorded tracks (`simulator tracks`) into the hot table.
+    Load(load::Args),
     /// Brings the schema of a given database up to date.
     Migrate(up::RoleArgs),
     /// Enters people and things.
@@ -88,6 +92,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ingest(args) => up::role(args, up::INGEST)?,
         Command::Api(args) => up::role(args, up::API)?,
         Command::Notify(args) => up::role(args, up::NOTIFY)?,
+        Command::Rollup(args) => up::role(args, up::ROLLUP)?,
+        Command::Load(args) => load::run(&args)?,
         Command::Migrate(args) => up::migrate(args)?,
         Command::Admin(args) => admin::run(args)?,
         Command::Journal(args) => backstage::journal(args)?,

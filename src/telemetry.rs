@@ -41,6 +41,8 @@ pub struct Metrics {
     pub live_streams: IntGauge,
     /// HTTP answers, by status class.
     pub http_answers: IntCounterVec,
+    /// Seconds from the end of the last slice that was rolled up.
+    pub rollup_behind_s: IntGauge,
 }
 
 impl Metrics {
@@ -83,6 +85,10 @@ impl Metrics {
             )),
             live_streams: register!(IntGauge::new("rideguard_live_streams", "Live streams open")),
             http_answers: register!(vec("rideguard_http_answers_total", "HTTP answers, by status class", "class")),
+            rollup_behind_s: register!(IntGauge::new(
+                "rideguard_rollup_behind_seconds",
+                "Seconds since the end of the last slice that was rolled up; 0 where another process does it"
+            )),
             registry,
         })
     }

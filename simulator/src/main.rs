@@ -8,6 +8,7 @@ mod flood;
 mod load;
 mod mqtt;
 mod say;
+mod tracks;
 mod truth;
 mod vehicle;
 
@@ -30,6 +31,8 @@ enum Command {
     Load(load::Args),
     /// Presses: thousands of connections at the rates it is told.
     Flood(flood::Args),
+    /// Writes days of a city's tracks into a file, for benches.
+    Tracks(tracks::Args),
     /// Prints what trackers would say, with the truth.
     Say(say::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
                         Command::Fleet(args) => fleet::run(args).await,
                         Command::Load(args) => load::run(args).await,
                         Command::Flood(args) => flood::run(args).await,
+                        Command::Tracks(args) => tracks::run(&args),
                         Command::Say(args) => say::run(&args),
                     }
                 })

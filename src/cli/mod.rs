@@ -4,6 +4,7 @@ pub mod admin;
 pub mod backstage;
 pub mod decode;
 mod demo;
+pub mod load;
 pub mod replay;
 pub mod up;
 

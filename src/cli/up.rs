@@ -2,7 +2,7 @@
 
 use super::{announce, block_on, demo, say};
 use crate::app::{self, Roles};
-use crate::config::{Broker, Config, Database, Http, Ingest, Notify};
+use crate::config::{Broker, Config, Database, Http, Ingest, Notify, Rollup};
 use crate::ingest::mqtt::Subscribed;
 use crate::supervisor::broker::{self, Credential, INGEST_USER, Mosquitto};
 use crate::supervisor::folder::write_private;
@@ -19,11 +19,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Only ingest.
-pub const INGEST: Roles = Roles { ingest: true, notify: false, api: false };
+pub const INGEST: Roles = Roles { ingest: true, notify: false, api: false, rollup: false };
 /// Only the API.
-pub const API: Roles = Roles { ingest: false, notify: false, api: true };
+pub const API: Roles = Roles { ingest: false, notify: false, api: true, rollup: false };
 /// Only notifications.
-pub const NOTIFY: Roles = Roles { ingest: false, notify: true, api: false };
+pub const NOTIFY: Roles = Roles { ingest: false, notify: true, api: false, rollup: false };
+
+/// Only the rollup.
+pub const ROLLUP: Roles = Roles { ingest: false, notify: false, api: false, rollup: true };
 
 /// Flags of `up`.
 #[derive(Parser)]
@@ -73,7 +76,7 @@ pub struct RoleArgs {
 pub fn role(args: RoleArgs, roles: Roles) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     block_on(async {
-        if roles.ingest {
+        if roles.ingest || roles.rollup {
             app::prepare(&config).await?;
         }
         let stop = stop_signal()?;
@@ -282,6 +285,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
         http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: false },
         notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },
+        rollup: Rollup::default(),
     };
     let (d, b) = (&config.database, &config.broker);
     let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest.sock\"\n");

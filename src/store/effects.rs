@@ -14,7 +14,7 @@ use crate::fold::{Effects, FixRow};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient};
 
-pub(super) const ADVANCE: &str = "SELECT lane_advance($1, $2, $3, $4, $5, $6, $7)";
+pub(super) const ADVANCE: &str = "SELECT lane_advance($1, $2, $3, $4, $5, $6, $7, $8)";
 pub(super) const OUTCOMES: &str = "INSERT INTO journal_outcome (lane, n, outcomes) VALUES ($1, $2, $3)";
 
 /// A batch's effects, entry by entry, with the packets they came from.
@@ -84,8 +84,10 @@ async fn attempt(
     let (stored, duplicate, quarantined) = (of(Outcome::Stored), of(Outcome::Duplicate), of(Outcome::Quarantined));
     let (lane, rows) = (lease.lane.0 as i16, applied.fixes());
     let has_findings = applied.findings().next().is_some();
-    let watermark: [&(dyn ToSql + Sync); 7] =
-        [&lane, &lease.fence, &LEASE_S, &applied.n, &stored, &duplicate, &quarantined];
+    // Only what is copied must not be of a closed slice; the other way sorts it out itself.
+    let oldest = (way == Way::Copy).then(|| rows.iter().map(|r| r.fixed_at).min()).flatten();
+    let watermark: [&(dyn ToSql + Sync); 8] =
+        [&lane, &lease.fence, &LEASE_S, &applied.n, &stored, &duplicate, &quarantined, &oldest];
     let judged: [&(dyn ToSql + Sync); 3] = [&lane, &applied.n, &outcomes];
     // Biased: each future sends its statement when it is first asked, so they go out in this order.
     let (begun, advanced, counted, fixed, seen, committed) = tokio::join!(

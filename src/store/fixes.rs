@@ -2,7 +2,8 @@
 //!
 //! COPY is half the price, but one row that stands there already fails it. The duplicate filters of
 //! the fold let hardly any through, so COPY is the rule; after a batch that failed, and where
-//! duplicates are likely (after a reconnect or a restart), rows are inserted for a while.
+//! duplicates are likely (after a reconnect or a restart), rows are inserted for a while. So are
+//! fixes of slices that the rollup has closed: they go to `fix_late`.
 
 use super::types::pg_micros;
 use crate::domain::{Fix, FixSource, Timestamp};
@@ -23,11 +24,12 @@ pub(super) const COPY: &str =
 /// Columns of the COPY.
 const COLUMNS: i16 = 13;
 
-// A fix whose day has no partition goes to fix_late: a strange time blocks no batch and makes no
-// partition.
+// A fix whose day has no partition, or whose slice is closed, goes to fix_late: a strange time blocks
+// no batch and makes no partition.
 pub(super) const INSERT: &str = "WITH r AS (
     SELECT t, f, d, a, v, s, c, h, e, n, q, g, ST_SetSRID(ST_MakePoint(lon, lat), 4326) AS p,
-           to_regclass('fix_' || to_char(f AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL AS hot
+           f >= (SELECT closing_to FROM rollup_mark)
+               AND to_regclass('fix_' || to_char(f AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL AS hot
     FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::bigint[], $6::real[], $7::real[],
         $8::real[], $9::real[], $10::smallint[], $11::smallint[], $12::smallint[], $13::float8[], $14::float8[])
         AS u (t, f, d, a, v, s, c, h, e, n, q, g, lon, lat)
@@ -66,9 +68,15 @@ impl Ways {
     }
 }
 
-/// Whether a COPY failed for what its rows are: one stands there already, or its day has no partition.
+/// Our code for a batch with fixes of closed slices (`lane_advance`).
+const CLOSED: &str = "P0411";
+
+/// Whether a COPY failed for what its rows are: one stands there already, its day has no partition, or
+/// its slice is closed.
 pub(super) fn is_conflict(error: &Error) -> bool {
-    error.code().is_some_and(|c| [SqlState::UNIQUE_VIOLATION, SqlState::CHECK_VIOLATION].contains(c))
+    error
+        .code()
+        .is_some_and(|c| [SqlState::UNIQUE_VIOLATION, SqlState::CHECK_VIOLATION].contains(c) || c.code() == CLOSED)
 }
 
 /// Streams rows in binary format (PostgreSQL, COPY, "Binary Format").

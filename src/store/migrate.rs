@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_access", include_str!("../../schema/0002_access.sql")),
     ("0003_ingest", include_str!("../../schema/0003_ingest.sql")),
     ("0004_spool", include_str!("../../schema/0004_spool.sql")),
+    ("0006_tracks", include_str!("../../schema/0006_tracks.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.
@@ -56,24 +57,4 @@ async fn apply_missing(client: &mut Client) -> anyhow::Result<usize> {
         count += 1;
     }
     Ok(count)
-}
-
-/// Creates the partitions for `hot_days` before today and a few days after.
-///
-/// # Errors
-/// The database's own word.
-pub async fn make_partitions(client: &Client, hot_days: u32) -> anyhow::Result<i32> {
-    let days = i32::try_from(hot_days)?;
-    let row = client
-        .query_one("SELECT make_fix_partitions((now() AT TIME ZONE 'UTC')::date - $1::int, (now() AT TIME ZONE 'UTC')::date + 3)", &[&days])
-        .await?;
-    Ok(row.get(0))
-}
-
-/// Gives days that are over their spatial index.
-///
-/// # Errors
-/// The database's own word.
-pub async fn index_closed_partitions(client: &Client) -> anyhow::Result<i32> {
-    Ok(client.query_one("SELECT index_closed_fix_partitions()", &[]).await?.get(0))
 }

@@ -12,8 +12,8 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 /// Tables that follow from the journal, with the columns that must be equal.
 const DERIVED: &[(&str, &str)] = &[
-    ("fix", "tracker_id, fixed_at, digest, vehicle_id, flags, ST_X(position), ST_Y(position)"),
-    ("fix_late", "tracker_id, fixed_at, digest, vehicle_id, flags, ST_X(position), ST_Y(position)"),
+    // Hot days only: what is older stands in pieces, which keep no digests.
+    ("fix_known", "tracker_id, fixed_at, digest, vehicle_id, flags, ST_X(position), ST_Y(position)"),
     (
         "tracker_status",
         "tracker_id, vehicle_id, last_heard_at, fixed_at, ST_X(position), ST_Y(position), battery_percent, external_power, ignition",
@@ -48,10 +48,17 @@ pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> any
     transaction
         .batch_execute("SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0; CREATE SCHEMA refold")
         .await?;
-    for (table, _) in DERIVED.iter().chain(&[("outbox", "")]) {
+    let hot = [("fix", ""), ("fix_late", ""), ("outbox", "")];
+    for (table, _) in DERIVED.iter().filter(|(t, _)| *t != "fix_known").chain(&hot) {
         transaction.batch_execute(&format!("CREATE TABLE refold.{table} (LIKE public.{table} INCLUDING ALL)")).await?;
     }
-    transaction.batch_execute("SET LOCAL search_path = refold, public").await?;
+    transaction
+        .batch_execute(
+            "CREATE VIEW refold.fix_known AS SELECT * FROM refold.fix WHERE public.is_hot(fixed_at)
+                UNION SELECT * FROM refold.fix_late WHERE public.is_hot(fixed_at);
+             SET LOCAL search_path = refold, public",
+        )
+        .await?;
     let statements = Statements::prepare(&transaction).await?;
     for lane in Lane::all() {
         fold_lane(&transaction, &statements, lane, fold).await?;
@@ -112,7 +119,7 @@ fn as_packet(entry: &Entry) -> Option<&crate::domain::Packet> {
     }
 }
 
-/// Positions and states are replaced. Incidents and alerts are only added: what was told to people
+/// Positions and states are replaced (what pieces hold already finds its place in them again). Incidents and alerts are only added: what was told to people
 /// is never withdrawn.
 async fn put_right(transaction: &Transaction<'_>) -> anyhow::Result<()> {
     transaction

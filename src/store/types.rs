@@ -6,7 +6,7 @@ use std::error::Error;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
 /// 2000-01-01 in microseconds since 1970: where PostgreSQL's clock begins.
-const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(super) const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A time as PostgreSQL sends it.
 pub(super) fn pg_micros(t: Timestamp) -> i64 {

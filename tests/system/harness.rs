@@ -273,6 +273,43 @@ impl Up {
     }
 }
 
+/// A private PostgreSQL with the schema, without anything at work on it.
+pub struct Database {
+    folder: PathBuf,
+    postgres: rideguard::supervisor::postgres::Postgres,
+    pub settings: tokio_postgres::Config,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+impl Database {
+    pub async fn start() -> Self {
+        let turn = TURN.lock().await;
+        let path = std::env::temp_dir().join(format!("rideguard-test-{:016x}", rand::random::<u64>()));
+        let folder = rideguard::supervisor::Folder::open(&path).unwrap();
+        let postgres = rideguard::supervisor::postgres::Postgres::start(&folder, None).unwrap();
+        let mut settings = tokio_postgres::Config::new();
+        let password = rideguard::config::read_secret(&postgres.password_file).unwrap();
+        settings.host("127.0.0.1").port(postgres.port).dbname("postgres").user("rideguard").password(password);
+        let database = Self { folder: path, postgres, settings, _turn: turn };
+        let mut client = database.connect().await;
+        rideguard::store::migrate::migrate(&mut client).await.unwrap();
+        rideguard::store::partitions::make(&client, 3).await.unwrap();
+        database
+    }
+
+    /// A connection as the owner of the schema.
+    pub async fn connect(&self) -> Client {
+        rideguard::store::connect(&self.settings, "test").await.unwrap()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.postgres.stop();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 /// `v1/{shard}/{ident}/up`
 pub fn topic(ident: &str) -> String {
     format!("v1/{}/{ident}/up", Shard::of(ident).0)

@@ -14,4 +14,5 @@ mod operating;
 mod rights;
 mod session;
 mod spool;
+mod tracks;
 mod traps;

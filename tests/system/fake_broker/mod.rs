@@ -75,6 +75,7 @@ impl FakeBroker {
             ca_file: self.ca_file(),
             username: "rideguard-ingest".into(),
             password_file: self.folder.path().join("password"),
+            socket: None,
         }
     }
 

@@ -1,0 +1,207 @@
+//! The rollup: closed slices of hot fixes become pieces of tracks, late fixes are merged, old hot days go.
+//!
+//! In: the hot table. Out: pieces and the marks. One process leads, by an advisory lock; each step is
+//! one transaction with its mark in it, so it may be killed anywhere and nothing is lost or doubled.
+
+pub mod slice;
+
+use crate::clock::now;
+use crate::config::Config;
+use crate::domain::{Timestamp, TrackerKey};
+use crate::store::rollup::{self as store, Marks};
+use crate::store::{connect, partitions};
+use crate::telemetry::Metrics;
+use crate::tracks::merge::merge;
+use crate::tracks::{Body, Heard};
+use slice::{Open, Sliced};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_postgres::Client;
+
+/// Length of a slice, microseconds.
+const SLICE_US: i64 = 15 * 60 * 1_000_000;
+/// How often to look for something to do.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How often partitions are looked after.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(600);
+/// Late fixes merged in one transaction.
+const LATE_MAX: i64 = 20_000;
+
+/// Works until `stop`; after a failure it begins again with what the database says.
+pub async fn run(
+    config: Config,
+    database: tokio_postgres::Config,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    while !*stop.borrow() {
+        if let Err(error) = work(&config, &database, &metrics, &mut stop).await {
+            tracing::error!(error = %format!("{error:#}"), "The rollup is held up; trying again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+/// One tenure: leads, or finds that another process does.
+async fn work(
+    config: &Config,
+    database: &tokio_postgres::Config,
+    metrics: &Metrics,
+    stop: &mut watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let Some(mut rollup) = Rollup::lead(connect(database, "rollup").await?).await? else { return Ok(()) };
+    let mut tended_at: Option<Instant> = None;
+    while !*stop.borrow() {
+        if tended_at.is_none_or(|t| t.elapsed() > PARTITIONS_EVERY) {
+            partitions::make(&rollup.client, config.ingest.hot_days).await?;
+            let released = partitions::release(&rollup.client, config.ingest.hot_days).await?;
+            if released > 0 {
+                tracing::info!(released, "Hot days that are pieces now were dropped");
+            }
+            tended_at = Some(Instant::now());
+        }
+        rollup.close(last_closed(now(), config.rollup.closes_after_s)).await?;
+        while !*stop.borrow() && rollup.roll_next().await?.is_some() {}
+        while !*stop.borrow() && rollup.merge_late(config.rollup.late_rest_s as f64).await? > 0 {}
+        metrics.rollup_behind_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
+    Ok(())
+}
+
+/// The end of the last slice that is over for so long.
+pub fn last_closed(now: Timestamp, closes_after_s: u64) -> Timestamp {
+    let before = now.plus_secs_f64(-(closes_after_s as f64)).micros();
+    Timestamp::from_micros(before.div_euclid(SLICE_US) * SLICE_US)
+}
+
+/// The leader at work.
+pub struct Rollup {
+    client: Client,
+    marks: Marks,
+    open: Open,
+}
+
+impl Rollup {
+    /// Becomes the leader and reads what goes on; `None` if another process leads.
+    ///
+    /// # Errors
+    /// The database's own word, or a damaged piece, named.
+    pub async fn lead(client: Client) -> anyhow::Result<Option<Self>> {
+        if !store::lead(&client).await? {
+            return Ok(None);
+        }
+        let marks = store::marks(&client).await?;
+        let mut open = Open::new();
+        for piece in store::open_dwells(&client).await? {
+            match piece.read()? {
+                Body::Dwell(dwell) => drop(open.insert(piece.tracker, dwell)),
+                Body::Ride(_) => anyhow::bail!("the open piece of tracker {} is a ride", piece.tracker.0),
+            }
+        }
+        Ok(Some(Self { client, marks, open }))
+    }
+
+    /// Closes slices up to `to`: what comes for them later is late.
+    ///
+    /// # Errors
+    /// The database's own word.
+    pub async fn close(&mut self, to: Timestamp) -> anyhow::Result<()> {
+        if to > self.marks.closing_to {
+            store::close(&mut self.client, to).await?;
+        }
+        store::begin(&self.client).await?;
+        self.marks = store::marks(&self.client).await?;
+        Ok(())
+    }
+
+    /// Rolls up the next closed slice; `None` if there is none, else how many fixes it had.
+    ///
+    /// # Errors
+    /// The database's own word; this leader must not go on afterwards.
+    pub async fn roll_next(&mut self) -> anyhow::Result<Option<usize>> {
+        let from = self.marks.rolled_to;
+        if from >= self.marks.closing_to {
+            return Ok(None);
+        }
+        let to = Timestamp::from_micros((from.micros().div_euclid(SLICE_US) + 1) * SLICE_US).min(self.marks.closing_to);
+        let transaction = self.client.transaction().await?;
+        let heard = store::read_slice(&transaction, from, to).await?;
+        let sliced = slice::slice(&mut self.open, &heard, to);
+        let Sliced { closed, going_on, left, traffic } = &sliced;
+        partitions::make_for(&transaction, "track", closed.iter().map(|p| p.from)).await?;
+        store::add_pieces(&transaction, closed).await?;
+        let dwells: Vec<_> = going_on.iter().filter_map(|t| Some((*t, self.open.get(t)?))).collect();
+        store::put_open(&transaction, &dwells, left).await?;
+        store::add_traffic(&transaction, traffic).await?;
+        store::advance(&transaction, from, to).await?;
+        transaction.commit().await?;
+        self.marks.rolled_to = to;
+        Ok(Some(heard.len()))
+    }
+
+    /// Merges some late fixes that have rested for `rest_s`; says how many were taken.
+    ///
+    /// # Errors
+    /// The database's own word; this leader must not go on afterwards.
+    pub async fn merge_late(&mut self, rest_s: f64) -> anyhow::Result<usize> {
+        let transaction = self.client.transaction().await?;
+        let (taken, late) = store::take_late(&transaction, rest_s, LATE_MAX).await?;
+        let (mut added, mut new_fixes) = (Vec::new(), Vec::<Heard>::new());
+        let mut reopened: Vec<TrackerKey> = Vec::new();
+        for fixes in late.chunk_by(|a, b| a.tracker == b.tracker) {
+            let tracker = fixes[0].tracker;
+            let (first, last) = (fixes[0].fix.at, fixes[fixes.len() - 1].fix.at);
+            let around = store::pieces_around(&transaction, tracker, first, last).await?;
+            let (pieces, goes_on): (Vec<_>, Vec<bool>) = around.into_iter().unzip();
+            let merged = merge(tracker, &pieces, fixes)?;
+            let mut removed = Vec::new();
+            for (index, instead) in merged.replaced {
+                match (goes_on[index], instead.first().map(|p| p.read()).transpose()?) {
+                    (true, Some(Body::Dwell(dwell))) => {
+                        self.open.insert(tracker, dwell);
+                        reopened.push(tracker);
+                    }
+                    _ => {
+                        removed.push(&pieces[index]);
+                        added.extend(instead);
+                    }
+                }
+            }
+            store::remove_pieces(&transaction, &removed).await?;
+            added.extend(merged.added);
+            new_fixes.extend(merged.new_fixes);
+        }
+        partitions::make_for(&transaction, "track", added.iter().map(|p| p.from)).await?;
+        store::add_pieces(&transaction, &added).await?;
+        let dwells: Vec<_> = reopened.iter().filter_map(|t| Some((*t, self.open.get(t)?))).collect();
+        store::put_open(&transaction, &dwells, &[]).await?;
+        store::add_traffic(&transaction, &slice::traffic(&new_fixes)).await?;
+        transaction.commit().await?;
+        Ok(taken)
+    }
+
+    /// How far it is.
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_closed_when_it_is_over_for_long_enough() {
+        let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+        assert_eq!(last_closed(at("2026-11-24T10:16:59Z"), 120), at("2026-11-24T10:00:00Z"));
+        assert_eq!(last_closed(at("2026-11-24T10:17:00Z"), 120), at("2026-11-24T10:15:00Z"));
+    }
+}

@@ -1,0 +1,85 @@
+//! Partitions by day: made ahead, let go when their rows are pieces.
+//!
+//! Every change has a lock timeout: behind one long question it would otherwise stop every writer.
+
+use crate::domain::Timestamp;
+use std::collections::BTreeSet;
+use tokio_postgres::{Client, Error, GenericClient};
+
+/// Days made ahead: a weekend without the rollup costs nothing.
+const AHEAD_DAYS: i32 = 3;
+/// A day, microseconds.
+const DAY_US: i64 = 86_400_000_000;
+
+/// Creates what is missing: hot days from `hot_days` ago, and days of pieces, to some days ahead.
+///
+/// # Errors
+/// The database's own word.
+pub async fn make(client: &Client, hot_days: u32) -> Result<i32, Error> {
+    let days = i32::try_from(hot_days).unwrap_or(i32::MAX);
+    let sql = "SELECT make_partitions('fix', array_agg(d) FILTER (WHERE d >= today - $1::int)) + make_partitions('track', array_agg(d))
+        FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) t, LATERAL (SELECT today + n AS d FROM generate_series(-$1::int, $2::int) n) d";
+    Ok(client.query_one(sql, &[&days, &AHEAD_DAYS]).await?.get(0))
+}
+
+/// Creates the days of the times given, of `fix` or of `track`.
+///
+/// # Errors
+/// The database's own word.
+pub async fn make_for(
+    client: &impl GenericClient,
+    table: &str,
+    times: impl Iterator<Item = Timestamp>,
+) -> Result<i32, Error> {
+    let days: BTreeSet<i64> = times.map(|t| t.micros().div_euclid(DAY_US)).collect();
+    let days: Vec<_> = days.into_iter().map(|d| Timestamp::from_micros(d * DAY_US)).collect();
+    if days.is_empty() {
+        return Ok(0);
+    }
+    let sql = "SELECT make_partitions($1, array_agg((t AT TIME ZONE 'UTC')::date)) FROM unnest($2::timestamptz[]) t";
+    Ok(client.query_one(sql, &[&table, &days]).await?.get(0))
+}
+
+/// Lets go of hot days that lie `hot_days` back and are pieces through and through; says how many.
+/// The mark goes first: nothing reads or writes those days afterwards, wherever this is interrupted.
+///
+/// # Errors
+/// The database's own word; the next call goes on where this one stopped.
+pub async fn release(client: &Client, hot_days: u32) -> Result<usize, Error> {
+    let days = i32::try_from(hot_days).unwrap_or(i32::MAX);
+    client.batch_execute("SET lock_timeout = '2s'").await?;
+    client
+        .execute(
+            "UPDATE rollup_mark SET released_to = goal FROM (
+                SELECT least(date_trunc('day', rolled_to, 'UTC'), date_trunc('day', now(), 'UTC') - make_interval(days => $1)) AS goal FROM rollup_mark) g
+             WHERE goal > released_to AND rolled_to > '-infinity'",
+            &[&days],
+        )
+        .await?;
+    // A detach that was interrupted must be finished before it can be repeated.
+    let attached = client
+        .query(
+            "SELECT c.relname, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid CROSS JOIN rollup_mark
+             WHERE i.inhparent = 'fix'::regclass AND to_date(right(c.relname, 8), 'YYYYMMDD') < (released_to AT TIME ZONE 'UTC')::date
+                AND released_to > '-infinity' ORDER BY 1",
+            &[],
+        )
+        .await?;
+    for row in &attached {
+        let (name, is_pending): (String, bool) = (row.get(0), row.get(1));
+        let how = if is_pending { "FINALIZE" } else { "CONCURRENTLY" };
+        client.batch_execute(&format!("ALTER TABLE fix DETACH PARTITION {name} {how}")).await?;
+    }
+    let detached = client
+        .query(
+            "SELECT c.relname FROM pg_class c CROSS JOIN rollup_mark
+             WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname ~ '^fix_[0-9]{8}$' AND NOT c.relispartition
+                AND released_to > '-infinity' AND to_date(right(c.relname, 8), 'YYYYMMDD') < (released_to AT TIME ZONE 'UTC')::date",
+            &[],
+        )
+        .await?;
+    for row in &detached {
+        client.batch_execute(&format!("DROP TABLE {}", row.get::<_, String>(0))).await?;
+    }
+    Ok(detached.len())
+}

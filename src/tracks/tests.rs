@@ -1,0 +1,162 @@
+//! Whatever was heard is in the pieces, once, where it was to within what dwells promise.
+
+use super::cut::cut;
+use super::merge::merge;
+use super::*;
+use proptest::prelude::*;
+
+const TRACKER: TrackerKey = TrackerKey(7);
+
+fn fix(at_s: i64, lat: i32, lon: i32) -> TrackFix {
+    TrackFix {
+        at: Timestamp::from_secs(1_800_000_000 + at_s),
+        spot: Spot { lon: 112_355_000 + lon, lat: 28_554_000 + lat },
+        speed_tenths: Some(213),
+        course_deg: Some(90),
+        altitude_m: Some(-3),
+        accuracy_m: None,
+        satellites: Some(9),
+        source: 0,
+        flags: 0,
+        lag_s: 1,
+    }
+}
+
+fn heard(fix: TrackFix) -> Heard {
+    Heard { tracker: TRACKER, vehicle: Some(VehicleId(3)), fix }
+}
+
+/// Every fix of pieces: its time, and its place if it is kept.
+fn fixes_of(pieces: &[Piece]) -> Vec<(Timestamp, Option<TrackFix>)> {
+    let mut all = Vec::new();
+    for piece in pieces {
+        match piece.read().unwrap() {
+            Body::Ride(fixes) => all.extend(fixes.into_iter().map(|f| (f.at, Some(f)))),
+            Body::Dwell(dwell) => {
+                all.extend(dwell.times().map(|t| (t, None)));
+                all.extend(dwell.outliers.iter().map(|o| (o.at, Some(*o))));
+            }
+        }
+    }
+    all.sort_by_key(|(t, f)| (*t, f.map(|f| f.spot)));
+    all
+}
+
+/// Cuts slice by slice of 15 minutes, as the rollup does, each dwell written and read in between.
+fn rolled(fixes: &[TrackFix]) -> Vec<Piece> {
+    let (mut pieces, mut open) = (Vec::new(), None);
+    let slice_us = 900_000_000;
+    for slice in fixes.chunk_by(|a, b| a.at.micros() / slice_us == b.at.micros() / slice_us) {
+        let end = Timestamp::from_micros((slice[0].at.micros() / slice_us + 1) * slice_us);
+        let all: Vec<_> = slice.iter().copied().map(heard).collect();
+        let cut = cut(TRACKER, open.take(), &all, Some(end));
+        pieces.extend(cut.closed);
+        open = cut.open.map(|dwell| match Piece::dwell(TRACKER, &dwell).read().unwrap() {
+            Body::Dwell(dwell) => dwell,
+            Body::Ride(_) => panic!("a dwell came back as a ride"),
+        });
+    }
+    pieces.extend(open.map(|d| Piece::dwell(TRACKER, &d)));
+    pieces
+}
+
+prop_compose! {
+    /// Rides and stays: steps of some metres or none, seconds to minutes apart, at times in milliseconds.
+    fn life()(steps in prop::collection::vec((1_i64..400, -400_i32..400, -400_i32..400, 0_u8..10, any::<bool>()), 1..400))
+        -> Vec<TrackFix> {
+        let (mut at_ms, mut lat, mut lon) = (0_i64, 0, 0);
+        steps.into_iter().map(|(wait, north, east, doing, odd)| {
+            at_ms += if doing < 6 { 10_000 } else if wait == 399 { 90_000_000 } else { wait * 1000 } + i64::from(odd && doing == 9);
+            if doing < 5 { lat += north; lon += east; }
+            TrackFix { at: Timestamp::from_micros(1_800_000_000_000_000 + at_ms * 1000), course_deg: (doing != 3).then_some(wait as u16),
+                source: u8::from(doing == 7 && odd), altitude_m: (doing != 2).then_some(north as i16), lag_s: east, ..fix(0, lat + north / 40, lon + east / 40) }
+        }).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_ride_comes_back_as_it_was(fixes in life()) {
+        for run in fixes.chunks(piece::RIDE_FIXES_MAX) {
+            prop_assert_eq!(Piece::ride(TRACKER, None, run).read().unwrap(), Body::Ride(run.to_vec()));
+        }
+    }
+
+    #[test]
+    fn every_fix_is_in_the_pieces_once(fixes in life()) {
+        let pieces = rolled(&fixes);
+        let kept = fixes_of(&pieces);
+        prop_assert_eq!(kept.len(), fixes.len());
+        prop_assert_eq!(pieces.iter().map(|p| p.fixes as usize).sum::<usize>(), fixes.len());
+        prop_assert!(pieces.iter().all(|p| p.until.seconds_since(p.from) <= cut::PIECE_S_MAX));
+        for ((at, place), fix) in kept.iter().zip(&fixes) {
+            prop_assert_eq!(*at, fix.at);
+            prop_assert!(place.is_none_or(|p| p == *fix));
+        }
+    }
+
+    #[test]
+    fn a_dwell_holds_what_lost_its_place_and_keeps_what_lay_off(fixes in life()) {
+        for piece in rolled(&fixes) {
+            let Body::Dwell(dwell) = piece.read().unwrap() else { continue };
+            let within = |s: Spot| (dwell.low.lon..=dwell.high.lon).contains(&s.lon) && (dwell.low.lat..=dwell.high.lat).contains(&s.lat);
+            for time in dwell.times() {
+                let fix = fixes.iter().find(|f| f.at == time).unwrap();
+                prop_assert!(within(fix.spot) && dwell.centre.distance_m(fix.spot) <= dwell::DWELL_RADIUS_M);
+            }
+            prop_assert!(dwell.outliers.iter().all(|o| !dwell.holds(o)));
+        }
+    }
+
+    #[test]
+    fn late_fixes_find_their_place_and_coming_again_changes_nothing(fixes in life(), late in prop::collection::vec(any::<bool>(), 400)) {
+        let (now, later): (Vec<_>, Vec<_>) = fixes.iter().zip(&late).partition(|(_, late)| !**late);
+        let now: Vec<_> = now.into_iter().map(|(f, _)| *f).collect();
+        let later: Vec<_> = later.into_iter().map(|(f, _)| heard(*f)).collect();
+        let before = rolled(&now);
+        let merged = merge(TRACKER, &before, &later).unwrap();
+        let mut kept = merged.added;
+        let mut replaced: std::collections::BTreeMap<_, _> = merged.replaced.into_iter().collect();
+        kept.extend(before.iter().enumerate().flat_map(|(i, p)| replaced.remove(&i).unwrap_or_else(|| vec![p.clone()])));
+        let times: Vec<_> = fixes_of(&kept).into_iter().map(|(t, _)| t).collect();
+        prop_assert_eq!(times, fixes.iter().map(|f| f.at).collect::<Vec<_>>());
+        let again = merge(TRACKER, &kept, &fixes.iter().copied().map(heard).collect::<Vec<_>>()).unwrap();
+        prop_assert!(again.added.is_empty() && again.replaced.is_empty() && again.new_fixes.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_make_reading_panic(path in prop::collection::vec(any::<u8>(), 0..64), more in prop::collection::vec(any::<u8>(), 0..64), ride in any::<bool>()) {
+        let (kind, from) = (if ride { Kind::Ride } else { Kind::Dwell }, Timestamp::from_secs(0));
+        let piece = Piece { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };
+        drop(piece.read());
+    }
+}
+
+#[test]
+fn a_night_is_one_dwell_and_costs_little() {
+    let fixes: Vec<_> = (0..200).map(|n| fix(n * 180 + n % 7, (n % 11) as i32 * 5, (n % 13) as i32 * 5)).collect();
+    let pieces = rolled(&fixes);
+    assert_eq!(pieces.len(), 1);
+    let bytes = pieces[0].path.len() + pieces[0].more.len();
+    assert!(bytes < 300, "{bytes} bytes for 200 heartbeats");
+}
+
+#[test]
+fn a_ride_costs_a_dozen_bytes_a_fix() {
+    let fixes: Vec<_> = (0..90).map(|n| fix(n * 10, n as i32 * 500 + (n % 7) as i32, n as i32 * 90)).collect();
+    let pieces = rolled(&fixes);
+    let bytes: usize = pieces.iter().map(|p| p.path.len() + p.more.len()).sum();
+    assert!(bytes < 90 * 12, "{bytes}");
+}
+
+#[test]
+fn one_receiver_jump_does_not_end_a_dwell_but_leaving_does() {
+    let mut fixes: Vec<_> = (0..10).map(|n| fix(n * 120, 0, 0)).collect();
+    fixes[5] = fix(600, 3000, 0);
+    let Body::Dwell(dwell) = rolled(&fixes)[0].read().unwrap() else { panic!("a ride") };
+    assert_eq!((dwell.fixes(), dwell.outliers.len()), (10, 1));
+    fixes.extend((0..6).map(|n| fix(1200 + n * 10, 500 + n as i32 * 600, 0)));
+    let kinds: Vec<_> = rolled(&fixes).iter().map(|p| p.kind).collect();
+    // The last fix is a minute from the end of its slice: it may be the first of the next stay.
+    assert_eq!(kinds, [Kind::Dwell, Kind::Ride, Kind::Dwell]);
+}

@@ -1,0 +1,177 @@
+//! The rollup on a real PostgreSQL: whatever was hot is there afterwards, once, whatever happens on the way.
+
+use crate::harness::Database;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rideguard::clock::now;
+use rideguard::domain::Timestamp;
+use rideguard::rollup::{Rollup, last_closed};
+use rideguard::store::{partitions, rollup};
+use tokio_postgres::Client;
+
+/// Trackers 1 to 40 ride and stand for six hours that ended an hour ago: made in SQL, so that nothing of
+/// the program under test takes part. Every seventh fix is held back in `held`.
+const LIFE: &str = "
+    CREATE TABLE told AS
+    SELECT t AS tracker_id, start + s * interval '20 seconds' + t * interval '1 second' AS fixed_at,
+        round((112.355 + t * 0.002 + CASE WHEN riding THEN (s % 90) * 0.0006 ELSE 0.0001 * random() END)::numeric, 6)::float8 AS lon,
+        round((28.554 + t * 0.001 + CASE WHEN riding THEN (s % 90) * 0.0002 ELSE 0.0001 * random() END)::numeric, 6)::float8 AS lat,
+        CASE WHEN riding THEN 25.5 ELSE 0 END AS speed, (t * 31 + s) % 7 = 0 AS held
+    FROM (SELECT date_trunc('hour', now() - interval '8 hours') AS start) b, generate_series(1, 40) t, generate_series(0, 1079) s,
+        LATERAL (SELECT (s / 90 + t) % 3 = 0 AS riding) r
+    WHERE riding OR s % 9 = 0;
+    CREATE FUNCTION hear(is_held boolean) RETURNS void LANGUAGE sql AS $$
+        WITH heard AS (SELECT * FROM told WHERE held = is_held)
+        INSERT INTO fix SELECT tracker_id, fixed_at, hashtext(lon::text || lat::text), fixed_at + interval '1 second', tracker_id + 1000,
+            speed, 90, NULL, 5, 9, 0, 0, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE NOT is_held;
+        WITH heard AS (SELECT * FROM told WHERE held = is_held)
+        INSERT INTO fix_late SELECT tracker_id, fixed_at, hashtext(lon::text || lat::text), now() - interval '1 hour', tracker_id + 1000,
+            speed, 90, NULL, 5, 9, 0, 1, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE is_held;
+    $$;";
+
+/// Fixes told and not there, there and not told, there twice, and farther from their place than a dwell allows.
+const DIFFERENCE: &str = "
+    WITH kept AS (SELECT tracker_id, fixed_at, position FROM fix_all),
+    told AS (SELECT tracker_id, fixed_at, ST_SetSRID(ST_MakePoint(lon, lat), 4326) AS position FROM told WHERE held <= $1)
+    SELECT (SELECT count(*) FROM told WHERE NOT EXISTS (SELECT FROM kept k WHERE (k.tracker_id, k.fixed_at) = (told.tracker_id, told.fixed_at))),
+        (SELECT count(*) FROM kept WHERE NOT EXISTS (SELECT FROM told t WHERE (t.tracker_id, t.fixed_at) = (kept.tracker_id, kept.fixed_at))),
+        (SELECT count(*) FROM (SELECT FROM kept GROUP BY tracker_id, fixed_at HAVING count(*) > 1) d),
+        (SELECT count(*) FROM kept JOIN told USING (tracker_id, fixed_at) WHERE ST_Distance(kept.position::geography, told.position::geography) > 25.2)";
+
+async fn assert_same(client: &Client, with_held: bool, when: &str) {
+    let row = client.query_one(DIFFERENCE, &[&with_held]).await.unwrap();
+    let found: Vec<i64> = (0..4).map(|i| row.get(i)).collect();
+    assert_eq!(found, [0, 0, 0, 0], "{when}: missing, extra, doubled, displaced");
+}
+
+async fn count(client: &Client, question: &str) -> i64 {
+    client.query_one(question, &[]).await.unwrap().get(0)
+}
+
+/// A rollup that takes over: the lock of one that was killed is free a moment after its end.
+async fn lead(database: &Database) -> Rollup {
+    loop {
+        if let Some(rollup) = Rollup::lead(database.connect().await).await.unwrap() {
+            return rollup;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn roll_everything(rollup: &mut Rollup, to: Timestamp) -> anyhow::Result<()> {
+    rollup.close(to).await?;
+    while rollup.roll_next().await?.is_some() {}
+    while rollup.merge_late(0.0).await? > 0 {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_hot_is_there_once_after_rolling_up_merging_and_dropping() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    client.batch_execute(LIFE).await.unwrap();
+    client.execute("SELECT hear(false)", &[]).await.unwrap();
+    let mut rollup = lead(&database).await;
+    assert_same(&client, false, "hot").await;
+    roll_everything(&mut rollup, last_closed(now(), 3600 * 4)).await.unwrap();
+    assert_same(&client, false, "half of it pieces").await;
+    assert!(count(&client, "SELECT count(*) FROM track WHERE kind = 1").await > 100);
+    client.execute("SELECT hear(true)", &[]).await.unwrap();
+    assert_same(&client, true, "late ones wait").await;
+    roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
+    assert_same(&client, true, "late ones are merged").await;
+    assert_eq!(count(&client, "SELECT count(*) FROM fix_late").await, 0);
+    assert!(count(&client, "SELECT count(*) FROM track WHERE kind = 2").await > 40);
+    assert!(count(&client, "SELECT sum(fixes)::bigint FROM traffic").await > 1000);
+    // The same late fixes again change nothing.
+    client.execute("SELECT hear(true)", &[]).await.unwrap();
+    while rollup.merge_late(0.0).await.unwrap() > 0 {}
+    assert_same(&client, true, "late ones came again").await;
+    // An old hot day that is pieces goes, and a detach that was interrupted is finished.
+    let attached = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'fix'::regclass";
+    let before = count(&client, attached).await;
+    partitions::release(&client, 1).await.unwrap();
+    assert!(count(&client, attached).await < before);
+    assert_same(&client, true, "old days are dropped").await;
+    assert_eq!(
+        count(
+            &client,
+            "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^fix_[0-9]{8}$' AND NOT relispartition"
+        )
+        .await,
+        0
+    );
+}
+
+/// One end of the rollup at a random place, again and again: the backend is terminated while it works.
+async fn kill_and_check(seed: u64, kills: usize) {
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let database = Database::start().await;
+    let client = database.connect().await;
+    client.batch_execute(LIFE).await.unwrap();
+    client.execute("SELECT hear(false)", &[]).await.unwrap();
+    client.execute("SELECT hear(true)", &[]).await.unwrap();
+    let end = last_closed(now(), 300);
+    let mut ended_early = 0;
+    for kill in 0..kills {
+        let mut rollup = lead(&database).await;
+        // Each tenure may close one slice in `kills` parts of the time more.
+        let to = last_closed(now(), 300 + 27_000 * (kills - 1 - kill) as u64 / kills as u64);
+        let mut work = std::pin::pin!(roll_everything(&mut rollup, to));
+        let wait = std::time::Duration::from_micros(random.random_range(500..60_000));
+        if tokio::time::timeout(wait, &mut work).await.is_err() {
+            let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rideguard test' AND pid <> pg_backend_pid()";
+            client.query_one(ended, &[]).await.unwrap();
+            ended_early += usize::from(work.await.is_err());
+        }
+        assert_same(&client, true, &format!("after kill {kill}")).await;
+    }
+    assert!(ended_early * 2 > kills, "only {ended_early} of {kills} kills met it at work");
+    roll_everything(&mut lead(&database).await, end).await.unwrap();
+    assert_same(&client, true, "at the end").await;
+    assert_eq!(count(&client, "SELECT count(*) FROM fix_late").await, 0);
+    let marks = rollup::marks(&client).await.unwrap();
+    assert_eq!((marks.rolled_to, marks.closing_to), (end, end));
+}
+
+#[tokio::test]
+async fn a_rollup_that_is_killed_anywhere_loses_and_doubles_nothing() {
+    kill_and_check(rand::random(), 6).await;
+}
+
+#[tokio::test]
+#[ignore = "the many-kills kind"]
+async fn a_rollup_that_is_killed_a_hundred_times_loses_and_doubles_nothing() {
+    kill_and_check(rand::random(), 100).await;
+}
+
+#[tokio::test]
+async fn only_one_leads_and_a_closed_slice_sends_its_late_fixes_aside() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    let mut rollup = lead(&database).await;
+    assert!(Rollup::lead(database.connect().await).await.unwrap().is_none(), "a second one waits");
+    rollup.close(last_closed(now(), 300)).await.unwrap();
+    // A lane that would copy a fix of a closed slice into the hot table is told so, with our code.
+    client.execute("UPDATE lane SET fence = 1 WHERE lane = 0", &[]).await.unwrap();
+    let advance = "SELECT lane_advance(0::smallint, 1, 10, 1, 1, 0, 0, now() - $1 * interval '1 minute')";
+    let refused = client.execute(advance, &[&60.0]).await.unwrap_err();
+    assert_eq!(refused.code().map(|c| c.code()), Some("P0411"));
+    client.execute(advance, &[&0.0]).await.unwrap();
+    // Slices are closed only between batches: a lane at work holds it up, and its fixes are in time.
+    client.batch_execute("BEGIN; SELECT lane_advance(0::smallint, 1, 10, 2, 1, 0, 0, now())").await.unwrap();
+    let other = database.connect().await;
+    let closing = tokio::spawn(async move {
+        let mut rollup = rollup;
+        rollup.close(now()).await.map(|()| rollup.marks().closing_to)
+    });
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM lane ORDER BY%'";
+    while count(&other, waits).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!closing.is_finished());
+    client.batch_execute("COMMIT").await.unwrap();
+    assert!(closing.await.unwrap().unwrap() > last_closed(now(), 300));
+}
