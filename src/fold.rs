@@ -8,8 +8,8 @@ mod judge;
 mod recent;
 
 use crate::domain::{
-    Entry, Finding, Fix, LatLon, Moment, Outcome, Packet, PacketDigest, Profile, Report, Setting, Status, Timestamp,
-    TrackerIdent, TrackerKey, VehicleId,
+    Entry, Finding, Fix, LatLon, Moment, Outcome, Packet, PacketDigest, Profile, Report, SessionBy, Setting, Status,
+    Timestamp, TrackerIdent, TrackerKey, VehicleId,
 };
 use crate::guard::{Guard, Params, Seen, Snapshot};
 use crate::ingest::topic::{self, Address};
@@ -122,6 +122,8 @@ pub struct GuardRow {
     pub since: Timestamp,
     /// Around where, once that is known.
     pub point: Option<LatLon>,
+    /// What began or ended it.
+    pub by: SessionBy,
 }
 
 /// Everything that follows from one entry.
@@ -152,13 +154,26 @@ impl Default for LaneState {
 impl LaneState {
     /// Folds one entry into what is believed, and says what follows.
     pub fn fold(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
-        match entry {
+        let mut effects = match entry {
             Entry::Packet(packet) => self.packet(packet, settings),
             Entry::Setting { at, setting } => self.setting(*at, setting),
             Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
             Entry::Gap { from, to } => {
                 self.guard.gap(*from, *to);
                 Effects::default()
+            }
+        };
+        self.show_sessions(&mut effects);
+        effects
+    }
+
+    /// Sessions that began or ended by themselves are shown like those that the owner switched.
+    fn show_sessions(&self, effects: &mut Effects) {
+        for finding in &effects.findings {
+            if let Finding::Session { vehicle, at, .. } = finding
+                && !effects.guards.iter().any(|g| g.vehicle == *vehicle)
+            {
+                effects.guards.push(self.guard_row(*vehicle, *at));
             }
         }
     }
@@ -176,7 +191,7 @@ impl LaneState {
     fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
         let mut effects = Effects::default();
         match setting {
-            Setting::Tracker { tracker, ident, profile, vehicle } => {
+            Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind } => {
                 let known = self.trackers.entry(ident.clone()).or_insert_with(|| Tracker {
                     key: *tracker,
                     profile: profile.clone(),
@@ -188,6 +203,9 @@ impl LaneState {
                 known.key = *tracker;
                 known.profile.clone_from(profile);
                 known.vehicle = *vehicle;
+                if let Some(vehicle) = vehicle {
+                    self.guard.set_kind(*vehicle, *vehicle_kind);
+                }
             }
             Setting::TrackerRemoved { ident } => {
                 self.trackers.remove(ident);
@@ -200,8 +218,15 @@ impl LaneState {
                 effects.findings = self.guard.disarm(*vehicle, at, at);
                 effects.guards.push(self.guard_row(*vehicle, at));
             }
-            Setting::Zone(zone) => self.guard.put_zone(zone.clone()),
-            Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone),
+            Setting::Guarding { vehicle, policy } => {
+                effects.findings = self.guard.set_policy(*vehicle, policy.clone(), at);
+            }
+            Setting::Phone { vehicle } => effects.findings = self.guard.phone(*vehicle, at),
+            Setting::Answer { vehicle, incident, answer } => {
+                effects.findings = self.guard.answer(*vehicle, *incident, *answer, at);
+            }
+            Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
+            Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),
         }
         effects
     }
@@ -210,7 +235,8 @@ impl LaneState {
         let snapshot = self.guard.snapshot(vehicle);
         let armed_at = snapshot.as_ref().and_then(|s| s.armed_at);
         let point = snapshot.filter(|_| armed_at.is_some()).and_then(|s| s.guard_point);
-        GuardRow { vehicle, armed: armed_at.is_some(), since: armed_at.unwrap_or(at), point }
+        let by = snapshot.map_or(SessionBy::Owner, |s| s.by);
+        GuardRow { vehicle, armed: armed_at.is_some(), since: armed_at.unwrap_or(at), point, by }
     }
 
     fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {

@@ -69,11 +69,13 @@ impl News {
                 match finding {
                     Finding::IncidentOpened { vehicle, .. } => news.incidents.push((vehicle.0, true)),
                     Finding::IncidentClosed { vehicle, .. } => news.incidents.push((vehicle.0, false)),
-                    Finding::Alert(_) => {}
+                    _ => {}
                 }
             }
         }
-        news.alerts.extend(written.iter().map(|w| (w.alert_id, w.alert.vehicle.0)));
+        // One too many of a storm is kept and listed, and pushed to nobody.
+        let pushed = written.iter().filter(|w| !w.alert.held_back);
+        news.alerts.extend(pushed.map(|w| (w.alert_id, w.alert.vehicle.0)));
         (news != Self::default()).then_some(news)
     }
 

@@ -1,6 +1,6 @@
 //! Logs and metrics. Positions, plates, tokens and payloads never go into either.
 
-use crate::domain::Outcome;
+use crate::domain::{Finding, Outcome};
 use crate::store::alerts::Written;
 use crate::store::effects::Applied;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -37,6 +37,9 @@ pub struct Metrics {
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
     pub notifications: IntCounterVec,
+    /// Notifications held back from a storm.
+    pub held_back: IntCounter,
+    outages: IntCounterVec,
     /// Live streams open.
     pub live_streams: IntGauge,
     /// HTTP answers, by status class.
@@ -83,6 +86,12 @@ impl Metrics {
                 "Notification attempts, by result",
                 "result"
             )),
+            held_back: register!(IntCounter::new("rideguard_held_back_total", "Notifications held back from a storm")),
+            outages: register!(vec(
+                "rideguard_outages_total",
+                "Neighbourhoods that fell silent together, as lanes saw them, by kind",
+                "kind"
+            )),
             live_streams: register!(IntGauge::new("rideguard_live_streams", "Live streams open")),
             http_answers: register!(vec("rideguard_http_answers_total", "HTTP answers, by status class", "class")),
             rollup_behind_s: register!(IntGauge::new(
@@ -108,6 +117,11 @@ impl Metrics {
                 self.quarantined.with_label_values(&[aside.reason]).inc();
             }
             self.fixes.inc_by(effects.fixes.len() as u64);
+            for finding in &effects.findings {
+                if let Finding::OutageBegan { outage, .. } = finding {
+                    self.outages.with_label_values(&[outage.kind.name()]).inc();
+                }
+            }
         }
         for alert in written {
             self.alerts.with_label_values(&[alert.alert.kind.name()]).inc();

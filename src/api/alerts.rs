@@ -1,11 +1,11 @@
-//! Alerts and incidents of my vehicles.
+//! Alerts of my vehicles.
 
 use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::vehicles::id;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
@@ -43,18 +43,4 @@ pub(super) async fn list(
     let alerts: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
     let next = if alerts.len() == limit as usize { alerts.last().map(|a| a["id"].clone()) } else { None };
     Ok(Json(json!({ "alerts": alerts, "next": next })))
-}
-
-/// An incident of a vehicle of mine, with the evidence.
-#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = Value), (status = 404, description = "none of yours")))]
-pub(super) async fn incident(
-    State(api): State<Api>,
-    person: Person,
-    Path(incident): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner])?;
-    let incident = id(&incident, "id")?;
-    let row =
-        api.pool.get().await?.query_opt("SELECT * FROM api_my_incident($1, $2)", &[&person.account, &incident]).await?;
-    Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
 }

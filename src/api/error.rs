@@ -19,6 +19,8 @@ pub enum Problem {
     NotFound,
     /// Not in this state.
     Conflict(String),
+    /// Well formed, but no such thing can be: a polygon that crosses itself.
+    Unprocessable(String),
     /// Slower, please.
     TooMany,
     /// We cannot answer now.
@@ -33,6 +35,7 @@ impl IntoResponse for Problem {
             Self::Forbidden(text) => (StatusCode::FORBIDDEN, "forbidden", text),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "nothing of yours is there".into()),
             Self::Conflict(text) => (StatusCode::CONFLICT, "conflict", text),
+            Self::Unprocessable(text) => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", text),
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "wait a little and try again".into()),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment".into()),
         };
@@ -50,6 +53,7 @@ impl From<tokio_postgres::Error> for Problem {
                 "P0403" => return Self::Forbidden(text),
                 "P0404" => return Self::NotFound,
                 "P0409" => return Self::Conflict(text),
+                "P0422" => return Self::Unprocessable(text),
                 // A NUL in a text or in JSON; a number out of a column's range; a rule of a column.
                 "22021" | "22P05" => {
                     return Self::BadRequest("a text holds a character that cannot be kept (NUL)".into());

@@ -6,10 +6,13 @@
 mod accounts;
 mod alerts;
 mod error;
+mod guarding;
+mod incidents;
 mod live;
 mod memory;
 mod police;
 mod session;
+mod settings;
 mod trackers;
 mod vehicles;
 mod web;
@@ -80,12 +83,18 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(vehicles::arm))
         .routes(routes!(vehicles::disarm))
         .routes(routes!(alerts::list))
-        .routes(routes!(alerts::incident))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::one))
+        .routes(routes!(incidents::answer))
+        .routes(routes!(guarding::get, guarding::put))
+        .routes(routes!(guarding::make_phone, guarding::remove_phones))
+        .routes(routes!(guarding::phone))
         .routes(routes!(police::grants))
         .routes(routes!(police::area))
         .routes(routes!(zones::list, zones::add))
-        .routes(routes!(zones::delete))
+        .routes(routes!(zones::change, zones::delete))
         .routes(routes!(trackers::list))
+        .routes(routes!(trackers::outages))
         .routes(routes!(live::ticket))
         .route("/live", axum::routing::get(live::stream));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts()

@@ -4,7 +4,7 @@ use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::vehicles::{id, span};
-use crate::domain::zone::ZONE_CORNERS_MAX;
+use crate::domain::shape::ZONE_CORNERS_MAX;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;

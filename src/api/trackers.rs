@@ -50,3 +50,16 @@ pub(super) async fn list(
     let next = if trackers.len() == limit as usize { trackers.last().map(|t| t["id"].clone()) } else { None };
     Ok(Json(json!({ "trackers": trackers, "next": next, "counts": counts })))
 }
+
+/// Most outages in one answer.
+const OUTAGES_MAX: i32 = 50;
+
+/// Neighbourhoods that fell silent together in the last week, newest first: cells, squares, firmware versions,
+/// the whole network.
+#[utoipa::path(get, path = "/outages", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "outages", body = Value)))]
+pub(super) async fn outages(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Operator, Role::Admin])?;
+    let rows = api.pool.get().await?.query("SELECT * FROM api_outages($1)", &[&OUTAGES_MAX]).await?;
+    let outages: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    Ok(Json(json!({ "outages": outages })))
+}

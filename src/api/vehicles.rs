@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
+use super::settings::is_in_force;
 use crate::domain::Timestamp;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -10,7 +11,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Duration;
 use utoipa::IntoParams;
 
 /// Longest track asked for at once, days.
@@ -19,8 +19,6 @@ const TRACK_DAYS_MAX: f64 = 31.0;
 const TRACK_POINTS_MAX: i32 = 50_000;
 /// Shortest text searched for: shorter ones name half a city.
 const SEARCH_CHARS_MIN: usize = 3;
-/// How long to wait for the guard to take a change.
-const GUARD_ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Reads an id that the path or the query gives.
 pub(super) fn id(text: &str, what: &str) -> Result<i64, Problem> {
@@ -176,15 +174,10 @@ async fn switch(api: &Api, person: &Person, vehicle: &str, armed: bool) -> Resul
     let setting: Option<i64> =
         client.query_one("SELECT api_arm($1, $2, $3)", &[&person.account, &vehicle, &armed]).await?.get(0);
     let setting = setting.ok_or(Problem::NotFound)?;
-    let until = tokio::time::Instant::now() + GUARD_ANSWER_MAX;
-    while tokio::time::Instant::now() < until {
-        let applied: Option<bool> = client.query_one("SELECT api_setting_applied($1)", &[&setting]).await?.get(0);
-        if applied == Some(true) {
-            let row = client.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.account, &vehicle]).await?;
-            let shown: Value = row.ok_or(Problem::NotFound)?.get(0);
-            return Ok(Json(json!({ "armed": shown["armed"], "since": shown["armed_at"] })).into_response());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    if is_in_force(&client, setting).await? {
+        let row = client.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.account, &vehicle]).await?;
+        let shown: Value = row.ok_or(Problem::NotFound)?.get(0);
+        return Ok(Json(json!({ "armed": shown["armed"], "since": shown["armed_at"] })).into_response());
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "pending": true }))).into_response())
 }

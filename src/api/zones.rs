@@ -4,73 +4,131 @@ use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::vehicles::id;
-use crate::domain::{ZoneRule, ZoneShape};
+use crate::domain::{Datum, Schedule, VehicleKind, ZoneRule, ZoneShape, zone};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// Longest name, characters.
 const NAME_CHARS_MAX: usize = 64;
+/// Most zones in one answer.
+const ZONES_MAX: i32 = 1000;
+/// Who may have zones.
+const ROLES: &[Role] = &[Role::Owner, Role::Operator, Role::Admin];
 
-/// My zones and the city's.
-#[utoipa::path(get, path = "/zones", security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = Value)))]
-pub(super) async fn list(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner, Role::Operator, Role::Admin])?;
-    let rows = api.pool.get().await?.query("SELECT * FROM api_zones($1)", &[&person.account]).await?;
-    let zones: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
-    Ok(Json(json!({ "zones": zones })))
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Page {
+    /// How many, 1 to 1000 (1000).
+    limit: Option<i32>,
+    /// Only after this cursor.
+    after: Option<String>,
 }
 
-/// A zone to make.
+/// My zones and the city's.
+#[utoipa::path(get, path = "/zones", params(Page), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = Value)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    person: Person,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(ROLES)?;
+    let limit = page.limit.unwrap_or(ZONES_MAX);
+    if !(1..=ZONES_MAX).contains(&limit) {
+        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {ZONES_MAX}")));
+    }
+    let after = page.after.as_deref().map(|a| id(a, "after")).transpose()?.unwrap_or(0);
+    let client = api.pool.get().await?;
+    let rows = client.query("SELECT * FROM api_zones($1, $2, $3)", &[&person.account, &after, &limit]).await?;
+    let zones: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    let next = if zones.len() == limit as usize { zones.last().map(|z| z["id"].clone()) } else { None };
+    Ok(Json(json!({ "zones": zones, "next": next })))
+}
+
+/// A zone to make, or what it is to become.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct NewZone {
+pub(super) struct ZoneBody {
     /// For people; 1 to 64 characters.
     name: String,
-    /// `enter`, `exit` or `both`.
+    /// `enter`, `exit`, `both`, `dwell` or `forbidden`.
     #[schema(value_type = String)]
     rule: ZoneRule,
-    /// Circle or polygon, see docs/api.md.
+    /// Circle, polygon or corridor, see docs/api.md.
     #[schema(value_type = Object)]
     shape: ZoneShape,
-    /// The owner's vehicle; none for the city.
+    /// What the positions of the shape are: `wgs84` (default) or `gcj02`, the datum of Chinese maps.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    crs: Datum,
+    /// The owner's vehicle; none for the city. A change leaves it as it is.
     vehicle_id: Option<String>,
+    /// The stay that a dwell rule asks for, 60 to 604800 s; 0 for other rules.
+    #[serde(default)]
+    dwell_s: u32,
+    /// Windows of the week in which the rule counts; none: always.
+    #[schema(value_type = Option<Object>)]
+    schedule: Option<Schedule>,
+    /// `ebike` or `motorcycle`; none: every kind.
+    #[schema(value_type = Option<String>)]
+    vehicle_kind: Option<VehicleKind>,
+}
+
+impl ZoneBody {
+    /// Checks every bound; the answer is what the database keeps, in WGS-84.
+    fn checked(self) -> Result<Value, Problem> {
+        let name_chars = self.name.trim().chars().count();
+        if name_chars == 0 || name_chars > NAME_CHARS_MAX {
+            return Err(Problem::BadRequest(format!(
+                "name has {name_chars} characters; it must be 1 to {NAME_CHARS_MAX}"
+            )));
+        }
+        let refuse = |text: String| Problem::Unprocessable(text);
+        self.shape.check().map_err(|e| refuse(e.to_string()))?;
+        zone::check_dwell(self.rule, self.dwell_s).map_err(|e| refuse(e.to_string()))?;
+        self.schedule.as_ref().map_or(Ok(()), Schedule::check).map_err(|e| refuse(e.to_string()))?;
+        let vehicle = self.vehicle_id.as_deref().map(|v| id(v, "vehicle_id")).transpose()?;
+        Ok(json!({
+            "name": self.name.trim(), "rule": self.rule, "shape": self.shape.to_wgs84(self.crs), "drawn_crs": self.crs,
+            "vehicle_id": vehicle, "dwell_s": self.dwell_s, "schedule": self.schedule, "vehicle_kind": self.vehicle_kind,
+        }))
+    }
 }
 
 /// Make a zone.
-#[utoipa::path(post, path = "/zones", request_body = NewZone, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = Value), (status = 400, description = "bad shape")))]
+#[utoipa::path(post, path = "/zones", request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = Value), (status = 400, description = "not understood"), (status = 422, description = "no such zone can be")))]
 pub(super) async fn add(
     State(api): State<Api>,
     person: Person,
-    body: Result<Json<NewZone>, JsonRejection>,
+    body: Result<Json<ZoneBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    person.must_be(&[Role::Owner, Role::Operator, Role::Admin])?;
+    person.must_be(ROLES)?;
     let Json(zone) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
-    zone.shape.check().map_err(|e| Problem::BadRequest(e.to_string()))?;
-    let name_chars = zone.name.trim().chars().count();
-    if name_chars == 0 || name_chars > NAME_CHARS_MAX {
-        return Err(Problem::BadRequest(format!("name has {name_chars} characters; it must be 1 to {NAME_CHARS_MAX}")));
-    }
-    let vehicle = zone.vehicle_id.as_deref().map(|v| id(v, "vehicle_id")).transpose()?;
-    let shape = serde_json::to_value(&zone.shape).map_err(|e| Problem::BadRequest(e.to_string()))?;
-    let rule = match zone.rule {
-        ZoneRule::Enter => "enter",
-        ZoneRule::Exit => "exit",
-        ZoneRule::Both => "both",
-    };
-    let row = api
-        .pool
-        .get()
-        .await?
-        .query_one(
-            "SELECT * FROM api_add_zone($1, $2, $3, $4, $5, $6)",
-            &[&person.account, &person.role.name(), &zone.name.trim(), &rule, &shape, &vehicle],
-        )
+    let zone = zone.checked()?;
+    let client = api.pool.get().await?;
+    let row = client
+        .query_one("SELECT * FROM api_add_zone($1, $2, $3)", &[&person.account, &person.role.name(), &zone])
         .await?;
     Ok((StatusCode::CREATED, Json(row.get(0))))
+}
+
+/// Change a zone of mine. Events before the change are still judged by what it was.
+#[utoipa::path(put, path = "/zones/{id}", params(("id" = String, Path)), request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "the zone", body = Value), (status = 404, description = "none of yours"), (status = 422, description = "no such zone can be")))]
+pub(super) async fn change(
+    State(api): State<Api>,
+    person: Person,
+    Path(zone): Path<String>,
+    body: Result<Json<ZoneBody>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(ROLES)?;
+    let zone = id(&zone, "id")?;
+    let Json(wanted) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let wanted = wanted.checked()?;
+    let client = api.pool.get().await?;
+    let row = client.query_opt("SELECT * FROM api_change_zone($1, $2, $3)", &[&person.account, &zone, &wanted]).await?;
+    Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
 }
 
 /// Remove a zone of mine.
@@ -80,7 +138,7 @@ pub(super) async fn delete(
     person: Person,
     Path(zone): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    person.must_be(&[Role::Owner, Role::Operator, Role::Admin])?;
+    person.must_be(ROLES)?;
     let zone = id(&zone, "id")?;
     let gone: bool =
         api.pool.get().await?.query_one("SELECT api_delete_zone($1, $2)", &[&person.account, &zone]).await?.get(0);

@@ -1,6 +1,6 @@
-//! Alerts and incidents: what the guard found, with the evidence that made it say so.
+//! Alerts: facts that a rule established, with the evidence that made it say so.
 
-use super::{LatLon, Timestamp, VehicleId};
+use super::{LatLon, Timestamp, VehicleId, ZoneId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -81,6 +81,12 @@ pub enum AlertKind {
     ZoneEnter,
     /// Went out of a zone.
     ZoneExit,
+    /// Has stayed in a zone for the time its rule asks for.
+    ZoneDwell,
+    /// Is in a zone where it must not be.
+    ZoneForbidden,
+    /// Silent like its whole neighbourhood: the network's doing; the owner sleeps on.
+    SilentInOutage,
 }
 
 impl AlertKind {
@@ -99,6 +105,9 @@ impl AlertKind {
             Self::LowBattery => "pre_low_battery",
             Self::ZoneEnter => "pre_zone_enter",
             Self::ZoneExit => "pre_zone_exit",
+            Self::ZoneDwell => "pre_zone_dwell",
+            Self::ZoneForbidden => "pre_zone_forbidden",
+            Self::SilentInOutage => "pre_silent_in_outage",
         }
     }
 
@@ -144,6 +153,9 @@ pub struct Evidence {
     /// When the guard began.
     pub armed_at: Option<Timestamp>,
     /// The zone, for zone alerts.
+    #[serde(default)]
+    pub zone: Option<ZoneId>,
+    /// Its name then.
     pub zone_name: Option<String>,
     /// Numbers compared.
     pub thresholds: Vec<Threshold>,
@@ -168,55 +180,11 @@ pub struct Alert {
     pub late: bool,
     /// Where the vehicle was, if known.
     pub position: Option<LatLon>,
+    /// Whether it is one too many of a storm: kept and listed, pushed to nobody.
+    #[serde(default)]
+    pub held_back: bool,
     /// Why.
     pub evidence: Evidence,
-}
-
-/// Why an incident ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IncidentEnd {
-    /// The owner disarmed the guard.
-    Disarmed,
-    /// The owner armed it anew, at another place.
-    Rearmed,
-}
-
-impl IncidentEnd {
-    /// Its name in tables and API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Disarmed => "disarmed",
-            Self::Rearmed => "rearmed",
-        }
-    }
-}
-
-/// What the guard says in answer to one input, in order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Finding {
-    /// An incident begins; the alert that follows belongs to it.
-    IncidentOpened {
-        /// Which.
-        incident: IncidentId,
-        /// Whose.
-        vehicle: VehicleId,
-        /// When, server time.
-        at: Timestamp,
-    },
-    /// A fact.
-    Alert(Box<Alert>),
-    /// An incident is over.
-    IncidentClosed {
-        /// Which.
-        incident: IncidentId,
-        /// Whose.
-        vehicle: VehicleId,
-        /// When, server time.
-        at: Timestamp,
-        /// Why.
-        end: IncidentEnd,
-    },
 }
 
 #[cfg(test)]

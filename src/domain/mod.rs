@@ -4,23 +4,30 @@
 //! knows how a tracker spells a position. Words are those of `docs/glossary.md`.
 
 pub mod alert;
+pub mod datum;
+pub mod finding;
 pub mod geometry;
+pub mod incident;
 pub mod journal;
 pub mod report;
+pub mod schedule;
 pub mod setting;
+pub mod shape;
 pub mod shard;
 pub mod time;
 pub mod tracker;
 pub mod zone;
 
-pub use alert::{
-    Alert, AlertKind, Cause, Evidence, EvidenceFix, Finding, IncidentEnd, IncidentId, PacketDigest, Threshold,
-};
+pub use alert::{Alert, AlertKind, Cause, Evidence, EvidenceFix, IncidentId, PacketDigest, Threshold};
+pub use finding::{Finding, Outage, OutageKind};
 pub use geometry::{LatLon, distance_m};
+pub use incident::{Answer, IncidentEnd, IncidentState, Note};
 pub use journal::{Entry, Outcome, Packet};
 pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, ReplyBytes, Report, Status};
-pub use setting::Setting;
+pub use schedule::Schedule;
+pub use setting::{GuardPolicy, SessionBy, Setting};
+pub use shape::ZoneShape;
 pub use shard::{LANES, Lane, SHARDS, Shard};
 pub use time::Timestamp;
-pub use tracker::{ClockZone, Datum, Profile, ProtocolName, TrackerIdent, TrackerKey, VehicleId};
-pub use zone::{Zone, ZoneId, ZoneRule, ZoneShape};
+pub use tracker::{ClockZone, Datum, Profile, ProtocolName, TrackerIdent, TrackerKey, VehicleId, VehicleKind};
+pub use zone::{Zone, ZoneId, ZoneRule};

@@ -1,7 +1,48 @@
 //! People's settings as inputs of the fold: they are in force once the journal holds them.
 
-use super::{Profile, TrackerIdent, TrackerKey, VehicleId, Zone, ZoneId};
+use super::{Answer, IncidentId, Profile, Schedule, TrackerIdent, TrackerKey, VehicleId, VehicleKind, Zone, ZoneId};
 use serde::{Deserialize, Serialize};
+
+/// Shortest and longest time from parking to a guard session that begins by itself, seconds.
+pub const AUTO_AFTER_S: std::ops::RangeInclusive<u32> = 60..=3600;
+
+/// When a vehicle's guard session begins without a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardPolicy {
+    /// In these windows it is guarded; `None`: by no schedule.
+    #[serde(default)]
+    pub schedule: Option<Schedule>,
+    /// So long after parking with the ignition off, seconds; `None`: not by parking.
+    #[serde(default)]
+    pub auto_after_s: Option<u32>,
+}
+
+/// What began or ended a guard session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionBy {
+    /// The owner's command.
+    #[default]
+    Owner,
+    /// A schedule.
+    Schedule,
+    /// Parking with the ignition off.
+    Parked,
+    /// The owner's phone is with the vehicle.
+    Phone,
+}
+
+impl SessionBy {
+    /// Its name in tables and API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Schedule => "schedule",
+            Self::Parked => "parked",
+            Self::Phone => "phone",
+        }
+    }
+}
 
 /// One change that people (or the registry) made, as lanes read and journal it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +58,9 @@ pub enum Setting {
         profile: Profile,
         /// The vehicle that carries it, if any.
         vehicle: Option<VehicleId>,
+        /// What that vehicle is.
+        #[serde(default)]
+        vehicle_kind: Option<VehicleKind>,
     },
     /// A tracker is no longer known.
     TrackerRemoved {
@@ -32,6 +76,27 @@ pub enum Setting {
     Disarm {
         /// Which.
         vehicle: VehicleId,
+    },
+    /// When a vehicle's guard is to begin by itself, from now on.
+    Guarding {
+        /// Which vehicle.
+        vehicle: VehicleId,
+        /// When.
+        policy: GuardPolicy,
+    },
+    /// The owner's phone is with the vehicle: no guard is needed.
+    Phone {
+        /// Which vehicle.
+        vehicle: VehicleId,
+    },
+    /// The owner says what an incident is.
+    Answer {
+        /// Whose.
+        vehicle: VehicleId,
+        /// Which.
+        incident: IncidentId,
+        /// What.
+        answer: Answer,
     },
     /// A zone is new or changed.
     Zone(Zone),

@@ -13,6 +13,16 @@ pub struct TrackerKey(pub i64);
 #[serde(transparent)]
 pub struct VehicleId(pub i64);
 
+/// What a vehicle is; some rules are for one kind only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VehicleKind {
+    /// An electric bicycle.
+    Ebike,
+    /// A motorcycle.
+    Motorcycle,
+}
+
 /// The identifier a tracker carries on the wire and in its topic: 1-32 of `A-Z a-z 0-9 _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

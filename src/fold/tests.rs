@@ -13,6 +13,7 @@ fn lane() -> LaneState {
         ident: TrackerIdent::parse("yy1").unwrap(),
         profile: Profile::of("json"),
         vehicle: Some(VehicleId(7)),
+        vehicle_kind: None,
     };
     lane.fold(&Entry::Setting { at: Timestamp::from_secs(NOW_S), setting: tracker }, &SETTINGS);
     lane

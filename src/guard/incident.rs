@@ -1,15 +1,72 @@
-//! Incidents: signals of one theft become one, and each kind wakes once.
+//! Incidents: signals of one theft become one, each kind wakes once, and the incident is followed
+//! until it is over. What people and late packets say of it is noted, never used to withdraw.
 
 use super::params::IncidentParams;
-use super::vehicle::{OpenIncident, Vehicle};
-use crate::domain::{Alert, Finding, IncidentEnd, IncidentId, Timestamp, VehicleId};
+use super::vehicle::{Sample, SampleKind, Vehicle};
+use crate::domain::{
+    Alert, AlertKind, Answer, Finding, IncidentEnd, IncidentId, IncidentState, Note, Timestamp, VehicleId,
+};
+use serde::{Deserialize, Serialize};
+
+/// The incident that is open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenIncident {
+    /// Which.
+    pub id: IncidentId,
+    /// What was told in it, and when (server time).
+    pub told: Vec<(AlertKind, Timestamp)>,
+    /// Since when the vehicle has stood quietly at its guard point again, server time.
+    pub calm_since: Option<Timestamp>,
+    /// When it had last stood so for long enough that the next alarm is news, server time.
+    pub calm_again_at: Option<Timestamp>,
+    /// How far it has come.
+    pub state: IncidentState,
+    /// How sure it is, 0..1.
+    pub score: f32,
+    /// Fixes in a row far from the guard point.
+    away: u8,
+    /// Kinds that late fixes have explained.
+    explained: Vec<AlertKind>,
+}
+
+/// The ride that the owner claimed ("it is me"): its alarms are held off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClaimedRide {
+    /// The incident that was answered.
+    incident: IncidentId,
+    /// It ends here at the latest, event time.
+    until: Timestamp,
+    /// Where it seems to stand, and since when.
+    standing: Option<(super::anchor::Point, Timestamp)>,
+    /// Alarms held off.
+    held_off: u32,
+}
+
+/// How much one kind says, as the probability that it is a theft if it stood alone.
+fn weight(p: &IncidentParams, kind: AlertKind) -> f32 {
+    match kind {
+        AlertKind::Sos => p.weight_sos,
+        AlertKind::Tampered => p.weight_tampered,
+        AlertKind::Moved | AlertKind::PowerCut => p.weight_moved,
+        AlertKind::MovedByCell | AlertKind::Silent => p.weight_indirect,
+        _ => 0.0,
+    }
+}
 
 /// Tells an alert. Kinds that wake the owner open an incident or attach to the open one; a kind
 /// that the open incident knows already is not told again, unless calm lay between.
-pub fn tell(vehicle: &mut Vehicle, mut alert: Alert, out: &mut Vec<Finding>) {
+pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, out: &mut Vec<Finding>) {
+    if is_held_off(vehicle, &alert, out) {
+        return;
+    }
     if !alert.kind.wakes_owner() {
         out.push(Finding::Alert(Box::new(alert)));
         return;
+    }
+    let (id, at) = (alert.vehicle, alert.raised_at);
+    if vehicle.incident.as_ref().is_some_and(|open| open.state == IncidentState::Recovered) {
+        // What happens after it stood at home again is another theft.
+        out.extend(close(vehicle, id, at, IncidentEnd::Recovered));
     }
     match &mut vehicle.incident {
         Some(open) => {
@@ -19,26 +76,197 @@ pub fn tell(vehicle: &mut Vehicle, mut alert: Alert, out: &mut Vec<Finding>) {
             }
             alert.incident = Some(open.id);
             open.told.retain(|(kind, _)| *kind != alert.kind);
-            open.told.push((alert.kind, alert.raised_at));
+            open.told.push((alert.kind, at));
+            let surer = weight(params, alert.kind);
+            out.push(Finding::Alert(Box::new(alert)));
+            open.become_surer(params, id, at, surer, out);
         }
         None => {
-            let id = IncidentId::derive(alert.vehicle, alert.cause, alert.raised_at);
-            out.push(Finding::IncidentOpened { incident: id, vehicle: alert.vehicle, at: alert.raised_at });
-            alert.incident = Some(id);
-            vehicle.incident = Some(OpenIncident {
-                id,
-                told: vec![(alert.kind, alert.raised_at)],
+            let incident = IncidentId::derive(id, alert.cause, at);
+            let fixes_from = alert.evidence.fixes.first().map_or(at, |f| f.at.min(at));
+            let score = weight(params, alert.kind);
+            out.push(Finding::IncidentOpened { incident, vehicle: id, at, fixes_from, score });
+            alert.incident = Some(incident);
+            let mut open = OpenIncident {
+                id: incident,
+                told: vec![(alert.kind, at)],
                 calm_since: None,
                 calm_again_at: None,
-            });
+                state: IncidentState::Suspected,
+                score,
+                away: 0,
+                explained: Vec::new(),
+            };
+            out.push(Finding::Alert(Box::new(alert)));
+            if score >= params.confirmed_score {
+                open.become_state(id, at, IncidentState::Confirmed, out);
+            }
+            vehicle.incident = Some(Box::new(open));
         }
     }
-    out.push(Finding::Alert(Box::new(alert)));
+}
+
+impl OpenIncident {
+    /// Another signal of this weight: independent signals leave room for doubt only together.
+    fn become_surer(
+        &mut self,
+        params: &IncidentParams,
+        id: VehicleId,
+        at: Timestamp,
+        weight: f32,
+        out: &mut Vec<Finding>,
+    ) {
+        self.score = 1.0 - (1.0 - self.score) * (1.0 - weight);
+        if self.state == IncidentState::Suspected && self.score >= params.confirmed_score {
+            self.become_state(id, at, IncidentState::Confirmed, out);
+        } else if weight > 0.0 {
+            out.push(self.changed(id, at));
+        }
+    }
+
+    fn become_state(&mut self, id: VehicleId, at: Timestamp, state: IncidentState, out: &mut Vec<Finding>) {
+        self.state = state;
+        out.push(self.changed(id, at));
+        out.push(self.noted(at, Note::Became { state }));
+    }
+
+    fn changed(&self, vehicle: VehicleId, at: Timestamp) -> Finding {
+        Finding::IncidentChanged { incident: self.id, vehicle, at, state: self.state, score: self.score }
+    }
+
+    fn noted(&self, at: Timestamp, note: Note) -> Finding {
+        Finding::IncidentNoted { incident: self.id, at, note }
+    }
+}
+
+/// Follows an open incident, or a claimed ride, by a sample that arrived at `received_at` (and is the
+/// newest by event time, or is not). Returns whether a claimed ride is over.
+pub fn follow(
+    params: &IncidentParams,
+    (id, vehicle): (VehicleId, &mut Vehicle),
+    sample: &Sample,
+    is_last: bool,
+    received_at: Timestamp,
+    out: &mut Vec<Finding>,
+) -> bool {
+    if sample.kind != SampleKind::Satellite {
+        return false;
+    }
+    let from_home_m = vehicle.anchor.map(|a| a.centre.distance_m(sample.place));
+    if let (Some(open), Some(from_home_m)) = (&mut vehicle.incident, from_home_m) {
+        if received_at.seconds_since(sample.at) > params.late_s && from_home_m < params.home_m {
+            open.explain(sample.at, received_at, out);
+        }
+        if is_last {
+            open.away = if from_home_m > params.away_m { open.away.saturating_add(1) } else { 0 };
+            let state = open.state;
+            match (open.away, state) {
+                (2, IncidentState::Suspected) => {
+                    open.become_surer(params, id, received_at, params.weight_away, out);
+                }
+                (3.., IncidentState::Confirmed) => {
+                    open.become_state(id, received_at, IncidentState::Followed, out);
+                }
+                _ => {}
+            }
+        }
+    }
+    let Some(ride) = vehicle.session.as_mut().and_then(|s| s.ride.as_mut()).filter(|_| is_last) else { return false };
+    let stands = ride.standing.filter(|(place, _)| place.distance_m(sample.place) < params.standing_m);
+    let (_, since) = *ride.standing.insert(stands.unwrap_or((sample.place, sample.at)));
+    let is_over = sample.at.seconds_since(since) >= params.standing_s || sample.at >= ride.until;
+    if is_over {
+        let (incident, held_off) = (ride.incident, ride.held_off);
+        vehicle.session.iter_mut().for_each(|s| s.ride = None);
+        out.push(Finding::IncidentNoted { incident, at: received_at, note: Note::RideOver { held_off } });
+    }
+    is_over
+}
+
+impl OpenIncident {
+    /// A fix that arrived late shows the vehicle at home: within the silence that was told, or after
+    /// the movement that was told.
+    fn explain(&mut self, happened_at: Timestamp, received_at: Timestamp, out: &mut Vec<Finding>) {
+        let explains = |(kind, told): &&(AlertKind, Timestamp)| match kind {
+            AlertKind::Silent => happened_at < *told,
+            AlertKind::Moved | AlertKind::MovedByCell => happened_at > *told,
+            _ => false,
+        };
+        let kinds: Vec<_> = self.told.iter().filter(explains).map(|(kind, _)| *kind).collect();
+        for alert in kinds {
+            if !self.explained.contains(&alert) {
+                self.explained.push(alert);
+                out.push(self.noted(received_at, Note::AtHome { at: happened_at, alert }));
+            }
+        }
+    }
+}
+
+/// Whether an alarm belongs to the ride that the owner has claimed. Only movement does: a cut cable or
+/// a tracker torn off is nobody's ride.
+fn is_held_off(vehicle: &mut Vehicle, alert: &Alert, out: &mut Vec<Finding>) -> bool {
+    let Some(ride) = vehicle.session.as_mut().and_then(|s| s.ride.as_mut()) else { return false };
+    if !matches!(alert.kind, AlertKind::Moved | AlertKind::MovedByCell | AlertKind::Suspicion) {
+        return false;
+    }
+    ride.held_off = ride.held_off.saturating_add(1);
+    if ride.held_off == 1 {
+        let note = Note::HeldOff { alert: alert.kind };
+        out.push(Finding::IncidentNoted { incident: ride.incident, at: alert.raised_at, note });
+    }
+    true
+}
+
+/// The owner's word on an incident, open or over.
+pub fn answer(
+    params: &IncidentParams,
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    incident: IncidentId,
+    answer: Answer,
+    at: Timestamp,
+) -> Vec<Finding> {
+    let mut out = vec![Finding::IncidentNoted { incident, at, note: Note::Answered { answer } }];
+    let Some(open) = vehicle.incident.as_mut().filter(|open| open.id == incident) else { return out };
+    match answer {
+        Answer::Stolen => {
+            open.score = 1.0;
+            if matches!(open.state, IncidentState::Suspected | IncidentState::Recovered) {
+                open.become_state(id, at, IncidentState::Confirmed, &mut out);
+            } else {
+                out.push(open.changed(id, at));
+            }
+        }
+        Answer::Me => {
+            out.extend(close(vehicle, id, at, IncidentEnd::FalseAlarm));
+            let until = at.plus_secs_f64(params.ride_s);
+            let ride = ClaimedRide { incident, until, standing: None, held_off: 0 };
+            vehicle.session.get_or_insert_default().ride = Some(ride);
+        }
+        Answer::Recovered => out.extend(close(vehicle, id, at, IncidentEnd::Recovered)),
+    }
+    out
+}
+
+/// The owner's disarm of `at` reached us only now: alerts after it are explained by it.
+pub fn explain_by_disarm(vehicle: &Vehicle, at: Timestamp, known_at: Timestamp, out: &mut Vec<Finding>) {
+    if let Some(open) = &vehicle.incident
+        && open.told.iter().any(|(_, told)| *told >= at)
+    {
+        out.push(open.noted(known_at.max(at), Note::DisarmedBefore { at }));
+    }
 }
 
 /// Notes whether the vehicle stands quietly at its guard point, as a moment that arrived at
 /// `received_at` says.
-pub fn note_calm(params: &IncidentParams, vehicle: &mut Vehicle, is_calm: bool, received_at: Timestamp) {
+pub fn note_calm(
+    params: &IncidentParams,
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    is_calm: bool,
+    received_at: Timestamp,
+    out: &mut Vec<Finding>,
+) {
     let Some(open) = &mut vehicle.incident else { return };
     if !is_calm {
         open.calm_since = None;
@@ -47,6 +275,9 @@ pub fn note_calm(params: &IncidentParams, vehicle: &mut Vehicle, is_calm: bool, 
     let since = *open.calm_since.get_or_insert(received_at);
     if received_at.seconds_since(since) >= f64::from(params.repeat_after_calm_s) {
         open.calm_again_at = Some(received_at);
+        if matches!(open.state, IncidentState::Confirmed | IncidentState::Followed) {
+            open.become_state(id, received_at, IncidentState::Recovered, out);
+        }
     }
 }
 
@@ -55,3 +286,6 @@ pub fn close(vehicle: &mut Vehicle, id: VehicleId, at: Timestamp, end: IncidentE
     let open = vehicle.incident.take();
     open.map(|open| Finding::IncidentClosed { incident: open.id, vehicle: id, at, end }).into_iter().collect()
 }
+
+#[cfg(test)]
+pub(super) mod tests;

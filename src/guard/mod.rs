@@ -18,9 +18,12 @@ mod cell;
 mod clock;
 mod exit;
 mod incident;
+mod neighbourhood;
 pub mod params;
 mod power;
 mod rules;
+mod session;
+mod sides;
 mod silence;
 mod tampering;
 #[cfg(test)]
@@ -32,10 +35,13 @@ pub use params::Params;
 pub use rules::RULES;
 
 use crate::domain::{
-    Alert, AlertKind, Cause, Finding, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest, Timestamp, VehicleId,
-    Zone, ZoneId,
+    Alert, AlertKind, Answer, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest,
+    SessionBy, Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
+use neighbourhood::Neighbourhood;
+use rules::Deadline;
 use serde::{Deserialize, Serialize};
+use silence::Step;
 use std::collections::{BTreeMap, BTreeSet};
 use vehicle::Vehicle;
 use zones::Zones;
@@ -58,6 +64,8 @@ pub struct Snapshot {
     pub guard_point: Option<LatLon>,
     /// The incident that is open.
     pub incident: Option<IncidentId>,
+    /// What began the session.
+    pub by: SessionBy,
 }
 
 /// All vehicles of one lane, and the zones. Serialise it for a checkpoint; nothing else is state.
@@ -68,6 +76,9 @@ pub struct Guard {
     schedule: BTreeSet<(Timestamp, VehicleId)>,
     resumed_at: Option<Timestamp>,
     zones: Zones,
+    /// When windows of schedules begin and end.
+    appointments: BTreeSet<(Timestamp, VehicleId)>,
+    hood: Neighbourhood,
 }
 
 impl Guard {
@@ -86,20 +97,37 @@ impl Guard {
             return Vec::new(); // the same command again
         }
         let findings = incident::close(state, vehicle, known_at, IncidentEnd::Rearmed);
-        state.begin_session(&self.params, at);
-        state.silence.begin_session(known_at);
+        session::begin(&self.params, state, at, known_at, SessionBy::Owner);
         self.reschedule(vehicle);
         findings
     }
 
     /// Guards a vehicle no longer, from `at` (event time) on; closes an open incident.
     pub fn disarm(&mut self, vehicle: VehicleId, at: Timestamp, known_at: Timestamp) -> Vec<Finding> {
+        self.end(vehicle, (at, known_at), SessionBy::Owner, IncidentEnd::Disarmed)
+    }
+
+    fn end(
+        &mut self,
+        vehicle: VehicleId,
+        (at, known_at): (Timestamp, Timestamp),
+        by: SessionBy,
+        end: IncidentEnd,
+    ) -> Vec<Finding> {
         let state = self.vehicles.entry(vehicle).or_default();
         if state.armed_at.is_some_and(|a| a > at) {
             return Vec::new(); // overtaken by a later arm
         }
+        let mut findings = Vec::new();
+        incident::explain_by_disarm(state, at, known_at, &mut findings);
         state.end_session(at);
-        incident::close(state, vehicle, known_at, IncidentEnd::Disarmed)
+        if let Some(session) = &mut state.session {
+            session.settle(by);
+            session.ride = None;
+        }
+        self.hood.leave(vehicle, std::mem::take(&mut state.hood));
+        findings.extend(incident::close(state, vehicle, known_at, end));
+        findings
     }
 
     /// One moment of a report.
@@ -110,33 +138,43 @@ impl Guard {
             return findings;
         }
         rules::consider(&self.params, &mut self.zones, vehicle, state, moment, seen, &mut findings);
+        findings.extend(self.hood.hear(&self.params.hood, vehicle, state.hood, seen.received_at));
+        let place = state.guard_point();
+        state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), place, moment);
         self.reschedule(vehicle);
         findings
     }
 
     /// A packet without a moment (a heartbeat): a sign of life.
     pub fn heard(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
-        self.vehicles.entry(vehicle).or_default().silence.heard(at);
+        let state = self.vehicles.entry(vehicle).or_default();
+        state.silence.heard(at);
+        let findings = self.hood.hear(&self.params.hood, vehicle, state.hood, at);
         self.reschedule(vehicle);
-        Vec::new()
+        findings
     }
 
     /// Timers of all vehicles that are due by `now`.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
+        while let Some(&(due, vehicle)) = self.appointments.first().filter(|(due, _)| *due <= now) {
+            findings.extend(self.keep_appointment(vehicle, due));
+        }
         while let Some(&(due, vehicle)) = self.schedule.first() {
             if due > now {
                 break;
             }
-            self.fire(vehicle, now, &mut findings);
+            self.fire(vehicle, now, true, &mut findings);
         }
+        findings.extend(self.hood.tick(now));
         findings
     }
 
-    /// Timers of one vehicle that are due by `now`, for replays in which each has its own clock.
+    /// Timers of one vehicle that are due by `now`, for replays in which each has its own clock; so each
+    /// is judged by itself there, without its neighbours.
     pub fn advance(&mut self, vehicle: VehicleId, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
-        self.fire(vehicle, now, &mut findings);
+        self.fire(vehicle, now, false, &mut findings);
         findings
     }
 
@@ -147,14 +185,19 @@ impl Guard {
         }
     }
 
-    /// Adds or replaces a zone.
-    pub fn put_zone(&mut self, zone: Zone) {
-        self.zones.put(zone);
+    /// Adds or changes a zone; its rule is valid for events from then on.
+    pub fn put_zone(&mut self, zone: Zone, from: Timestamp) {
+        self.zones.put(&self.params.zone, zone, from);
     }
 
-    /// Removes a zone.
-    pub fn remove_zone(&mut self, id: ZoneId) {
-        self.zones.remove(id);
+    /// Removes a zone, for events from then on.
+    pub fn remove_zone(&mut self, id: ZoneId, from: Timestamp) {
+        self.zones.remove(&self.params.zone, id, from);
+    }
+
+    /// What kind of vehicle it is.
+    pub fn set_kind(&mut self, vehicle: VehicleId, kind: Option<VehicleKind>) {
+        self.vehicles.entry(vehicle).or_default().kind = kind;
     }
 
     /// What status rows show.
@@ -163,23 +206,87 @@ impl Guard {
             armed_at: state.armed_at,
             guard_point: state.guard_point(),
             incident: state.incident.as_ref().map(|i| i.id),
+            by: state.session.as_ref().map_or(SessionBy::Owner, |s| s.by),
         })
     }
 
     /// Forgets a vehicle: its observation is over.
     pub fn forget(&mut self, vehicle: VehicleId) {
-        if let Some(Vehicle { scheduled: Some(due), .. }) = self.vehicles.remove(&vehicle) {
+        let Some(state) = self.vehicles.remove(&vehicle) else { return };
+        self.hood.leave(vehicle, state.hood);
+        if let Some(due) = state.scheduled {
             self.schedule.remove(&(due, vehicle));
+        }
+        if let Some(due) = state.session.and_then(|s| s.appointment) {
+            self.appointments.remove(&(due, vehicle));
+        }
+    }
+
+    /// The owner's word on an incident.
+    pub fn answer(&mut self, vehicle: VehicleId, incident: IncidentId, answer: Answer, at: Timestamp) -> Vec<Finding> {
+        let state = self.vehicles.entry(vehicle).or_default();
+        incident::answer(&self.params.incident, vehicle, state, incident, answer, at)
+    }
+
+    /// The owner's phone is with the vehicle: its session ends, and an alarm that is on was theirs.
+    pub fn phone(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
+        let was_armed = self.vehicles.get(&vehicle).is_some_and(|v| v.armed_at.is_some());
+        let mut findings = self.end(vehicle, (at, at), SessionBy::Phone, IncidentEnd::Phone);
+        if was_armed {
+            findings.push(Finding::Session { vehicle, at, begun: false, by: SessionBy::Phone });
+        }
+        findings
+    }
+
+    /// When sessions of a vehicle are to begin by themselves, from `at` on.
+    pub fn set_policy(&mut self, vehicle: VehicleId, policy: GuardPolicy, at: Timestamp) -> Vec<Finding> {
+        let state = self.vehicles.entry(vehicle).or_default();
+        let session = state.session.get_or_insert_default();
+        session.policy = policy;
+        if let Some(due) = session.appointment.take() {
+            self.appointments.remove(&(due, vehicle));
+        }
+        self.keep_appointment(vehicle, at)
+    }
+
+    /// A window of a vehicle's schedule begins or ends, or the schedule is new.
+    fn keep_appointment(&mut self, vehicle: VehicleId, due: Timestamp) -> Vec<Finding> {
+        self.appointments.remove(&(due, vehicle));
+        let Some(state) = self.vehicles.get_mut(&vehicle) else { return Vec::new() };
+        let Some(session) = &mut state.session else { return Vec::new() };
+        session.appointment = session.policy.schedule.as_ref().and_then(|s| s.next_change(due));
+        self.appointments.extend(session.appointment.map(|next| (next, vehicle)));
+        let is_in_force = session.policy.schedule.as_ref().is_some_and(|s| s.is_in_force(due));
+        let by = SessionBy::Schedule;
+        match (is_in_force, state.armed_at) {
+            (true, None) => {
+                session::begin(&self.params, state, due, due, by);
+                self.reschedule(vehicle);
+                vec![Finding::Session { vehicle, at: due, begun: true, by }]
+            }
+            (false, Some(_)) if session.by == by => {
+                let mut findings = self.end(vehicle, (due, due), by, IncidentEnd::Disarmed);
+                findings.push(Finding::Session { vehicle, at: due, begun: false, by });
+                findings
+            }
+            _ => Vec::new(),
         }
     }
 
     /// Fires one vehicle's deadlines up to `now`, in their order.
-    fn fire(&mut self, vehicle: VehicleId, now: Timestamp, findings: &mut Vec<Finding>) {
+    fn fire(&mut self, vehicle: VehicleId, now: Timestamp, has_neighbours: bool, findings: &mut Vec<Finding>) {
         if let Some(state) = self.vehicles.get_mut(&vehicle) {
+            let (p, hood) = (&self.params.hood, state.hood);
             while let Some((due, deadline)) = rules::next_deadline(&self.params, state, self.resumed_at)
                 && due <= now
             {
-                rules::meet_deadline(&self.params, vehicle, state, due, deadline, findings);
+                let heard_at = state.silence.last_heard().filter(|_| has_neighbours);
+                let is_excused = deadline == Deadline::Silence(Step::Silent)
+                    && heard_at.is_some_and(|heard| self.hood.is_behind(p, hood, heard, due));
+                rules::meet_deadline(&self.params, vehicle, state, due, (deadline, is_excused), findings);
+                if let (Deadline::Silence(Step::Lost), Some(heard)) = (deadline, heard_at) {
+                    self.hood.lose(p, vehicle, hood, heard, due);
+                }
             }
         }
         if let Some(state) = self.vehicles.get_mut(&vehicle)

@@ -27,6 +27,8 @@ pub struct Params {
     pub zone: ZoneParams,
     /// Incidents.
     pub incident: IncidentParams,
+    /// Outages of a neighbourhood.
+    pub hood: HoodParams,
 }
 
 macro_rules! params {
@@ -249,6 +251,20 @@ params! {
         margin_m: f32 = 15.0,
         /// Zones a vehicle can be remembered to be in.
         inside_max: u8 = 32,
+        /// Zones that one fix is compared with; beyond that, zones lying on each other go unseen.
+        near_max: u8 = 64,
+        /// Two fixes further apart in time than this tell no way between them, seconds.
+        way_gap_s: f64 = 1800.0,
+        /// The same in metres; it bounds the box that is searched.
+        way_m: f64 = 20_000.0,
+        /// Faster than this between two fixes is no way but an error, m/s.
+        way_speed_mps: f64 = 45.0,
+        /// How long a superseded version of a zone is kept for late events, seconds.
+        history_s: f64 = 7.0 * 86_400.0,
+        /// Alerts of one zone that a lane pushes at once ...
+        storm_burst: f32 = 30.0,
+        /// ... and one more after so long, seconds; beyond that they are kept and listed only.
+        storm_every_s: f32 = 20.0,
     }
 }
 
@@ -258,5 +274,51 @@ params! {
         /// A kind may speak again in an open incident after the vehicle stood quietly at its guard
         /// point for this long, seconds: else an early false alarm would hide a later theft.
         repeat_after_calm_s: f32 = 1800.0,
+        /// How much one signal says, as the probability of a theft if it stood alone. The emergency button:
+        weight_sos: f32 = 1.0,
+        /// The tracker says that it is taken off.
+        weight_tampered: f32 = 0.7,
+        /// Movement, or a power cut.
+        weight_moved: f32 = 0.6,
+        /// Masts, or silence.
+        weight_indirect: f32 = 0.45,
+        /// Two fixes far away.
+        weight_away: f32 = 0.6,
+        /// An incident this sure is confirmed.
+        confirmed_score: f32 = 0.8,
+        /// Far away is beyond this of the guard point, metres.
+        away_m: f32 = 200.0,
+        /// At home is within this of it, metres.
+        home_m: f32 = 60.0,
+        /// A fix that arrives so long after it happened may explain an alert, seconds.
+        late_s: f64 = 120.0,
+        /// The ride that an owner claims is over when it stands within this, metres ...
+        standing_m: f32 = 50.0,
+        /// ... for this long, seconds ...
+        standing_s: f64 = 300.0,
+        /// ... or this long after the answer, seconds: a thief who waits gains no more.
+        ride_s: f64 = 7200.0,
+    }
+}
+
+params! {
+    /// Outages of a neighbourhood, as a lane sees them: a sixteenth of the city.
+    HoodParams {
+        /// Fewest lost vehicles that make one. One vehicle in a hundred is out of contact at any time by
+        /// itself; five of ten by chance is once in 40 million looks.
+        lost_min: u8 = 5,
+        /// Share of the guarded vehicles of a cell or a square.
+        place_share: f32 = 0.5,
+        /// Share of the guarded vehicles of a firmware or of the lane. Lower, since chance has no part in
+        /// numbers so large, so that one wide outage is named before its squares are.
+        wide_share: f32 = 0.3,
+        /// They were last heard within this of each other, seconds: a rhythm of five minutes, and doubt.
+        together_s: f64 = 600.0,
+        /// Operators are told so long after it was noticed, seconds: by then a wider one shows.
+        tell_after_s: f64 = 300.0,
+        /// It is over when no more than this share of the worst is still lost.
+        over_share: f32 = 0.5,
+        /// After its end, a vehicle has so long to report before its silence is its own, seconds.
+        grace_s: f64 = 900.0,
     }
 }

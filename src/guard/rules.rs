@@ -2,11 +2,12 @@
 
 use super::anchor::{Anchor, Plane, Point};
 use super::params::Params;
+use super::sides::{self, Crossing, Sighting, ZoneNews};
 use super::silence::Step;
 use super::vehicle::{Sample, SampleKind, Vehicle};
 use super::zones::Zones;
 use super::{Alert, AlertKind, Cause, Finding, LatLon, Moment, Seen, Timestamp, VehicleId};
-use super::{anchor, battery, cell, clock, exit, incident, tampering};
+use super::{anchor, battery, cell, clock, exit, incident, session, tampering};
 use crate::domain::{AlarmKind, Evidence, Fix, FixSource, Threshold};
 
 /// A question asked of every moment.
@@ -33,7 +34,7 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// Versions of the rules that stand outside the list.
-const ZONE_VERSION: u32 = 1;
+const ZONE_VERSION: u32 = 2;
 const DEADLINE_VERSION: u32 = 1;
 
 /// What a rule may look at.
@@ -201,17 +202,23 @@ pub fn consider(
             incident: None,
             late: seen.received_at.seconds_since(at) > params.clock.late_s,
             position: vehicle.last_place(),
+            held_back: false,
             evidence: evidence(vehicle, rule.name, rule.version, thresholds),
         };
-        incident::tell(vehicle, alert, findings);
+        incident::tell(&params.incident, vehicle, alert, findings);
     }
 
     if is_last && is_guarded {
-        learn(params, vehicle, &sample, &departure, since_s, seen.received_at);
+        let is_calm = learn(params, vehicle, &sample, &departure, since_s);
+        if let Some(is_calm) = is_calm {
+            incident::note_calm(&params.incident, id, vehicle, is_calm, seen.received_at, findings);
+        }
     }
     if let Some(position) = usable.filter(|_| is_last && sample.kind == SampleKind::Satellite) {
-        observe_zones(params, zones, id, vehicle, position, seen, findings);
+        observe_zones(params, zones, id, vehicle, Sighting { at, place: position }, seen, findings);
     }
+    let told = (&sample, moment.status.ignition);
+    session::follow(params, (id, vehicle), told, is_last, seen.received_at, findings);
 }
 
 /// What the moment contributes, and its position if it is one.
@@ -249,22 +256,25 @@ fn kind(params: &Params, fix: &Fix, error_m: f32, hdop: Option<f32>) -> SampleKi
     }
 }
 
-/// Lets the vehicle's memory learn from a sample that nothing speaks against.
+/// Lets the vehicle's memory learn from a sample that nothing speaks against. Returns whether it stands
+/// quietly at its guard point, if the sample can tell.
 fn learn(
     params: &Params,
     vehicle: &mut Vehicle,
     sample: &Sample,
     departure: &exit::Departure,
     since_s: Option<f64>,
-    received_at: Timestamp,
-) {
+) -> Option<bool> {
     match sample.kind {
-        SampleKind::Blind => {}
-        SampleKind::Coarse => cell::learn_at_rest(vehicle, sample.place),
+        SampleKind::Blind => None,
+        SampleKind::Coarse => {
+            cell::learn_at_rest(vehicle, sample.place);
+            None
+        }
         SampleKind::Satellite => {
             let (shaken, told) = vehicle.shaken(2);
             let is_shaken = told > 0 && shaken == told;
-            let Some(anchor) = &mut vehicle.anchor else { return };
+            let anchor = vehicle.anchor.as_mut()?;
             let z = sample.place.distance_m(anchor.centre) / (0.5 * anchor.spread_m(&params.anchor));
             if z < 4.0 && !(is_shaken && z > 2.0) {
                 anchor.learn(&params.anchor, sample.place, since_s.unwrap_or(60.0) as f32);
@@ -274,8 +284,7 @@ fn learn(
             } else if !is_shaken {
                 anchor::settle(&params.anchor, vehicle);
             }
-            let is_calm = departure.evidence <= 0.0 && !is_shaken;
-            incident::note_calm(&params.incident, vehicle, is_calm, received_at);
+            Some(departure.evidence <= 0.0 && !is_shaken)
         }
     }
 }
@@ -285,28 +294,35 @@ fn observe_zones(
     zones: &mut Zones,
     id: VehicleId,
     vehicle: &mut Vehicle,
-    position: LatLon,
+    sighting: Sighting,
     seen: &Seen,
     findings: &mut Vec<Finding>,
 ) {
-    let mut presences = std::mem::take(&mut vehicle.zones);
-    let crossings = zones.observe(&params.zone, id, &mut presences, &mut vehicle.zone_place, position);
-    vehicle.zones = presences;
-    for crossing in crossings {
+    let crossings = sides::observe(&params.zone, zones, (id, vehicle.kind), &mut vehicle.sides, sighting);
+    for Crossing { zone, news, since, by_way } in crossings {
         let thresholds = vec![
             threshold("zone_margin_m", params.zone.margin_m),
             threshold("zone_confirm_fixes", params.zone.confirm_fixes),
+            threshold("zone_inside_s", sighting.at.seconds_since(since)),
+            threshold("zone_passed_between_fixes", by_way),
         ];
         let mut evidence = evidence(vehicle, "zone", ZONE_VERSION, thresholds);
-        evidence.zone_name = zones.get(crossing.zone).map(|z| z.name.clone());
+        evidence.zone = Some(zone);
+        evidence.zone_name = zones.valid(zone, since).map(|(z, _)| z.name.clone());
         let alert = Alert {
             vehicle: id,
-            kind: if crossing.entered { AlertKind::ZoneEnter } else { AlertKind::ZoneExit },
+            kind: match news {
+                ZoneNews::Entered => AlertKind::ZoneEnter,
+                ZoneNews::Left => AlertKind::ZoneExit,
+                ZoneNews::Stayed => AlertKind::ZoneDwell,
+                ZoneNews::Forbidden => AlertKind::ZoneForbidden,
+            },
             raised_at: seen.received_at,
             cause: Cause::Packet(seen.digest),
             incident: None,
-            late: false,
-            position: Some(position),
+            late: seen.received_at.seconds_since(sighting.at) > params.clock.late_s,
+            position: Some(sighting.place),
+            held_back: !zones.take_token(&params.zone, zone, seen.received_at),
             evidence,
         };
         findings.push(Finding::Alert(Box::new(alert)));
@@ -319,6 +335,7 @@ fn evidence(vehicle: &Vehicle, rule: &str, version: u32, thresholds: Vec<Thresho
         rule_version: version,
         guard_point: vehicle.guard_point(),
         armed_at: vehicle.armed_at,
+        zone: None,
         zone_name: None,
         thresholds,
         fixes: vehicle.evidence_fixes(),
@@ -349,13 +366,13 @@ pub fn next_deadline(
     }
 }
 
-/// A deadline passed.
+/// A deadline passed. `is_excused`: its silence is its neighbourhood's.
 pub fn meet_deadline(
     params: &Params,
     id: VehicleId,
     vehicle: &mut Vehicle,
     due: Timestamp,
-    deadline: Deadline,
+    (deadline, is_excused): (Deadline, bool),
     findings: &mut Vec<Finding>,
 ) {
     let (kind, rule, thresholds) = match deadline {
@@ -364,7 +381,11 @@ pub fn meet_deadline(
             (AlertKind::PowerCut, "power_cut", vec![threshold("power_deadline_s", params.power.deadline_s)])
         }
         Deadline::Silence(step) => {
-            vehicle.silence.told(step);
+            if is_excused {
+                vehicle.silence.excuse(due);
+            } else {
+                vehicle.silence.told(step);
+            }
             let rhythm = threshold("rhythm_s", vehicle.silence.rhythm_s(&params.silence));
             match step {
                 Step::Lost => (
@@ -373,7 +394,7 @@ pub fn meet_deadline(
                     vec![threshold("silence_lost_rhythms", params.silence.lost_rhythms), rhythm],
                 ),
                 Step::Silent => (
-                    AlertKind::Silent,
+                    if is_excused { AlertKind::SilentInOutage } else { AlertKind::Silent },
                     "silence",
                     vec![threshold("silence_tolerated_s", params.silence.tolerated_s), rhythm],
                 ),
@@ -388,7 +409,8 @@ pub fn meet_deadline(
         incident: None,
         late: false,
         position: vehicle.last_place(),
+        held_back: false,
         evidence: evidence(vehicle, rule, DEADLINE_VERSION, thresholds),
     };
-    incident::tell(vehicle, alert, findings);
+    incident::tell(&params.incident, vehicle, alert, findings);
 }

@@ -80,6 +80,16 @@ impl SilenceState {
         (!self.told_silent).then(|| (heard.plus_secs_f64(f64::from(silent_s)), Step::Silent))
     }
 
+    /// When it was last heard, server time.
+    pub fn last_heard(&self) -> Option<Timestamp> {
+        self.heard_at
+    }
+
+    /// Its silence is its neighbourhood's: the deadline starts again, lost contact stays told.
+    pub fn excuse(&mut self, at: Timestamp) {
+        self.heard_at = self.heard_at.max(Some(at));
+    }
+
     /// A deadline was told.
     pub fn told(&mut self, step: Step) {
         match step {

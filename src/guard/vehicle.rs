@@ -1,9 +1,12 @@
 //! What we remember of one vehicle: bounded, serialisable, nothing that a clock could change.
 
 use super::anchor::{Anchor, Plane, Point};
+use super::incident::OpenIncident;
+use super::neighbourhood::Hood;
 use super::params::Params;
-use super::zones::Presence;
-use crate::domain::{AlertKind, EvidenceFix, IncidentId, LatLon, Timestamp};
+use super::session::Session;
+use super::sides::Sides;
+use crate::domain::{EvidenceFix, LatLon, Timestamp, VehicleKind};
 use serde::{Deserialize, Serialize};
 
 /// Recent samples kept for evidence. 16 at ten seconds each see the first minutes of a theft.
@@ -39,19 +42,6 @@ pub struct Sample {
     pub speed_kmh: Option<f32>,
     /// What the accelerometer says; `None` without one.
     pub moving: Option<bool>,
-}
-
-/// The incident that is open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OpenIncident {
-    /// Which.
-    pub id: IncidentId,
-    /// What was told in it, and when (server time).
-    pub told: Vec<(AlertKind, Timestamp)>,
-    /// Since when the vehicle has stood quietly at its guard point again, server time.
-    pub calm_since: Option<Timestamp>,
-    /// When it had last stood so for long enough that the next alarm is news, server time.
-    pub calm_again_at: Option<Timestamp>,
 }
 
 /// Everything the guard remembers of one vehicle.
@@ -91,14 +81,18 @@ pub struct Vehicle {
     pub silence: super::silence::SilenceState,
     /// Whether its low battery was told.
     pub battery_is_low: bool,
-    /// Zones it is in or about to enter.
-    pub zones: Vec<Presence>,
-    /// Where zones saw it last.
-    pub zone_place: Option<LatLon>,
+    /// What it is, for rules that are for one kind only.
+    pub kind: Option<VehicleKind>,
+    /// Its zones: inside, about to enter, may have passed.
+    pub sides: Sides,
     /// Whether an early sign was told since it was last calm.
     pub suspicion_told: bool,
     /// The incident that is open.
-    pub incident: Option<OpenIncident>,
+    pub incident: Option<Box<OpenIncident>>,
+    /// What its guard sessions need beyond "armed since".
+    pub session: Option<Box<Session>>,
+    /// Which trackers are its neighbours.
+    pub hood: Hood,
     /// The deadline that stands in the guard's schedule for it; never later than the true one.
     pub scheduled: Option<Timestamp>,
 }

@@ -1,47 +1,59 @@
-//! Zones: who came in, who went out. An R-tree of boxes finds the few zones near a fix; an exact
-//! test with a margin and a confirmation by the next fix keeps a fix on the border from chattering.
+//! All zones, in every version that an event may still ask for, and the index that finds the few near.
+//!
+//! City-wide zones lie in an R-tree of boxes, personal ones in a list of their vehicle, so a zone of
+//! somebody else costs nothing. Both follow each change; neither is built anew. A change keeps the
+//! version before it for a while: an event is judged by the rule that was valid when it happened.
 
 use super::params::ZoneParams;
-use crate::domain::{LatLon, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape, distance_m};
+use crate::domain::{LatLon, Timestamp, VehicleId, Zone, ZoneId};
 use rstar::{AABB, RTree, RTreeObject};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-/// What a vehicle's relation to one zone is believed to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Presence {
-    /// Which zone.
-    pub zone: ZoneId,
-    /// Believed to be inside.
-    is_inside: bool,
-    /// Fixes in a row that say otherwise.
-    contrary: u8,
-    /// Whether the change, once believed, is told (not if it was inside all along unnoticed).
-    tell: bool,
-}
+/// Versions kept of one zone; somebody who edits more often within the time asks for it.
+const VERSIONS_MAX: usize = 4;
+/// Beyond so many buckets, those that are full again are forgotten: a full bucket is as none.
+const BUCKETS_KEPT: usize = 1024;
 
-/// A change of side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crossing {
-    /// Which zone.
-    pub zone: ZoneId,
-    /// In (true) or out.
-    pub entered: bool,
+/// What a zone was from a time on; `None`: it was gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Version {
+    from: Timestamp,
+    zone: Option<Zone>,
 }
 
 /// All zones, with their index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Zones {
-    zones: BTreeMap<ZoneId, Zone>,
-    /// Derived from `zones`; rebuilt when they change and after a restart.
+    /// Oldest first.
+    versions: BTreeMap<ZoneId, Vec<Version>>,
+    /// When versions were superseded, oldest first: what to forget in time.
+    superseded: VecDeque<(Timestamp, ZoneId)>,
+    /// What each zone may still push; only those that have pushed lately.
+    buckets: BTreeMap<ZoneId, Bucket>,
+    /// Derived from `versions`; built once after a restart.
     #[serde(skip)]
-    index: Option<RTree<Boxed>>,
+    index: Option<Index>,
 }
 
-#[derive(Clone, Debug)]
+/// A token bucket: a burst, then one token every so often.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Bucket {
+    tokens: f32,
+    at: Timestamp,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Index {
+    city: RTree<Boxed>,
+    personal: BTreeMap<VehicleId, Vec<Boxed>>,
+}
+
+/// A box around a version of a zone.
+#[derive(Clone, Debug, PartialEq)]
 struct Boxed {
     zone: ZoneId,
-    vehicle: Option<VehicleId>,
+    from: Timestamp,
     envelope: AABB<[f64; 2]>,
 }
 
@@ -53,189 +65,274 @@ impl RTreeObject for Boxed {
 }
 
 impl Zones {
-    /// Adds or replaces a zone.
-    pub fn put(&mut self, zone: Zone) {
-        self.zones.insert(zone.id, zone);
-        self.index = None;
+    /// Adds or changes a zone, valid from then on.
+    pub fn put(&mut self, params: &ZoneParams, zone: Zone, from: Timestamp) {
+        self.add(params, zone.id, Some(zone), from);
     }
 
-    /// Removes a zone.
-    pub fn remove(&mut self, id: ZoneId) {
-        if self.zones.remove(&id).is_some() {
-            self.index = None;
+    /// Removes a zone, from then on.
+    pub fn remove(&mut self, params: &ZoneParams, id: ZoneId, from: Timestamp) {
+        if self.versions.contains_key(&id) {
+            self.add(params, id, None, from);
         }
     }
 
-    /// A zone.
-    pub fn get(&self, id: ZoneId) -> Option<&Zone> {
-        self.zones.get(&id)
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.versions.is_empty()
     }
 
-    /// Takes in a position. `presences` and `last` are the vehicle's memory.
-    pub fn observe(
+    /// A zone as it was at a time, and since when it had been so.
+    pub fn valid(&self, id: ZoneId, at: Timestamp) -> Option<(&Zone, Timestamp)> {
+        let version = self.versions.get(&id)?.iter().rev().find(|v| v.from <= at)?;
+        Some((version.zone.as_ref()?, version.from))
+    }
+
+    /// Zones of a vehicle or of the city whose boxes touch the way between two positions, as they
+    /// were at a time; at most `near_max`, which bounds what a fix can cost.
+    pub fn near(
         &mut self,
         params: &ZoneParams,
         vehicle: VehicleId,
-        presences: &mut Vec<Presence>,
-        last: &mut Option<LatLon>,
-        at: LatLon,
-    ) -> Vec<Crossing> {
-        // Short decimals (a centimetre) survive every text format to the bit.
-        let short = |degrees: f64| (degrees * 1e7).round() / 1e7;
-        let at = LatLon::new(short(at.lat_deg), short(at.lon_deg));
-        let mut crossings = Vec::new();
-        if self.zones.is_empty() {
-            presences.clear();
-            *last = Some(at);
-            return crossings;
+        way: (LatLon, LatLon),
+        at: Timestamp,
+        mut visit: impl FnMut(&Zone, Timestamp),
+    ) {
+        if self.index.is_none() {
+            self.index = Some(build(&self.versions));
         }
-        let index = self.index.get_or_insert_with(|| build(&self.zones));
-        for near in index.locate_in_envelope_intersecting(&AABB::from_point([at.lon_deg, at.lat_deg])) {
-            let is_mine = near.vehicle.is_none_or(|v| v == vehicle);
-            let is_known = presences.iter().any(|p| p.zone == near.zone);
-            let Some(zone) = self.zones.get(&near.zone) else { continue };
-            if is_mine
-                && !is_known
-                && presences.len() < usize::from(params.inside_max)
-                && is_within(params, zone, at) == Some(true)
-            {
-                // Where it was before decides whether coming in is news.
-                let tell = last.is_some_and(|l| !zone.shape.contains(l));
-                presences.push(Presence { zone: near.zone, is_inside: false, contrary: 0, tell });
+        let Some(index) = &self.index else { return };
+        let corner = |p: LatLon| [p.lon_deg, p.lat_deg];
+        let envelope = AABB::from_corners(corner(way.0), corner(way.1));
+        let touches = |b: &&Boxed| rstar::Envelope::intersects(&b.envelope, &envelope);
+        let mine = index.personal.get(&vehicle).into_iter().flatten().filter(touches);
+        let city = index.city.locate_in_envelope_intersecting(&envelope);
+        for near in mine.chain(city).take(usize::from(params.near_max)) {
+            if let Some((zone, from)) = self.valid(near.zone, at).filter(|(_, from)| *from == near.from) {
+                visit(zone, from);
             }
         }
-        presences.retain_mut(|presence| {
-            let Some(zone) = self.zones.get(&presence.zone) else { return false };
-            let Some(within) = is_within(params, zone, at) else { return true };
-            if within == presence.is_inside {
-                presence.contrary = 0;
-                return presence.is_inside;
-            }
-            presence.contrary += 1;
-            if presence.contrary >= params.confirm_fixes {
-                presence.is_inside = within;
-                presence.contrary = 0;
-                let wanted = match zone.rule {
-                    ZoneRule::Both => true,
-                    ZoneRule::Enter => within,
-                    ZoneRule::Exit => !within,
-                };
-                if wanted && (presence.tell || !within) {
-                    crossings.push(Crossing { zone: zone.id, entered: within });
-                }
-            }
-            presence.is_inside || presence.contrary > 0
-        });
-        *last = Some(at);
-        crossings
     }
-}
 
-fn build(zones: &BTreeMap<ZoneId, Zone>) -> RTree<Boxed> {
-    let boxed = zones.values().flat_map(|zone| {
-        let (sw, ne) = zone.shape.bounds();
-        let one = |west: f64, east: f64| Boxed {
-            zone: zone.id,
-            vehicle: zone.vehicle,
-            envelope: AABB::from_corners([west, sw.lat_deg], [east, ne.lat_deg]),
+    /// Takes a token for an alert of a zone at a server time; `false`: one too many.
+    pub fn take_token(&mut self, params: &ZoneParams, id: ZoneId, at: Timestamp) -> bool {
+        let refilled = |b: &Bucket| {
+            (b.tokens + at.seconds_since(b.at).max(0.0) as f32 / params.storm_every_s).min(params.storm_burst)
         };
-        // A circle across the antimeridian has a box on both sides of it.
-        let mut boxes = vec![one(sw.lon_deg, ne.lon_deg)];
-        if sw.lon_deg < -180.0 {
-            boxes.push(one(sw.lon_deg + 360.0, 180.0));
+        if self.buckets.len() > BUCKETS_KEPT {
+            self.buckets.retain(|_, b| refilled(b) < params.storm_burst);
         }
-        if ne.lon_deg > 180.0 {
-            boxes.push(one(-180.0, ne.lon_deg - 360.0));
+        let bucket = self.buckets.entry(id).or_insert(Bucket { tokens: params.storm_burst, at });
+        bucket.tokens = refilled(bucket);
+        bucket.at = bucket.at.max(at);
+        let is_there = bucket.tokens >= 1.0;
+        if is_there {
+            bucket.tokens -= 1.0;
         }
-        boxes
-    });
-    RTree::bulk_load(boxed.collect())
-}
-
-/// Inside, outside, or too near the border to say.
-fn is_within(params: &ZoneParams, zone: &Zone, at: LatLon) -> Option<bool> {
-    let border_m = match &zone.shape {
-        ZoneShape::Circle { centre, radius_m } => (distance_m(*centre, at) - radius_m).abs(),
-        ZoneShape::Polygon { outer, holes } => {
-            std::iter::once(outer).chain(holes).map(|ring| ring_distance_m(ring, at)).fold(f64::INFINITY, f64::min)
-        }
-    };
-    (border_m >= f64::from(params.margin_m)).then(|| zone.shape.contains(at))
-}
-
-/// Distance from a point to a ring of corners, metres.
-fn ring_distance_m(ring: &[LatLon], at: LatLon) -> f64 {
-    const METRES_PER_DEGREE: f64 = 111_195.0;
-    let east_per_degree = METRES_PER_DEGREE * at.lat_deg.to_radians().cos();
-    let local = |p: &LatLon| ((p.lon_deg - at.lon_deg) * east_per_degree, (p.lat_deg - at.lat_deg) * METRES_PER_DEGREE);
-    let mut nearest = f64::INFINITY;
-    let mut from = match ring.last() {
-        Some(p) => local(p),
-        None => return nearest,
-    };
-    for corner in ring {
-        let to = local(corner);
-        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-        let length2 = dx * dx + dy * dy;
-        let t = if length2 > 0.0 { (-(from.0 * dx + from.1 * dy) / length2).clamp(0.0, 1.0) } else { 0.0 };
-        nearest = nearest.min((from.0 + t * dx).hypot(from.1 + t * dy));
-        from = to;
+        is_there
     }
-    nearest
+
+    fn add(&mut self, params: &ZoneParams, id: ZoneId, zone: Option<Zone>, from: Timestamp) {
+        let versions = self.versions.entry(id).or_default();
+        // Times of settings are in order but for a hair: each begins when its transaction did.
+        let from = versions.last().map_or(from, |last| last.from.max(from));
+        if versions.last().is_some_and(|last| last.zone == zone) {
+            return; // told again
+        }
+        if let Some(index) = &mut self.index {
+            zone.iter().for_each(|z| index.insert(z, from));
+        }
+        if !versions.is_empty() {
+            self.superseded.push_back((from, id));
+        }
+        versions.push(Version { from, zone });
+        if versions.len() > VERSIONS_MAX {
+            self.forget_oldest(id);
+        }
+        while let Some(&(since, id)) = self.superseded.front()
+            && from.seconds_since(since) > params.history_s
+        {
+            self.superseded.pop_front();
+            if self.versions.get(&id).is_some_and(|v| v.get(1).is_some_and(|second| second.from <= since)) {
+                self.forget_oldest(id);
+            }
+        }
+    }
+
+    /// Forgets the oldest version of a zone, and the zone with it if it is gone since.
+    fn forget_oldest(&mut self, id: ZoneId) {
+        let Some(versions) = self.versions.get_mut(&id) else { return };
+        let oldest = versions.remove(0);
+        if let (Some(index), Some(zone)) = (&mut self.index, &oldest.zone) {
+            index.remove(zone, oldest.from);
+        }
+        if versions.iter().all(|v| v.zone.is_none()) {
+            self.versions.remove(&id);
+        }
+    }
+}
+
+impl Index {
+    fn insert(&mut self, zone: &Zone, from: Timestamp) {
+        match zone.vehicle {
+            Some(vehicle) => self.personal.entry(vehicle).or_default().extend(boxes(zone, from)),
+            None => boxes(zone, from).into_iter().for_each(|b| self.city.insert(b)),
+        }
+    }
+
+    fn remove(&mut self, zone: &Zone, from: Timestamp) {
+        let Some(vehicle) = zone.vehicle else {
+            boxes(zone, from).iter().for_each(|b| {
+                self.city.remove(b);
+            });
+            return;
+        };
+        if let Some(mine) = self.personal.get_mut(&vehicle) {
+            mine.retain(|b| (b.zone, b.from) != (zone.id, from));
+            if mine.is_empty() {
+                self.personal.remove(&vehicle);
+            }
+        }
+    }
+}
+
+fn build(versions: &BTreeMap<ZoneId, Vec<Version>>) -> Index {
+    let all = || versions.values().flatten().filter_map(|v| Some((v.zone.as_ref()?, v.from)));
+    let city = all().filter(|(zone, _)| zone.vehicle.is_none()).flat_map(|(zone, from)| boxes(zone, from)).collect();
+    let mut index = Index { city: RTree::bulk_load(city), personal: BTreeMap::new() };
+    all().filter(|(zone, _)| zone.vehicle.is_some()).for_each(|(zone, from)| index.insert(zone, from));
+    index
+}
+
+/// The box around a zone. A circle across the antimeridian has one on both sides of it.
+fn boxes(zone: &Zone, from: Timestamp) -> Vec<Boxed> {
+    let (sw, ne) = zone.shape.bounds();
+    let one = |west: f64, east: f64| Boxed {
+        zone: zone.id,
+        from,
+        envelope: AABB::from_corners([west, sw.lat_deg], [east, ne.lat_deg]),
+    };
+    let mut boxes = vec![one(sw.lon_deg, ne.lon_deg)];
+    if sw.lon_deg < -180.0 {
+        boxes.push(one(sw.lon_deg + 360.0, 180.0));
+    }
+    if ne.lon_deg > 180.0 {
+        boxes.push(one(-180.0, ne.lon_deg - 360.0));
+    }
+    boxes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{ZoneRule, ZoneShape};
 
-    fn zones() -> Zones {
-        let mut zones = Zones::default();
-        let centre = LatLon::new(28.55, 112.35);
-        zones.put(Zone {
-            id: ZoneId(1),
-            name: "market".into(),
-            shape: ZoneShape::Circle { centre, radius_m: 300.0 },
+    fn zone(id: i64, east_m: f64, vehicle: Option<i64>) -> Zone {
+        Zone {
+            id: ZoneId(id),
+            name: format!("zone {id}"),
+            shape: ZoneShape::Circle { centre: place(east_m), radius_m: 100.0 },
             rule: ZoneRule::Both,
-            vehicle: None,
-        });
-        zones.put(Zone {
-            id: ZoneId(2),
-            name: "home of vehicle 8".into(),
-            shape: ZoneShape::Circle { centre, radius_m: 300.0 },
-            rule: ZoneRule::Both,
-            vehicle: Some(VehicleId(8)),
-        });
-        zones
-    }
-
-    fn told(track: &[f64]) -> Vec<(i64, bool)> {
-        let (mut zones, mut presences, mut last) = (zones(), Vec::new(), None);
-        let params = ZoneParams::default();
-        let mut out = Vec::new();
-        for metres_east in track {
-            let at = LatLon::new(28.55, 112.35 + metres_east / 97_670.0);
-            out.extend(zones.observe(&params, VehicleId(7), &mut presences, &mut last, at));
+            vehicle: vehicle.map(VehicleId),
+            dwell_s: 0,
+            schedule: None,
+            vehicle_kind: None,
         }
-        out.iter().map(|c| (c.zone.0, c.entered)).collect()
+    }
+
+    fn place(east_m: f64) -> LatLon {
+        LatLon::new(28.55, 112.35 + east_m / 97_671.0)
+    }
+
+    fn near(zones: &mut Zones, vehicle: i64, at_s: i64, east_m: f64) -> Vec<i64> {
+        let (mut found, here) = (Vec::new(), place(east_m));
+        let params = ZoneParams::default();
+        zones.near(&params, VehicleId(vehicle), (here, here), Timestamp::from_secs(at_s), |z, _| found.push(z.id.0));
+        found.sort_unstable();
+        found
+    }
+
+    /// The same zones as if the program had started anew.
+    fn restarted(zones: &Zones) -> Zones {
+        serde_json::from_str(&serde_json::to_string(zones).unwrap()).unwrap()
     }
 
     #[test]
-    fn riding_through_a_zone_tells_in_and_out_once() {
-        assert_eq!(told(&[500.0, 400.0, 100.0, 0.0, -100.0, -400.0, -500.0]), [(1, true), (1, false)]);
+    fn zones_come_go_and_move_without_a_new_index() {
+        let (params, at) = (ZoneParams::default(), Timestamp::from_secs);
+        let mut zones = Zones::default();
+        assert!(near(&mut zones, 1, 0, 0.0).is_empty(), "the index exists from here on");
+        for id in 0..200 {
+            zones.put(&params, zone(id, id as f64 * 1000.0, None), at(10));
+        }
+        assert_eq!(near(&mut zones, 1, 10, 7000.0), [7]);
+        zones.put(&params, zone(7, 50_000.0, None), at(20));
+        zones.remove(&params, ZoneId(8), at(20));
+        for zones in [&mut zones.clone(), &mut restarted(&zones)] {
+            assert_eq!(near(zones, 1, 20, 7000.0), [] as [i64; 0]);
+            assert_eq!(near(zones, 1, 20, 50_000.0), [7, 50]);
+            assert_eq!(near(zones, 1, 20, 8000.0), [] as [i64; 0]);
+        }
     }
 
     #[test]
-    fn chatter_at_the_border_is_not_told() {
-        assert_eq!(told(&[400.0, 295.0, 305.0, 280.0, 320.0, 290.0, 310.0, 270.0, 330.0]), []);
+    fn an_event_meets_the_version_that_was_valid_when_it_happened() {
+        let (params, at) = (ZoneParams::default(), Timestamp::from_secs);
+        let mut zones = Zones::default();
+        zones.put(&params, zone(1, 0.0, None), at(100));
+        zones.put(&params, zone(1, 5000.0, None), at(200));
+        zones.remove(&params, ZoneId(1), at(300));
+        for zones in [&mut zones.clone(), &mut restarted(&zones)] {
+            let found = [99, 100, 199, 200, 299, 300].map(|t| (near(zones, 1, t, 0.0), near(zones, 1, t, 5000.0)));
+            let (none, one) = (Vec::<i64>::new, || vec![1]);
+            let (first, second) = ((one(), none()), (none(), one()));
+            assert_eq!(found, [(none(), none()), first.clone(), first, second.clone(), second, (none(), none())]);
+        }
     }
 
     #[test]
-    fn a_vehicle_first_seen_inside_did_not_enter() {
-        assert_eq!(told(&[0.0, 10.0, 0.0, 10.0]), []);
+    fn old_versions_and_zones_long_gone_are_forgotten() {
+        let params = ZoneParams::default();
+        let mut zones = Zones::default();
+        for day in 0..60_i64 {
+            let at = Timestamp::from_secs(day * 86_400);
+            zones.put(&params, zone(1, day as f64, None), at);
+            zones.put(&params, zone(100 + day, 0.0, Some(3)), at);
+            zones.remove(&params, ZoneId(100 + day), at);
+        }
+        assert!(zones.versions[&ZoneId(1)].len() <= VERSIONS_MAX);
+        let kept_days = (params.history_s / 86_400.0) as usize + 2;
+        assert!(zones.versions.len() <= kept_days + 1, "{} zones are remembered", zones.versions.len());
     }
 
     #[test]
-    fn a_personal_zone_concerns_its_vehicle_only() {
-        assert!(told(&[500.0, 0.0, 0.0, 0.0]).iter().all(|(zone, _)| *zone == 1));
+    fn somebody_elses_zone_is_not_even_looked_at() {
+        let mut zones = Zones::default();
+        for id in 0..1000 {
+            zones.put(&ZoneParams::default(), zone(id, 0.0, Some(id)), Timestamp::from_secs(0));
+        }
+        assert_eq!(near(&mut zones, 77, 0, 0.0), [77]);
+    }
+
+    #[test]
+    fn a_storm_of_one_zone_is_held_back_and_calms_down() {
+        let params = ZoneParams::default();
+        let mut zones = Zones::default();
+        let mut passed = |id, from_s: i64, count: i64| {
+            (0..count).filter(|n| zones.take_token(&params, ZoneId(id), Timestamp::from_secs(from_s + n))).count()
+        };
+        assert_eq!(passed(1, 0, 600), 30 + 29, "a burst, then one every twenty seconds");
+        assert_eq!(passed(2, 300, 10), 10, "another zone has its own");
+        assert_eq!(passed(1, 10_000, 30), 30, "after calm the burst is there again");
+    }
+
+    #[test]
+    fn what_a_fix_can_cost_is_bounded_however_many_zones_lie_on_each_other() {
+        let params = ZoneParams::default();
+        let mut zones = Zones::default();
+        for id in 0..1000 {
+            zones.put(&params, zone(id, 0.0, None), Timestamp::from_secs(0));
+        }
+        assert_eq!(near(&mut zones, 1, 0, 0.0).len(), usize::from(params.near_max));
     }
 }

@@ -1,19 +1,36 @@
 //! Incidents, alerts, and the outbox rows that are born with them.
 
-use crate::domain::{Alert, Cause, Finding, IncidentId};
+use crate::domain::incident::severity;
+use crate::domain::{Alert, Cause, Finding, IncidentId, Lane, Note};
 use crate::store::statements::Statements;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient};
 
 pub(super) const OPEN_INCIDENT: &str =
-    "INSERT INTO incident (incident_id, vehicle_id, opened_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    "INSERT INTO incident (incident_id, vehicle_id, opened_at, fixes_from, score, severity)
+ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+
+pub(super) const CHANGE_INCIDENT: &str =
+    "UPDATE incident SET state = $2, score = $3, severity = $4 WHERE incident_id = $1 AND closed_at IS NULL";
+
+pub(super) const NOTE: &str =
+    "INSERT INTO incident_note (incident_id, at, kind, detail) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+
+pub(super) const ANSWER: &str = "UPDATE incident SET answer = $2, answered_at = $3 WHERE incident_id = $1";
 
 pub(super) const CLOSE_INCIDENT: &str =
-    "UPDATE incident SET closed_at = $2, ended_by = $3 WHERE incident_id = $1 AND closed_at IS NULL";
+    "UPDATE incident SET closed_at = $2, ended_by = $3, state = $4 WHERE incident_id = $1 AND closed_at IS NULL";
+
+pub(super) const BEGIN_OUTAGE: &str = "INSERT INTO outage_part (lane, kind, name, began_at, noticed_at, lost, members)
+ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+
+pub(super) const END_OUTAGE: &str =
+    "UPDATE outage_part SET ended_at = $5 WHERE lane = $1 AND kind = $2 AND name = $3 AND began_at = $4";
 
 // Born in one statement: the alert, and a row for each owner who wants to be told by a channel.
 pub(super) const RAISE: &str = "WITH a AS (
-    INSERT INTO alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, evidence)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING alert_id
+    INSERT INTO alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING alert_id
  ), o AS (
     INSERT INTO outbox (alert_id, account_id, channel)
     SELECT a.alert_id, p.account_id, 'webhook' FROM a, ownership w JOIN account p USING (account_id)
@@ -30,23 +47,49 @@ pub struct Written {
     pub alert: Alert,
 }
 
-/// Writes what the guard found. An alert that stands there already is not told again.
+/// Writes what the guard of a lane found. An alert that stands there already is not told again.
 pub(super) async fn write(
     client: &impl GenericClient,
     statements: &Statements,
+    lane: Lane,
     finding: &Finding,
 ) -> Result<Option<Written>, Error> {
     match finding {
-        Finding::IncidentOpened { incident, vehicle, at } => {
-            client.execute(&statements.open_incident, &[&incident.as_i64(), &vehicle.0, at]).await?;
-            Ok(None)
+        Finding::Alert(alert) => return raise(client, statements, alert).await,
+        Finding::IncidentOpened { incident, vehicle, at, fixes_from, score } => {
+            let parameters: [&(dyn ToSql + Sync); 6] =
+                [&incident.as_i64(), &vehicle.0, at, fixes_from, score, &severity(*score)];
+            client.execute(&statements.open_incident, &parameters).await?;
+        }
+        Finding::IncidentChanged { incident, state, score, .. } => {
+            let parameters: [&(dyn ToSql + Sync); 4] = [&incident.as_i64(), &state.name(), score, &severity(*score)];
+            client.execute(&statements.change_incident, &parameters).await?;
+        }
+        Finding::IncidentNoted { incident, at, note } => {
+            let detail = tokio_postgres::types::Json(note);
+            client.execute(&statements.note, &[&incident.as_i64(), at, &note.name(), &detail]).await?;
+            if let Note::Answered { answer } = note {
+                client.execute(&statements.answer, &[&incident.as_i64(), &answer.name(), at]).await?;
+            }
         }
         Finding::IncidentClosed { incident, at, end, .. } => {
-            client.execute(&statements.close_incident, &[&incident.as_i64(), at, &end.name()]).await?;
-            Ok(None)
+            let parameters: [&(dyn ToSql + Sync); 4] = [&incident.as_i64(), at, &end.name(), &end.state().name()];
+            client.execute(&statements.close_incident, &parameters).await?;
         }
-        Finding::Alert(alert) => raise(client, statements, alert).await,
+        Finding::OutageBegan { at, outage } => {
+            let (kind, lost, members) = (outage.kind.name(), outage.lost as i32, outage.members as i32);
+            let parameters: [&(dyn ToSql + Sync); 7] =
+                [&(lane.0 as i16), &kind, &outage.name, &outage.began_at, at, &lost, &members];
+            client.execute(&statements.begin_outage, &parameters).await?;
+        }
+        Finding::OutageEnded { at, outage } => {
+            let parameters: [&(dyn ToSql + Sync); 5] =
+                [&(lane.0 as i16), &outage.kind.name(), &outage.name, &outage.began_at, at];
+            client.execute(&statements.end_outage, &parameters).await?;
+        }
+        Finding::Session { .. } => {} // its guard's row says it
     }
+    Ok(None)
 }
 
 async fn raise(client: &impl GenericClient, statements: &Statements, alert: &Alert) -> Result<Option<Written>, Error> {
@@ -68,6 +111,7 @@ async fn raise(client: &impl GenericClient, statements: &Statements, alert: &Ale
                 &alert.late,
                 &alert.position.map(|p| p.lat_deg),
                 &alert.position.map(|p| p.lon_deg),
+                &alert.held_back,
                 &evidence,
             ],
         )

@@ -114,7 +114,7 @@ async fn attempt(
     let mut written = Vec::new();
     if has_findings {
         for finding in applied.findings() {
-            written.extend(alerts::write(client, statements, finding).await?);
+            written.extend(alerts::write(client, statements, lease.lane, finding).await?);
         }
         let notice = if written.is_empty() { "COMMIT" } else { "NOTIFY outbox; COMMIT" };
         client.batch_execute(notice).await?;
@@ -152,7 +152,7 @@ pub async fn write(
     fixes::insert(client, &statements.insert_fixes, &applied.fixes()).await?;
     write_seen(client, statements, lane, applied).await?;
     for finding in applied.findings() {
-        alerts::write(client, statements, finding).await?;
+        alerts::write(client, statements, lane, finding).await?;
     }
     Ok(())
 }

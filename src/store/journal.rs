@@ -204,7 +204,16 @@ mod tests {
     #[test]
     fn a_batch_survives_packing() {
         let shape = ZoneShape::Circle { centre: crate::domain::LatLon::new(28.5, 112.3), radius_m: 100.0 };
-        let zone = Zone { id: ZoneId(3), name: "校园".into(), shape, rule: ZoneRule::Enter, vehicle: None };
+        let zone = Zone {
+            id: ZoneId(3),
+            name: "校园".into(),
+            shape,
+            rule: ZoneRule::Enter,
+            vehicle: None,
+            dwell_s: 0,
+            schedule: None,
+            vehicle_kind: None,
+        };
         let entries = vec![
             Entry::Packet(Packet {
                 topic: "v1/1/a/up".into(),

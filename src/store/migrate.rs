@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_access", include_str!("../../schema/0002_access.sql")),
     ("0003_ingest", include_str!("../../schema/0003_ingest.sql")),
     ("0004_spool", include_str!("../../schema/0004_spool.sql")),
+    ("0005_incidents", include_str!("../../schema/0005_incidents.sql")),
     ("0006_tracks", include_str!("../../schema/0006_tracks.sql")),
 ];
 

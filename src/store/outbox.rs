@@ -17,6 +17,28 @@ pub struct Due {
     pub alert: Value,
 }
 
+/// How many notifications at once, and how long until one more: of a vehicle, and of an owner. A theft
+/// has half a dozen kinds of alert; an owner of a fleet has several.
+const BUCKETS: [f64; 4] = [6.0, 600.0, 20.0, 60.0];
+/// Notifications looked at in one go.
+const ADMITTED_MAX: i32 = 500;
+
+/// Lets new notifications through or holds them back, so that no storm reaches people; returns how many
+/// were held back. The first alert of an incident always passes.
+///
+/// # Errors
+/// The database's own word.
+pub async fn admit(client: &Client) -> anyhow::Result<i32> {
+    let [vehicle, vehicle_s, owner, owner_s] = BUCKETS;
+    let row = client
+        .query_one(
+            "SELECT admit_notifications($1, $2, $3, $4, $5)",
+            &[&ADMITTED_MAX, &vehicle, &vehicle_s, &owner, &owner_s],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
 /// Claims what is due, for `lease_s` seconds; another worker passes over it meanwhile.
 ///
 /// # Errors
@@ -27,7 +49,7 @@ pub async fn claim(client: &Client, limit: i64, lease_s: f64) -> anyhow::Result<
             "WITH claimed AS (
                 UPDATE outbox SET claimed_until = now() + make_interval(secs => $2), attempts = attempts + 1
                 WHERE outbox_id IN (
-                    SELECT outbox_id FROM outbox WHERE state = 'due' AND due_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
+                    SELECT outbox_id FROM outbox WHERE state = 'due' AND admitted AND due_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
                     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
                 RETURNING outbox_id, attempts, alert_id, account_id)
              SELECT c.outbox_id, c.attempts, coalesce(p.webhook_url, ''), coalesce(p.webhook_secret, ''),

@@ -18,8 +18,10 @@ const DERIVED: &[(&str, &str)] = &[
         "tracker_status",
         "tracker_id, vehicle_id, last_heard_at, fixed_at, ST_X(position), ST_Y(position), battery_percent, external_power, ignition",
     ),
-    ("guard_status", "vehicle_id, armed, since, guard_lat, guard_lon"),
-    ("incident", "incident_id, vehicle_id, opened_at, closed_at, ended_by"),
+    ("guard_status", "vehicle_id, armed, since, guard_lat, guard_lon, by"),
+    ("incident", "incident_id, vehicle_id, opened_at, closed_at, ended_by, fixes_from, state, score, answer"),
+    ("incident_note", "incident_id, at, kind, detail"),
+    ("outage_part", "lane, kind, name, began_at, ended_at"),
     ("alert", "incident_id, vehicle_id, kind, raised_at, cause, late"),
     ("quarantine", "lane, n, entry, ident, reason"),
 ];
@@ -130,8 +132,10 @@ async fn put_right(transaction: &Transaction<'_>) -> anyhow::Result<()> {
              INSERT INTO public.tracker_status SELECT * FROM refold.tracker_status;
              INSERT INTO public.guard_status SELECT * FROM refold.guard_status;
              INSERT INTO public.incident SELECT * FROM refold.incident ON CONFLICT DO NOTHING;
-             INSERT INTO public.alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, evidence)
-                SELECT incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, evidence FROM refold.alert ON CONFLICT DO NOTHING",
+             INSERT INTO public.alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence)
+                SELECT incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence FROM refold.alert ON CONFLICT DO NOTHING;
+             INSERT INTO public.incident_note SELECT * FROM refold.incident_note ON CONFLICT DO NOTHING;
+             INSERT INTO public.outage_part SELECT * FROM refold.outage_part ON CONFLICT DO NOTHING",
         )
         .await?;
     Ok(())

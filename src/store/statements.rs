@@ -15,7 +15,12 @@ pub struct Statements {
     pub(super) put_guards: Statement,
     pub(super) set_aside: Statement,
     pub(super) open_incident: Statement,
+    pub(super) change_incident: Statement,
+    pub(super) note: Statement,
+    pub(super) answer: Statement,
     pub(super) close_incident: Statement,
+    pub(super) begin_outage: Statement,
+    pub(super) end_outage: Statement,
     pub(super) raise_alert: Statement,
 }
 
@@ -35,7 +40,12 @@ impl Statements {
             put_guards: client.prepare(statuses::PUT_GUARDS).await?,
             set_aside: client.prepare(statuses::SET_ASIDE).await?,
             open_incident: client.prepare(alerts::OPEN_INCIDENT).await?,
+            change_incident: client.prepare(alerts::CHANGE_INCIDENT).await?,
+            note: client.prepare(alerts::NOTE).await?,
+            answer: client.prepare(alerts::ANSWER).await?,
             close_incident: client.prepare(alerts::CLOSE_INCIDENT).await?,
+            begin_outage: client.prepare(alerts::BEGIN_OUTAGE).await?,
+            end_outage: client.prepare(alerts::END_OUTAGE).await?,
             raise_alert: client.prepare(alerts::RAISE).await?,
         })
     }

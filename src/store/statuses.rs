@@ -18,10 +18,10 @@ pub(super) const PUT: &str = "INSERT INTO tracker_status
     external_power = EXCLUDED.external_power, ignition = EXCLUDED.ignition,
     signal_percent = EXCLUDED.signal_percent, firmware = EXCLUDED.firmware";
 
-pub(super) const PUT_GUARDS: &str = "INSERT INTO guard_status (vehicle_id, armed, since, guard_lat, guard_lon)
-    SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[], $4::float8[], $5::float8[])
+pub(super) const PUT_GUARDS: &str = "INSERT INTO guard_status (vehicle_id, armed, since, guard_lat, guard_lon, by)
+    SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[], $4::float8[], $5::float8[], $6::text[])
  ON CONFLICT (vehicle_id) DO UPDATE SET armed = EXCLUDED.armed, since = EXCLUDED.since,
-    guard_lat = EXCLUDED.guard_lat, guard_lon = EXCLUDED.guard_lon";
+    guard_lat = EXCLUDED.guard_lat, guard_lon = EXCLUDED.guard_lon, by = EXCLUDED.by";
 
 pub(super) const SET_ASIDE: &str = "INSERT INTO quarantine
     (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload)
@@ -94,7 +94,8 @@ pub(super) async fn put_guards<'a>(
     let since: Vec<Timestamp> = last.values().map(|g| g.since).collect();
     let lat: Vec<Option<f64>> = last.values().map(|g| g.point.map(|p| p.lat_deg)).collect();
     let lon: Vec<Option<f64>> = last.values().map(|g| g.point.map(|p| p.lon_deg)).collect();
-    client.execute(statement, &[&vehicles, &armed, &since, &lat, &lon]).await?;
+    let by: Vec<&str> = last.values().map(|g| g.by.name()).collect();
+    client.execute(statement, &[&vehicles, &armed, &since, &lat, &lon, &by]).await?;
     Ok(())
 }
 

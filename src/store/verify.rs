@@ -47,6 +47,10 @@ const INVARIANTS: &[(&str, &str)] = &[
         "SELECT count(*) FROM alert a JOIN ownership w USING (vehicle_id) JOIN account p USING (account_id) WHERE a.wakes_owner AND w.valid_to IS NULL AND a.written_at > w.valid_from AND p.webhook_url IS NOT NULL AND NOT p.disabled AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.alert_id = a.alert_id AND o.account_id = p.account_id)",
     ),
     (
+        "first_alert_of_an_incident_is_never_held_back",
+        "SELECT count(*) FROM outbox o JOIN alert a USING (alert_id) WHERE o.state = 'held_back' AND NOT EXISTS (SELECT 1 FROM alert e WHERE e.vehicle_id = a.vehicle_id AND e.incident_id = a.incident_id AND e.alert_id < a.alert_id)",
+    ),
+    (
         "done_notifications_have_a_successful_attempt",
         "SELECT count(*) FROM outbox o WHERE state = 'done' AND NOT EXISTS (SELECT 1 FROM notification n WHERE n.outbox_id = o.outbox_id AND n.result LIKE '2%')",
     ),

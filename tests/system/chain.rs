@@ -108,7 +108,7 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     let (status, made) = operator.ask("POST", "/zones", Some(zone)).await;
     assert_eq!(status, 201, "{made}");
     assert_eq!(operator.ask("DELETE", &format!("/zones/{}", made["id"].as_str().unwrap()), None).await.0, 204);
-    assert_eq!(operator.ask("POST", "/zones", Some(json!({ "name": "x", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 91.0, "lon_deg": 0.0 }, "radius_m": 5.0 } }))).await.0, 400);
+    assert_eq!(operator.ask("POST", "/zones", Some(json!({ "name": "x", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 91.0, "lon_deg": 0.0 }, "radius_m": 5.0 } }))).await.0, 422);
 
     // Odd texts are refused, not failures.
     let odd = json!({ "name": "a\u{0}b", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 28.55, "lon_deg": 112.35 }, "radius_m": 500.0 } });

@@ -9,6 +9,7 @@ mod chain;
 mod corpus;
 mod fake_broker;
 mod harness;
+mod incidents;
 mod kills;
 mod operating;
 mod rights;

@@ -1,6 +1,7 @@
 // The typed client of docs/api.md. Every failure is an ApiError with the server's own code.
 
-import type { Account, Alert, AreaHit, Grant, Incident, LonLat, Shape, Track, Tracker, Vehicle, Zone } from './types';
+import type { Account, Alert, Answer, AreaHit, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
+import type { Vehicle, Zone } from './types';
 
 export class ApiError extends Error {
   constructor(
@@ -83,6 +84,15 @@ export class Api {
       `/alerts?${new URLSearchParams({ limit: '50', ...(before && { before }) })}`,
     );
   incident = (id: string) => this.call<Incident>('GET', `/incidents/${encodeURIComponent(id)}`);
+  answer = (id: string, answer: Answer) =>
+    this.call<Incident | { pending: true }>('POST', `/incidents/${encodeURIComponent(id)}/answer`, { answer });
+  guarding = (vehicle: string) => this.call<Guarding>('GET', `/vehicles/${encodeURIComponent(vehicle)}/guarding`);
+  setGuarding = (vehicle: string, schedule: Schedule | null, auto_after_s: number | null) =>
+    this.call<Guarding>('PUT', `/vehicles/${encodeURIComponent(vehicle)}/guarding`, { schedule, auto_after_s });
+  makePhone = async (vehicle: string) =>
+    (await this.call<{ token: string }>('POST', `/vehicles/${encodeURIComponent(vehicle)}/phone`)).token;
+  removePhones = (vehicle: string) => this.call<void>('DELETE', `/vehicles/${encodeURIComponent(vehicle)}/phone`);
+  outages = async () => (await this.call<{ outages: Outage[] }>('GET', '/outages')).outages;
   grants = async () => (await this.call<{ grants: Grant[] }>('GET', '/grants')).grants;
   searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date) =>
     this.call<{ vehicles: AreaHit[]; truncated: boolean }>('POST', '/search/area', {
@@ -92,8 +102,7 @@ export class Api {
       to: to.toISOString(),
     });
   zones = async () => (await this.call<{ zones: Zone[] }>('GET', '/zones')).zones;
-  addZone = (zone: { name: string; rule: Zone['rule']; shape: Shape; vehicle_id: string | null }) =>
-    this.call<Zone>('POST', '/zones', zone);
+  addZone = (zone: NewZone) => this.call<Zone>('POST', '/zones', zone);
   deleteZone = (id: string) => this.call<void>('DELETE', `/zones/${encodeURIComponent(id)}`);
   trackers = (state: string, q: string, after?: string) =>
     this.call<{

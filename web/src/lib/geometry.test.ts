@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { distanceM, outline, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
+import { alongside, distanceM, outlines, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
 import type { LonLat } from './types';
 
 const YIYANG: LonLat = [112.35, 28.55];
@@ -19,11 +19,22 @@ test('a ring keeps its radius and is closed', () => {
   for (const corner of corners) expect(Math.abs(distanceM(YIYANG, corner) - 300)).toBeLessThan(1);
 });
 
-test('a polygon zone is closed, an empty one is nothing', () => {
+test('a polygon zone is closed, with its holes; an empty one is nothing', () => {
   const at = (lat_deg: number, lon_deg: number) => ({ lat_deg, lon_deg });
-  const shape = { type: 'polygon' as const, outer: [at(1, 2), at(3, 4), at(5, 6)], holes: [] };
-  expect(outline(shape)).toEqual([[2, 1], [4, 3], [6, 5], [2, 1]]);
-  expect(outline({ ...shape, outer: [] })).toEqual([]);
+  const corners = [at(1, 2), at(3, 4), at(5, 6)];
+  const drawn: LonLat[] = [[2, 1], [4, 3], [6, 5], [2, 1]];
+  expect(outlines({ type: 'polygon', outer: corners, holes: [corners] })).toEqual([drawn, drawn]);
+  expect(outlines({ type: 'polygon', outer: [], holes: [] })).toEqual([[]]);
+});
+
+test('a corridor is drawn half its width to both sides of its line', () => {
+  const line: LonLat[] = [[112.35, 28.55], [112.36, 28.55]];
+  const border = alongside(line, 100);
+  expect(border).toHaveLength(5);
+  for (const corner of border.slice(0, 4)) {
+    const ends = line.map((end) => distanceM(corner, end));
+    expect(Math.min(...ends)).toBeCloseTo(100, 0);
+  }
 });
 
 test('corners are read as they are written, with Chinese commas too', () => {

@@ -1,4 +1,4 @@
-import type { LonLat, Shape, TrackPoint } from './types';
+import type { Corner, LonLat, Shape, TrackPoint } from './types';
 
 /** Mean radius of the earth, m (IUGG). */
 const EARTH_M = 6_371_008.8;
@@ -32,11 +32,33 @@ export function ring(centre: LonLat, radiusM: number, corners = 64): LonLat[] {
   });
 }
 
-/** The outline of a zone, closed. */
-export function outline(shape: Shape): LonLat[] {
-  if (shape.type === 'circle') return ring([shape.centre.lon_deg, shape.centre.lat_deg], shape.radius_m);
-  const corners = shape.outer.map((p): LonLat => [p.lon_deg, p.lat_deg]);
-  return corners[0] ? [...corners, corners[0]] : [];
+const lonLat = (p: Corner): LonLat => [p.lon_deg, p.lat_deg];
+const closed = (corners: LonLat[]): LonLat[] => (corners[0] ? [...corners, corners[0]] : []);
+
+/** The outlines of a zone, closed: its border, and its holes. */
+export function outlines(shape: Shape): LonLat[][] {
+  switch (shape.type) {
+    case 'circle':
+      return [ring(lonLat(shape.centre), shape.radius_m)];
+    case 'corridor':
+      return [alongside(shape.line.map(lonLat), shape.width_m / 2)];
+    case 'polygon':
+      return [shape.outer, ...shape.holes].map((corners) => closed(corners.map(lonLat)));
+  }
+}
+
+/** The border of a corridor: the line moved to both sides, ends cut straight. */
+export function alongside(line: LonLat[], reachM: number): LonLat[] {
+  const perDegree = rad(1) * EARTH_M;
+  const east = perDegree * Math.cos(rad(line[0]?.[1] ?? 0));
+  const moved = (side: number) =>
+    line.map(([lon, lat], i): LonLat => {
+      const [before, after] = [line[Math.max(i - 1, 0)]!, line[Math.min(i + 1, line.length - 1)]!];
+      const [dx, dy] = [(after[0] - before[0]) * east, (after[1] - before[1]) * perDegree];
+      const length = Math.hypot(dx, dy) || 1;
+      return [lon - (side * reachM * dy) / length / east, lat + (side * reachM * dx) / length / perDegree];
+    });
+  return closed([...moved(1), ...moved(-1).reverse()]);
 }
 
 /** Lines of "latitude, longitude"; the number of the first line that is none, otherwise. */

@@ -48,7 +48,10 @@ export type AlertKind =
   | 'pre_lost_contact'
   | 'pre_low_battery'
   | 'pre_zone_enter'
-  | 'pre_zone_exit';
+  | 'pre_zone_exit'
+  | 'pre_zone_dwell'
+  | 'pre_zone_forbidden'
+  | 'pre_silent_in_outage';
 
 export interface Alert {
   id: string;
@@ -58,6 +61,7 @@ export interface Alert {
   raised_at: string;
   late: boolean;
   wakes_owner: boolean;
+  held_back: boolean;
   incident_id: string | null;
   lat: number | null;
   lon: number | null;
@@ -71,7 +75,30 @@ export interface Incident {
   opened_at: string;
   closed_at: string | null;
   end: string | null;
+  state: 'suspected' | 'confirmed' | 'followed' | 'recovered' | 'closed' | 'false_alarm';
+  severity: 'low' | 'high' | 'critical';
+  score: number;
+  answer: Answer | null;
+  answered_at: string | null;
+  /** Its fixes are those of the vehicle between these; `fixes_to` is null while it is open. */
+  fixes_from: string;
+  fixes_to: string | null;
   alerts: Alert[];
+  timeline: TimelineLine[];
+}
+
+/** What an owner says of an incident. */
+export type Answer = 'me' | 'stolen' | 'recovered';
+
+/** A line of an incident's timeline; which of the optional parts it has, its kind tells. */
+export interface TimelineLine {
+  at: string;
+  kind: string;
+  alert?: AlertKind;
+  answer?: Answer;
+  state?: Incident['state'];
+  happened_at?: string;
+  held_off?: number;
 }
 
 /** `[fixed_at in ms, lon, lat, speed in km/h]` */
@@ -104,16 +131,62 @@ export interface AreaHit {
 export type LonLat = [number, number];
 
 export type Shape =
-  | { type: 'circle'; centre: { lat_deg: number; lon_deg: number }; radius_m: number }
-  | { type: 'polygon'; outer: { lat_deg: number; lon_deg: number }[]; holes: { lat_deg: number; lon_deg: number }[][] };
+  | { type: 'circle'; centre: Corner; radius_m: number }
+  | { type: 'polygon'; outer: Corner[]; holes: Corner[][] }
+  | { type: 'corridor'; line: Corner[]; width_m: number };
 
-export interface Zone {
-  id: string;
+export interface Corner {
+  lat_deg: number;
+  lon_deg: number;
+}
+
+/** Windows of the week; days 1 = Monday to 7 = Sunday, minutes from midnight of `time_zone`. */
+export interface Schedule {
+  time_zone?: string;
+  windows: { days: number[]; from_min: number; to_min: number }[];
+}
+
+export type ZoneRule = 'enter' | 'exit' | 'both' | 'dwell' | 'forbidden';
+export type Crs = 'wgs84' | 'gcj02';
+
+/** A zone as it is made. */
+export interface NewZone {
   name: string;
-  rule: 'enter' | 'exit' | 'both';
+  rule: ZoneRule;
   shape: Shape;
+  crs: Crs;
   vehicle_id: string | null;
+  dwell_s: number;
+  schedule: Schedule | null;
+  vehicle_kind: Vehicle['kind'] | null;
+}
+
+/** A zone as it is; its shape is in `crs`, always wgs84, and was drawn in `drawn_crs`. */
+export interface Zone extends NewZone {
+  id: string;
+  drawn_crs: Crs;
   mine: boolean;
+}
+
+/** When a vehicle is guarded by itself. */
+export interface Guarding {
+  armed: boolean;
+  by: 'owner' | 'schedule' | 'parked' | 'phone' | null;
+  since: string | null;
+  schedule: Schedule | null;
+  auto_after_s: number | null;
+  phones: number;
+}
+
+/** Trackers that fell silent together. */
+export interface Outage {
+  kind: 'lane' | 'firmware' | 'area' | 'cell';
+  name: string;
+  began_at: string;
+  noticed_at: string;
+  ended_at: string | null;
+  lost: number;
+  members: number;
 }
 
 export interface Tracker {

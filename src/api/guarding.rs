@@ -1,0 +1,140 @@
+//! Guard sessions that begin by themselves, and the owner's phones that end them.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use super::settings::is_in_force;
+use super::vehicles::id;
+use crate::domain::{GuardPolicy, Schedule, setting::AUTO_AFTER_S};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+/// A phone's token as hexadecimal: 256 random bits.
+const TOKEN_CHARS: usize = 64;
+
+/// When it is guarded by itself.
+#[utoipa::path(get, path = "/vehicles/{id}/guarding", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the guard's settings", body = Value), (status = 404, description = "none of yours")))]
+pub(super) async fn get(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let vehicle = id(&vehicle, "id")?;
+    let row =
+        api.pool.get().await?.query_opt("SELECT * FROM api_guarding($1, $2)", &[&person.account, &vehicle]).await?;
+    Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
+}
+
+/// When it is to be guarded by itself.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct GuardingBody {
+    /// Windows of the week; none: by no schedule.
+    #[schema(value_type = Option<Object>)]
+    schedule: Option<Schedule>,
+    /// Seconds after parking with the ignition off, 60 to 3600; none: not by parking.
+    auto_after_s: Option<u32>,
+}
+
+/// Set when it is to be guarded by itself.
+#[utoipa::path(put, path = "/vehicles/{id}/guarding", params(("id" = String, Path)), request_body = GuardingBody, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours"), (status = 422, description = "no such schedule can be")))]
+pub(super) async fn put(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+    body: Result<Json<GuardingBody>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    person.must_be(&[Role::Owner])?;
+    let Json(wanted) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let policy = GuardPolicy { schedule: wanted.schedule, auto_after_s: wanted.auto_after_s };
+    policy.schedule.as_ref().map_or(Ok(()), Schedule::check).map_err(|e| Problem::Unprocessable(e.to_string()))?;
+    if let Some(after_s) = policy.auto_after_s.filter(|s| !AUTO_AFTER_S.contains(s)) {
+        let (low, high) = (AUTO_AFTER_S.start(), AUTO_AFTER_S.end());
+        return Err(Problem::Unprocessable(format!("auto_after_s is {after_s}; it must be {low} to {high}")));
+    }
+    let number = id(&vehicle, "id")?;
+    let client = api.pool.get().await?;
+    let (schedule, after_s) = (json!(policy.schedule), policy.auto_after_s.map(|s| s as i32));
+    let setting: Option<i64> = client
+        .query_one("SELECT api_set_guarding($1, $2, $3, $4)", &[&person.account, &number, &schedule, &after_s])
+        .await?
+        .get(0);
+    let status = match is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
+        true => StatusCode::OK,
+        false => StatusCode::ACCEPTED,
+    };
+    drop(client);
+    Ok((status, get(State(api), person, Path(vehicle)).await?))
+}
+
+/// Make a token for the owner's phone; it is shown once. Whoever has it can end this vehicle's guard
+/// session, and nothing else.
+#[utoipa::path(post, path = "/vehicles/{id}/phone", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 201, description = "the token", body = Value), (status = 404, description = "none of yours")))]
+pub(super) async fn make_phone(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    person.must_be(&[Role::Owner])?;
+    let vehicle = id(&vehicle, "id")?;
+    let token = hex::encode(rand::random::<[u8; TOKEN_CHARS / 2]>());
+    let made: bool = api
+        .pool
+        .get()
+        .await?
+        .query_one("SELECT api_make_phone($1, $2, $3)", &[&person.account, &vehicle, &sha256(&token)])
+        .await?
+        .get(0);
+    if made { Ok((StatusCode::CREATED, Json(json!({ "token": token })))) } else { Err(Problem::NotFound) }
+}
+
+/// Forget every phone of a vehicle.
+#[utoipa::path(delete, path = "/vehicles/{id}/phone", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 204, description = "forgotten"), (status = 404, description = "none of yours")))]
+pub(super) async fn remove_phones(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+) -> Result<StatusCode, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let vehicle = id(&vehicle, "id")?;
+    let client = api.pool.get().await?;
+    let done: bool = client.query_one("SELECT api_remove_phones($1, $2)", &[&person.account, &vehicle]).await?.get(0);
+    if done { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::NotFound) }
+}
+
+/// A phone's word.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct PhoneBody {
+    /// The token that was made for it.
+    token: String,
+}
+
+/// "My phone is with the bike": ends the guard session, as the owner's disarm does. Needs no log-in, so
+/// that a phone can say it by itself.
+#[utoipa::path(post, path = "/phone", request_body = PhoneBody, responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "no such token")))]
+pub(super) async fn phone(
+    State(api): State<Api>,
+    body: Result<Json<PhoneBody>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Json(said) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    if said.token.len() != TOKEN_CHARS {
+        return Err(Problem::NotFound);
+    }
+    let client = api.pool.get().await?;
+    let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&sha256(&said.token)]).await?.get(0);
+    let status = match is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
+        true => StatusCode::OK,
+        false => StatusCode::ACCEPTED,
+    };
+    Ok((status, Json(json!({ "armed": false }))))
+}
+
+fn sha256(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}

@@ -1,0 +1,97 @@
+//! Incidents of my vehicles: their timeline, and the owner's answer.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use super::settings::is_in_force;
+use super::vehicles::id;
+use crate::domain::{Answer, Timestamp};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+/// Most incidents in one answer.
+const INCIDENTS_MAX: i32 = 100;
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Page {
+    /// How many, 1 to 100 (20).
+    limit: Option<i32>,
+    /// Only those opened before this time, RFC 3339.
+    before: Option<String>,
+}
+
+/// Incidents of my vehicles, newest first.
+#[utoipa::path(get, path = "/incidents", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "incidents", body = Value)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    person: Person,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let limit = page.limit.unwrap_or(20);
+    if !(1..=INCIDENTS_MAX).contains(&limit) {
+        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {INCIDENTS_MAX}")));
+    }
+    let time = |text: &str| {
+        let said: String = text.chars().take(40).collect();
+        Timestamp::parse_rfc3339(text).ok_or_else(|| {
+            Problem::BadRequest(format!("before is {said:?}; it must be a time like 2026-11-23T10:00:00Z"))
+        })
+    };
+    let before = page.before.as_deref().map(time).transpose()?;
+    let client = api.pool.get().await?;
+    let rows = client.query("SELECT * FROM api_my_incidents($1, $2, $3)", &[&person.account, &before, &limit]).await?;
+    let incidents: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    Ok(Json(json!({ "incidents": incidents })))
+}
+
+/// An incident of a vehicle of mine: state, timeline, alerts with their evidence. Its fixes are the
+/// track of its vehicle from `fixes_from` to `fixes_to` (or now).
+#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = Value), (status = 404, description = "none of yours")))]
+pub(super) async fn one(
+    State(api): State<Api>,
+    person: Person,
+    Path(incident): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Owner])?;
+    let incident = id(&incident, "id")?;
+    let client = api.pool.get().await?;
+    let row = client.query_opt("SELECT * FROM api_my_incident($1, $2)", &[&person.account, &incident]).await?;
+    Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
+}
+
+/// What the owner says.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct AnswerBody {
+    /// `me` (no theft; further alarms of this ride are held off), `stolen`, or `recovered`.
+    #[schema(value_type = String)]
+    answer: Answer,
+}
+
+/// Say what an incident is.
+#[utoipa::path(post, path = "/incidents/{id}/answer", params(("id" = String, Path)), request_body = AnswerBody, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = Value), (status = 202, description = "not yet taken"), (status = 404, description = "none of yours"), (status = 409, description = "answered so already")))]
+pub(super) async fn answer(
+    State(api): State<Api>,
+    person: Person,
+    Path(incident): Path<String>,
+    body: Result<Json<AnswerBody>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    person.must_be(&[Role::Owner])?;
+    let Json(said) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let number = id(&incident, "id")?;
+    let client = api.pool.get().await?;
+    let setting: Option<i64> = client
+        .query_one("SELECT api_answer($1, $2, $3)", &[&person.account, &number, &said.answer.name()])
+        .await?
+        .get(0);
+    if !is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
+        return Ok((StatusCode::ACCEPTED, Json(json!({ "pending": true }))));
+    }
+    drop(client);
+    Ok((StatusCode::OK, one(State(api), person, Path(incident)).await?))
+}

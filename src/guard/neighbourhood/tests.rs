@@ -1,0 +1,170 @@
+//! Facts about outages, with the whole guard of a lane: many guarded vehicles, time passing.
+
+use crate::domain::{
+    AlertKind, Cell, Finding, Fix, FixSource, LatLon, Moment, Network, OutageKind, PacketDigest, Status, Timestamp,
+    VehicleId,
+};
+use crate::guard::{Guard, Params, Seen};
+
+const START: Timestamp = Timestamp::from_secs(1_770_000_000);
+/// Heartbeat of every tracker here, seconds.
+const EVERY_S: f64 = 300.0;
+/// Vehicles of a square.
+const OF_A_SQUARE: i64 = 10;
+
+fn after(secs: f64) -> Timestamp {
+    START.plus_secs_f64(secs)
+}
+
+/// A lane with some squares of ten vehicles each; every square has a cell of its own.
+struct City {
+    guard: Guard,
+    vehicles: i64,
+}
+
+fn square_of(vehicle: i64) -> i64 {
+    vehicle / OF_A_SQUARE
+}
+
+impl City {
+    fn of_squares(squares: i64) -> Self {
+        let mut city = Self { guard: Guard::new(Params::default()), vehicles: squares * OF_A_SQUARE };
+        for vehicle in 0..city.vehicles {
+            city.guard.arm(VehicleId(vehicle), after(0.0), after(0.0));
+        }
+        city.live(0.0, 3600.0, |_| true);
+        city
+    }
+
+    /// Lets time pass; `speaks` says whose packets arrive.
+    fn live(&mut self, from_s: f64, to_s: f64, speaks: impl Fn(i64) -> bool) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut now_s = from_s;
+        while now_s < to_s {
+            findings.extend(self.guard.tick(after(now_s)));
+            for vehicle in 0..self.vehicles {
+                // Each has its own second of the five minutes.
+                let offset_s = (vehicle * 37 % 300) as f64;
+                if (now_s - offset_s).rem_euclid(EVERY_S) < 10.0 && speaks(vehicle) {
+                    findings.extend(self.say(vehicle, now_s, 0.0, None));
+                }
+            }
+            now_s += 10.0;
+        }
+        findings
+    }
+
+    fn say(&mut self, vehicle: i64, at_s: f64, east_m: f64, speed_kmh: Option<f32>) -> Vec<Finding> {
+        let home = LatLon::new(28.505 + 0.02 * square_of(vehicle) as f64, 112.355);
+        let fix = Fix {
+            fixed_at: Some(after(at_s)),
+            valid: true,
+            position: LatLon::new(home.lat_deg, home.lon_deg + east_m / 97_670.0),
+            altitude_m: None,
+            speed_kmh: Some(speed_kmh.unwrap_or(0.3)),
+            course_deg: None,
+            satellites: Some(9),
+            hdop: Some(1.0),
+            accuracy_m: None,
+            source: FixSource::Gnss,
+        };
+        let cell = Cell { mcc: 460, mnc: 0, area: 7, cell: square_of(vehicle) as u64, signal_dbm: None };
+        let moment = Moment {
+            fix: Some(fix),
+            status: Status { external_power: Some(true), moving: Some(speed_kmh.is_some()), ..Status::default() },
+            network: Network { cells: vec![cell], wifi: Vec::new() },
+            ..Moment::default()
+        };
+        let digest = PacketDigest(((vehicle as u64) << 40) | at_s as u64);
+        self.guard.consider(VehicleId(vehicle), &moment, &Seen { received_at: after(at_s + 1.0), digest })
+    }
+}
+
+fn alerts(findings: &[Finding], kind: AlertKind) -> Vec<i64> {
+    let of_kind = |f: &Finding| match f {
+        Finding::Alert(a) if a.kind == kind => Some(a.vehicle.0),
+        _ => None,
+    };
+    findings.iter().filter_map(of_kind).collect()
+}
+
+fn outages(findings: &[Finding]) -> Vec<(bool, OutageKind)> {
+    let of = |f: &Finding| match f {
+        Finding::OutageBegan { outage, .. } => Some((true, outage.kind)),
+        Finding::OutageEnded { outage, .. } => Some((false, outage.kind)),
+        _ => None,
+    };
+    findings.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_dead_square_is_one_operator_alert_and_wakes_no_owner() {
+    let mut city = City::of_squares(12);
+    let mut findings = city.live(3600.0, 3600.0 + 3.0 * 3600.0, |v| square_of(v) != 4);
+    assert_eq!(outages(&findings).len(), 1, "{:?}", outages(&findings));
+    assert!(alerts(&findings, AlertKind::Silent).is_empty());
+    assert_eq!(alerts(&findings, AlertKind::LostContact).len(), 10, "each step is told, quietly");
+    assert!(!alerts(&findings, AlertKind::SilentInOutage).is_empty());
+    findings = city.live(4.0 * 3600.0, 5.0 * 3600.0, |_| true);
+    assert_eq!(outages(&findings).len(), 1, "it is over once");
+    assert!(alerts(&findings, AlertKind::Silent).is_empty());
+}
+
+#[test]
+fn a_lane_that_goes_silent_is_one_outage_not_one_per_square() {
+    let mut city = City::of_squares(12);
+    let findings = city.live(3600.0, 3.0 * 3600.0, |_| false);
+    assert_eq!(outages(&findings), [(true, OutageKind::Lane)]);
+    assert!(alerts(&findings, AlertKind::Silent).is_empty());
+}
+
+#[test]
+fn one_silent_vehicle_among_many_that_speak_wakes_its_owner() {
+    let mut city = City::of_squares(3);
+    let findings = city.live(3600.0, 3600.0 + 3600.0, |v| v != 13);
+    assert_eq!(alerts(&findings, AlertKind::Silent), [13]);
+    assert!(outages(&findings).is_empty());
+}
+
+#[test]
+fn vehicles_that_fall_silent_at_different_times_are_no_outage() {
+    let mut city = City::of_squares(3);
+    // One after the other, every twenty minutes; each is judged by itself.
+    let mut findings = Vec::new();
+    for n in 0..6_i64 {
+        let from_s = 3600.0 + n as f64 * 1200.0;
+        findings.extend(city.live(from_s, from_s + 1200.0, |v| square_of(v) != 1 || v - OF_A_SQUARE > n));
+    }
+    assert!(outages(&findings).is_empty(), "{:?}", outages(&findings));
+    assert!(alerts(&findings, AlertKind::Silent).contains(&10));
+}
+
+#[test]
+fn a_theft_inside_an_outage_is_found_when_its_data_arrives() {
+    let mut city = City::of_squares(12);
+    city.live(3600.0, 2.0 * 3600.0, |v| square_of(v) != 4);
+    let stolen = 4 * OF_A_SQUARE + 2;
+    // Ridden off half an hour before; the tracker kept it and sends it when the cell is back.
+    let told: Vec<_> = (1..=12)
+        .flat_map(|n| city.say(stolen, 5400.0 + f64::from(n) * 10.0, f64::from(n) * 50.0, Some(18.0)))
+        .collect();
+    assert_eq!(alerts(&told, AlertKind::Moved), [stolen]);
+}
+
+#[test]
+fn a_vehicle_that_stays_silent_after_the_outage_wakes_its_owner_then() {
+    let mut city = City::of_squares(12);
+    city.live(3600.0, 2.5 * 3600.0, |v| square_of(v) != 4);
+    let findings = city.live(2.5 * 3600.0, 5.0 * 3600.0, |v| v != 41);
+    assert_eq!(alerts(&findings, AlertKind::Silent), [41]);
+}
+
+#[test]
+fn a_checkpoint_in_an_outage_changes_nothing() {
+    let mut city = City::of_squares(4);
+    city.live(3600.0, 3600.0 + 2400.0, |v| square_of(v) != 2);
+    let kept = serde_json::to_string(&city.guard).unwrap();
+    let mut restarted = City { guard: serde_json::from_str(&kept).unwrap(), vehicles: city.vehicles };
+    let go_on = |city: &mut City| city.live(6000.0, 10_000.0, |v| square_of(v) != 2 || v == 22);
+    assert_eq!(go_on(&mut city), go_on(&mut restarted));
+}

@@ -1,0 +1,175 @@
+//! What people do about zones, incidents and guard sessions, and what the database makes of it.
+
+use crate::harness::{Person, Up, use_ring};
+use rideguard::domain::Timestamp;
+use serde_json::{Value, json};
+
+/// Within Yiyang.
+const PLACE: (f64, f64) = (28.554, 112.355);
+
+fn corners(points: &[(f64, f64)]) -> Vec<Value> {
+    points.iter().map(|(lat, lon)| json!({ "lat_deg": PLACE.0 + lat, "lon_deg": PLACE.1 + lon })).collect()
+}
+
+fn zone(rule: &str, shape: Value) -> Value {
+    json!({ "name": "城区", "rule": rule, "shape": shape })
+}
+
+fn circle(radius_m: f64) -> Value {
+    json!({ "type": "circle", "centre": { "lat_deg": PLACE.0, "lon_deg": PLACE.1 }, "radius_m": radius_m })
+}
+
+/// Zones that are none are refused with a text that says why; those that are come back as they are kept.
+async fn zones_are_checked(operator: &Person) {
+    let polygon = |outer: &[(f64, f64)], holes: Vec<Vec<Value>>| json!({ "type": "polygon", "outer": corners(outer), "holes": holes });
+    let square = [(0.0, 0.0), (0.0, 0.1), (0.1, 0.1), (0.1, 0.0)];
+    let outside = corners(&[(0.3, 0.3), (0.3, 0.4), (0.4, 0.4)]);
+    let bad = [
+        (zone("both", polygon(&[(0.0, 0.0), (0.1, 0.1), (0.0, 0.1), (0.1, 0.0)], vec![])), "Self-intersection"),
+        (zone("both", polygon(&square, vec![outside])), "outside shell"),
+        (zone("both", polygon(&[(0.0, 0.0), (0.0, 0.1), (0.0, 0.05)], vec![])), "polygon"),
+        (zone("both", polygon(&[(0.0, 0.0), (0.0, 12.0), (9.0, 12.0)], vec![])), "degrees high"),
+        (zone("both", json!({ "type": "polygon", "outer": vec![corners(&[(0.0, 0.0)]); 900].concat() })), "900"),
+        (
+            zone("both", json!({ "type": "corridor", "line": corners(&[(0.0, 0.0)]), "width_m": 60.0 })),
+            "2 to 200 points",
+        ),
+        (zone("dwell", circle(300.0)), "dwell_s"),
+    ];
+    for (body, reason) in bad {
+        let (status, said) = operator.ask("POST", "/zones", Some(body)).await;
+        assert_eq!(status, 422, "{said}");
+        assert!(said["message"].as_str().unwrap().contains(reason), "{said}");
+    }
+    let (status, _) = operator.ask("POST", "/zones", Some(zone("whenever", circle(300.0)))).await;
+    assert_eq!(status, 400);
+
+    let mut ban = zone("forbidden", circle(300.0));
+    ban["crs"] = json!("gcj02");
+    ban["vehicle_kind"] = json!("motorcycle");
+    ban["schedule"] = json!({ "windows": [{ "days": [1, 2, 3, 4, 5], "from_min": 420, "to_min": 1320 }] });
+    let (status, made) = operator.ask("POST", "/zones", Some(ban.clone())).await;
+    assert_eq!((status, &made["crs"], &made["drawn_crs"]), (201, &json!("wgs84"), &json!("gcj02")), "{made}");
+    let moved_deg = (made["shape"]["centre"]["lon_deg"].as_f64().unwrap() - PLACE.1).abs();
+    assert!((0.003..0.008).contains(&moved_deg), "the datum of Chinese maps lies hundreds of metres off: {made}");
+    assert_eq!(made["schedule"]["time_zone"], "Asia/Shanghai");
+    let path = format!("/zones/{}", made["id"].as_str().unwrap());
+    let corridor = json!({ "type": "corridor", "line": corners(&[(0.0, 0.0), (0.0, 0.1)]), "width_m": 100.0 });
+    let (status, changed) = operator.ask("PUT", &path, Some(zone("both", corridor))).await;
+    assert_eq!((status, &changed["shape"]["type"], &changed["schedule"]), (200, &json!("corridor"), &Value::Null));
+    assert_eq!(operator.ask("PUT", "/zones/999999", Some(zone("both", circle(300.0)))).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
+    use_ring();
+    let up = Up::start(20, &[]).await;
+    let owner = up.log_in("owner").await;
+    let seconds = ["--parked-interval-s", "2", "--moving-interval-s", "2", "--theft-after-s", "8", "--seed", "5"];
+    let mut fleet = up.fleet(&[&["--vehicles", "20", "--theft-vehicle", "yy000001"], &seconds[..]].concat());
+    zones_are_checked(&up.log_in("operator").await).await;
+
+    // The incident has a timeline and a track; it is not anybody else's.
+    up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
+    let listed = owner.get("/incidents").await;
+    let id = listed["incidents"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/incidents/{id}");
+    let incident = owner.get(&path).await;
+    assert_eq!(incident["timeline"][0]["alert"], "moved", "{incident}");
+    let vehicle = incident["vehicle_id"].as_str().unwrap();
+    let time = |key: &str| Timestamp::parse_rfc3339(incident[key].as_str().unwrap()).unwrap();
+    let (from, opened) = (time("fixes_from"), time("opened_at"));
+    assert!(from < opened, "its fixes begin before the alert");
+    let to = opened.plus_secs_f64(3600.0);
+    let track = owner.get(&format!("/vehicles/{vehicle}/track?from={from}&to={to}")).await;
+    assert!(!track["points"].as_array().unwrap().is_empty(), "{track}");
+
+    // Stolen: it goes on. Then: it is me; the rest of the ride wakes nobody.
+    let answer = |said: &str| json!({ "answer": said });
+    assert_eq!(owner.ask("POST", &format!("{path}/answer"), Some(answer("perhaps"))).await.0, 400);
+    assert_eq!(owner.ask("POST", "/incidents/7/answer", Some(answer("me"))).await.0, 404);
+    let (status, stolen) = owner.ask("POST", &format!("{path}/answer"), Some(answer("stolen"))).await;
+    assert_eq!(
+        (status, &stolen["answer"], &stolen["severity"]),
+        (200, &json!("stolen"), &json!("critical")),
+        "{stolen}"
+    );
+    assert!(["confirmed", "followed"].contains(&stolen["state"].as_str().unwrap()) && stolen["closed_at"].is_null());
+    assert_eq!(owner.ask("POST", &format!("{path}/answer"), Some(answer("stolen"))).await.0, 409);
+    let (status, mine) = owner.ask("POST", &format!("{path}/answer"), Some(answer("me"))).await;
+    assert_eq!((status, &mine["state"], &mine["end"]), (200, &json!("false_alarm"), &json!("false_alarm")), "{mine}");
+    up.wait_for("SELECT count(*) FROM incident_note WHERE kind = 'held_off'", 1).await;
+    assert_eq!(up.count(&format!("SELECT count(*) FROM incident WHERE vehicle_id = {vehicle}")).await, 1);
+    let lines = owner.get(&path).await["timeline"].as_array().unwrap().clone();
+    let told: Vec<_> = lines.iter().filter(|l| l["kind"] == "answered").map(|l| l["answer"].clone()).collect();
+    assert_eq!(told, ["stolen", "me"], "nothing is forgotten");
+
+    // Guarded by a schedule that is in force all week, until the phone says that it is there.
+    let second = owner.get("/vehicles").await["vehicles"][1]["id"].as_str().unwrap().to_owned();
+    let guarding = format!("/vehicles/{second}/guarding");
+    assert_eq!(owner.ask("POST", &format!("/vehicles/{second}/disarm"), None).await.0, 200);
+    let week = json!({ "windows": [{ "days": [1, 2, 3, 4, 5, 6, 7], "from_min": 0, "to_min": 1440 }] });
+    let wanted = json!({ "schedule": week, "auto_after_s": 300 });
+    let (status, set) = owner.ask("PUT", &guarding, Some(wanted)).await;
+    assert_eq!(
+        (status, &set["armed"], &set["by"], &set["auto_after_s"]),
+        (200, &json!(true), &json!("schedule"), &json!(300)),
+        "{set}"
+    );
+    assert_eq!(owner.ask("PUT", &guarding, Some(json!({ "auto_after_s": 5 }))).await.0, 422);
+    assert_eq!(owner.ask("PUT", "/vehicles/9/guarding", Some(json!({}))).await.0, 404);
+    let (status, made) = owner.ask("POST", &format!("/vehicles/{second}/phone"), None).await;
+    assert_eq!(status, 201);
+    let mut nobody = up.log_in("owner").await;
+    nobody.token = String::new();
+    assert_eq!(nobody.ask("POST", "/phone", Some(json!({ "token": "0".repeat(64) }))).await.0, 404);
+    assert_eq!(nobody.ask("POST", "/phone", Some(json!({ "token": made["token"] }))).await.0, 200);
+    let now = owner.get(&guarding).await;
+    assert_eq!((&now["armed"], &now["by"], &now["phones"]), (&json!(false), &json!("phone"), &json!(1)), "{now}");
+    assert_eq!(owner.ask("DELETE", &format!("/vehicles/{second}/phone"), None).await.0, 204);
+    assert_eq!(nobody.ask("POST", "/phone", Some(json!({ "token": made["token"] }))).await.0, 404);
+
+    fleet.kill().unwrap();
+    fleet.wait().unwrap();
+    a_storm_is_held_back(&up).await;
+    for command in [&["verify"][..], &["rebuild", "--check"]] {
+        let done = up.command(command);
+        assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stdout));
+    }
+}
+
+/// Of a dozen alerts of one vehicle at once, the first and as many as its bucket holds are sent.
+async fn a_storm_is_held_back(up: &Up) {
+    let database = up.sql().await;
+    database
+        .batch_execute(
+            "BEGIN;
+             UPDATE account SET webhook_url = 'http://127.0.0.1:9/' WHERE login = 'owner';
+             INSERT INTO incident (incident_id, vehicle_id, opened_at, closed_at, fixes_from) VALUES (77, 3, now(), now(), now());
+             WITH a AS (INSERT INTO alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, late, evidence, cause)
+                SELECT 77, 3, 'storm', true, now(), false, '{}', n FROM generate_series(1, 12) n RETURNING alert_id)
+             INSERT INTO outbox (alert_id, account_id, channel) SELECT alert_id, account_id, 'webhook' FROM a, account WHERE login = 'owner';
+             NOTIFY outbox; COMMIT",
+        )
+        .await
+        .unwrap();
+    up.wait_for(
+        "SELECT count(*) FROM outbox JOIN alert USING (alert_id) WHERE kind = 'storm' AND state = 'held_back'",
+        6,
+    )
+    .await;
+    let held =
+        "SELECT count(*) FROM outbox o JOIN alert a USING (alert_id) WHERE a.kind = 'storm' AND o.state = 'held_back'";
+    assert_eq!(up.count(held).await, 6);
+    let first = "SELECT count(*) FROM outbox o WHERE o.alert_id = (SELECT min(alert_id) FROM alert WHERE kind = 'storm') AND o.admitted";
+    assert_eq!(up.count(first).await, 1, "the first is never dropped");
+    // They were made by hand, so the journal knows nothing of them.
+    database
+        .batch_execute(
+            "DELETE FROM notification n USING outbox o, alert a WHERE n.outbox_id = o.outbox_id AND a.alert_id = o.alert_id AND a.kind = 'storm';
+             DELETE FROM outbox o USING alert a WHERE a.alert_id = o.alert_id AND a.kind = 'storm';
+             DELETE FROM alert WHERE kind = 'storm'; DELETE FROM incident WHERE incident_id = 77",
+        )
+        .await
+        .unwrap();
+}
