@@ -1,7 +1,7 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
-use rideguard::cli::{admin, backstage, decode, load, replay, say, up};
+use rideguard::cli::{admin, backstage, backtest, decode, load, replay, say, up};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,6 +49,8 @@ enum Command {
         #[arg(long)]
         alerts: PathBuf,
     },
+    /// Plays recordings to the guard with other parameters and compares what it says.
+    Backtest(backtest::Args),
     /// Prints the packets of the journal as JSON lines.
     Journal(backstage::JournalArgs),
     /// Checks the invariants of a live database.
@@ -88,6 +90,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Replay { scenario, alerts } => replay::run(&scenario, &alerts)?,
         Command::Openapi => say(rideguard::api::openapi().to_pretty_json()?)?,
+        Command::Backtest(args) => backtest::run(&args)?,
         Command::Up(args) => up::up(args)?,
         Command::Ingest(args) => up::role(args, up::INGEST)?,
         Command::Api(args) => up::role(args, up::API)?,

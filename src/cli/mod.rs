@@ -2,10 +2,13 @@
 
 pub mod admin;
 pub mod backstage;
+pub mod backtest;
 pub mod decode;
 mod demo;
 pub mod load;
+pub mod recording;
 pub mod replay;
+pub mod score;
 pub mod up;
 
 use std::fmt::Display;

@@ -65,6 +65,11 @@ impl Point {
     pub fn distance_m(self, other: Point) -> f32 {
         (self.east_m - other.east_m).hypot(self.north_m - other.north_m)
     }
+
+    /// Direction to another point, degrees from north to east.
+    pub fn bearing_deg(self, other: Point) -> f32 {
+        (other.east_m - self.east_m).atan2(other.north_m - self.north_m).to_degrees().rem_euclid(360.0)
+    }
 }
 
 /// The guard point and the spread around it.

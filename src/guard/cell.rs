@@ -128,9 +128,11 @@ pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
     let by_masts = fixes >= u32::from(p.fixes_min) && (!has_motion || shaken >= usize::from(p.shaking_min).min(told));
     let by_dark = dark_s >= p.dark_s && dark.is_some_and(|d| d.shaken >= p.dark_packets);
     let last_mast = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Coarse);
-    let stands = last_mast
-        .zip(dark)
-        .is_some_and(|(mast, d)| d.masts.iter().flatten().any(|first| first.distance_m(mast.place) < p.same_mast_m));
+    // A mast known from the time at rest, or from the first minute of shaking, still answers.
+    let stands = last_mast.zip(dark).is_some_and(|(mast, d)| {
+        let mut known = d.masts.iter().flatten().chain(&vehicle.cells);
+        known.any(|k| k.distance_m(mast.place) < p.same_mast_m)
+    });
     let by_dark = by_dark && !stands;
     CellDeparture { distance_m, fixes, dark_s, is_departure: by_masts || by_dark }
 }

@@ -7,9 +7,11 @@
 //! is no new evidence (a stuck receiver), and a leap that no vehicle makes counts next to nothing.
 //! The test is folded anew over the window for every sample, so the order of arrival is no matter.
 
-use super::anchor::{Anchor, Point};
+use super::anchor::Anchor;
+use super::evidence::{Course, FixFacts};
 use super::params::{ExitParams, Params};
-use super::vehicle::{Sample, SampleKind, Vehicle};
+use super::vehicle::{SAMPLES_MAX, Sample, SampleKind, Vehicle};
+use crate::domain::Timestamp;
 
 /// Two fixes within this are the same place told twice, metres (a stuck receiver repeats exactly).
 const SAME_PLACE_M: f32 = 0.3;
@@ -34,91 +36,153 @@ pub struct Departure {
 /// Weighs the samples of a guarded vehicle.
 pub fn weigh(params: &Params, vehicle: &Vehicle, anchor: &Anchor) -> Departure {
     let p = &params.exit;
-    let spread_m = anchor.spread_m(&params.anchor);
-    let mut evidence = 0.0_f32;
-    let mut shaking = 0_u32;
-    let mut shaken_at = None;
-    let mut shaking_since = None;
-    let speed_floor_kmh = vehicle.speed_floor_kmh(p);
-    let mut outside: [Option<Sample>; super::vehicle::SAMPLES_MAX] = [None; super::vehicle::SAMPLES_MAX];
-    let mut outside_n = 0;
-    let mut before: Option<Sample> = None;
-    let mut newest_m = None;
-    let mut is_ridden = false;
-    let mut shaken_at_home = 0;
-    // Where the receiver put the vehicle when it was last at rest: an error that was there before the
-    // shaking began is no departure.
-    let mut rest: Option<Sample> = None;
+    let mut run = Run::new(params, vehicle, anchor);
     for sample in &vehicle.samples {
-        let gap_s = shaken_at.map_or(f64::INFINITY, |t| sample.at.seconds_since(t));
-        match sample.moving {
-            Some(true) => {
-                let broken = shaken_at.is_some_and(|t| sample.at.seconds_since(t) > f64::from(p.shaking_gap_s));
-                if broken || shaking == 0 {
-                    shaking = 0;
-                    shaking_since = Some(sample.at);
-                }
-                shaking += 1;
-                shaken_at = Some(sample.at);
-            }
-            Some(false) => shaking = 0,
-            None => {}
-        }
-        if sample.kind != SampleKind::Satellite {
-            continue;
-        }
-        let far_from = |place: Point| sample.place.distance_m(place);
-        let from_anchor = far_from(anchor.centre);
-        let distance = rest.map_or(from_anchor, |r: Sample| from_anchor.min(far_from(r.place)));
-        if sample.moving == Some(false) && gap_s > p.rest_s {
-            shaken_at_home = 0;
-            rest = Some(*sample);
-        }
-        newest_m = Some(distance);
-        let error = (spread_m / 2.0).hypot(0.5 * sample.error_m.min(40.0));
-        let z = distance / error;
-        let progress_m = before.map_or(0.0, |b| from_anchor - b.place.distance_m(anchor.centre));
-        let shaking_s = shaking_since.map_or(0.0, |t| sample.at.seconds_since(t) as f32);
-        let facts = FixFacts {
-            sample,
-            before: before.as_ref(),
-            z,
-            progress_m,
-            shaking,
-            shaking_s,
-            shaken_at_home,
-            speed_floor_kmh,
-        };
-        if z < p.inside_z {
-            if facts.is_setting_off() {
-                evidence = (evidence + p.setting_off).min(p.evidence_max);
-            } else {
-                evidence = (evidence - p.inside_cost).max(0.0);
-                shaken_at_home += u32::from(gap_s < p.rest_s);
-            }
-            outside_n = 0;
-            is_ridden = false;
-        } else if !outside[..outside_n].iter().flatten().any(|o| o.place.distance_m(sample.place) < SAME_PLACE_M) {
-            is_ridden = is_ridden || facts.is_ridden(p);
-            evidence = (evidence + fix_evidence(p, &facts)).clamp(0.0, p.evidence_max);
-            outside[outside_n] = Some(*sample);
-            outside_n += 1;
-        }
-        before = Some(*sample);
+        run.take(sample);
     }
-    let Some(distance_m) = newest_m else { return Departure { spread_m, ..Departure::default() } };
+    let Run { evidence, spread_m, outside_n, .. } = run;
+    let Some(distance_m) = run.newest_m else { return Departure { spread_m, ..Departure::default() } };
     let boundary_m = p.distance_min_m.max(p.distance_min_spreads * spread_m);
-    let no_speed = if speed_floor_kmh.is_some() { 0.0 } else { p.without_speed_extra };
+    let no_speed = if run.speed_floor_kmh.is_some() { 0.0 } else { p.without_speed_extra };
     let is_young = anchor.weight < p.young_fixes && vehicle.shaken(4).1 == 0;
     let asked = p.evidence_min + no_speed + if is_young { p.young_extra } else { 0.0 };
     let is_departure = is_elsewhere(p, vehicle, anchor)
         || distance_m > boundary_m
-            && if outside_n >= 2 {
-                evidence >= asked && is_coherent(p, vehicle, anchor, &outside[..outside_n], distance_m, spread_m)
+            && if outside_n >= 2 || run.on_course >= p.one_fix_on_course {
+                evidence >= asked && is_coherent(p, vehicle, anchor, &run, distance_m)
             } else {
-                is_ridden && distance_m > p.far_m.max(p.far_spreads * spread_m)
+                run.is_ridden && distance_m > p.far_m.max(p.far_spreads * spread_m)
             };
     Departure { evidence, distance_m, boundary_m, spread_m, fixes_outside: outside_n as u32, is_departure }
+}
+
+/// The test under way: what the samples so far amount to.
+struct Run<'a> {
+    p: &'a ExitParams,
+    anchor: &'a Anchor,
+    spread_m: f32,
+    /// Standard error of the guard point's own place and the parked fixes together, metres.
+    error_m: f32,
+    /// Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells no speed.
+    speed_floor_kmh: Option<f32>,
+    rhythm_s: f32,
+    evidence: f32,
+    shaking: u32,
+    shaken_at: Option<Timestamp>,
+    shaking_since: Option<Timestamp>,
+    shaken_at_home: u32,
+    /// Fixes whose course agreed with their displacement, less those whose did not.
+    on_course: u32,
+    outside: [Option<Sample>; SAMPLES_MAX],
+    outside_n: usize,
+    before: Option<Sample>,
+    newest_m: Option<f32>,
+    is_ridden: bool,
+    /// Where the receiver put the vehicle when it was last at rest: an error that was there before
+    /// the shaking began is no departure.
+    rest: Option<Sample>,
+}
+
+impl<'a> Run<'a> {
+    fn new(params: &'a Params, vehicle: &Vehicle, anchor: &'a Anchor) -> Self {
+        let spread_m = anchor.spread_m(&params.anchor);
+        Self {
+            p: &params.exit,
+            anchor,
+            spread_m,
+            error_m: 0.5 * spread_m * (1.0 + params.exit.home_error / anchor.weight).sqrt(),
+            speed_floor_kmh: vehicle.speed_floor_kmh(&params.exit),
+            rhythm_s: vehicle.silence.rhythm_s(&params.silence),
+            evidence: 0.0,
+            shaking: 0,
+            shaken_at: None,
+            shaking_since: None,
+            shaken_at_home: 0,
+            on_course: 0,
+            outside: [None; SAMPLES_MAX],
+            outside_n: 0,
+            before: None,
+            newest_m: None,
+            is_ridden: false,
+            rest: None,
+        }
+    }
+
+    fn take(&mut self, sample: &Sample) {
+        let p = self.p;
+        let gap_s = self.shaken_at.map_or(f64::INFINITY, |t| sample.at.seconds_since(t));
+        self.shake(sample, gap_s);
+        if sample.kind != SampleKind::Satellite {
+            return;
+        }
+        let from_home = sample.place.distance_m(self.anchor.centre);
+        let distance = self.rest.map_or(from_home, |r| from_home.min(sample.place.distance_m(r.place)));
+        let is_at_rest = sample.moving == Some(false) && gap_s > p.rest_s;
+        if is_at_rest {
+            self.shaken_at_home = 0;
+            self.on_course = 0;
+            self.rest = Some(*sample);
+        }
+        self.newest_m = Some(distance);
+        let facts = FixFacts {
+            sample,
+            before: self.before.as_ref(),
+            home: self.anchor.centre,
+            z: distance / self.error_m.hypot(0.5 * sample.error_m.min(40.0)),
+            progress_m: self.before.map_or(0.0, |b| from_home - b.place.distance_m(self.anchor.centre)),
+            is_at_rest,
+            is_shaken_on: gap_s <= p.rest_s,
+            shaking: self.shaking,
+            shaking_s: self.shaking_since.map_or(0.0, |t| sample.at.seconds_since(t) as f32),
+            shaken_at_home: self.shaken_at_home,
+            speed_floor_kmh: self.speed_floor_kmh,
+            rhythm_s: self.rhythm_s,
+        };
+        let course = facts.course(p);
+        match course {
+            Course::Agrees => self.on_course += 1,
+            Course::Contradicts => self.on_course = self.on_course.saturating_sub(2),
+            _ => {}
+        }
+        if facts.z < p.inside_z {
+            if facts.is_setting_off(p) {
+                self.evidence = (self.evidence + p.setting_off).min(p.evidence_max);
+            } else {
+                self.evidence = (self.evidence - p.inside_cost).max(0.0);
+                self.shaken_at_home += u32::from(gap_s < p.rest_s);
+                self.on_course = 0;
+            }
+            self.outside_n = 0;
+            self.is_ridden = false;
+        } else if !self.is_repeated(sample) {
+            self.is_ridden = self.is_ridden || facts.is_ridden(p);
+            self.evidence = (self.evidence + facts.weigh(p)).clamp(0.0, p.evidence_max);
+            self.outside[self.outside_n] = Some(*sample);
+            self.outside_n += 1;
+        }
+        self.before = Some(*sample);
+    }
+
+    /// Follows the accelerometer. One packet at rest between shaken ones is a thief who waits.
+    fn shake(&mut self, sample: &Sample, gap_s: f64) {
+        match sample.moving {
+            Some(true) => {
+                if gap_s > f64::from(self.p.shaking_gap_s) || self.shaking == 0 {
+                    self.shaking = 0;
+                    self.shaking_since = Some(sample.at);
+                }
+                self.shaking += 1;
+                self.shaken_at = Some(sample.at);
+            }
+            Some(false) if gap_s > self.p.rest_s => self.shaking = 0,
+            _ => {}
+        }
+    }
+
+    /// A place told before is no new evidence.
+    fn is_repeated(&self, sample: &Sample) -> bool {
+        self.outside[..self.outside_n].iter().flatten().any(|o| o.place.distance_m(sample.place) < SAME_PLACE_M)
+    }
 }
 
 /// Re-appeared far away, at rest: carried off behind an outage. Fixes that agree, for a while, of an
@@ -142,104 +206,10 @@ fn is_elsewhere(p: &ExitParams, vehicle: &Vehicle, anchor: &Anchor) -> bool {
     is_far(newest) && count == n && 2 * distinct >= n && since_s >= p.elsewhere_s
 }
 
-/// What the evidence of one fix is reckoned from.
-struct FixFacts<'a> {
-    sample: &'a Sample,
-    /// The satellite fix before it.
-    before: Option<&'a Sample>,
-    /// Distance from the guard point in standard errors.
-    z: f32,
-    /// Further out than the fix before by this, metres.
-    progress_m: f32,
-    /// Packets of shaking in a row, and for how long, seconds.
-    shaking: u32,
-    shaking_s: f32,
-    /// Fixes at the guard point since the shaking began: so long shaken and still here.
-    shaken_at_home: u32,
-    /// Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells no speed.
-    speed_floor_kmh: Option<f32>,
-}
-
-impl FixFacts<'_> {
-    /// Still near, but shaken, with speed, and heading out.
-    fn is_setting_off(&self) -> bool {
-        let has_speed = matches!((self.sample.speed_kmh, self.speed_floor_kmh), (Some(v), Some(floor)) if v >= floor);
-        has_speed && self.shaking >= 2 && self.sample.moving == Some(true) && self.progress_m > 3.0
-    }
-
-    /// Shaken for a while, then far off and fast: one such fix is enough, as the first after the
-    /// receiver found the sky again often is.
-    fn is_ridden(&self, p: &ExitParams) -> bool {
-        self.shaking >= u32::from(p.ridden_shaking)
-            && self.sample.moving == Some(true)
-            && matches!((self.sample.speed_kmh, self.speed_floor_kmh), (Some(v), Some(f)) if v >= p.ridden_kmh.max(2.0 * f))
-            && self
-                .before
-                .is_none_or(|b| b.place.distance_m(self.sample.place) / (self.shaking_s + 10.0) < p.jump_speed_mps)
-    }
-}
-
-/// The evidence of one fix outside, bounded: distance, velocity, accelerometer.
-fn fix_evidence(p: &ExitParams, f: &FixFacts) -> f32 {
-    let mut w = (p.per_z * (f.z - p.inside_z) + 0.2).min(p.distance_max);
-    let (mut moved_kmh, mut step_m) = (None, 0.0);
-    if let Some(before) = f.before {
-        let mut dt = (f.sample.at.seconds_since(before.at) as f32).max(1.0);
-        if f.shaking > 0 && f.sample.moving == Some(true) {
-            // It cannot have moved before it was shaken.
-            dt = dt.min(f.shaking_s + 5.0);
-        }
-        step_m = f.sample.place.distance_m(before.place);
-        moved_kmh = Some(step_m / dt * 3.6);
-    }
-    let is_jump = moved_kmh.is_some_and(|v| v > p.jump_speed_mps * 3.6);
-    let is_creep = moved_kmh.is_some_and(|v| v < p.creep_kmh);
-    if is_jump {
-        w = w.min(p.jump);
-    } else if !is_creep && step_m > 6.0 && f.progress_m > 3.0 {
-        w += p.progress;
-    }
-    if f.sample.moving == Some(true) {
-        let patience = (1.0 - f.shaken_at_home as f32 / p.shaken_at_home).max(0.0);
-        w += p.shaking * f.shaking.min(4) as f32 * patience;
-    }
-    if f.progress_m < -3.0 && f.z < 12.0 {
-        // On its way home: an error that fades.
-        w = w.min(p.jump);
-    }
-    if is_creep {
-        // Error that creeps or stays is no news: a thief is faster than this.
-        w *= p.creep_share;
-    }
-    if let (Some(speed), Some(floor)) = (f.sample.speed_kmh, f.speed_floor_kmh) {
-        let moved = moved_kmh.unwrap_or(0.0);
-        if speed >= floor {
-            w += if speed >= 2.0 * floor { p.speed_high } else { p.speed_moderate };
-            if !is_jump && (moved - speed).abs() < (0.5 * moved).max(4.0) {
-                w += p.speed_agrees;
-            }
-        } else if speed < 0.5 * floor {
-            // The place moves but the carrier wave does not: an error of the place.
-            w = w.min(p.contradicted_max)
-                - if moved > p.contradiction_kmh { p.contradiction_cost } else { p.speed_none_cost };
-        }
-    }
-    if f.sample.moving == Some(false) {
-        w = w.min(0.0) - if f.z < 12.0 { p.at_rest_cost } else { p.at_rest_cost / 3.0 };
-    }
-    w.min(p.fix_max)
-}
-
 /// Whether the fixes outside hang together as a departure does: heading out, or far off; and the
 /// accelerometer, where there is one, was shaken.
-fn is_coherent(
-    p: &ExitParams,
-    vehicle: &Vehicle,
-    anchor: &Anchor,
-    outside: &[Option<Sample>],
-    distance_m: f32,
-    spread_m: f32,
-) -> bool {
+fn is_coherent(p: &ExitParams, vehicle: &Vehicle, anchor: &Anchor, run: &Run, distance_m: f32) -> bool {
+    let (outside, spread_m) = (&run.outside[..run.outside_n], run.spread_m);
     let far = distance_m > p.far_m.max(p.far_spreads * spread_m);
     let (shaken, told) = vehicle.shaken(4);
     if told > 0 && !far && shaken < told.min(3) {

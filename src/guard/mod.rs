@@ -16,6 +16,7 @@ mod anchor;
 mod battery;
 mod cell;
 mod clock;
+mod evidence;
 mod exit;
 mod incident;
 mod neighbourhood;

@@ -48,11 +48,14 @@ params! {
     /// receiver can lie about its own accuracy. Evidence is in nats (natural log of odds), roughly.
     ExitParams {
         /// Evidence that raises the alert, nats. Higher: fewer false alarms, later alerts.
-        evidence_min: f32 = 5.5,
+        evidence_min: f32 = 6.0,
         /// Most that can be held, nats. Higher: one fix back home takes longer to calm.
         evidence_max: f32 = 10.0,
         /// Distance that counts as "still here", in standard errors. Higher: calmer, later.
         inside_z: f32 = 2.0,
+        /// How much the guard point itself may be off, in squared standard errors of one fix; it
+        /// shrinks with the fixes learned from. Higher: calmer just after arming.
+        home_error: f32 = 1.0,
         /// Evidence per standard error beyond `inside_z`, nats.
         per_z: f32 = 0.35,
         /// Most that distance alone can add with one fix, nats.
@@ -65,12 +68,34 @@ params! {
         ridden_kmh: f32 = 10.0,
         /// ... after so many packets of shaking.
         ridden_shaking: u8 = 4,
+        /// ... and the step from the fix before is at most so many times as fast (and 10 km/h).
+        ridden_fit: f32 = 2.0,
         /// What an outward step of plausible speed adds, nats.
         progress: f32 = 1.1,
         /// Slower than this between two fixes is creeping error, not a thief, km/h.
         creep_kmh: f32 = 2.0,
         /// Share of the distance's evidence that a creeping fix keeps.
         creep_share: f32 = 0.05,
+        /// Course and displacement within this of each other agree, degrees.
+        course_agrees_deg: f32 = 40.0,
+        /// Share of the speed floor from which on a course means something.
+        course_floor_share: f32 = 0.4,
+        /// Fixes on course (agreeing less contradicting) with which one fix outside is enough.
+        one_fix_on_course: u32 = 3,
+        /// What that adds, nats.
+        course_agrees: f32 = 1.2,
+        /// Beyond this they contradict each other, degrees.
+        course_contradicts_deg: f32 = 75.0,
+        /// What that takes away, nats; Doppler speed then adds nothing either.
+        course_cost: f32 = 1.5,
+        /// Least displacement whose direction means something, metres.
+        course_step_m: f32 = 6.0,
+        /// Longest step that is held against the course; over longer ones the way from home is, seconds.
+        course_step_s: f32 = 30.0,
+        /// A fix with fewer satellites, or with more hdop, is a guess: it adds at most `jump`.
+        satellites_min: u8 = 4,
+        /// See `satellites_min`.
+        hdop_max: f32 = 8.0,
         /// What agreement of Doppler speed and displacement adds, nats.
         speed_agrees: f32 = 0.5,
         /// Least Doppler speed that says "moving", km/h ...
@@ -101,6 +126,14 @@ params! {
         /// Fixes at the guard point while shaken after which shaking counts for nothing: a thief
         /// leaves, wind and builders stay.
         shaken_at_home: f32 = 8.0,
+        /// Share of the evidence of a speed that the tracker's own rhythm does not believe.
+        unhurried_share: f32 = 0.3,
+        /// Two fixes in a row beyond this are far off, metres ...
+        far_again_m: f32 = 120.0,
+        /// ... and add this, nats.
+        far_again: f32 = 2.0,
+        /// Steps longer than this are contradicted the less by a Doppler speed of nothing, seconds.
+        contradiction_s: f32 = 60.0,
         /// Most that a leap faster than any vehicle can add by its distance, nats.
         jump: f32 = 0.2,
         /// Most that one fix can add, nats.
@@ -182,7 +215,7 @@ params! {
         /// Rest for so long breaks it off, seconds.
         dark_rest_s: f64 = 60.0,
         /// Masts that still answer within this of the first ones say that it stands, metres.
-        same_mast_m: f32 = 150.0,
+        same_mast_m: f32 = 200.0,
         /// Packets of shaking it takes at least.
         dark_packets: u16 = 15,
         /// The last satellite fix before it may be this many rhythms old ...

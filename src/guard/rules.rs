@@ -225,12 +225,22 @@ pub fn consider(
 fn sample(params: &Params, vehicle: &mut Vehicle, moment: &Moment, at: Timestamp) -> (Sample, Option<LatLon>) {
     let shaken = moment.alarms.iter().any(|a| a.kind == AlarmKind::Vibration);
     let moving = moment.status.moving.or(shaken.then_some(true));
-    let mut sample =
-        Sample { at, place: Point::default(), kind: SampleKind::Blind, error_m: 0.0, speed_kmh: None, moving };
+    let mut sample = Sample {
+        at,
+        place: Point::default(),
+        kind: SampleKind::Blind,
+        error_m: 0.0,
+        speed_kmh: None,
+        course_deg: None,
+        is_guess: false,
+        moving,
+    };
     let Some(fix) = &moment.fix else { return (sample, None) };
     let p = &params.anchor;
     let finite = |v: Option<f32>| v.filter(|v| v.is_finite() && *v >= 0.0);
     sample.speed_kmh = finite(fix.speed_kmh).filter(|v| *v < 400.0);
+    // A tracker without a course writes 0.
+    sample.course_deg = finite(fix.course_deg).filter(|c| *c > 0.0 && *c <= 360.0);
     vehicle.tells_speed |= sample.speed_kmh.is_some_and(|v| v > 0.0);
     let is_place = fix.valid && fix.position.is_in_range() && !fix.position.is_null_island();
     if !is_place {
@@ -240,6 +250,8 @@ fn sample(params: &Params, vehicle: &mut Vehicle, moment: &Moment, at: Timestamp
     let accuracy_m = finite(fix.accuracy_m).filter(|a| *a > 0.0);
     sample.error_m = accuracy_m.or(hdop.map(|h| h * p.error_per_hdop_m)).unwrap_or(p.error_default_m);
     sample.kind = kind(params, fix, sample.error_m, hdop);
+    sample.is_guess = fix.satellites.is_some_and(|n| n < params.exit.satellites_min)
+        || hdop.is_some_and(|h| h > params.exit.hdop_max);
     sample.place = vehicle.plane.get_or_insert(Plane::at(fix.position)).project(fix.position);
     (sample, Some(fix.position))
 }

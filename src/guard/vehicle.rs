@@ -40,6 +40,10 @@ pub struct Sample {
     pub error_m: f32,
     /// Speed over ground, km/h, finite.
     pub speed_kmh: Option<f32>,
+    /// Course over ground, degrees, of a tracker that tells one.
+    pub course_deg: Option<f32>,
+    /// Too few satellites, or spread too badly, to be more than a guess.
+    pub is_guess: bool,
     /// What the accelerometer says; `None` without one.
     pub moving: Option<bool>,
 }

@@ -1,0 +1,168 @@
+//! `rideguard backtest`: what the guard would say with other parameters, before they go live.
+//!
+//! Recordings are read once and played to one guard for each set of parameters, so that all of them
+//! see the same packets. With the truth beside it, the answers are scored and compared pairwise.
+
+mod table;
+
+use super::recording;
+use super::score::{self, Score, Truth};
+use crate::domain::{Finding, VehicleId};
+use crate::guard::{Guard, Params};
+use anyhow::{Context, bail};
+use clap::Parser;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Most sets of parameters in one run: each keeps a guard of its own in memory.
+const VARIANTS_MAX: usize = 64;
+
+/// Flags of `backtest`.
+#[derive(Parser)]
+pub struct Args {
+    /// A packets.jsonl[.gz], or a folder that holds one; may be given several times.
+    #[arg(long, required = true)]
+    scenario: Vec<PathBuf>,
+    /// What really happened in each scenario, in the same order; without it alerts are only counted.
+    #[arg(long)]
+    truth: Vec<PathBuf>,
+    /// Parameters as TOML or JSON; what a file leaves out keeps its default. May be given several times.
+    #[arg(long)]
+    params: Vec<PathBuf>,
+    /// One parameter with the values to try: `exit.evidence_min=4,5.5,7`. May be given several times.
+    #[arg(long)]
+    vary: Vec<String>,
+    /// Lists false alarms and thefts that were not noticed within a minute.
+    #[arg(long)]
+    list: bool,
+}
+
+/// A set of parameters with its name.
+struct Variant {
+    name: String,
+    params: Params,
+}
+
+/// What one variant said of one vehicle.
+#[derive(Clone, Debug, Default)]
+struct Answer {
+    /// When the owner was woken, server time, seconds, and by what.
+    woken: Vec<(f64, &'static str)>,
+    /// Alerts that only inform.
+    informed: usize,
+    /// Against the truth, where there is one.
+    score: Score,
+}
+
+/// Runs `rideguard backtest`.
+///
+/// # Errors
+/// Names the file or the parameter that is wrong.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    if !args.truth.is_empty() && args.truth.len() != args.scenario.len() {
+        bail!("{} truth files for {} scenarios; give one for each or none", args.truth.len(), args.scenario.len());
+    }
+    let variants = variants(args)?;
+    let per_scenario = play_all(args, &variants)?;
+    // Names of vehicles are only unique within a recording.
+    let mut answers: Vec<Vec<(String, Answer)>> = variants.iter().map(|_| Vec::new()).collect();
+    for scenario in per_scenario {
+        std::iter::zip(&mut answers, scenario).for_each(|(all, some)| all.extend(some));
+    }
+    let has_truth = !args.truth.is_empty();
+    table::print(&variants, &answers, has_truth);
+    if args.list && has_truth {
+        table::list(&variants, &answers);
+    }
+    Ok(())
+}
+
+/// Answers by variant, then by vehicle.
+type Answers = Vec<BTreeMap<String, Answer>>;
+
+/// Recordings are independent, and reading costs more than guarding: one thread each.
+fn play_all(args: &Args, variants: &[Variant]) -> anyhow::Result<Vec<Answers>> {
+    std::thread::scope(|scope| {
+        let spawn = |(n, scenario): (usize, &'_ PathBuf)| {
+            let (scenario, truth) = (scenario.clone(), args.truth.get(n).cloned());
+            scope.spawn(move || play(&scenario, truth.as_deref(), variants))
+        };
+        let running: Vec<_> = args.scenario.iter().enumerate().map(spawn).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    })
+}
+
+fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::Result<Answers> {
+    let truths = truth.map(score::truths).transpose()?.unwrap_or_default();
+    let mut guards: Vec<Guard> = variants.iter().map(|v| Guard::new(v.params)).collect();
+    let mut answers: Answers =
+        variants.iter().map(|_| truths.keys().map(|v| (v.clone(), Answer::default())).collect()).collect();
+    recording::read(scenario, |name, vehicle: VehicleId, event| {
+        for (guard, answers) in std::iter::zip(&mut guards, &mut answers) {
+            for finding in event.play(guard, vehicle) {
+                let Finding::Alert(alert) = finding else { continue };
+                let answer = answers.entry(name.to_owned()).or_default();
+                if alert.kind.wakes_owner() {
+                    answer.woken.push((alert.raised_at.secs_f64(), alert.kind.name()));
+                } else {
+                    answer.informed += 1;
+                }
+            }
+        }
+    })?;
+    for (name, answer) in answers.iter_mut().flatten() {
+        let woken: Vec<f64> = answer.woken.iter().map(|(t, _)| *t).collect();
+        answer.score = truths.get(name).map(|t: &Truth| t.score(&woken)).unwrap_or_default();
+    }
+    Ok(answers)
+}
+
+/// The default first, then files, then values.
+fn variants(args: &Args) -> anyhow::Result<Vec<Variant>> {
+    let mut variants = vec![Variant { name: "default".into(), params: Params::default() }];
+    for file in &args.params {
+        variants.push(Variant { name: file.display().to_string(), params: read_params(file)? });
+    }
+    for vary in &args.vary {
+        let (name, values) = vary.split_once('=').with_context(|| format!("{vary:?} is not NAME=VALUE,VALUE"))?;
+        for value in values.split(',') {
+            let params = with(Params::default(), name, value)?;
+            variants.push(Variant { name: format!("{name}={value}"), params });
+        }
+    }
+    if variants.len() > VARIANTS_MAX {
+        bail!("{} sets of parameters; at most {VARIANTS_MAX} fit in one run", variants.len());
+    }
+    Ok(variants)
+}
+
+fn read_params(file: &Path) -> anyhow::Result<Params> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let is_json = file.extension().is_some_and(|e| e == "json");
+    let params = if is_json { serde_json::from_str(&text)? } else { toml::from_str(&text)? };
+    Ok(params)
+}
+
+/// Parameters with one of them changed.
+fn with(params: Params, name: &str, value: &str) -> anyhow::Result<Params> {
+    let mut all = serde_json::to_value(params)?;
+    let place = all.pointer_mut(&format!("/{}", name.replace('.', "/"))).filter(|v| v.is_number());
+    let place = place.with_context(|| format!("there is no parameter {name:?}"))?;
+    *place = serde_json::from_str(value).with_context(|| format!("{name} = {value:?} is no number"))?;
+    serde_json::from_value(all).with_context(|| format!("{name} = {value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_set_by_its_name_and_an_unknown_one_is_refused() {
+        let params = with(Params::default(), "exit.evidence_min", "9.5").unwrap();
+        assert_eq!(params.exit.evidence_min, 9.5);
+        assert_eq!(params.anchor, Params::default().anchor);
+        assert!(with(Params::default(), "exit.nonsense", "1").is_err());
+        assert!(with(Params::default(), "exit", "1").is_err());
+        assert!(with(Params::default(), "exit.settle_fixes", "-1").is_err());
+    }
+}
