@@ -4,24 +4,24 @@
 //! sockets, SQL. Folding the same journal again gives the same effects, which is what recovery
 //! and `rideguard rebuild` rest on.
 
+mod effects;
 mod judge;
 mod recent;
+mod tracker;
 
 use crate::domain::{
-    Entry, Finding, Fix, LatLon, Moment, Outcome, Packet, PacketDigest, Profile, Report, SessionBy, Setting, Status,
-    Timestamp, TrackerIdent, TrackerKey, VehicleId,
+    Entry, Finding, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent, TrackerKey,
+    VehicleId,
 };
-use crate::guard::{Guard, Params, Seen, Snapshot};
-use crate::ingest::topic::{self, Address};
+use crate::guard::{Guard, Params, Seen};
+use crate::ingest::topic::Address;
 use crate::protocol;
-use judge::Judgement;
+pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
 pub use judge::{FUTURE_S_MAX, FixFlags};
 use recent::Recent;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-
-/// Seconds after which a tracker's status row is written although nothing that people see changed.
-const STATUS_EVERY_S: f64 = 15.0;
+use tracker::Tracker;
 
 /// What the fold needs to know beside the journal; the same for a rebuild as for the first run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,121 +33,27 @@ pub struct FoldSettings {
 /// Everything one lane believes. Checkpoints keep exactly this.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct LaneState {
-    trackers: HashMap<TrackerIdent, Tracker>,
-    guard: Guard,
-}
-
-/// A tracker as its lane knows it.
-#[derive(Clone, Serialize, Deserialize)]
-struct Tracker {
-    key: TrackerKey,
-    profile: Profile,
-    vehicle: Option<VehicleId>,
+    /// Places in `trackers`: a map of these is half the size of a map of trackers.
+    places: HashMap<TrackerIdent, u32>,
+    trackers: Vec<Tracker>,
+    /// Places of trackers that were removed.
+    free: Vec<u32>,
+    /// Every profile in use, once.
+    profiles: Vec<Profile>,
     recent: Recent,
-    status: StatusRow,
-    status_written_at: Timestamp,
-}
-
-/// A fix as the database keeps it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FixRow {
-    /// Whose tracker.
-    pub tracker: TrackerKey,
-    /// In which vehicle, then.
-    pub vehicle: Option<VehicleId>,
-    /// When, by the tracker's clock (by arrival where it has none).
-    pub fixed_at: Timestamp,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// As measured.
-    pub fix: Fix,
-    /// What was noticed about it.
-    pub flags: FixFlags,
-}
-
-/// What people see of a tracker: one row, the newest word on everything.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StatusRow {
-    /// When it was last heard of.
-    pub last_heard_at: Timestamp,
-    /// Its newest trustworthy fix, by event time.
-    pub newest: Option<NewestFix>,
-    /// Its newest status values.
-    pub status: Status,
-}
-
-/// The newest fix of a tracker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NewestFix {
-    /// When, by the tracker's clock.
-    pub fixed_at: Timestamp,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// As measured.
-    pub fix: Fix,
-}
-
-/// Why a packet was set aside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
-    /// The tracker, if the topic names one that we know.
-    pub tracker: Option<TrackerKey>,
-    /// The identifier on the topic, if it has the form of one.
-    pub ident: Option<String>,
-    /// One word: `topic`, `unknown_tracker`, `retained`, `size`, `decode`, `identity`, `time`, `position`.
-    pub reason: &'static str,
-    /// One sentence, without positions.
-    pub detail: String,
-    /// Whether it may be somebody speaking for another.
-    pub security: bool,
-}
-
-/// Bytes owed to a tracker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// Where it listens.
-    pub topic: String,
-    /// What it is told.
-    pub payload: Vec<u8>,
-}
-
-/// How a vehicle is guarded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GuardRow {
-    /// Which vehicle.
-    pub vehicle: VehicleId,
-    /// Whether it is.
-    pub armed: bool,
-    /// Since when it is or is not.
-    pub since: Timestamp,
-    /// Around where, once that is known.
-    pub point: Option<LatLon>,
-    /// What began or ended it.
-    pub by: SessionBy,
-}
-
-/// Everything that follows from one entry.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Effects {
-    /// What became of the packet; `None` if the entry is none.
-    pub outcome: Option<Outcome>,
-    /// Set aside, with the reason.
-    pub quarantined: Option<Quarantined>,
-    /// New fixes.
-    pub fixes: Vec<FixRow>,
-    /// The tracker's status row, when it is time to write it.
-    pub status: Option<(TrackerKey, Option<VehicleId>, StatusRow)>,
-    /// What the guard says.
-    pub findings: Vec<Finding>,
-    /// Vehicles whose guard changed.
-    pub guards: Vec<GuardRow>,
-    /// Owed to the tracker, once the journal has the packet.
-    pub replies: Vec<Reply>,
+    guard: Guard,
 }
 
 impl Default for LaneState {
     fn default() -> Self {
-        Self { trackers: HashMap::new(), guard: Guard::new(Params::default()) }
+        Self {
+            places: HashMap::new(),
+            trackers: Vec::new(),
+            free: Vec::new(),
+            profiles: Vec::new(),
+            recent: Recent::default(),
+            guard: Guard::new(Params::default()),
+        }
     }
 }
 
@@ -180,36 +86,28 @@ impl LaneState {
 
     /// How many trackers this lane knows.
     pub fn trackers(&self) -> usize {
-        self.trackers.len()
+        self.places.len()
     }
 
     /// Whether a packet's topic names a tracker that is registered.
     pub fn knows_sender_of(&self, packet: &Packet) -> bool {
-        Address::parse(&packet.topic).is_ok_and(|a| self.trackers.contains_key(&a.ident))
+        Address::parse(&packet.topic).is_ok_and(|a| self.places.contains_key(&a.ident))
     }
 
     fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
         let mut effects = Effects::default();
         match setting {
             Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind } => {
-                let known = self.trackers.entry(ident.clone()).or_insert_with(|| Tracker {
-                    key: *tracker,
-                    profile: profile.clone(),
-                    vehicle: None,
-                    recent: Recent::default(),
-                    status: StatusRow::default(),
-                    status_written_at: Timestamp::default(),
-                });
+                let profile = self.profile_number(profile);
+                let known = self.entry(ident, *tracker);
                 known.key = *tracker;
-                known.profile.clone_from(profile);
+                known.profile = profile;
                 known.vehicle = *vehicle;
                 if let Some(vehicle) = vehicle {
                     self.guard.set_kind(*vehicle, *vehicle_kind);
                 }
             }
-            Setting::TrackerRemoved { ident } => {
-                self.trackers.remove(ident);
-            }
+            Setting::TrackerRemoved { ident } => self.free.extend(self.places.remove(ident)),
             Setting::Arm { vehicle } => {
                 effects.findings = self.guard.arm(*vehicle, at, at);
                 effects.guards.push(self.guard_row(*vehicle, at));
@@ -231,6 +129,38 @@ impl LaneState {
         effects
     }
 
+    /// The tracker of an identifier, made if it is new.
+    fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
+        let place = match self.places.get(ident) {
+            Some(place) => *place,
+            None => {
+                let place = self.free.pop().unwrap_or(self.trackers.len() as u32);
+                self.places.insert(ident.clone(), place);
+                match self.trackers.get_mut(place as usize) {
+                    Some(free) => *free = Tracker::new(key),
+                    None => self.trackers.push(Tracker::new(key)),
+                }
+                place
+            }
+        };
+        &mut self.trackers[place as usize]
+    }
+
+    /// The number of a profile in the table; the table grows with the kinds of trackers, not with trackers.
+    fn profile_number(&mut self, profile: &Profile) -> u16 {
+        let number = self.profiles.iter().position(|p| p == profile).unwrap_or_else(|| {
+            self.profiles.push(profile.clone());
+            self.profiles.len() - 1
+        });
+        u16::try_from(number).unwrap_or(u16::MAX)
+    }
+
+    /// A tracker and how to read it.
+    fn known(&self, ident: &TrackerIdent) -> Option<(&Tracker, &Profile)> {
+        let tracker = self.trackers.get(*self.places.get(ident)? as usize)?;
+        Some((tracker, self.profiles.get(usize::from(tracker.profile))?))
+    }
+
     fn guard_row(&self, vehicle: VehicleId, at: Timestamp) -> GuardRow {
         let snapshot = self.guard.snapshot(vehicle);
         let armed_at = snapshot.as_ref().and_then(|s| s.armed_at);
@@ -245,18 +175,20 @@ impl LaneState {
             Ok(understood) => understood,
             Err(quarantined) => return set_aside(quarantined),
         };
-        let Some(tracker) = self.trackers.get_mut(&ident) else {
+        // A repetition changes nothing, but it is answered: its sender has not heard our first answer.
+        let replies = self.replies(&ident, &report);
+        let place = self.places.get(&ident).map(|p| *p as usize);
+        let Some(tracker) = place.and_then(|p| self.trackers.get_mut(p)) else {
             return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
         };
-        // A repetition changes nothing, but it is answered: its sender has not heard our first answer.
-        let replies = replies(&ident, &tracker.profile, &report);
-        if carries_time(&report) && tracker.recent.has(digest) {
+        if carries_time(&report) && (tracker.recent.has(digest) || self.recent.has(digest)) {
             return Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() };
         }
-        tracker.remember(packet, digest);
-        let mut effects = Effects { replies, ..tracker.make_count(packet, &ident, &report, settings) };
+        tracker.recent.add(digest);
+        self.recent.add(digest);
+        let mut effects = Effects { replies, ..tracker.make_count(packet, &ident, &report, settings.max_fix_age_s) };
         if let Some(vehicle) = tracker.vehicle {
-            let before = self.guard.snapshot(vehicle);
+            let before = self.guard.shown(vehicle);
             let seen = Seen { received_at: packet.received_at, digest };
             for moment in &report.moments {
                 effects.findings.extend(self.guard.consider(vehicle, moment, &seen));
@@ -265,9 +197,7 @@ impl LaneState {
                 effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
             }
             // The guard point creeps with every parked fix; people are told when it is found or lost.
-            let shown = |s: &Option<Snapshot>| s.as_ref().map(|s| (s.armed_at, s.guard_point.is_some(), s.incident));
-            let after = self.guard.snapshot(vehicle);
-            if shown(&before).is_some() && shown(&before) != shown(&after) {
+            if before.is_some() && before != self.guard.shown(vehicle) {
                 effects.guards.push(self.guard_row(vehicle, packet.received_at));
             }
         }
@@ -276,8 +206,19 @@ impl LaneState {
 
     /// What is owed to the sender of a packet, without taking it in.
     pub fn replies_to(&self, packet: &Packet) -> Vec<Reply> {
-        let Ok((ident, report)) = self.understand(packet) else { return Vec::new() };
-        self.trackers.get(&ident).map(|tracker| replies(&ident, &tracker.profile, &report)).unwrap_or_default()
+        self.understand(packet).map(|(ident, report)| self.replies(&ident, &report)).unwrap_or_default()
+    }
+
+    fn replies(&self, ident: &TrackerIdent, report: &Report) -> Vec<Reply> {
+        let Some((_, profile)) = self.known(ident).filter(|(_, profile)| profile.wants_replies) else {
+            return Vec::new();
+        };
+        let wire = |bytes: &[u8]| match profile.protocol.0.as_str() {
+            "jt808" => protocol::jt808::escape_frame(bytes),
+            _ => bytes.to_vec(),
+        };
+        let reply = |bytes| Reply { ident: ident.clone(), payload: wire(bytes), sequence: report.sequence };
+        report.replies.iter().map(|bytes| reply(bytes)).collect()
     }
 
     /// Who sent it and what it says.
@@ -289,7 +230,7 @@ impl LaneState {
             detail: e.to_string(),
             security: true,
         })?;
-        let tracker = self.trackers.get(&address.ident).ok_or_else(|| unknown(&address.ident))?;
+        let (tracker, profile) = self.known(&address.ident).ok_or_else(|| unknown(&address.ident))?;
         let aside = |reason, detail: String, security| Quarantined {
             tracker: Some(tracker.key),
             ident: Some(address.ident.to_string()),
@@ -307,8 +248,8 @@ impl LaneState {
                 true,
             ));
         }
-        let report = protocol::decode(&tracker.profile, &packet.payload)
-            .map_err(|e| aside("decode", format!("{}: {e}", tracker.profile.protocol.0), false))?;
+        let report = protocol::decode(profile, &packet.payload)
+            .map_err(|e| aside("decode", format!("{}: {e}", profile.protocol.0), false))?;
         if !report.tracker_idents.is_empty() && !report.tracker_idents.iter().any(|i| address.ident.is_named_by(i)) {
             let said: String = report.tracker_idents[0].chars().take(32).collect();
             return Err(aside(
@@ -318,77 +259,6 @@ impl LaneState {
             ));
         }
         Ok((address.ident, report))
-    }
-}
-
-impl Tracker {
-    fn remember(&mut self, packet: &Packet, digest: PacketDigest) {
-        self.recent.add(digest);
-        self.status.last_heard_at = self.status.last_heard_at.max(packet.received_at);
-    }
-
-    /// Judges every moment and turns it into rows.
-    fn make_count(
-        &mut self,
-        packet: &Packet,
-        ident: &TrackerIdent,
-        report: &Report,
-        settings: &FoldSettings,
-    ) -> Effects {
-        let mut effects = Effects { outcome: Some(Outcome::Stored), ..Effects::default() };
-        let before = self.shown();
-        let told = |m: &Moment| m.status.firmware.is_some() && m.status.firmware != self.status.status.firmware;
-        let is_firmware_new = report.moments.iter().any(told);
-        for moment in &report.moments {
-            self.status.status.merge(&moment.status);
-            let Some(fix) = &moment.fix else { continue };
-            let newest_at = self.status.newest.as_ref().map(|n| n.fixed_at);
-            match judge::judge(fix, moment.buffered, packet.received_at, newest_at, settings.max_fix_age_s) {
-                Judgement::Keep { fixed_at, flags } => {
-                    self.take_newest(fix, fixed_at, packet.received_at, flags);
-                    effects.fixes.push(FixRow {
-                        tracker: self.key,
-                        vehicle: self.vehicle,
-                        fixed_at,
-                        received_at: packet.received_at,
-                        fix: fix.clone(),
-                        flags,
-                    });
-                }
-                Judgement::SetAside { reason, detail } => {
-                    // One bad fix sets the packet aside (its bytes are wanted for a look); what
-                    // else it says still counts.
-                    effects.outcome = Some(Outcome::Quarantined);
-                    effects.quarantined.get_or_insert(Quarantined {
-                        tracker: Some(self.key),
-                        ident: Some(ident.to_string()),
-                        reason,
-                        detail,
-                        security: false,
-                    });
-                }
-            }
-        }
-        // Status rows cost more than fixes, so they are written when people would notice.
-        let is_due = packet.received_at.seconds_since(self.status_written_at) >= STATUS_EVERY_S;
-        if is_due || is_firmware_new || before != self.shown() {
-            self.status_written_at = packet.received_at;
-            effects.status = Some((self.key, self.vehicle, self.status.clone()));
-        }
-        effects
-    }
-
-    fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags) {
-        let newer = self.status.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
-        if newer && flags.is_trustworthy() {
-            self.status.newest = Some(NewestFix { fixed_at, received_at, fix: fix.clone() });
-        }
-    }
-
-    /// What people would see change at once.
-    fn shown(&self) -> (Option<bool>, Option<bool>, bool) {
-        let status = &self.status.status;
-        (status.external_power, status.ignition, self.status.newest.is_some())
     }
 }
 
@@ -410,18 +280,6 @@ fn unknown(ident: &TrackerIdent) -> Quarantined {
 
 fn set_aside(quarantined: Quarantined) -> Effects {
     Effects { outcome: Some(Outcome::Quarantined), quarantined: Some(quarantined), ..Effects::default() }
-}
-
-fn replies(ident: &TrackerIdent, profile: &Profile, report: &Report) -> Vec<Reply> {
-    if !profile.wants_replies {
-        return Vec::new();
-    }
-    let topic = topic::down_topic(ident);
-    let wire = |bytes: &[u8]| match profile.protocol.0.as_str() {
-        "jt808" => protocol::jt808::escape_frame(bytes),
-        _ => bytes.to_vec(),
-    };
-    report.replies.iter().map(|bytes| Reply { topic: topic.clone(), payload: wire(bytes) }).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! Nothing is acknowledged before commit 1, and nothing is told before commit 2. While PostgreSQL is
 //! away, the `shore` stands in for commit 1.
 
+mod answers;
 mod shore;
 
 use crate::clock::now;
@@ -264,8 +265,8 @@ impl<'a> Pipeline<'a> {
         self.progress.setting_cursor = batch.setting_cursor;
         let Some(Unsettled { batch, .. }) = self.shore.unsettled.take() else { return Ok(()) };
         self.shore.release(&batch.receipts).await; // only now may the broker forget it
-        let effects = self.understand(&batch.entries);
-        self.reply(&effects);
+        let mut effects = self.understand(&batch.entries);
+        self.reply(&mut effects);
         self.make_count(n, &batch.entries, effects).await
     }
 
@@ -275,9 +276,10 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Trackers are answered as soon as the journal holds what they sent.
-    fn reply(&self, effects: &[Effects]) {
-        for reply in effects.iter().flat_map(|e| &e.replies) {
-            self.shared.publisher.send(reply.topic.clone(), reply.payload.clone());
+    fn reply(&mut self, effects: &mut [Effects]) {
+        let now = Instant::now();
+        for reply in effects.iter_mut().flat_map(|e| e.replies.drain(..)) {
+            self.shore.answers.give(reply, now, &self.shared.publisher);
         }
     }
 
@@ -299,6 +301,8 @@ impl<'a> Pipeline<'a> {
     async fn next_batch(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<Batch> {
         let tick_every = Duration::from_secs(self.shared.config.ingest.tick_every_s);
         let until_tick = tick_every.saturating_sub(self.ticked_at.elapsed());
+        let until_answer = self.shore.answers.next_due().map(|due| due.saturating_duration_since(Instant::now()));
+        let pause = until_answer.map_or(until_tick, |answer| answer.min(until_tick));
         let mut batch = self.empty_batch();
         let session = self.shore.session()?;
         tokio::select! {
@@ -311,9 +315,10 @@ impl<'a> Pipeline<'a> {
                 batch.entries.push(Entry::Gap { from, to });
             }
             Ok(()) = self.settings_changed.changed() => self.take_settings(&mut batch).await?,
-            _ = tokio::time::sleep(until_tick) => {}
+            _ = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
+        self.shore.answers.tell(Instant::now(), &self.shared.publisher);
         if self.ticked_at.elapsed() >= tick_every {
             self.take_settings(&mut batch).await?; // in case a notice was lost
             if self.shore.session()?.is_connected() {

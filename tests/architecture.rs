@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rollup", &["clock", "config", "domain", "store", "telemetry", "tracks"]),
     ("live", &["domain", "fold", "store"]),
     ("telemetry", &["clock", "domain", "store"]),
-    ("pipeline", &["clock", "config", "domain", "fold", "ingest", "live", "store", "telemetry"]),
+    ("pipeline", &["clock", "config", "domain", "fold", "ingest", "live", "protocol::json", "store", "telemetry"]),
     ("notify", &["clock", "config", "store", "telemetry"]),
     ("api", &["config", "domain", "ingest", "live", "store", "telemetry"]),
     ("supervisor", &["config"]),

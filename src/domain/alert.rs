@@ -6,7 +6,7 @@ use std::fmt;
 
 /// Identity of a packet by its content: the first 8 bytes of SHA-256 over topic, a zero byte and
 /// payload. A redelivery has the same digest, whatever its packet id or time of arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PacketDigest(pub u64);
 

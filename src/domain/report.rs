@@ -250,6 +250,8 @@ pub struct Report {
     pub tracker_idents: SmallVec<[CompactString; 1]>,
     /// What it says, oldest first as sent.
     pub moments: SmallVec<[Moment; 1]>,
+    /// The tracker's own counter of its packets, where its language acknowledges several at once.
+    pub sequence: Option<u64>,
     /// Bytes owed to the tracker, in order.
     pub replies: SmallVec<[ReplyBytes; 1]>,
     /// Items we have no name for, by their id, as hexadecimal or text.

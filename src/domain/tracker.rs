@@ -1,5 +1,6 @@
 //! Trackers and the profiles that say which language they speak.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,7 +27,7 @@ pub enum VehicleKind {
 /// The identifier a tracker carries on the wire and in its topic: 1-32 of `A-Z a-z 0-9 _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TrackerIdent(String);
+pub struct TrackerIdent(CompactString);
 
 /// Longest tracker identifier, characters. A JT/T 808-2019 phone number has 20.
 pub const TRACKER_IDENT_CHARS_MAX: usize = 32;
@@ -44,7 +45,7 @@ impl TrackerIdent {
         }
         match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))) {
             Some(c) => Err(IdentError::Character(c)),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text.into())),
         }
     }
 

@@ -201,6 +201,13 @@ impl Guard {
         self.vehicles.entry(vehicle).or_default().kind = kind;
     }
 
+    /// What people are told of as soon as it changes: since when it is guarded, whether its guard point is
+    /// known, the open incident. Cheap enough to ask before and after every packet.
+    pub fn shown(&self, vehicle: VehicleId) -> Option<(Option<Timestamp>, bool, Option<IncidentId>)> {
+        let state = self.vehicles.get(&vehicle)?;
+        Some((state.armed_at, state.anchor.is_some(), state.incident.as_ref().map(|i| i.id)))
+    }
+
     /// What status rows show.
     pub fn snapshot(&self, vehicle: VehicleId) -> Option<Snapshot> {
         self.vehicles.get(&vehicle).map(|state| Snapshot {

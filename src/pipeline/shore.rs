@@ -1,6 +1,7 @@
 //! What outlives a lane's connection to the database: its MQTT session, the batch whose fate is not
 //! known, and the spool, from which trackers are acknowledged while PostgreSQL is away.
 
+use super::answers::Answers;
 use super::{Batch, Shared, as_packet};
 use crate::domain::{Entry, Lane};
 use crate::fold::LaneState;
@@ -31,6 +32,8 @@ pub(super) struct Shore {
     pub unsettled: Option<Unsettled>,
     /// What the engine believed when PostgreSQL went; enough to answer trackers.
     pub state: Option<LaneState>,
+    /// Answers on their way to trackers.
+    pub answers: Answers,
     spool: Option<Spool>,
     away_since: Option<Instant>,
     is_spooling: bool,
@@ -63,6 +66,7 @@ impl Shore {
             session: None,
             unsettled: None,
             state: None,
+            answers: Answers::default(),
             spool,
             away_since: None,
             is_spooling: false,
@@ -114,6 +118,7 @@ impl Shore {
 
     /// One batch to the spool, acknowledged and answered. One that cannot be written stays unsettled.
     async fn spool_batch(&mut self, shared: &Shared, until: Instant) -> anyhow::Result<()> {
+        self.answers.tell(Instant::now(), &shared.publisher);
         let n = self.unsettled.as_ref().map_or(0, |u| u.n);
         let mut batch = self.unsettled.take().map(|u| u.batch.owed()).unwrap_or_default();
         if batch.entries.is_empty() {
@@ -131,8 +136,9 @@ impl Shore {
         }
         self.release(&batch.receipts).await;
         if let Some(state) = &self.state {
+            let now = Instant::now();
             for reply in batch.entries.iter().filter_map(as_packet).flat_map(|p| state.replies_to(p)) {
-                shared.publisher.send(reply.topic, reply.payload);
+                self.answers.give(reply, now, &shared.publisher);
             }
         }
         Ok(())

@@ -173,14 +173,20 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
             }
         }
     }
-    let replies = message.sequence.filter(|_| profile.wants_replies).map(acknowledgement).into_iter().collect();
-    Ok(Report { message: "json 1".into(), tracker_idents: smallvec![id], moments, replies, unknown })
+    let sequence = message.sequence;
+    let replies = sequence.filter(|_| profile.wants_replies).map(|s| acknowledgement(s, s)).into_iter().collect();
+    Ok(Report { message: "json 1".into(), tracker_idents: smallvec![id], moments, sequence, replies, unknown })
 }
 
-fn acknowledgement(sequence: u64) -> ReplyBytes {
+/// Says that the packets `from` to `to` are on disk.
+pub fn acknowledgement(from: u64, to: u64) -> ReplyBytes {
     let mut text = ReplyBytes::new();
     // Writing into memory cannot fail.
-    let _ = write!(text, r#"{{"v":1,"ack":{sequence}}}"#);
+    let _ = if from == to {
+        write!(text, r#"{{"v":1,"ack":{to}}}"#)
+    } else {
+        write!(text, r#"{{"v":1,"ack":{to},"from":{from}}}"#)
+    };
     text
 }
 

@@ -2,6 +2,7 @@
 
 use crate::domain::{Entry, Lane, Outcome, Timestamp};
 use anyhow::{Context, bail};
+use std::cell::RefCell;
 use tokio_postgres::{Client, GenericClient};
 
 /// First byte of a journal row: how the rest is written. 1 = zstd over MessagePack with names (still
@@ -18,9 +19,7 @@ const UNPACKED_BYTES_MAX: usize = 256 << 20;
 /// # Errors
 /// Never for entries that came from outside; the encoder's word otherwise.
 pub fn pack(entries: &[Entry]) -> anyhow::Result<Vec<u8>> {
-    let mut out = vec![COMPACT];
-    out.extend(zstd::bulk::compress(&rmp_serde::to_vec(entries)?, ZSTD_LEVEL)?);
-    Ok(out)
+    compressed(COMPACT, &rmp_serde::to_vec(entries)?)
 }
 
 /// Unpacks a row.
@@ -36,8 +35,26 @@ pub fn unpack(content: &[u8]) -> anyhow::Result<Vec<Entry>> {
 /// # Errors
 /// The encoder's word.
 pub fn pack_any<T: serde::Serialize>(value: &T) -> anyhow::Result<Vec<u8>> {
-    let mut out = vec![NAMED];
-    out.extend(zstd::bulk::compress(&rmp_serde::to_vec_named(value)?, ZSTD_LEVEL)?);
+    compressed(NAMED, &rmp_serde::to_vec_named(value)?)
+}
+
+fn compressed(format: u8, plain: &[u8]) -> anyhow::Result<Vec<u8>> {
+    thread_local! {
+        // Making the compressor costs as much as a small batch.
+        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    let content = COMPRESSOR.with_borrow_mut(|kept| {
+        let mut compressor = match kept.take() {
+            Some(compressor) => compressor,
+            None => zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
+        };
+        let content = compressor.compress(plain);
+        *kept = Some(compressor);
+        content
+    })?;
+    let mut out = Vec::with_capacity(content.len() + 1);
+    out.push(format);
+    out.extend_from_slice(&content);
     Ok(out)
 }
 

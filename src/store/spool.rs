@@ -5,11 +5,11 @@
 //! holds may then be acknowledged. Files of a lane are drained in the order of their names.
 
 use super::journal;
-use crate::clock::now;
 use crate::domain::{Entry, Lane};
 use anyhow::{Context, bail};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// How a whole file's name ends.
@@ -24,7 +24,8 @@ pub struct Spool {
     folder: PathBuf,
     bytes_max: u64,
     bytes: u64,
-    serial: u64,
+    /// Number of the newest file; names sort by it.
+    newest: u64,
 }
 
 impl Spool {
@@ -34,13 +35,16 @@ impl Spool {
     /// Names the folder that cannot be made or read.
     pub fn open(root: &Path, lane: Lane, bytes_max: u64) -> anyhow::Result<Self> {
         let folder = root.join(format!("lane-{:02}", lane.0));
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make the spool folder {}", folder.display()))?;
-        let mut spool = Self { folder, bytes_max, bytes: 0, serial: 0 };
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.with_context(|| format!("cannot make the spool folder {}", folder.display()))?;
+        let mut spool = Self { folder, bytes_max, bytes: 0, newest: 0 };
         for path in spool.paths(UNFINISHED)? {
             fs::remove_file(path)?;
         }
         for path in spool.paths(WHOLE)? {
-            spool.bytes += fs::metadata(path)?.len();
+            spool.bytes += fs::metadata(&path)?.len();
+            let number = path.file_stem().and_then(|s| s.to_str()?.parse().ok());
+            spool.newest = spool.newest.max(number.unwrap_or(0));
         }
         Ok(spool)
     }
@@ -70,9 +74,8 @@ impl Spool {
                 self.bytes_max
             );
         }
-        // Names sort by time; the number tells apart what one microsecond brought.
-        self.serial += 1;
-        let name = format!("{:020}-{:08}", now().micros().max(0), self.serial);
+        self.newest += 1;
+        let name = format!("{:020}", self.newest);
         let unfinished = self.folder.join(format!("{name}.{UNFINISHED}"));
         let written = self.write(&unfinished, &self.folder.join(format!("{name}.{WHOLE}")), &content);
         if written.is_err() {
@@ -84,7 +87,8 @@ impl Spool {
     }
 
     fn write(&self, unfinished: &Path, whole: &Path, content: &[u8]) -> std::io::Result<()> {
-        let mut file = File::create_new(unfinished)?;
+        // Only we may read it: packets hold positions.
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(unfinished)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(unfinished, whole)?;
@@ -172,7 +176,7 @@ mod tests {
     fn a_half_written_batch_counts_for_nothing() {
         let root = tempfile::tempdir().unwrap();
         let spool = Spool::open(root.path(), Lane(0), 1 << 20).unwrap();
-        fs::write(spool.folder.join("00000000000000000001-00000001.unfinished"), b"half").unwrap();
+        fs::write(spool.folder.join("00000000000000000001.unfinished"), b"half").unwrap();
         let mut again = Spool::open(root.path(), Lane(0), 1 << 20).unwrap();
         assert!(again.is_empty() && again.oldest().unwrap().is_none());
         assert_eq!(fs::read_dir(&again.folder).unwrap().count(), 0);

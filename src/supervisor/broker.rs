@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -76,17 +77,24 @@ impl Mosquitto {
         write_passwords(folder, &home, &password, &[])?;
         let inside = socket.as_ref().map_or_else(String::new, |s| format!("listener 0 {}\n", s.display()));
         write_settings(folder, &home, &conf, &certificates, &format!("{port} {address}"), &inside)?;
+        if let Some(socket) = &socket {
+            let _ = fs::remove_file(socket); // of a broker that was killed
+        }
         let mut command = Command::new(program);
         command.arg("-c").arg(&conf);
         let log = folder.path("mosquitto.log");
         let child = Child::start("Mosquitto", &mut command, folder.servant(), &log, Signal::SIGTERM)?;
         let mut started = Self { child, port, ca_file, password_file, socket };
         let since = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let is_open = |socket: &Option<PathBuf>| socket.as_ref().is_none_or(|s| s.exists());
+        while TcpStream::connect(("127.0.0.1", port)).is_err() || !is_open(&started.socket) {
             if !started.child.is_alive() || since.elapsed() > Duration::from_secs(20) {
                 bail!("Mosquitto did not start; its log is {}", log.display());
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+        if let Some(socket) = &started.socket {
+            fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
         }
         Ok(started)
     }
