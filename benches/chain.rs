@@ -1,4 +1,5 @@
-//! From a tracker's publish to the owner's webhook, at 1,000 fixes/s, everything on this machine.
+//! From a tracker's publish to the owner's webhook, at 1,000, 10,000 and 30,000 fixes/s, everything on
+//! this machine. `RIDEGUARD_BENCH_RATES` (`1000,10000`) leaves rates out.
 //!
 //! The real program with its PostgreSQL and Mosquitto (TLS, ACL), 600 trackers on connections of
 //! their own, an open-loop load, thefts hidden in it. For each theft: the time from the publish of
@@ -19,8 +20,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const TRACKERS: usize = 600;
-const RATE_PER_S: u32 = 1000;
-const DURATION_S: u32 = 70;
+/// Fixes a second, and for how long.
+const LOADS: [(u32, u32); 3] = [(1000, 70), (10_000, 45), (30_000, 45)];
 
 /// Plate, when the packet came, when the webhook came.
 type Arrivals = Arc<Mutex<Vec<(String, Timestamp, Timestamp)>>>;
@@ -37,11 +38,18 @@ impl Drop for Program {
 }
 
 fn main() -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let asked = std::env::var("RIDEGUARD_BENCH_RATES").unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for (rate_per_s, duration_s) in LOADS {
+        if asked.is_empty() || asked.split(',').any(|a| a == rate_per_s.to_string()) {
+            runtime.block_on(measure(rate_per_s, duration_s))?;
+        }
+    }
+    Ok(())
 }
 
-async fn measure() -> anyhow::Result<()> {
-    drop(rustls::crypto::ring::default_provider().install_default());
+async fn measure(rate_per_s: u32, duration_s: u32) -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("rideguard-bench-{:08x}", rand::random::<u32>()));
     std::fs::create_dir(&folder)?;
     std::os::unix::fs::chown(&folder, None, None)?;
@@ -64,11 +72,11 @@ async fn measure() -> anyhow::Result<()> {
     let config = Config::read(&folder.join("data/rideguard.toml"))?;
     let arrivals = Arrivals::default();
     prepare(&config, sink(arrivals.clone()).await?).await?;
-    let load = load(&folder, &config)?;
+    let load = load(&folder, &config, rate_per_s, duration_s)?;
     let output = tokio::task::spawn_blocking(move || load.wait_with_output()).await??;
     tokio::time::sleep(Duration::from_secs(3)).await; // what is still on its way
-    report(&folder.join("thefts"), &arrivals.lock().expect("no panic"))?;
-    print!("{}", String::from_utf8_lossy(&output.stdout));
+    report(&folder.join("thefts"), &arrivals.lock().expect("no panic"), rate_per_s)?;
+    eprint!("at {rate_per_s}/s: {}", String::from_utf8_lossy(&output.stdout));
     drop(program);
     Ok(())
 }
@@ -105,7 +113,7 @@ async fn sink(arrivals: Arrivals) -> anyhow::Result<String> {
     Ok(address)
 }
 
-fn load(folder: &Path, config: &Config) -> anyhow::Result<Child> {
+fn load(folder: &Path, config: &Config, rate_per_s: u32, duration_s: u32) -> anyhow::Result<Child> {
     let program = Path::new(env!("CARGO_BIN_EXE_rideguard")).with_file_name("simulator");
     Ok(Command::new(program)
         .args(["load", "--broker", &format!("localhost:{}", config.broker.port), "--ca"])
@@ -113,9 +121,9 @@ fn load(folder: &Path, config: &Config) -> anyhow::Result<Child> {
         .arg("--credentials")
         .arg(folder.join("data/trackers"))
         .args([
-            format!("--rate={RATE_PER_S}"),
+            format!("--rate={rate_per_s}"),
             format!("--connections={TRACKERS}"),
-            format!("--duration-s={DURATION_S}"),
+            format!("--duration-s={duration_s}"),
         ])
         .args(["--first-theft-s=20", "--theft-every-s=0.25", "--thefts-file"])
         .arg(folder.join("thefts"))
@@ -124,7 +132,7 @@ fn load(folder: &Path, config: &Config) -> anyhow::Result<Child> {
 }
 
 /// The packet that raised an alert is the last one its tracker published before it was received.
-fn report(thefts: &Path, arrivals: &[(String, Timestamp, Timestamp)]) -> anyhow::Result<()> {
+fn report(thefts: &Path, arrivals: &[(String, Timestamp, Timestamp)], rate_per_s: u32) -> anyhow::Result<()> {
     let mut published = BTreeMap::<u64, Vec<i64>>::new();
     let text = std::fs::read_to_string(thefts)?;
     for line in text.lines() {
@@ -144,9 +152,13 @@ fn report(thefts: &Path, arrivals: &[(String, Timestamp, Timestamp)]) -> anyhow:
     took_ms.sort_by(f64::total_cmp);
     anyhow::ensure!(took_ms.len() * 2 > published.len(), "{} alerts for {} thefts", took_ms.len(), published.len());
     let share = |p: f64| took_ms[((took_ms.len() - 1) as f64 * p).round() as usize];
-    println!("chain.thefts: {} alerts", took_ms.len());
-    println!("chain.publish_to_webhook_p50: {:.1} ms", share(0.5));
-    println!("chain.publish_to_webhook_p99: {:.1} ms", share(0.99));
-    println!("chain.publish_to_webhook_max: {:.1} ms", share(1.0));
+    let (stage, at) = match rate_per_s {
+        1000 => ("chain", String::new()),
+        rate => ("ingest", format!("_at_{rate}")),
+    };
+    println!("{stage}.thefts{at}: {} alerts", took_ms.len());
+    println!("{stage}.publish_to_webhook_p50{at}: {:.1} ms", share(0.5));
+    println!("{stage}.publish_to_webhook_p99{at}: {:.1} ms", share(0.99));
+    println!("{stage}.publish_to_webhook_max{at}: {:.1} ms", share(1.0));
     Ok(())
 }
