@@ -134,9 +134,10 @@ impl Place {
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGINT)?;
         }
         ingest.wait().await?;
+        let password = rideguard::config::read_secret(&self.config.broker.password_file)?;
         for lane in rideguard::domain::Lane::all() {
-            let mut options =
-                rideguard::ingest::mqtt::options(&self.config.broker, &format!("rideguard-lane-{}", lane.0))?;
+            let session = rideguard::ingest::mqtt::client_id(lane, &password);
+            let mut options = rideguard::ingest::mqtt::options(&self.config.broker, &session)?;
             options.set_clean_session(true);
             let (client, mut events) = rumqttc::AsyncClient::new(options, 4);
             events.poll().await?;

@@ -16,6 +16,7 @@ use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet as Mqtt, PubAck,
     Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport, mqttbytes,
 };
+use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -182,6 +183,14 @@ pub fn options(broker: &Broker, client_id: &str) -> anyhow::Result<MqttOptions> 
     Ok(options)
 }
 
+/// A lane's client id: the same at every start, so that the broker knows its session again, and with a
+/// part that nobody can guess. Whoever connects with it takes the session and what waits in it, and
+/// every tracker may connect.
+pub fn client_id(lane: Lane, password: &str) -> String {
+    let tag = Sha256::digest(format!("session of lane {} {password}", lane.0));
+    format!("rideguard-lane-{}-{}", lane.0, hex::encode(&tag[..8]))
+}
+
 fn tls(broker: &Broker) -> anyhow::Result<rustls::ClientConfig> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};
     let mut roots = rustls::RootCertStore::empty();
@@ -202,7 +211,7 @@ impl Session {
     /// # Errors
     /// Names the file that cannot be read.
     pub fn start(broker: &Broker, lane: Lane, subscribed: Subscribed) -> anyhow::Result<Self> {
-        let mut options = options(broker, &format!("rideguard-lane-{}", lane.0))?;
+        let mut options = options(broker, &client_id(lane, &read_secret(&broker.password_file)?))?;
         options.set_clean_session(false);
         options.set_manual_acks(true);
         let (client, event_loop) = AsyncClient::new(options, REQUESTS_MAX);

@@ -62,14 +62,22 @@ async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_tracker_cannot_speak_for_another() {
+async fn a_tracker_cannot_speak_for_another_nor_take_a_session_of_ours() {
     use_ring();
     let up = Up::start(4, &[]).await;
     let ((thief, password), (victim, _)) = (up.tracker(0), up.tracker(2));
     let now_ms = rideguard::clock::now().micros() / 1000;
-    let message =
-        |id: &str| format!(r#"{{"v":1,"id":"{id}","fixes":[{{"t":{now_ms},"lat":28.5,"lon":112.3}}]}}"#).into_bytes();
-    up.publish(&thief, &password, vec![(topic(&victim), message(&victim)), (topic(&thief), message(&thief))]).await;
+    let message = |id: &str, lat: f64| {
+        format!(r#"{{"v":1,"id":"{id}","fixes":[{{"t":{now_ms},"lat":{lat},"lon":112.3}}]}}"#).into_bytes()
+    };
+    let spoofed = vec![(topic(&victim), message(&victim, 28.5)), (topic(&thief), message(&thief, 28.5))];
+    up.publish(&thief, &password, spoofed).await;
     up.wait_for("SELECT sum(stored)::bigint FROM lane", 1).await;
     assert_eq!(up.count("SELECT count(*) FROM fix").await, 1, "the broker's ACL keeps the spoofed one out");
+    // Whoever connected with the client id of its lane would end the lane's session, and this message with it.
+    let lane = rideguard::domain::Shard::of(&thief).lane();
+    let own = vec![(topic(&thief), message(&thief, 28.6))];
+    up.publish_as(&format!("rideguard-lane-{}", lane.0), &thief, &password, own).await;
+    up.wait_for("SELECT sum(stored)::bigint FROM lane", 2).await;
+    assert!(!up.log().contains("connection broke"), "the lane's session is its own");
 }

@@ -240,15 +240,19 @@ impl Up {
 
     /// Publishes as a user of the broker and waits for every PUBACK.
     pub async fn publish(&self, user: &str, password: &str, messages: Vec<(String, Vec<u8>)>) {
+        self.publish_as(&format!("test-{}", rand::random::<u32>()), user, password, messages).await;
+    }
+
+    /// The same under a client id of one's choice.
+    pub async fn publish_as(&self, client: &str, user: &str, password: &str, messages: Vec<(String, Vec<u8>)>) {
         let mut broker = Config::read(&self.config()).unwrap().broker;
         let secret = self.folder.join("test-secret");
         fs::write(&secret, password).unwrap();
         (broker.username, broker.password_file, broker.socket) = (user.to_owned(), secret, None);
-        let name = format!("test-{}", rand::random::<u32>());
         let since = Instant::now();
         // The broker admits trackers once our sessions are there; until then they try again.
         let (client, mut events) = loop {
-            let options = rideguard::ingest::mqtt::options(&broker, &name).unwrap();
+            let options = rideguard::ingest::mqtt::options(&broker, client).unwrap();
             let (client, mut events) = AsyncClient::new(options, 1000);
             match events.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => break (client, events),

@@ -1,21 +1,20 @@
 //! A lane's session against a broker that misbehaves (F-04, F-05, F-06): no acknowledgement of a
 //! message that was not released ever leaves, and nothing that arrived is forgotten.
 
-use crate::fake_broker::{FakeBroker, Link, Message, malformed};
+use crate::fake_broker::{self, FakeBroker, Link, Message, malformed};
 use crate::harness::{PATIENCE, seed};
 use rand::{Rng, SeedableRng};
 use rideguard::domain::Lane;
-use rideguard::ingest::mqtt::{PACKET_BYTES_MAX, Subscribed};
+use rideguard::ingest::mqtt::{PACKET_BYTES_MAX, Subscribed, client_id};
 use rideguard::ingest::{Delivery, Session};
 use std::collections::BTreeSet;
 
-const CLIENT: &str = "rideguard-lane-1";
 const TOPIC: &str = "v1/1/a/up";
 
 async fn session() -> (FakeBroker, Session, Link) {
     let broker = FakeBroker::start().await;
     let session = Session::start(&broker.settings(), Lane(1), Subscribed::default()).unwrap();
-    let link = broker.link(CLIENT).await;
+    let link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
     (broker, session, link)
 }
 
@@ -33,7 +32,7 @@ async fn an_acknowledgement_of_an_older_connection_never_leaves() {
     }
     // The commit of these three is on its way when the broker loses the session; ids begin at 1 again.
     drop(link);
-    let mut link = broker.link(CLIENT).await;
+    let mut link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
     link.send(&Message::new(TOPIC, 1, "new 1"));
     link.send(&Message::new(TOPIC, 2, "new 2"));
     let (_, second) = (next(&mut session).await, next(&mut session).await);
@@ -67,14 +66,14 @@ async fn whatever_the_broker_does_only_released_messages_are_acknowledged() {
             let (acks, rest) = (session.acks.clone(), receipts.split_off(released));
             let late = tokio::spawn(async move { acks.release(&rest).await });
             drop(link);
-            link = broker.link(CLIENT).await;
+            link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
             late.await.unwrap();
         } else {
             if released > 0 {
                 assert_eq!(link.acks_until(ids[released - 1]).await, ids[..released]);
             }
             drop(link);
-            link = broker.link(CLIENT).await;
+            link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
         }
         // On the new connection: one that is not released, one that is.
         link.send(&Message::new(TOPIC, 1, "not released"));
@@ -92,7 +91,7 @@ async fn what_was_read_before_the_connection_broke_is_delivered_but_not_acknowle
     together.extend(malformed());
     link.raw(together);
     // The broker has lost the session, so it sends none of these again: they exist only here.
-    let mut link = broker.link(CLIENT).await;
+    let mut link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
     let mut receipts = Vec::new();
     for id in 1..=8 {
         let delivery = next(&mut session).await;
@@ -129,7 +128,7 @@ async fn an_oversize_packet_is_taken_after_three_connections_and_blocks_nothing(
             () = link.ended() => {
                 connections += 1;
                 assert!(connections <= 4, "the packet has ended {connections} connections");
-                link = broker.link(CLIENT).await;
+                link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
                 send_all(&link);
             }
         }
@@ -145,7 +144,7 @@ async fn a_refused_subscription_is_no_subscription() {
     broker.refuse_subscriptions(true);
     let subscribed = Subscribed::default();
     let session = Session::start(&broker.settings(), Lane(1), subscribed.clone()).unwrap();
-    let link = broker.link(CLIENT).await;
+    let link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
     link.ended().await; // it tries again on another connection
     assert_eq!(subscribed.count(), 0);
     broker.refuse_subscriptions(false);

@@ -17,6 +17,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use wire::FromClient;
 
+/// The password of our own user.
+pub const PASSWORD: &str = "secret";
+
 /// What the connections share.
 #[derive(Default)]
 struct Shared {
@@ -46,7 +49,7 @@ impl FakeBroker {
         let folder = tempfile::tempdir().unwrap();
         let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         std::fs::write(folder.path().join("ca.pem"), key.cert.pem()).unwrap();
-        std::fs::write(folder.path().join("password"), "secret\n").unwrap();
+        std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
         let chain = vec![CertificateDer::from_pem_slice(key.cert.pem().as_bytes()).unwrap()];
         let private = PrivateKeyDer::from_pem_slice(key.signing_key.serialize_pem().as_bytes()).unwrap();
         let tls = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private).unwrap();
