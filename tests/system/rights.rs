@@ -6,6 +6,8 @@ use rideguard::store::{self, Role};
 use serde_json::{Value, json};
 
 const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
+/// Calls without a session: they bring a secret of their own.
+const WITHOUT_SESSION: [&str; 2] = ["/api/v1/session", "/api/v1/phone"];
 
 #[tokio::test]
 async fn every_route_is_open_to_its_roles_only() {
@@ -19,11 +21,13 @@ async fn every_route_is_open_to_its_roles_only() {
     let nobody = up.person("");
     let mut asked = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        // Whoever logs out is somebody else afterwards.
-        for method in METHODS.iter().filter(|m| operations.get(m).is_some() && !path.ends_with("/session")) {
+        for method in METHODS.iter().filter(|m| operations.get(m).is_some()) {
+            if WITHOUT_SESSION.contains(&path.as_str()) {
+                continue;
+            }
             let operation = &operations[method];
-            let roles = operation["security"][0]["bearer"].as_array().unwrap();
-            assert!(!roles.is_empty(), "{method} {path} does not say who may call it: security((\"bearer\" = [...]))");
+            let roles = operation["security"][0]["bearer"].as_array().filter(|r| !r.is_empty());
+            let roles = roles.unwrap_or_else(|| panic!("{method} {path} does not say who may call it"));
             let question = question(path, operation);
             assert_eq!(ask(&nobody, method, &question).await.0, 401, "{method} {path} without a token");
             for (role, person) in &people {
