@@ -103,8 +103,9 @@ pub async fn run(
     }
     if let Some(web) = web {
         let waits_for = roles.ingest.then_some(subscribed);
-        let (api, router) =
-            api::new(api::pool(store::settings(&config.database, Role::Api)?)?, metrics.clone(), waits_for);
+        let pools = api::Pools::new(&store::settings(&config.database, Role::Api)?)?;
+        let cursors = api::CursorKey::of(&crate::config::read_secret(&config.database.api_password_file)?)?;
+        let (api, router) = api::new(pools, cursors, metrics.clone(), waits_for);
         tokio::spawn(api.hub().run(config.broker.clone()));
         tasks.spawn(serve(web, router, stop.clone()));
     }

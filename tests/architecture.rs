@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["clock", "domain", "store"]),
     ("pipeline", &["clock", "config", "domain", "fold", "ingest", "live", "protocol::json", "store", "telemetry"]),
     ("notify", &["clock", "config", "store", "telemetry"]),
-    ("api", &["config", "domain", "ingest", "live", "store", "telemetry"]),
+    ("api", &["clock", "config", "domain", "ingest", "live", "store", "telemetry", "tracks"]),
     ("supervisor", &["config"]),
 ];
 /// Whatever would make the core impure.

@@ -42,7 +42,7 @@ fn variables(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_service_of_the_plan_is_there() {
     let names: BTreeSet<_> = services().into_keys().collect();
-    for service in ["postgis", "mosquitto", "migrate", "ingest", "notify", "api", "prometheus", "simulator"] {
+    for service in ["postgis", "mosquitto", "migrate", "ingest", "notify", "rollup", "api", "prometheus", "simulator"] {
         assert!(names.contains(service), "{service}");
     }
 }

@@ -1,6 +1,10 @@
 //! Where the ingest bench takes place: private servers, registered trackers, meters.
 
+#[path = "cpu.rs"]
+mod cpu;
+
 use anyhow::Context;
+use cpu::{children, cpu_s};
 use rideguard::app;
 use rideguard::config::Config;
 use rideguard::domain::Profile;
@@ -262,20 +266,4 @@ impl Meter {
     pub fn until(&self, later: &Self) -> Vec<(&'static str, f64)> {
         self.0.iter().zip(&later.0).map(|((name, from), (_, to))| (*name, to - from)).collect()
     }
-}
-
-/// User and system time of a process (proc(5), fields 14 and 15, in hundredths).
-fn cpu_s(pid: u32) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = text.rsplit(')').next().unwrap_or_default();
-    let ticks = |n: usize| after_name.split_whitespace().nth(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-fn children(parent: u32) -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()).filter(move |pid| {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        text.rsplit(')').next().and_then(|t| t.split_whitespace().nth(1)?.parse::<u32>().ok()) == Some(parent)
-    })
 }

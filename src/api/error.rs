@@ -68,6 +68,18 @@ impl From<tokio_postgres::Error> for Problem {
     }
 }
 
+impl From<anyhow::Error> for Problem {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<tokio_postgres::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => {
+                tracing::error!(%error, "A question of the API has no answer");
+                Self::Unavailable
+            }
+        }
+    }
+}
+
 impl From<deadpool_postgres::PoolError> for Problem {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         tracing::error!(%error, "The API has no database connection");

@@ -5,19 +5,23 @@
 
 mod accounts;
 mod alerts;
+mod cursor;
 mod error;
 mod guarding;
 mod incidents;
 mod live;
 mod memory;
 mod police;
+mod search;
 mod session;
 mod settings;
 mod trackers;
+mod tracks;
 mod vehicles;
 mod web;
 mod zones;
 
+pub use cursor::Key as CursorKey;
 pub use session::hash_password;
 
 use crate::config::Http;
@@ -42,13 +46,17 @@ use utoipa_axum::routes;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longest a request may take; a statement is cut off by the database before.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
-/// Connections of the API's pool.
-const POOL_MAX: usize = 16;
+/// Connections of the API's pool, and how long a statement may take there, milliseconds.
+const POOL: (usize, u32) = (16, 20_000);
+/// The same for questions about tracks: however many are asked, they leave room for everybody else.
+const TRACKS_POOL: (usize, u32) = (4, 5_000);
 
 /// What every handler shares.
 #[derive(Clone)]
 pub struct Api {
     pool: Pool,
+    tracks: Pool,
+    cursors: CursorKey,
     metrics: Arc<Metrics>,
     live: memory::Hub,
     logins: Arc<session::Logins>,
@@ -79,7 +87,9 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(accounts::me))
         .routes(routes!(vehicles::list))
         .routes(routes!(vehicles::one))
-        .routes(routes!(vehicles::track))
+        .routes(routes!(tracks::track))
+        .routes(routes!(tracks::trips))
+        .routes(routes!(tracks::history))
         .routes(routes!(vehicles::arm))
         .routes(routes!(vehicles::disarm))
         .routes(routes!(alerts::list))
@@ -90,7 +100,9 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(guarding::make_phone, guarding::remove_phones))
         .routes(routes!(guarding::phone))
         .routes(routes!(police::grants))
-        .routes(routes!(police::area))
+        .routes(routes!(search::area))
+        .routes(routes!(search::company))
+        .routes(routes!(search::newest))
         .routes(routes!(zones::list, zones::add))
         .routes(routes!(zones::change, zones::delete))
         .routes(routes!(trackers::list))
@@ -105,14 +117,29 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().1
 }
 
-/// Makes the pool of the API's own role.
-///
-/// # Errors
-/// A pool setting out of range; a bug.
-pub fn pool(settings: tokio_postgres::Config) -> anyhow::Result<Pool> {
+/// The pools of the API's own role.
+pub struct Pools {
+    everything: Pool,
+    tracks: Pool,
+}
+
+impl Pools {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// A pool setting out of range; a bug.
+    pub fn new(settings: &tokio_postgres::Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            everything: pool(settings, "rideguard api", POOL)?,
+            tracks: pool(settings, "rideguard api tracks", TRACKS_POOL)?,
+        })
+    }
+}
+
+fn pool(settings: &tokio_postgres::Config, name: &str, (size, statement_ms): (usize, u32)) -> anyhow::Result<Pool> {
     use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
-    let mut settings = settings;
-    settings.application_name("rideguard api").options("-c statement_timeout=20000");
+    let mut settings = settings.clone();
+    settings.application_name(name).options(format!("-c statement_timeout={statement_ms}"));
     let manager = Manager::from_config(
         settings,
         tokio_postgres::NoTls,
@@ -120,7 +147,7 @@ pub fn pool(settings: tokio_postgres::Config) -> anyhow::Result<Pool> {
     );
     let wait = Some(Duration::from_secs(5));
     Ok(Pool::builder(manager)
-        .max_size(POOL_MAX)
+        .max_size(size)
         .wait_timeout(wait)
         .create_timeout(wait)
         .runtime(Runtime::Tokio1)
@@ -128,8 +155,10 @@ pub fn pool(settings: tokio_postgres::Config) -> anyhow::Result<Pool> {
 }
 
 /// Makes the API; `waits_for` holds back `/ready` until ingest of the same process hears everybody.
-pub fn new(pool: Pool, metrics: Arc<Metrics>, waits_for: Option<Subscribed>) -> (Api, Router) {
-    let api = Api { live: memory::Hub::new(pool.clone()), pool, metrics, logins: Arc::default(), waits_for };
+pub fn new(pools: Pools, cursors: CursorKey, metrics: Arc<Metrics>, waits_for: Option<Subscribed>) -> (Api, Router) {
+    let Pools { everything: pool, tracks } = pools;
+    let live = memory::Hub::new(pool.clone());
+    let api = Api { live, pool, tracks, cursors, metrics, logins: Arc::default(), waits_for };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();
     let router = router

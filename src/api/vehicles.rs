@@ -13,10 +13,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-/// Longest track asked for at once, days.
-const TRACK_DAYS_MAX: f64 = 31.0;
-/// Most points of a track.
-const TRACK_POINTS_MAX: i32 = 50_000;
 /// Shortest text searched for: shorter ones name half a city.
 const SEARCH_CHARS_MIN: usize = 3;
 
@@ -75,16 +71,6 @@ pub(super) async fn one(
     Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
 }
 
-#[derive(Deserialize, IntoParams)]
-pub(super) struct Span {
-    /// First instant, RFC 3339.
-    from: String,
-    /// First instant after, RFC 3339.
-    to: String,
-    /// The grant that allows it (police).
-    grant: Option<String>,
-}
-
 /// Reads a span of time and checks its length.
 pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Timestamp), Problem> {
     let time = |text: &str, what: &str| {
@@ -103,48 +89,6 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
         )));
     }
     Ok((from, to))
-}
-
-/// The track of a vehicle, oldest first.
-#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), Span), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
-pub(super) async fn track(
-    State(api): State<Api>,
-    person: Person,
-    Path(vehicle): Path<String>,
-    Query(asked): Query<Span>,
-) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner, Role::Police])?;
-    let vehicle = id(&vehicle, "id")?;
-    let (from, to) = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
-    let client = api.pool.get().await?;
-    let limit = TRACK_POINTS_MAX + 1;
-    let rows = if person.role == Role::Owner {
-        client
-            .query("SELECT * FROM api_my_track($1, $2, $3, $4, $5)", &[&person.account, &vehicle, &from, &to, &limit])
-            .await?
-    } else {
-        let grant = id(asked.grant.as_deref().unwrap_or_default(), "grant")?;
-        client
-            .query(
-                "SELECT * FROM api_police_track($1, $2, $3, $4, $5, $6)",
-                &[&person.account, &grant, &vehicle, &from, &to, &limit],
-            )
-            .await?
-    };
-    let truncated = rows.len() > TRACK_POINTS_MAX as usize;
-    let points: Vec<Value> = rows
-        .iter()
-        .take(TRACK_POINTS_MAX as usize)
-        .map(|r| {
-            json!([
-                r.get::<_, Timestamp>(0).micros() / 1000,
-                r.get::<_, f64>(1),
-                r.get::<_, f64>(2),
-                r.get::<_, Option<f32>>(3)
-            ])
-        })
-        .collect();
-    Ok(Json(json!({ "vehicle_id": vehicle.to_string(), "points": points, "truncated": truncated })))
 }
 
 /// Guard it (设防).

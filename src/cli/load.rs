@@ -46,7 +46,7 @@ struct Head {
 /// Loads a file and says how much it was.
 ///
 /// # Errors
-/// A file in another form, times that are rolled up already, fixes that stand there already.
+/// A file in another form, times that are rolled up already. What stands there already is left out.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     block_on(async {
@@ -74,11 +74,11 @@ pub async fn file(client: &tokio_postgres::Client, path: &Path) -> anyhow::Resul
     let trackers = load::register(client, head.vehicles).await?;
     let (send, mut batches) = mpsc::channel(AHEAD);
     let reader = tokio::task::spawn_blocking(move || read(records, &trackers, &send));
-    let statement = load::prepare(client).await?;
+    let hot = load::Hot::prepare(client).await?;
     let mut count = 0;
     let mut newest: HashMap<TrackerKey, FixRow> = HashMap::new();
     while let Some(batch) = batches.recv().await {
-        load::copy(client, &statement, &batch).await?;
+        hot.put(client, &batch).await?;
         count += batch.len() as u64;
         newest.extend(batch.into_iter().map(|row| (row.tracker, row)));
     }
@@ -87,6 +87,21 @@ pub async fn file(client: &tokio_postgres::Client, path: &Path) -> anyhow::Resul
         load::note_newest(client, some).await?;
     }
     Ok(count)
+}
+
+/// The first batches of a file, without a database; trackers have the numbers that they have in the file.
+///
+/// # Errors
+/// A file in another form.
+pub fn sample(path: &Path, batches: usize) -> anyhow::Result<Vec<Vec<FixRow>>> {
+    let (head, mut records) = open(path).with_context(|| format!("in {}", path.display()))?;
+    let trackers: Vec<_> = (1..=i64::from(head.vehicles)).map(|n| (TrackerKey(n), VehicleId(n))).collect();
+    let mut bytes = [0; RECORD_BYTES];
+    let mut next = || -> anyhow::Result<FixRow> {
+        records.read_exact(&mut bytes)?;
+        record(&bytes, &trackers)
+    };
+    (0..batches).map(|_| (0..BATCH).map(|_| next()).collect()).collect()
 }
 
 type Records = zstd::Decoder<'static, BufReader<BufReader<File>>>;

@@ -42,20 +42,43 @@ pub async fn closed_to(client: &Client) -> Result<Timestamp, Error> {
     Ok(client.query_one("SELECT closing_to FROM rollup_mark", &[]).await?.get(0))
 }
 
-/// How the hot table takes rows; prepared once.
+/// How the hot table takes rows, as ingest does; prepared once for a connection.
+pub struct Hot {
+    copy: Statement,
+    insert: Statement,
+}
+
+impl Hot {
+    /// Prepares both ways.
+    ///
+    /// # Errors
+    /// The database's own word.
+    pub async fn prepare(client: &Client) -> Result<Self, Error> {
+        Ok(Self { copy: client.prepare(fixes::COPY).await?, insert: client.prepare(fixes::INSERT).await? })
+    }
+
+    /// Writes fixes, those that stand there already left out; says whether COPY was enough.
+    ///
+    /// # Errors
+    /// The database's own word.
+    pub async fn put(&self, client: &Client, rows: &[FixRow]) -> Result<bool, Error> {
+        let rows: Vec<_> = rows.iter().collect();
+        match fixes::copy(client, &self.copy, &rows).await {
+            Err(error) if fixes::is_conflict(&error) => {
+                fixes::insert(client, &self.insert, &rows).await.map(|()| false)
+            }
+            copied => copied.map(|()| true),
+        }
+    }
+}
+
+/// The baseline of benches: a COPY into another table of the hot table's form, and nothing else.
 ///
 /// # Errors
 /// The database's own word.
-pub async fn prepare(client: &Client) -> Result<Statement, Error> {
-    client.prepare(fixes::COPY).await
-}
-
-/// Copies fixes into the hot table, all or none.
-///
-/// # Errors
-/// The database's own word; a row that stands there already among them.
-pub async fn copy(client: &Client, statement: &Statement, rows: &[FixRow]) -> Result<(), Error> {
-    fixes::copy(client, statement, &rows.iter().collect::<Vec<_>>()).await
+pub async fn copy_bare(client: &Client, table: &str, rows: &[FixRow]) -> Result<(), Error> {
+    let statement = client.prepare(&fixes::COPY.replacen("fix", table, 1)).await?;
+    fixes::copy(client, &statement, &rows.iter().collect::<Vec<_>>()).await
 }
 
 /// Puts the newest of these fixes into the trackers' status, where it is newer than what stands there.

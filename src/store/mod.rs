@@ -14,6 +14,7 @@ pub mod outbox;
 pub mod partitions;
 pub mod people;
 mod pieces;
+pub mod questions;
 pub mod rebuild;
 pub mod rollup;
 pub mod settings;

@@ -1,8 +1,8 @@
 //! Pieces of tracks as rows.
 
 use super::types::pg_micros;
-use crate::domain::{Timestamp, TrackerKey, VehicleId};
-use crate::tracks::{Kind, Piece};
+use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
+use crate::tracks::{Found, Kind, Piece, Spot};
 use anyhow::bail;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
@@ -13,6 +13,23 @@ const COPY: &str =
     "COPY track (tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more) FROM STDIN (FORMAT binary)";
 /// Columns of the COPY.
 const COLUMNS: i16 = 8;
+
+/// Reads a row of the schema's type `found`.
+///
+/// # Errors
+/// A kind that this program does not know.
+pub(super) fn found(row: &Row) -> anyhow::Result<Found> {
+    if row.get::<_, i16>(4) != 0 {
+        return Ok(Found::Piece(read(row)?));
+    }
+    Ok(Found::Fix {
+        tracker: TrackerKey(row.get(0)),
+        vehicle: row.get::<_, Option<i64>>(1).map(VehicleId),
+        at: row.get(2),
+        spot: Spot::of(LatLon::new(row.get(9), row.get(8))),
+        speed_tenths: row.get::<_, Option<f32>>(10).map(|v| (v * 10.0).round() as u16),
+    })
+}
 
 /// Reads a row's first eight columns.
 ///

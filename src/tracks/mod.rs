@@ -4,17 +4,22 @@
 //! answers. Never: SQL, clocks, sockets. The rollup writes pieces, the API reads them;
 //! `docs/tracks.md` has the format.
 
+pub mod area;
 mod attributes;
+pub mod company;
 pub mod cut;
 pub mod dwell;
+mod found;
 pub mod merge;
 pub mod piece;
+pub mod story;
 #[cfg(test)]
 mod tests;
 mod twkb;
 mod varint;
 
 pub use dwell::Dwell;
+pub use found::{Found, bodies};
 pub use piece::{Body, Damaged, Kind, Piece};
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};

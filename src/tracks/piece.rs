@@ -112,6 +112,16 @@ impl Piece {
         }
     }
 
+    /// Times and places of its path alone: of a ride every fix.
+    ///
+    /// # Errors
+    /// [`Damaged`].
+    pub fn places(&self) -> Result<impl Iterator<Item = (Timestamp, Spot)>, Damaged> {
+        let (_, vertices) =
+            twkb::read(&self.path, self.from).ok_or(Damaged { tracker: self.tracker.0, from: self.from })?;
+        Ok(vertices.into_iter().map(|v| (v.at, v.spot)))
+    }
+
     /// Where it begins, for the order of rows. Bytes that cannot be read come first.
     pub fn first_spot(&self) -> Spot {
         twkb::first_spot(&self.path).unwrap_or(Spot { lon: i32::MIN, lat: i32::MIN })

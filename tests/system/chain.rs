@@ -79,6 +79,31 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
         police.ask("POST", "/search/area", Some(area(json!([[100, 20], [120, 20], [120, 40]]), &from))).await;
     assert_eq!(status, 400, "{refused}");
     assert!(refused["message"].as_str().unwrap().contains("km²"));
+    // Page by page, by a cursor that nobody else's question takes.
+    let mut page = area(around.clone(), &from);
+    page["limit"] = json!(1);
+    let (_, first) = police.ask("POST", "/search/area", Some(page.clone())).await;
+    page["cursor"] = first["next"].clone();
+    let (status, second) = police.ask("POST", "/search/area", Some(page.clone())).await;
+    assert_eq!(status, 200, "{second}");
+    assert_ne!(first["vehicles"][0]["vehicle_id"], second["vehicles"][0]["vehicle_id"]);
+    page["stayed_s"] = json!(1);
+    assert_eq!(police.ask("POST", "/search/area", Some(page)).await.0, 400, "another question");
+    let circle =
+        json!({ "grant": grant, "circle": { "lat": 28.55, "lon": 112.35, "radius_m": 5000 }, "from": from, "to": to });
+    assert_eq!(police.ask("POST", "/search/area", Some(circle)).await.0, 200);
+    let watched = json!({ "grant": grant, "vehicles": [id] });
+    let (_, newest) = police.ask("POST", "/search/newest", Some(watched)).await;
+    assert!(newest["vehicles"][0]["last_fix"]["lat"].is_number(), "{newest}");
+    let boxed = json!({ "grant": grant, "box": [112.3, 28.5, 112.4, 28.6] });
+    assert_eq!(police.ask("POST", "/search/newest", Some(boxed)).await.0, 200);
+    let company = json!({ "grant": grant, "vehicle_id": id, "from": from, "to": to });
+    assert_eq!(police.ask("POST", "/search/company", Some(company)).await.0, 200);
+    assert!(police.get(&format!("/vehicles/{id}/trips?{today}&grant={grant}")).await["stops"].is_array());
+    let thin = police.get(&format!("/vehicles/{id}/track?{today}&grant={grant}&points_max=2")).await;
+    assert_eq!(thin["points"].as_array().unwrap().len(), 2);
+    let tile = format!("/history/12/3326/1708?{today}&grant={grant}");
+    assert_eq!((police.ask("GET", &tile, None).await.0, owner.ask("GET", &tile, None).await.0), (200, 403));
 
     // The operator: health, no places.
     let operator = up.log_in("operator").await;

@@ -12,6 +12,7 @@ mod harness;
 mod incidents;
 mod kills;
 mod operating;
+mod questions;
 mod rights;
 mod session;
 mod spool;

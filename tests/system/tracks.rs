@@ -11,9 +11,9 @@ use tokio_postgres::Client;
 
 /// Trackers 1 to 40 ride and stand for six hours that ended an hour ago: made in SQL, so that nothing of
 /// the program under test takes part. Every seventh fix is held back in `held`.
-const LIFE: &str = "
+pub const LIFE: &str = "
     CREATE TABLE told AS
-    SELECT t AS tracker_id, start + s * interval '20 seconds' + t * interval '1 second' AS fixed_at,
+    SELECT t::bigint AS tracker_id, start + s * interval '20 seconds' + t * interval '1 second' AS fixed_at,
         round((112.355 + t * 0.002 + CASE WHEN riding THEN (s % 90) * 0.0006 ELSE 0.0001 * random() END)::numeric, 6)::float8 AS lon,
         round((28.554 + t * 0.001 + CASE WHEN riding THEN (s % 90) * 0.0002 ELSE 0.0001 * random() END)::numeric, 6)::float8 AS lat,
         CASE WHEN riding THEN 25.5 ELSE 0 END AS speed, (t * 31 + s) % 7 = 0 AS held
@@ -38,7 +38,7 @@ const DIFFERENCE: &str = "
         (SELECT count(*) FROM (SELECT FROM kept GROUP BY tracker_id, fixed_at HAVING count(*) > 1) d),
         (SELECT count(*) FROM kept JOIN told USING (tracker_id, fixed_at) WHERE ST_Distance(kept.position::geography, told.position::geography) > 25.2)";
 
-async fn assert_same(client: &Client, with_held: bool, when: &str) {
+pub async fn assert_same(client: &Client, with_held: bool, when: &str) {
     let row = client.query_one(DIFFERENCE, &[&with_held]).await.unwrap();
     let found: Vec<i64> = (0..4).map(|i| row.get(i)).collect();
     assert_eq!(found, [0, 0, 0, 0], "{when}: missing, extra, doubled, displaced");
@@ -49,7 +49,7 @@ async fn count(client: &Client, question: &str) -> i64 {
 }
 
 /// A rollup that takes over: the lock of one that was killed is free a moment after its end.
-async fn lead(database: &Database) -> Rollup {
+pub async fn lead(database: &Database) -> Rollup {
     loop {
         if let Some(rollup) = Rollup::lead(database.connect().await).await.unwrap() {
             return rollup;
@@ -58,7 +58,7 @@ async fn lead(database: &Database) -> Rollup {
     }
 }
 
-async fn roll_everything(rollup: &mut Rollup, to: Timestamp) -> anyhow::Result<()> {
+pub async fn roll_everything(rollup: &mut Rollup, to: Timestamp) -> anyhow::Result<()> {
     rollup.close(to).await?;
     while rollup.roll_next().await?.is_some() {}
     while rollup.merge_late(0.0).await? > 0 {}

@@ -1,0 +1,384 @@
+//! Tracks: what they cost to keep and how fast they are found.
+//!
+//! A city's days from `simulator tracks` are copied into the hot table and rolled up as they would be
+//! slice by slice; then questions are asked through the audited functions and read as the API reads
+//! them. The baseline of the same run is the hot table itself with a GiST over positions: rows. "Warm":
+//! the same questions were asked once before. "Cold": PostgreSQL was restarted and its files dropped
+//! from the page cache before each.
+//!
+//! `RIDEGUARD_BENCH_VEHICLES` (default 3,000) and `_DAYS` (1) set the size; `_COLD` (0) how many cold
+//! questions; `_CROWD` (1,000,000) how many trackers the box question has.
+
+#[path = "support/cpu.rs"]
+mod cpu;
+
+use anyhow::Context;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rideguard::cli::load;
+use rideguard::config::read_secret;
+use rideguard::domain::{LatLon, Timestamp};
+use rideguard::rollup::Rollup;
+use rideguard::store::questions::{self, Officer};
+use rideguard::store::{self, migrate, partitions};
+use rideguard::supervisor::Folder;
+use rideguard::supervisor::postgres::Postgres;
+use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
+use rideguard::tracks::company::{Sample, companions};
+use rideguard::tracks::{Found, bodies, story};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+use tokio_postgres::Client;
+
+/// Questions of each kind.
+const QUESTIONS: usize = 60;
+/// Radius of the circle that is searched, metres.
+const RADIUS_M: f64 = 500.0;
+
+fn setting(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+fn main() -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure())
+}
+
+/// A private database with a city in it.
+struct Place {
+    root: PathBuf,
+    folder: Folder,
+    postgres: Postgres,
+    client: Client,
+    officer: Officer,
+    from: Timestamp,
+    days: u32,
+}
+
+async fn measure() -> anyhow::Result<()> {
+    let (vehicles, days) = (setting("RIDEGUARD_BENCH_VEHICLES", 3000), setting("RIDEGUARD_BENCH_DAYS", 1));
+    let mut place = Place::make(vehicles, days).await?;
+    place.write_path().await?;
+    let fixes = place.load().await?;
+    place.roll_up(fixes).await?;
+    place.sizes(f64::from(vehicles) * f64::from(days)).await?;
+    place.ask_about_areas().await?;
+    place.ask_about_vehicles(vehicles).await?;
+    place.ask_about_now().await?;
+    place.ask_cold(setting("RIDEGUARD_BENCH_COLD", 0)).await?;
+    place.postgres.stop();
+    std::fs::remove_dir_all(&place.root)?;
+    Ok(())
+}
+
+/// The value below which 95 of 100 lie, and the middle one.
+fn p95_p50(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let at = |part: f64| values[((values.len() - 1) as f64 * part).round() as usize];
+    (at(0.95), at(0.5))
+}
+
+impl Place {
+    async fn make(vehicles: u32, days: u32) -> anyhow::Result<Self> {
+        let root = std::env::temp_dir().join(format!("rideguard-bench-{:08x}", rand::random::<u32>()));
+        let folder = Folder::open(&root)?;
+        let postgres = Postgres::start(&folder, None)?;
+        let mut client = connect(&postgres).await?;
+        migrate::migrate(&mut client).await?;
+        client
+            .batch_execute(
+                "INSERT INTO account (login, name, role, password_hash) VALUES ('officer', 'o', 'police', ''), ('chief', 'c', 'police', '');
+                 INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to, area_km2_max, hours_max)
+                 VALUES (1, 'bench', 'bench', 'bench', 2, 'infinity', 1000, 10000)",
+            )
+            .await?;
+        let simulator = std::path::Path::new(env!("CARGO_BIN_EXE_rideguard")).with_file_name("simulator");
+        let from = Timestamp::from_secs((rideguard::clock::now().micros() / 86_400_000_000 - i64::from(days)) * 86_400);
+        let made = Command::new(simulator)
+            .args(["tracks", "--vehicles", &vehicles.to_string(), "--days", &days.to_string()])
+            .args(["--from", &(from.micros() / 1_000_000).to_string(), "--out"])
+            .arg(root.join("city"))
+            .output()
+            .context("cannot start the simulator: cargo build --release --workspace first")?;
+        eprint!("{}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
+        anyhow::ensure!(made.status.success(), "the simulator failed");
+        Ok(Self { root, folder, postgres, client, officer: Officer { account: 1, grant: 1 }, from, days })
+    }
+
+    /// Our way into the hot table against a bare COPY into a table of the same form, batch by batch in turn.
+    async fn write_path(&self) -> anyhow::Result<()> {
+        let batches = load::sample(&self.root.join("city"), 12)?;
+        for (name, share) in
+            [("", 0.0), ("_one_duplicate", f64::MIN_POSITIVE), ("_5_percent", 0.05), ("_all_duplicates", 1.0)]
+        {
+            let days = batches.iter().flatten().map(|r| r.fixed_at);
+            partitions::make_for(&self.client, "fix", days).await?;
+            self.client.batch_execute("DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE fix INCLUDING ALL); CREATE INDEX ON bare USING brin (fixed_at)").await?;
+            let (mut ours_s, mut bare_s) = (0.0, 0.0);
+            let hot = store::load::Hot::prepare(&self.client).await?;
+            for batch in &batches {
+                let there = ((batch.len() as f64 * share).ceil() as usize).min(batch.len());
+                hot.put(&self.client, &batch[..there]).await?;
+                let started = Instant::now();
+                hot.put(&self.client, batch).await?;
+                ours_s += started.elapsed().as_secs_f64();
+                let started = Instant::now();
+                store::load::copy_bare(&self.client, "bare", batch).await?;
+                bare_s += started.elapsed().as_secs_f64();
+            }
+            println!("tracks.copy_vs_raw{name}: {:.2} x", bare_s / ours_s);
+            self.client.batch_execute("TRUNCATE fix").await?;
+        }
+        self.client.batch_execute("DROP TABLE bare").await?;
+        Ok(())
+    }
+
+    async fn load(&self) -> anyhow::Result<u64> {
+        let started = Instant::now();
+        let fixes = load::file(&self.client, &self.root.join("city")).await?;
+        println!("tracks.load_rate: {:.0} fixes/s", fixes as f64 / started.elapsed().as_secs_f64());
+        println!("tracks.fixes: {fixes} fixes");
+        let hot: i64 = self.count("SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'fix'::regclass").await?;
+        println!("tracks.bytes_per_hot_fix: {:.1} B", hot as f64 / fixes as f64);
+        std::fs::remove_file(self.root.join("city"))?;
+        Ok(fixes)
+    }
+
+    async fn count(&self, question: &str) -> anyhow::Result<i64> {
+        Ok(self.client.query_one(question, &[]).await?.get(0))
+    }
+
+    /// Slice by slice, as it is in life; everybody's processor time counts.
+    async fn roll_up(&self, fixes: u64) -> anyhow::Result<()> {
+        self.client.batch_execute("CHECKPOINT").await?;
+        let spent =
+            || cpu::cpu_s(std::process::id()) + cpu::children(self.postgres.pid() as u32).map(cpu::cpu_s).sum::<f64>();
+        let mut rollup = Rollup::lead(connect(&self.postgres).await?).await?.context("nobody else leads")?;
+        let (before, started) = (spent(), Instant::now());
+        rollup.close(self.from.plus_secs_f64(f64::from(self.days) * 86_400.0)).await?;
+        let mut rolled = 0;
+        while let Some(count) = rollup.roll_next().await? {
+            rolled += count;
+        }
+        let (cpu_s, wall_s) = (spent() - before, started.elapsed().as_secs_f64());
+        anyhow::ensure!(rolled as u64 >= fixes * 99 / 100, "{rolled} of {fixes} fixes were rolled up");
+        println!("tracks.rollup_cpu_per_fix: {:.2} us", cpu_s * 1e6 / rolled as f64);
+        println!("tracks.rollup_rate: {:.0} fixes/s", rolled as f64 / wall_s);
+        self.client.batch_execute("VACUUM (ANALYZE) track, track_open, traffic, tracker_status").await?;
+        Ok(())
+    }
+
+    /// Bytes of rows and their share of the indexes, by kind; the history map counts as moving.
+    async fn sizes(&self, vehicle_days: f64) -> anyhow::Result<()> {
+        let rows = self
+            .client
+            .query("SELECT kind, count(*), sum(fixes)::bigint, sum(pg_column_size(t.*) + 4)::bigint FROM piece_all t GROUP BY kind ORDER BY kind", &[])
+            .await?;
+        let total = self.count("SELECT (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'track'::regclass)::bigint + pg_total_relation_size('track_open')").await? as f64;
+        let traffic = self.count("SELECT pg_total_relation_size('traffic')").await? as f64;
+        let of = |kind: usize, column: usize| rows[kind].get::<_, i64>(column) as f64;
+        let data = of(0, 3) + of(1, 3);
+        let per_row = (total - data) / (of(0, 1) + of(1, 1));
+        let bytes = |kind: usize| of(kind, 3) + per_row * of(kind, 1);
+        println!("tracks.bytes_per_moving_fix: {:.1} B", (bytes(0) + traffic) / of(0, 2));
+        println!("tracks.bytes_per_heartbeat: {:.2} B", bytes(1) / of(1, 2));
+        println!("tracks.bytes_per_fix: {:.1} B", (total + traffic) / (of(0, 2) + of(1, 2)));
+        println!("tracks.gb_per_million_vehicle_days: {:.1} GB", (total + traffic) / vehicle_days / 1e3);
+        println!("tracks.fixes_per_ride: {:.0} fixes", of(0, 2) / of(0, 1));
+        println!("tracks.heartbeats_per_dwell: {:.0} fixes", of(1, 2) / of(1, 1));
+        Ok(())
+    }
+
+    /// Circles where people are, in windows of so many hours.
+    async fn circles(&self, hours: i64, count: usize, seed: u64) -> anyhow::Result<Vec<(LatLon, Timestamp)>> {
+        let mut random = StdRng::seed_from_u64(seed);
+        let rows = self
+            .client
+            .query("SELECT ST_X(position), ST_Y(position) FROM tracker_status ORDER BY tracker_id", &[])
+            .await?;
+        let last = i64::from(self.days) * 24 - hours;
+        Ok((0..count)
+            .map(|_| {
+                let row = &rows[random.random_range(0..rows.len())];
+                // By day, where there is something to find; of whole days every one.
+                let hour = if hours >= 24 {
+                    random.random_range(0..=last / 24) * 24
+                } else {
+                    random.random_range(0..=last / 24) * 24 + random.random_range(0..14)
+                };
+                (LatLon::new(row.get(1), row.get(0)), self.from.plus_secs_f64(hour.min(last) as f64 * 3600.0))
+            })
+            .collect())
+    }
+
+    /// One search by area as the API does it; how many vehicles, how many pieces.
+    async fn near(&self, (centre, from): (LatLon, Timestamp), hours: i64) -> anyhow::Result<(usize, usize)> {
+        let area = Area::Circle { centre, radius_m: RADIUS_M };
+        let (low, high) = area.bounds().context("a circle")?;
+        let (w, s, e, n) = (low.lon_deg, low.lat_deg, high.lon_deg, high.lat_deg);
+        let wkt = format!("POLYGON(({w} {s},{e} {s},{e} {n},{w} {n},{w} {s}))");
+        let to = from.plus_secs_f64(hours as f64 * 3600.0);
+        let found = questions::near(&self.client, self.officer, &wkt, (from, to), SILENT_S).await?;
+        Ok((presences(&area, Window { from, to, known_to: to }, &found)?.len(), found.len()))
+    }
+
+    async fn ask_about_areas(&self) -> anyhow::Result<()> {
+        for hours in [1, 24] {
+            let circles = self.circles(hours, QUESTIONS, 1).await?;
+            let (mut ours, mut pieces, mut vehicles) = (Vec::new(), 0, 0);
+            for is_timed in [false, true] {
+                for circle in &circles {
+                    let started = Instant::now();
+                    let (v, p) = self.near(*circle, hours).await?;
+                    if is_timed {
+                        ours.push(started.elapsed().as_secs_f64() * 1e3);
+                        (pieces, vehicles) = (pieces + p, vehicles + v);
+                    }
+                }
+            }
+            let (p95, p50) = p95_p50(ours);
+            println!("tracks.area_{hours}h_p95: {p95:.2} ms");
+            println!("tracks.area_{hours}h_p50: {p50:.2} ms");
+            println!("tracks.area_{hours}h_pieces: {} pieces", pieces / QUESTIONS);
+            println!("tracks.area_{hours}h_vehicles: {} vehicles", vehicles / QUESTIONS);
+            let rows_p95 = self.ask_rows(&circles, hours).await?;
+            println!("tracks.rows_area_{hours}h_p95: {rows_p95:.2} ms");
+            println!("tracks.area_{hours}h_vs_rows: {:.2} x", rows_p95 / p95);
+        }
+        Ok(())
+    }
+
+    /// The same of rows: the hot table with a GiST.
+    async fn ask_rows(&self, circles: &[(LatLon, Timestamp)], hours: i64) -> anyhow::Result<f64> {
+        self.client
+            .batch_execute("CREATE INDEX IF NOT EXISTS rows_place ON fix USING gist (position); ANALYZE fix")
+            .await?;
+        let statement = self
+            .client
+            .prepare(
+                "SELECT vehicle_id, min(fixed_at), max(fixed_at), count(*) FROM fix
+                 WHERE position && ST_Expand(ST_SetSRID(ST_MakePoint($1, $2), 4326), $3 / 97500, $3 / 111195) AND fixed_at >= $4 AND fixed_at < $5
+                    AND ST_DistanceSphere(position, ST_SetSRID(ST_MakePoint($1, $2), 4326)) < $3 GROUP BY vehicle_id",
+            )
+            .await?;
+        let mut times = Vec::new();
+        for is_timed in [false, true] {
+            for (centre, from) in circles {
+                let started = Instant::now();
+                let to = from.plus_secs_f64(hours as f64 * 3600.0);
+                self.client.query(&statement, &[&centre.lon_deg, &centre.lat_deg, &RADIUS_M, from, &to]).await?;
+                if is_timed {
+                    times.push(started.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
+        Ok(p95_p50(times).0)
+    }
+
+    async fn ask_about_vehicles(&self, vehicles: u32) -> anyhow::Result<()> {
+        let mut random = StdRng::seed_from_u64(2);
+        let asked: Vec<(i64, Timestamp)> = (0..QUESTIONS)
+            .map(|_| {
+                let day = random.random_range(0..self.days);
+                (random.random_range(1..=i64::from(vehicles)), self.from.plus_secs_f64(f64::from(day) * 86_400.0))
+            })
+            .collect();
+        let (mut day, mut company, mut newest) = (Vec::new(), Vec::new(), Vec::new());
+        for is_timed in [false, true] {
+            for (vehicle, from) in &asked {
+                let span = (*from, from.plus_secs_f64(86_400.0));
+                let started = Instant::now();
+                let found = questions::of_vehicle(&self.client, self.officer, *vehicle, span).await?;
+                let points = story::points(&bodies(&found)?);
+                anyhow::ensure!(points.len() > 100, "a day has {} points", points.len());
+                let day_ms = started.elapsed().as_secs_f64() * 1e3;
+                let started = Instant::now();
+                let found = questions::beside(&self.client, self.officer, *vehicle, span, (50.0, 30.0)).await?;
+                let samples = found.iter().filter_map(|f| match f {
+                    Found::Fix { at, spot, .. } => Some(Sample { at: *at, spot: *spot }),
+                    Found::Piece(_) => None,
+                });
+                companions(&samples.collect::<Vec<_>>(), &found, 50.0, 30.0, 5)?;
+                let company_ms = started.elapsed().as_secs_f64() * 1e3;
+                let started = Instant::now();
+                self.client
+                    .query("SELECT * FROM api_police_newest($1, $2, $3)", &[&1_i64, &1_i64, &vec![*vehicle]])
+                    .await?;
+                if is_timed {
+                    newest.push(started.elapsed().as_secs_f64() * 1e3);
+                    day.push(day_ms);
+                    company.push(company_ms);
+                }
+            }
+        }
+        println!("tracks.day_p95: {:.2} ms", p95_p50(day).0);
+        println!("tracks.co_travel_p95: {:.2} ms", p95_p50(company).0);
+        println!("tracks.newest_p95: {:.2} ms", p95_p50(newest).0);
+        Ok(())
+    }
+
+    /// A 2 km box among a million trackers.
+    async fn ask_about_now(&self) -> anyhow::Result<()> {
+        let crowd = i64::from(setting("RIDEGUARD_BENCH_CROWD", 1_000_000));
+        self.client
+            .execute(
+                "INSERT INTO tracker_status (tracker_id, vehicle_id, last_heard_at, fixed_at, position, speed_kmh)
+                 SELECT 10000000 + n, 1, now(), now(), ST_SetSRID(ST_MakePoint(111.9 + random(), 28.2 + random()), 4326), 0 FROM generate_series(1, $1::bigint) n",
+                &[&crowd],
+            )
+            .await?;
+        self.client.batch_execute("VACUUM ANALYZE tracker_status").await?;
+        let mut times = Vec::new();
+        for is_timed in [false, true] {
+            let mut random = StdRng::seed_from_u64(3);
+            for _ in 0..QUESTIONS {
+                let (west, south) = (112.0 + random.random::<f64>() * 0.7, 28.3 + random.random::<f64>() * 0.7);
+                let started = Instant::now();
+                let sql = "SELECT * FROM api_police_newest_in(1, 1, $1, $2, $1 + 0.0205, $2 + 0.018, 501)";
+                self.client.query(sql, &[&west, &south]).await?;
+                if is_timed {
+                    times.push(started.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
+        println!("tracks.box_p95: {:.2} ms", p95_p50(times).0);
+        self.client.execute("DELETE FROM tracker_status WHERE tracker_id > 10000000", &[]).await?;
+        Ok(())
+    }
+
+    async fn ask_cold(&mut self, count: u32) -> anyhow::Result<()> {
+        for hours in [1, 24] {
+            let mut times = Vec::new();
+            for circle in self.circles(hours, count as usize, 7).await? {
+                self.postgres.stop();
+                drop_from_page_cache(&self.root)?;
+                self.postgres = Postgres::start(&self.folder, None)?;
+                self.client = connect(&self.postgres).await?;
+                let started = Instant::now();
+                self.near(circle, hours).await?;
+                times.push(started.elapsed().as_secs_f64() * 1e3);
+            }
+            if !times.is_empty() {
+                let (p95, p50) = p95_p50(times);
+                println!("tracks.area_{hours}h_cold_p95: {p95:.1} ms");
+                println!("tracks.area_{hours}h_cold_p50: {p50:.1} ms");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn connect(postgres: &Postgres) -> anyhow::Result<Client> {
+    let mut settings = tokio_postgres::Config::new();
+    let password = read_secret(&postgres.password_file)?;
+    settings.host("127.0.0.1").port(postgres.port).dbname("postgres").user("rideguard").password(password);
+    store::connect(&settings, "bench").await
+}
+
+/// posix_fadvise(POSIX_FADV_DONTNEED) on every file, by coreutils' dd.
+fn drop_from_page_cache(folder: &std::path::Path) -> anyhow::Result<()> {
+    let script = "sync; find \"$1\" -type f -size +0 -exec dd of={} oflag=nocache conv=notrunc,fdatasync count=0 status=none \\;";
+    let status = Command::new("sh").args(["-c", script, "sh"]).arg(folder).status()?;
+    anyhow::ensure!(status.success(), "the files could not be dropped from the page cache");
+    Ok(())
+}

@@ -1,0 +1,371 @@
+//! The police's searches over everybody's tracks: who was in an area, who travelled along, where
+//! vehicles are now. Every one needs a grant and leaves an audit row.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use super::vehicles::{id, span};
+use crate::clock::now;
+use crate::domain::{LatLon, Timestamp, VehicleId};
+use crate::store::questions::{self, Officer};
+use crate::tracks::Found;
+use crate::tracks::area::{Area, SILENT_S, Window, presences};
+use crate::tracks::company::{Sample, companions};
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use geo::{LineString, MultiPolygon, Polygon};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// Most vehicles in one page.
+const VEHICLES_MAX: usize = 500;
+/// Longest window before the grant's own limit, days.
+const WINDOW_DAYS_MAX: f64 = 31.0;
+/// Most corners of all rings together: a district's border, and below the limit of a request body.
+const CORNERS_MAX: usize = 2000;
+/// Largest radius, metres; the grant's area is smaller as a rule.
+const RADIUS_M_MAX: f64 = 50_000.0;
+/// Corners of a circle where its area is checked.
+const CIRCLE_CORNERS: usize = 64;
+/// Most vehicles of a watch list.
+const WATCHED_MAX: usize = 500;
+
+/// A circle.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Circle {
+    /// Degrees north.
+    lat: f64,
+    /// Degrees east.
+    lon: f64,
+    /// Metres, above 0, at most 50,000.
+    radius_m: f64,
+}
+
+/// What counts.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Did {
+    /// Had a fix inside.
+    #[default]
+    Inside,
+    /// Came in within the window.
+    Entered,
+    /// Went out within the window.
+    Left,
+}
+
+/// An area and a window. Exactly one of `polygon`, `polygons`, `circle`.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct AreaAsked {
+    /// The grant that allows it.
+    grant: String,
+    /// Corners of one ring, `[lon, lat]`, WGS-84 degrees.
+    polygon: Option<Vec<[f64; 2]>>,
+    /// Polygons of rings, as the coordinates of a GeoJSON MultiPolygon: the first ring of each is its outside,
+    /// the others are holes.
+    polygons: Option<Vec<Vec<Vec<[f64; 2]>>>>,
+    /// A circle.
+    circle: Option<Circle>,
+    /// First instant, RFC 3339.
+    from: String,
+    /// First instant after, RFC 3339.
+    to: String,
+    /// `inside` (default), `entered` or `left`.
+    #[serde(default)]
+    did: Did,
+    /// Only who stayed at least so many seconds without leaving.
+    #[serde(default)]
+    stayed_s: f64,
+    /// Vehicles of a page, 1 to 500.
+    limit: Option<usize>,
+    /// From the page before.
+    cursor: Option<String>,
+}
+
+/// Which vehicles were inside an area within a window, by first fix inside.
+#[utoipa::path(post, path = "/search/area", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = Value), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
+pub(super) async fn area(
+    State(api): State<Api>,
+    person: Person,
+    body: Result<Json<AreaAsked>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Police])?;
+    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
+    let (from, to) = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
+    let (area, wkt) = as_area(&asked)?;
+    let limit = asked.limit.unwrap_or(VEHICLES_MAX);
+    if !(1..=VEHICLES_MAX).contains(&limit) {
+        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {VEHICLES_MAX}")));
+    }
+    let question = format!("{officer:?} {wkt} {from} {to} {} {}", asked.did as u8, asked.stayed_s);
+    let after = asked.cursor.as_deref().map(|c| api.cursors.read(&question, c)).transpose()?;
+    let client = api.tracks.get().await?;
+    let found = questions::near(&client, officer, &wkt, (from, to), SILENT_S).await?;
+    let window = Window { from, to, known_to: to.plus_secs_f64(SILENT_S).min(now()) };
+    let mut present = presences(&area, window, &found).map_err(anyhow::Error::from)?;
+    present.retain(|p| {
+        let did = match asked.did {
+            Did::Inside => true,
+            Did::Entered => p.entered,
+            Did::Left => p.left,
+        };
+        did && p.stayed_s >= asked.stayed_s && after.is_none_or(|a| (p.first.micros(), p.vehicle.0) > a)
+    });
+    let is_more = present.len() > limit;
+    present.truncate(limit);
+    let ids: Vec<_> = present.iter().map(|p| p.vehicle).collect();
+    let names = questions::names(&client, officer, &ids).await?;
+    let vehicles: Vec<Value> = present
+        .iter()
+        .map(|p| {
+            let (plate, tracker) = names.get(&p.vehicle).cloned().unwrap_or_default();
+            json!({ "vehicle_id": p.vehicle.0.to_string(), "plate": plate, "tracker": tracker, "first_at": p.first.to_string(),
+                "last_at": p.last.to_string(), "fixes": p.fixes, "entered": p.entered, "left": p.left, "stayed_s": p.stayed_s })
+        })
+        .collect();
+    let last = present.last().filter(|_| is_more);
+    let next = last.map(|p| api.cursors.write(&question, p.first.micros(), p.vehicle.0));
+    Ok(Json(json!({ "vehicles": vehicles, "truncated": is_more, "next": next })))
+}
+
+/// The area asked for, and its outline as WKT for the grant's check.
+fn as_area(asked: &AreaAsked) -> Result<(Area, String), Problem> {
+    match (&asked.polygon, &asked.polygons, &asked.circle) {
+        (Some(ring), None, None) => as_polygons(&[vec![ring.clone()]]),
+        (None, Some(polygons), None) => as_polygons(polygons),
+        (None, None, Some(circle)) => as_circle(circle),
+        _ => Err(Problem::BadRequest("give exactly one of polygon, polygons and circle".into())),
+    }
+}
+
+fn as_circle(circle: &Circle) -> Result<(Area, String), Problem> {
+    let centre = LatLon::new(circle.lat, circle.lon);
+    if !centre.is_in_range() || circle.lat.abs() > 85.0 {
+        return Err(Problem::BadRequest(format!(
+            "circle has the centre {}, {}; lat must be -85 to 85, lon -180 to 180",
+            circle.lat, circle.lon
+        )));
+    }
+    if !(circle.radius_m > 0.0 && circle.radius_m <= RADIUS_M_MAX) {
+        return Err(Problem::BadRequest(format!(
+            "radius_m is {}; it must be above 0 and at most {RADIUS_M_MAX}",
+            circle.radius_m
+        )));
+    }
+    let area = Area::Circle { centre, radius_m: circle.radius_m };
+    let (low, high) = area.bounds().ok_or(Problem::NotFound)?;
+    let (east, north) = ((high.lon_deg - low.lon_deg) / 2.0, (high.lat_deg - low.lat_deg) / 2.0);
+    let corner = |n: usize| {
+        let (sin, cos) = (n as f64 / CIRCLE_CORNERS as f64 * std::f64::consts::TAU).sin_cos();
+        [circle.lon + east * sin, circle.lat + north * cos]
+    };
+    let ring: Vec<_> = (0..CIRCLE_CORNERS).map(corner).collect();
+    Ok((area, as_wkt(&[vec![ring]])))
+}
+
+fn as_polygons(polygons: &[Vec<Vec<[f64; 2]>>]) -> Result<(Area, String), Problem> {
+    let rings = || polygons.iter().flatten();
+    let corners = rings().map(Vec::len).sum::<usize>();
+    if polygons.iter().any(Vec::is_empty) || rings().any(|r| r.len() < 3) || !(3..=CORNERS_MAX).contains(&corners) {
+        return Err(Problem::BadRequest(format!(
+            "the polygon has {corners} corners; every ring must have 3 or more, all together at most {CORNERS_MAX}"
+        )));
+    }
+    let is_in_range = |[lon, lat]: &[f64; 2]| LatLon::new(*lat, *lon).is_in_range();
+    if let Some([lon, lat]) = rings().flatten().find(|c| !is_in_range(c)) {
+        return Err(Problem::BadRequest(format!(
+            "the polygon has the corner [{lon}, {lat}]; lon must be -180 to 180, lat -90 to 90"
+        )));
+    }
+    let line = |ring: &Vec<[f64; 2]>| ring.iter().map(|[x, y]| (*x, *y)).collect::<LineString<f64>>();
+    let polygon = |rings: &Vec<Vec<[f64; 2]>>| Polygon::new(line(&rings[0]), rings[1..].iter().map(line).collect());
+    let area = Area::Polygons(MultiPolygon::new(polygons.iter().map(polygon).collect()));
+    Ok((area, as_wkt(polygons)))
+}
+
+/// Rings closed, as the database reads them.
+fn as_wkt(polygons: &[Vec<Vec<[f64; 2]>>]) -> String {
+    let ring = |ring: &Vec<[f64; 2]>| {
+        let corners = ring.iter().chain(ring.first()).map(|[lon, lat]| format!("{lon} {lat}"));
+        format!("({})", corners.collect::<Vec<_>>().join(","))
+    };
+    let polygon = |rings: &Vec<Vec<[f64; 2]>>| format!("({})", rings.iter().map(ring).collect::<Vec<_>>().join(","));
+    format!("MULTIPOLYGON({})", polygons.iter().map(polygon).collect::<Vec<_>>().join(","))
+}
+
+/// A vehicle and what "together" means.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct CompanyAsked {
+    /// The grant that allows it.
+    grant: String,
+    /// The vehicle in question.
+    vehicle_id: String,
+    /// First instant, RFC 3339.
+    from: String,
+    /// First instant after, RFC 3339.
+    to: String,
+    /// So near, metres, 5 to 500.
+    #[serde(default = "within_50_m")]
+    within_m: f64,
+    /// So soon before or after, seconds, 1 to 300.
+    #[serde(default = "within_30_s")]
+    within_s: f64,
+    /// For so many minutes at least, 1 to 600.
+    #[serde(default = "five_minutes")]
+    minutes: usize,
+}
+
+fn within_50_m() -> f64 {
+    50.0
+}
+fn within_30_s() -> f64 {
+    30.0
+}
+fn five_minutes() -> usize {
+    5
+}
+
+/// Which vehicles travelled with this one; the longest company first. Sees tracks up to the last closed slice.
+#[utoipa::path(post, path = "/search/company", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = Value), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
+pub(super) async fn company(
+    State(api): State<Api>,
+    person: Person,
+    body: Result<Json<CompanyAsked>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Police])?;
+    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
+    let vehicle = id(&asked.vehicle_id, "vehicle_id")?;
+    let span = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
+    let within = |name: &str, value: f64, low: f64, high: f64| {
+        if (low..=high).contains(&value) {
+            Ok(())
+        } else {
+            Err(Problem::BadRequest(format!("{name} is {value}; it must be {low} to {high}")))
+        }
+    };
+    within("within_m", asked.within_m, 5.0, 500.0)?;
+    within("within_s", asked.within_s, 1.0, 300.0)?;
+    within("minutes", asked.minutes as f64, 1.0, 600.0)?;
+    let client = api.tracks.get().await?;
+    let found = questions::beside(&client, officer, vehicle, span, (asked.within_m, asked.within_s)).await?;
+    let samples = samples(&found);
+    let mut together =
+        companions(&samples, &found, asked.within_m, asked.within_s, asked.minutes).map_err(anyhow::Error::from)?;
+    let is_cut = together.len() > VEHICLES_MAX;
+    together.truncate(VEHICLES_MAX);
+    let ids: Vec<_> = together.iter().map(|c| c.vehicle).collect();
+    let names = questions::names(&client, officer, &ids).await?;
+    let companions: Vec<Value> = together
+        .iter()
+        .map(|c| {
+            let (plate, tracker) = names.get(&c.vehicle).cloned().unwrap_or_default();
+            json!({ "vehicle_id": c.vehicle.0.to_string(), "plate": plate, "tracker": tracker, "minutes": c.minutes,
+                "first_at": c.first.to_string(), "last_at": c.last.to_string() })
+        })
+        .collect();
+    Ok(Json(json!({ "companions": companions, "minutes_on_the_way": samples.len(), "truncated": is_cut })))
+}
+
+/// The minutes of the vehicle itself, which come as single fixes.
+fn samples(found: &[Found]) -> Vec<Sample> {
+    let mut samples: Vec<_> = found
+        .iter()
+        .filter_map(|f| match f {
+            Found::Fix { at, spot, .. } => Some(Sample { at: *at, spot: *spot }),
+            Found::Piece(_) => None,
+        })
+        .collect();
+    samples.sort_by_key(|s| s.at);
+    samples
+}
+
+/// A watch list, or a box.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct NewestAsked {
+    /// The grant that allows it.
+    grant: String,
+    /// Vehicles, at most 500.
+    vehicles: Option<Vec<String>>,
+    /// West, south, east, north, degrees.
+    #[serde(rename = "box")]
+    bounds: Option<[f64; 4]>,
+}
+
+/// Where the vehicles of a watch list, or all in a box, were last.
+#[utoipa::path(post, path = "/search/newest", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = Value), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
+pub(super) async fn newest(
+    State(api): State<Api>,
+    person: Person,
+    body: Result<Json<NewestAsked>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Police])?;
+    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let grant = id(&asked.grant, "grant")?;
+    let client = api.tracks.get().await?;
+    match (asked.vehicles, asked.bounds) {
+        (Some(watched), None) => {
+            if watched.is_empty() || watched.len() > WATCHED_MAX {
+                return Err(Problem::BadRequest(format!(
+                    "vehicles has {} entries; it must have 1 to {WATCHED_MAX}",
+                    watched.len()
+                )));
+            }
+            let ids = watched.iter().map(|v| id(v, "vehicles")).collect::<Result<Vec<_>, _>>()?;
+            let rows =
+                client.query("SELECT * FROM api_police_newest($1, $2, $3)", &[&person.account, &grant, &ids]).await?;
+            let vehicles: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+            Ok(Json(json!({ "vehicles": vehicles, "truncated": false })))
+        }
+        (None, Some([west, south, east, north])) => {
+            let corners = [LatLon::new(south, west), LatLon::new(north, east)];
+            if corners.iter().any(|c| !c.is_in_range()) || west >= east || south >= north {
+                return Err(Problem::BadRequest(format!(
+                    "box is [{west}, {south}, {east}, {north}]; it must be west, south, east, north in degrees"
+                )));
+            }
+            let limit = VEHICLES_MAX as i32 + 1;
+            let rows = client
+                .query(
+                    "SELECT * FROM api_police_newest_in($1, $2, $3, $4, $5, $6, $7)",
+                    &[&person.account, &grant, &west, &south, &east, &north, &limit],
+                )
+                .await?;
+            let vehicles: Vec<Value> = rows
+                .iter()
+                .take(VEHICLES_MAX)
+                .map(|r| {
+                    json!({ "vehicle_id": VehicleId(r.get(0)).0.to_string(), "plate": r.get::<_, String>(1),
+                        "fixed_at": r.get::<_, Option<Timestamp>>(2).map(|t| t.to_string()), "lon": r.get::<_, f64>(3), "lat": r.get::<_, f64>(4),
+                        "speed_kmh": r.get::<_, Option<f32>>(5) })
+                })
+                .collect();
+            Ok(Json(json!({ "vehicles": vehicles, "truncated": rows.len() > VEHICLES_MAX })))
+        }
+        _ => Err(Problem::BadRequest("give exactly one of vehicles and box".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_polygon_is_closed_and_bounded() {
+        let wkt = |ring: &[[f64; 2]]| as_polygons(&[vec![ring.to_vec()]]).map(|(_, wkt)| wkt);
+        assert_eq!(wkt(&[[1.0, 2.0], [3.0, 4.0], [5.0, 6.5]]).unwrap(), "MULTIPOLYGON(((1 2,3 4,5 6.5,1 2)))");
+        assert!(wkt(&[[1.0, 2.0], [3.0, 4.0]]).is_err());
+        assert!(wkt(&[[1.0, 2.0], [3.0, 94.0], [5.0, 6.0]]).is_err());
+        assert!(wkt(&[[1.0, 2.0], [f64::NAN, 4.0], [5.0, 6.0]]).is_err());
+    }
+
+    #[test]
+    fn a_circle_has_a_middle_and_a_radius() {
+        assert!(as_circle(&Circle { lat: 28.5, lon: 112.3, radius_m: 500.0 }).is_ok());
+        assert!(as_circle(&Circle { lat: 28.5, lon: 112.3, radius_m: f64::NAN }).is_err());
+        assert!(as_circle(&Circle { lat: 91.0, lon: 112.3, radius_m: 500.0 }).is_err());
+    }
+}

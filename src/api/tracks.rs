@@ -1,0 +1,170 @@
+//! One vehicle's track: as points, as trips and stops; and the map of where traffic was.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use super::vehicles::{id, span};
+use crate::store::questions::{self, Officer};
+use crate::tracks::story::{self, Stop, Thin, Trip};
+use crate::tracks::{Body, Spot, bodies};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+/// Longest track asked for at once, days.
+const TRACK_DAYS_MAX: f64 = 31.0;
+/// Most points of a track.
+const TRACK_POINTS_MAX: usize = 50_000;
+/// Widest tolerance, metres.
+const TOLERANCE_M_MAX: f64 = 1000.0;
+/// Zooms of the history map's tiles.
+const HISTORY_ZOOMS: std::ops::RangeInclusive<i32> = 6..=16;
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct TrackAsked {
+    /// First instant, RFC 3339.
+    from: String,
+    /// First instant after, RFC 3339.
+    to: String,
+    /// The grant that allows it (police).
+    grant: Option<String>,
+    /// Leaves out points that are no farther off the line than so many metres, 0 to 1000.
+    tolerance_m: Option<f64>,
+    /// Leaves out points until there are so many at most, 2 to 50,000.
+    points_max: Option<usize>,
+}
+
+/// The rows of a track, opened.
+async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) -> Result<Vec<Body>, Problem> {
+    person.must_be(&[Role::Owner, Role::Police])?;
+    let span = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
+    let client = api.tracks.get().await?;
+    let found = if person.role == Role::Owner {
+        questions::mine(&client, person.account, vehicle, span).await?
+    } else {
+        let grant = id(asked.grant.as_deref().unwrap_or_default(), "grant")?;
+        questions::of_vehicle(&client, Officer { account: person.account, grant }, vehicle, span).await?
+    };
+    Ok(bodies(&found).map_err(anyhow::Error::from)?)
+}
+
+/// How the line is to be thinned out.
+fn thinning(asked: &TrackAsked) -> Result<Thin, Problem> {
+    match (asked.tolerance_m, asked.points_max) {
+        (None, None) => Ok(Thin::Not),
+        (Some(m), None) if (0.0..=TOLERANCE_M_MAX).contains(&m) => Ok(Thin::Within(m)),
+        (None, Some(n)) if (2..=TRACK_POINTS_MAX).contains(&n) => Ok(Thin::Points(n)),
+        (Some(_), Some(_)) => Err(Problem::BadRequest("give tolerance_m or points_max, not both".into())),
+        (Some(m), None) => Err(Problem::BadRequest(format!("tolerance_m is {m}; it must be 0 to {TOLERANCE_M_MAX}"))),
+        (None, Some(n)) => Err(Problem::BadRequest(format!("points_max is {n}; it must be 2 to {TRACK_POINTS_MAX}"))),
+    }
+}
+
+/// The track of a vehicle, oldest first, with its stops and gaps.
+#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+pub(super) async fn track(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+    Query(asked): Query<TrackAsked>,
+) -> Result<Json<Value>, Problem> {
+    let vehicle = id(&vehicle, "id")?;
+    let how = thinning(&asked)?;
+    let bodies = opened(&api, &person, vehicle, &asked).await?;
+    let all = story::points(&bodies);
+    let gaps: Vec<Value> =
+        story::gaps(&all).iter().map(|(from, to)| json!({ "from": from.to_string(), "to": to.to_string() })).collect();
+    let (stops, _) = story::stops_and_trips(&bodies);
+    let mut points = story::thin(all, how);
+    let truncated = points.len() > TRACK_POINTS_MAX;
+    points.truncate(TRACK_POINTS_MAX);
+    let points: Vec<Value> = points
+        .iter()
+        .map(|p| {
+            let at = p.spot.position();
+            json!([p.at.micros() / 1000, at.lon_deg, at.lat_deg, p.speed_tenths.map(|v| f64::from(v) / 10.0)])
+        })
+        .collect();
+    let stops: Vec<Value> = stops.iter().map(stop).collect();
+    Ok(Json(
+        json!({ "vehicle_id": vehicle.to_string(), "points": points, "truncated": truncated, "stops": stops, "gaps": gaps }),
+    ))
+}
+
+/// The trips of a vehicle and the stops between them.
+#[utoipa::path(get, path = "/vehicles/{id}/trips", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+pub(super) async fn trips(
+    State(api): State<Api>,
+    person: Person,
+    Path(vehicle): Path<String>,
+    Query(asked): Query<TrackAsked>,
+) -> Result<Json<Value>, Problem> {
+    let vehicle = id(&vehicle, "id")?;
+    let bodies = opened(&api, &person, vehicle, &asked).await?;
+    let (stops, trips) = story::stops_and_trips(&bodies);
+    let (stops, trips): (Vec<Value>, Vec<Value>) = (stops.iter().map(stop).collect(), trips.iter().map(trip).collect());
+    Ok(Json(json!({ "vehicle_id": vehicle.to_string(), "stops": stops, "trips": trips })))
+}
+
+fn place(spot: Spot) -> Value {
+    let at = spot.position();
+    json!({ "lat": at.lat_deg, "lon": at.lon_deg })
+}
+
+fn stop(stop: &Stop) -> Value {
+    json!({ "from": stop.from.to_string(), "to": stop.until.to_string(), "place": place(stop.spot) })
+}
+
+fn trip(trip: &Trip) -> Value {
+    json!({ "from": trip.from.to_string(), "to": trip.until.to_string(), "start": place(trip.start), "end": place(trip.end),
+        "metres": trip.metres.round(), "fastest_kmh": trip.fastest_kmh })
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct HistoryAsked {
+    /// First hour, RFC 3339.
+    from: String,
+    /// First instant after, RFC 3339.
+    to: String,
+    /// The grant that allows it (police).
+    grant: Option<String>,
+}
+
+/// A tile of where traffic was (Mapbox vector tile, layer `traffic`): cells with three vehicles or more.
+#[utoipa::path(get, path = "/history/{z}/{x}/{y}", params(("z" = String, Path), ("x" = String, Path), ("y" = String, Path), HistoryAsked), security(("bearer" = ["police", "operator"])), responses((status = 200, description = "a vector tile"), (status = 403, description = "no grant")))]
+pub(super) async fn history(
+    State(api): State<Api>,
+    person: Person,
+    Path((z, x, y)): Path<(String, String, String)>,
+    Query(asked): Query<HistoryAsked>,
+) -> Result<Response, Problem> {
+    person.must_be(&[Role::Police, Role::Operator])?;
+    let (from, to) = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
+    let number = |text: &str, what: &str| id(text, what).map(|n| i32::try_from(n).unwrap_or(-1));
+    let (z, x, y) = (number(&z, "z")?, number(&x, "x")?, number(&y, "y")?);
+    let across = if HISTORY_ZOOMS.contains(&z) { 1 << z } else { 0 };
+    if !(0..across).contains(&x) || !(0..across).contains(&y) {
+        return Err(Problem::BadRequest(format!(
+            "tile {z}/{x}/{y} is not there; zooms are {} to {}",
+            HISTORY_ZOOMS.start(),
+            HISTORY_ZOOMS.end()
+        )));
+    }
+    let grant = asked.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
+    let role = if person.role == Role::Police { "police" } else { "operator" };
+    let row = api
+        .tracks
+        .get()
+        .await?
+        .query_one(
+            "SELECT api_history_tile($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[&person.account, &role, &grant, &z, &x, &y, &from, &to],
+        )
+        .await?;
+    let tile: Option<Vec<u8>> = row.get(0);
+    Ok(([(header::CONTENT_TYPE, "application/vnd.mapbox-vector-tile")], tile.unwrap_or_default()).into_response())
+}

@@ -1,0 +1,250 @@
+//! Questions about tracks on a real PostgreSQL: equal to a scan of everything, by the right index, for the
+//! entitled only.
+
+use crate::harness::Database;
+use crate::tracks::{LIFE, assert_same, lead, roll_everything};
+use geo::{LineString, MultiPolygon, Polygon};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rideguard::clock::now;
+use rideguard::domain::{LatLon, Timestamp};
+use rideguard::rollup::last_closed;
+use rideguard::store::questions::{self, Officer};
+use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
+use rideguard::tracks::company::{Sample, companions};
+use rideguard::tracks::{Found, bodies, story};
+use tokio_postgres::Client;
+
+const OFFICER: Officer = Officer { account: 1, grant: 1 };
+
+/// Vehicles with trackers, an officer with a grant, an owner of vehicle 1001 since four hours ago.
+const PEOPLE: &str = "
+    INSERT INTO account (login, name, role, password_hash) VALUES ('officer', 'o', 'police', ''), ('chief', 'c', 'police', ''), ('owner', 'o', 'owner', '');
+    INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to) VALUES (1, 'c', 'd', 'p', 2, 'infinity');
+    INSERT INTO vehicle (vehicle_id, plate, kind) OVERRIDING SYSTEM VALUE SELECT 1000 + n, 'T' || n, 'ebike' FROM generate_series(1, 40) n;
+    INSERT INTO tracker (tracker_id, ident, profile) OVERRIDING SYSTEM VALUE SELECT n, 't' || n, '{\"protocol\": \"json\"}' FROM generate_series(1, 40) n;
+    INSERT INTO installation (tracker_id, vehicle_id, valid_from) SELECT n, 1000 + n, '2020-01-01' FROM generate_series(1, 40) n;
+    INSERT INTO ownership (vehicle_id, account_id, valid_from) VALUES (1001, 3, now() - interval '4 hours');";
+
+/// A database in which some is pieces, some hot, some late.
+async fn city() -> (Database, Client) {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    client.batch_execute(PEOPLE).await.unwrap();
+    client.batch_execute(LIFE).await.unwrap();
+    client.execute("SELECT hear(false)", &[]).await.unwrap();
+    roll_everything(&mut lead(&database).await, last_closed(now(), 3 * 3600)).await.unwrap();
+    client.execute("SELECT hear(true)", &[]).await.unwrap();
+    assert_same(&client, true, "before it is asked").await;
+    (database, client)
+}
+
+/// Times and vehicles inside an area ($1 WKT, $2 to $3), by opening every piece there is: fixes of rides and
+/// what lay off dwells by their place, the others by the box of their dwell.
+const SCAN: &str = "
+    WITH area AS (SELECT ST_GeomFromText($1, 4326) AS a),
+    every AS (
+        SELECT p.vehicle_id, f.fixed_at, ST_Contains(a, f.position) AS inside FROM piece_all p, area, piece_fixes(p.from_at, p.kind, p.path, p.more) f
+        WHERE p.kind = 1 OR f.speed_kmh IS NOT NULL
+        UNION ALL
+        SELECT p.vehicle_id, f.fixed_at, ST_Intersects(a, ST_SetSRID(ST_Force2D(ST_Envelope(ST_Collect(ST_GeometryN(g, 1), ST_GeometryN(g, 2)))), 4326))
+        FROM piece_all p, area, ST_GeomFromTWKB(p.path) g, piece_fixes(p.from_at, p.kind, p.path, p.more) f WHERE p.kind = 2 AND f.speed_kmh IS NULL
+        UNION ALL SELECT vehicle_id, fixed_at, ST_Contains(a, position) FROM fix, area WHERE fixed_at >= (SELECT rolled_to FROM rollup_mark)
+        UNION ALL SELECT vehicle_id, fixed_at, ST_Contains(a, position) FROM fix_late, area)
+    SELECT vehicle_id, min(fixed_at), max(fixed_at) FROM every WHERE inside AND fixed_at >= $2 AND fixed_at < $3 GROUP BY 1 ORDER BY 2, 1";
+
+/// A polygon around where people are, with a hole as a rule, and its text.
+fn polygon(random: &mut StdRng) -> (Area, String) {
+    let (lon, lat) = (112.35 + random.random::<f64>() * 0.13, 28.55 + random.random::<f64>() * 0.06);
+    let mut ring = |radius: f64| -> Vec<(f64, f64)> {
+        let mut angles: Vec<f64> = (0..7).map(|_| random.random_range(0.0..std::f64::consts::TAU)).collect();
+        angles.sort_by(f64::total_cmp);
+        let corner = |a: &f64| (lon + a.cos() * radius, lat + a.sin() * radius);
+        let mut ring: Vec<_> = angles.iter().map(corner).collect();
+        ring.push(ring[0]);
+        ring
+    };
+    let rings = [ring(0.02), ring(0.004)];
+    let text = rings.iter().map(|r| {
+        let corners: Vec<_> = r.iter().map(|(x, y)| format!("{x} {y}")).collect();
+        format!("({})", corners.join(","))
+    });
+    let wkt = format!("POLYGON({})", text.collect::<Vec<_>>().join(","));
+    let [outside, hole] = rings.map(LineString::from);
+    (Area::Polygons(MultiPolygon::new(vec![Polygon::new(outside, vec![hole])])), wkt)
+}
+
+#[tokio::test]
+async fn who_was_in_an_area_equals_a_scan_of_everything() {
+    let (_database, client) = city().await;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let (mut asked, mut hits) = (0, 0);
+    while asked < 60 {
+        let (area, wkt) = polygon(&mut random);
+        let is_valid = "SELECT ST_IsValid(ST_GeomFromText($1))";
+        if !client.query_one(is_valid, &[&wkt]).await.unwrap().get::<_, bool>(0) {
+            continue; // the hole pokes through
+        }
+        asked += 1;
+        let from = now().plus_secs_f64(-random.random_range(1800.0..8.0 * 3600.0));
+        let to = from.plus_secs_f64(random.random_range(60.0..4.0 * 3600.0));
+        let found = questions::near(&client, OFFICER, &wkt, (from, to), SILENT_S).await.unwrap();
+        let ours: Vec<_> = presences(&area, Window { from, to, known_to: to }, &found)
+            .unwrap()
+            .into_iter()
+            .map(|p| (p.vehicle.0, p.first, p.last))
+            .collect();
+        let scanned = client.query(SCAN, &[&wkt, &from, &to]).await.unwrap();
+        let scanned: Vec<(i64, Timestamp, Timestamp)> =
+            scanned.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect();
+        assert_eq!(ours, scanned, "{wkt} {from} {to}");
+        // And nobody who was truly there is missing.
+        let told = "SELECT count(*) FROM told WHERE ST_Contains(ST_GeomFromText($1, 4326), ST_SetSRID(ST_MakePoint(lon, lat), 4326))
+            AND fixed_at >= $2 AND fixed_at < $3 AND tracker_id + 1000 <> ALL($4)";
+        let vehicles: Vec<i64> = ours.iter().map(|o| o.0).collect();
+        let missing: i64 = client.query_one(told, &[&wkt, &from, &to, &vehicles]).await.unwrap().get(0);
+        assert_eq!(missing, 0, "{wkt} {from} {to}");
+        hits += ours.len();
+    }
+    assert!(hits > asked, "{hits} hits in {asked} questions");
+}
+
+#[tokio::test]
+async fn each_question_goes_by_its_index() {
+    let (_database, client) = city().await;
+    client.batch_execute("ANALYZE; SET enable_seqscan = off").await.unwrap();
+    let day = "now() - interval '8 hours', now()";
+    let plans = [
+        (
+            format!("SELECT * FROM pieces_near(ST_MakeEnvelope(112.36, 28.55, 112.37, 28.56), {day})"),
+            vec!["Index Cond: ((st_geomfromtwkb(path) && ", "_geomfromtwkb_tstzrange_idx", "track_open_place"],
+        ),
+        (format!("SELECT * FROM pieces_of(1001, {day})"), vec!["_tracker_id_from_at_idx", "track_open_pkey"]),
+        (
+            format!("SELECT * FROM rides_beside(1001, {day}, 50, 30)"),
+            vec!["_geomfromtwkb_tstzrange_idx", "_tracker_id_from_at_idx"],
+        ),
+        (
+            "SELECT * FROM newest_in(ST_MakeEnvelope(112.36, 28.55, 112.37, 28.56, 4326), 500)".into(),
+            vec!["tracker_status_position"],
+        ),
+        (format!("SELECT history_tile(12, 3326, 1708, {day})"), vec![]),
+    ];
+    for (question, indexes) in plans {
+        let rows = client.query(&format!("EXPLAIN {question}"), &[]).await.unwrap();
+        let plan: String = rows.iter().map(|r| r.get::<_, String>(0) + "\n").collect();
+        for index in indexes {
+            assert!(plan.contains(index), "{question} does not go by {index}:\n{plan}");
+        }
+        assert!(!plan.contains("Seq Scan on track"), "{question}:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row() {
+    let (_database, client) = city().await;
+    let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
+    let points = |found: &[Found]| story::points(&bodies(found).unwrap());
+    let told = "SELECT count(*) FROM told WHERE tracker_id = $1 AND fixed_at >= $2";
+    let count = async |tracker: i64, since: Timestamp| {
+        client.query_one(told, &[&tracker, &since]).await.unwrap().get::<_, i64>(0) as usize
+    };
+    let all = questions::of_vehicle(&client, OFFICER, 1001, span).await.unwrap();
+    assert_eq!(points(&all).len(), count(1, span.0).await);
+    // The owner of today does not see what was before, not even inside a piece that reaches over.
+    let since: Timestamp = client.query_one("SELECT valid_from FROM ownership", &[]).await.unwrap().get(0);
+    let mine = questions::mine(&client, 3, 1001, span).await.unwrap();
+    assert_eq!(points(&mine).len(), count(1, since).await);
+    assert!(points(&mine).iter().all(|p| p.at >= since));
+    assert!(mine.len() < all.len());
+    // Trips and stops alternate over six hours of riding a third of the time.
+    let (stops, trips) = story::stops_and_trips(&bodies(&all).unwrap());
+    assert!((3..=8).contains(&trips.len()) && (3..=8).contains(&stops.len()), "{} {}", trips.len(), stops.len());
+    assert!(trips.iter().all(|t| t.metres > 1000.0 && t.until.seconds_since(t.from) < 3600.0));
+    // Thinned out, a line keeps its budget and its ends.
+    let line = points(&all);
+    let thin = story::thin(line.clone(), story::Thin::Points(40));
+    assert!((2..=40).contains(&thin.len()) && thin[0] == line[0]);
+    // Without a right there is an error, and a row for every look that was allowed.
+    let audited = "SELECT count(*) FROM audit WHERE grant_id = 1 AND rows_returned > 0";
+    let before: i64 = client.query_one(audited, &[]).await.unwrap().get(0);
+    let refused = questions::of_vehicle(&client, Officer { account: 3, grant: 1 }, 1001, span).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("grant"), "{refused:#}");
+    assert!(questions::mine(&client, 3, 1002, span).await.is_err());
+    questions::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
+    client.query("SELECT * FROM api_police_newest_in(1, 1, 112.3, 28.5, 112.31, 28.51, 10)", &[]).await.unwrap();
+    let looks: i64 = client
+        .query_one("SELECT count(*) FROM audit WHERE action IN ('track', 'company', 'newest')", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!((before, looks), (1, 3));
+    // The API's role reads no track but through these functions.
+    client.batch_execute("SET ROLE rideguard_api_rights").await.unwrap();
+    for table in ["track", "track_open", "fix_all", "traffic", "fix_late", "pieces_of(1001, now(), now())"] {
+        assert!(client.query(&format!("SELECT * FROM {table}"), &[]).await.is_err(), "{table} can be read");
+    }
+}
+
+#[tokio::test]
+async fn company_is_who_rode_beside_and_the_history_map_counts_crowds_only() {
+    let (_database, client) = city().await;
+    // Vehicle 1041 follows 1001, ten metres and two seconds behind; all of it is pieces.
+    client
+        .batch_execute(
+            "INSERT INTO vehicle (vehicle_id, plate, kind) OVERRIDING SYSTEM VALUE VALUES (1041, 'T41', 'ebike');
+             INSERT INTO fix_late SELECT 41, fixed_at + interval '2 seconds', digest, received_at - interval '1 hour', 1041, speed_kmh, course_deg, altitude_m,
+                accuracy_m, satellites, source, flags, ST_Translate(position, 0.0001, 0) FROM fix WHERE tracker_id = 1",
+        )
+        .await
+        .unwrap();
+    let rollup_client = _database.connect().await;
+    let mut rollup = rideguard::rollup::Rollup::lead(rollup_client).await.unwrap().unwrap();
+    roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
+    let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
+    let found = questions::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
+    let mut samples: Vec<_> = found
+        .iter()
+        .filter_map(|f| match f {
+            Found::Fix { at, spot, .. } => Some(Sample { at: *at, spot: *spot }),
+            Found::Piece(_) => None,
+        })
+        .collect();
+    samples.sort_by_key(|s| s.at);
+    let together = companions(&samples, &found, 50.0, 30.0, 5).unwrap();
+    assert_eq!(together.iter().map(|c| c.vehicle.0).collect::<Vec<_>>(), [1041]);
+    // Where a fix of the follower is still missing, the next is 60 m away: most minutes count, not all.
+    assert!(together[0].minutes * 10 >= samples.len() * 8, "{} of {}", together[0].minutes, samples.len());
+    // A tile of a place with traffic has something in it; a far one is empty.
+    let tile = "SELECT coalesce(length(history_tile($1, $2, $3, now() - interval '1 day', now())), 0)";
+    let size = async |z: i32, x: i32, y: i32| client.query_one(tile, &[&z, &x, &y]).await.unwrap().get::<_, i32>(0);
+    assert_eq!(size(10, 1, 1).await, 0);
+    client.batch_execute("UPDATE traffic SET vehicles = 2").await.unwrap();
+    assert_eq!(size(10, 831, 427).await, 0, "two vehicles are no crowd");
+    client.batch_execute("UPDATE traffic SET vehicles = 3").await.unwrap();
+    assert!(size(10, 831, 427).await > 20);
+}
+
+#[tokio::test]
+async fn a_question_that_is_too_wide_is_told_what_to_narrow() {
+    let (_database, client) = city().await;
+    let wide = "SELECT * FROM api_police_near(1, 1, 'POLYGON((112.3 28.5,112.5 28.5,112.5 28.6,112.3 28.6,112.3 28.5))', now() - interval '9 hours', now(), '0', 100)";
+    let refused = client.query(wide, &[]).await.unwrap_err();
+    let refused = refused.as_db_error().unwrap();
+    assert_eq!(refused.code().code(), "P0400");
+    assert!(refused.message().contains("km²") || refused.message().contains("smaller area"), "{}", refused.message());
+    let long = "SELECT * FROM api_police_near(1, 1, 'POLYGON((112.3 28.5,112.31 28.5,112.31 28.51,112.3 28.51,112.3 28.5))', now() - interval '99 hours', now(), '0', 100)";
+    let refused = client.query(long, &[]).await.unwrap_err();
+    assert!(refused.as_db_error().unwrap().message().contains("24 hours"));
+}
+
+#[test]
+fn a_circle_touches_the_boxes_that_it_reaches() {
+    let area = Area::Circle { centre: LatLon::new(28.55, 112.35), radius_m: 100.0 };
+    let spot = |lat: f64, lon: f64| rideguard::tracks::Spot::of(LatLon::new(lat, lon));
+    assert!(area.touches(spot(28.5508, 112.34), spot(28.56, 112.36)), "89 m north of the middle");
+    assert!(!area.touches(spot(28.551, 112.34), spot(28.56, 112.36)), "111 m");
+    assert!(area.touches(spot(28.5, 112.3), spot(28.6, 112.4)), "the box is around it");
+}
