@@ -1,6 +1,6 @@
 // The typed client of docs/api.md. Every failure is an ApiError with the server's own code.
 
-import type { Account, Alert, Answer, AreaHit, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
+import type { Account, Alert, Answer, AreaPage, Did, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
 import type { Vehicle, Zone } from './types';
 
 export class ApiError extends Error {
@@ -94,12 +94,14 @@ export class Api {
   removePhones = (vehicle: string) => this.call<void>('DELETE', `/vehicles/${encodeURIComponent(vehicle)}/phone`);
   outages = async () => (await this.call<{ outages: Outage[] }>('GET', '/outages')).outages;
   grants = async () => (await this.call<{ grants: Grant[] }>('GET', '/grants')).grants;
-  searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date) =>
-    this.call<{ vehicles: AreaHit[]; truncated: boolean }>('POST', '/search/area', {
+  searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date, did: Did, cursor?: string | null) =>
+    this.call<AreaPage>('POST', '/search/area', {
       grant,
       polygon,
       from: from.toISOString(),
       to: to.toISOString(),
+      did,
+      ...(cursor && { cursor }),
     });
   zones = async () => (await this.call<{ zones: Zone[] }>('GET', '/zones')).zones;
   addZone = (zone: NewZone) => this.call<Zone>('POST', '/zones', zone);

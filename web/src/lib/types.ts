@@ -108,6 +108,8 @@ export interface Track {
   vehicle_id: string;
   points: TrackPoint[];
   truncated: boolean;
+  stops: { from: string; to: string; place: { lat: number; lon: number } }[];
+  gaps: { from: string; to: string }[];
 }
 
 export interface Grant {
@@ -126,6 +128,16 @@ export interface AreaHit {
   first_at: string;
   last_at: string;
   fixes: number;
+  entered: boolean;
+  left: boolean;
+}
+
+/** What counts in a search by area. */
+export type Did = 'inside' | 'entered' | 'left';
+export interface AreaPage {
+  vehicles: AreaHit[];
+  truncated: boolean;
+  next: string | null;
 }
 
 export type LonLat = [number, number];
