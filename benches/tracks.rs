@@ -168,7 +168,8 @@ impl Place {
         Ok(())
     }
 
-    /// Bytes of rows and their share of the indexes, by kind; the history map counts as moving.
+    /// Bytes of rows and their share of the indexes, by kind; the history map, which grows with the city's streets and
+    /// hours and not with its vehicles, by itself.
     async fn sizes(&self, vehicle_days: f64) -> anyhow::Result<()> {
         let rows = self
             .client
@@ -180,10 +181,11 @@ impl Place {
         let data = of(0, 3) + of(1, 3);
         let per_row = (total - data) / (of(0, 1) + of(1, 1));
         let bytes = |kind: usize| of(kind, 3) + per_row * of(kind, 1);
-        println!("tracks.bytes_per_moving_fix: {:.1} B", (bytes(0) + traffic) / of(0, 2));
+        println!("tracks.bytes_per_moving_fix: {:.1} B", bytes(0) / of(0, 2));
         println!("tracks.bytes_per_heartbeat: {:.2} B", bytes(1) / of(1, 2));
-        println!("tracks.bytes_per_fix: {:.1} B", (total + traffic) / (of(0, 2) + of(1, 2)));
+        println!("tracks.bytes_per_fix: {:.1} B", total / (of(0, 2) + of(1, 2)));
         println!("tracks.gb_per_million_vehicle_days: {:.1} GB", (total + traffic) / vehicle_days / 1e3);
+        println!("tracks.history_map_mb: {:.1} MB", traffic / 1e6);
         println!("tracks.fixes_per_ride: {:.0} fixes", of(0, 2) / of(0, 1));
         println!("tracks.heartbeats_per_dwell: {:.0} fixes", of(1, 2) / of(1, 1));
         Ok(())
@@ -257,8 +259,8 @@ impl Place {
             .client
             .prepare(
                 "SELECT vehicle_id, min(fixed_at), max(fixed_at), count(*) FROM fix
-                 WHERE position && ST_Expand(ST_SetSRID(ST_MakePoint($1, $2), 4326), $3 / 97500, $3 / 111195) AND fixed_at >= $4 AND fixed_at < $5
-                    AND ST_DistanceSphere(position, ST_SetSRID(ST_MakePoint($1, $2), 4326)) < $3 GROUP BY vehicle_id",
+                 WHERE position && ST_Expand(ST_SetSRID(ST_MakePoint($1, $2), 4326), $3::float8 / 97500, $3::float8 / 111195) AND fixed_at >= $4 AND fixed_at < $5
+                    AND ST_DistanceSphere(position, ST_SetSRID(ST_MakePoint($1, $2), 4326)) < $3::float8 GROUP BY vehicle_id",
             )
             .await?;
         let mut times = Vec::new();
