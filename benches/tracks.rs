@@ -58,17 +58,10 @@ struct Place {
 async fn measure() -> anyhow::Result<()> {
     let (vehicles, days) = (setting("RIDEGUARD_BENCH_VEHICLES", 3000), setting("RIDEGUARD_BENCH_DAYS", 1));
     let mut place = Place::make(vehicles, days).await?;
-    place.write_path().await?;
-    let fixes = place.load().await?;
-    place.roll_up(fixes).await?;
-    place.sizes(f64::from(vehicles) * f64::from(days)).await?;
-    place.ask_about_areas().await?;
-    place.ask_about_vehicles(vehicles).await?;
-    place.ask_about_now().await?;
-    place.ask_cold(setting("RIDEGUARD_BENCH_COLD", 0)).await?;
+    let measured = place.everything(f64::from(vehicles) * f64::from(days), vehicles).await;
     place.postgres.stop();
     std::fs::remove_dir_all(&place.root)?;
-    Ok(())
+    measured
 }
 
 /// The value below which 95 of 100 lie, and the middle one.
@@ -103,6 +96,17 @@ impl Place {
         eprint!("{}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
         anyhow::ensure!(made.status.success(), "the simulator failed");
         Ok(Self { root, folder, postgres, client, officer: Officer { account: 1, grant: 1 }, from, days })
+    }
+
+    async fn everything(&mut self, vehicle_days: f64, vehicles: u32) -> anyhow::Result<()> {
+        self.write_path().await?;
+        let fixes = self.load().await?;
+        self.roll_up(fixes).await?;
+        self.sizes(vehicle_days).await?;
+        self.ask_about_areas().await?;
+        self.ask_about_vehicles(vehicles).await?;
+        self.ask_about_now().await?;
+        self.ask_cold(setting("RIDEGUARD_BENCH_COLD", 0)).await
     }
 
     /// Our way into the hot table against a bare COPY into a table of the same form, batch by batch in turn.
@@ -336,7 +340,8 @@ impl Place {
             for _ in 0..QUESTIONS {
                 let (west, south) = (112.0 + random.random::<f64>() * 0.7, 28.3 + random.random::<f64>() * 0.7);
                 let started = Instant::now();
-                let sql = "SELECT * FROM api_police_newest_in(1, 1, $1, $2, $1 + 0.0205, $2 + 0.018, 501)";
+                let sql =
+                    "SELECT * FROM api_police_newest_in(1, 1, $1, $2, $1::float8 + 0.0205, $2::float8 + 0.018, 501)";
                 self.client.query(sql, &[&west, &south]).await?;
                 if is_timed {
                     times.push(started.elapsed().as_secs_f64() * 1e3);
