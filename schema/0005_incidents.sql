@@ -362,17 +362,5 @@ CREATE OR REPLACE FUNCTION alert_as_json(p_alert bigint) RETURNS jsonb LANGUAGE 
     FROM alert a LEFT JOIN vehicle v USING (vehicle_id) WHERE a.alert_id = p_alert
 $$;
 
--- ── what the API's role may touch ───────────────────────────────────────────────────────────
-REVOKE ALL ON guarding, phone_token, incident_note, outage_part, bucket FROM PUBLIC;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
-DO $$
-DECLARE f regprocedure;
-BEGIN
-    FOR f IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-             WHERE n.nspname = 'public' AND p.proname LIKE 'api\_%' LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO rideguard_api_rights', f);
-    END LOOP;
-END $$;
-
 -- Lanes learn which vehicles are motorcycles.
 SELECT tell_tracker(i.tracker_id) FROM installation i JOIN vehicle v USING (vehicle_id) WHERE i.valid_to IS NULL AND v.kind = 'motorcycle';

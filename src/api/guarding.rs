@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::error::Problem;
-use super::session::{Person, Role};
+use super::session::{Person, Role, digest, new_token};
 use super::settings::is_in_force;
 use super::vehicles::id;
 use crate::domain::{GuardPolicy, Schedule, setting::AUTO_AFTER_S};
@@ -12,7 +12,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 /// A phone's token as hexadecimal: 256 random bits.
@@ -83,12 +82,12 @@ pub(super) async fn make_phone(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     person.must_be(&[Role::Owner])?;
     let vehicle = id(&vehicle, "id")?;
-    let token = hex::encode(rand::random::<[u8; TOKEN_CHARS / 2]>());
+    let token = new_token();
     let made: bool = api
         .pool
         .get()
         .await?
-        .query_one("SELECT api_make_phone($1, $2, $3)", &[&person.account, &vehicle, &sha256(&token)])
+        .query_one("SELECT api_make_phone($1, $2, $3)", &[&person.account, &vehicle, &digest(&token)])
         .await?
         .get(0);
     if made { Ok((StatusCode::CREATED, Json(json!({ "token": token })))) } else { Err(Problem::NotFound) }
@@ -127,14 +126,10 @@ pub(super) async fn phone(
         return Err(Problem::NotFound);
     }
     let client = api.pool.get().await?;
-    let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&sha256(&said.token)]).await?.get(0);
+    let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&digest(&said.token)]).await?.get(0);
     let status = match is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
     Ok((status, Json(json!({ "armed": false }))))
-}
-
-fn sha256(token: &str) -> Vec<u8> {
-    Sha256::digest(token.as_bytes()).to_vec()
 }
