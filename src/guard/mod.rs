@@ -139,7 +139,7 @@ impl Guard {
             return findings;
         }
         rules::consider(&self.params, &mut self.zones, vehicle, state, moment, seen, &mut findings);
-        findings.extend(self.hood.hear(&self.params.hood, vehicle, state.hood, seen.received_at));
+        self.hood.hear(vehicle, state.hood);
         let place = state.guard_point();
         state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), place, moment);
         self.reschedule(vehicle);
@@ -150,9 +150,9 @@ impl Guard {
     pub fn heard(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
         let state = self.vehicles.entry(vehicle).or_default();
         state.silence.heard(at);
-        let findings = self.hood.hear(&self.params.hood, vehicle, state.hood, at);
+        self.hood.hear(vehicle, state.hood);
         self.reschedule(vehicle);
-        findings
+        Vec::new()
     }
 
     /// Timers of all vehicles that are due by `now`.
@@ -167,7 +167,7 @@ impl Guard {
             }
             self.fire(vehicle, now, true, &mut findings);
         }
-        findings.extend(self.hood.tick(now));
+        findings.extend(self.hood.tick(&self.params.hood, now));
         findings
     }
 
@@ -290,7 +290,8 @@ impl Guard {
             {
                 let heard_at = state.silence.last_heard().filter(|_| has_neighbours);
                 let is_excused = deadline == Deadline::Silence(Step::Silent)
-                    && heard_at.is_some_and(|heard| self.hood.is_behind(p, hood, heard, due));
+                    && has_neighbours
+                    && self.hood.is_behind(p, vehicle, hood, due);
                 rules::meet_deadline(&self.params, vehicle, state, due, (deadline, is_excused), findings);
                 if let (Deadline::Silence(Step::Lost), Some(heard)) = (deadline, heard_at) {
                     self.hood.lose(p, vehicle, hood, heard, due);

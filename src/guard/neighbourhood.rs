@@ -33,12 +33,15 @@ pub struct Hood {
 /// A group of trackers: kind and number.
 type Key = (OutageKind, u32);
 
+/// Everything that a lane hears.
+const LANE: Key = (OutageKind::Lane, 0);
+
 impl Hood {
     /// Its groups, the widest first.
     fn groups(self) -> impl Iterator<Item = Key> {
         let of = |kind, number: u32| (number != 0).then_some((kind, number));
         [
-            Some((OutageKind::Lane, 0)),
+            Some(LANE),
             of(OutageKind::Firmware, self.firmware),
             of(OutageKind::Area, self.area),
             of(OutageKind::Cell, self.cell),
@@ -64,6 +67,8 @@ struct Group {
 struct Noticed {
     /// When its first lost member was last heard.
     began_at: Timestamp,
+    /// When enough were lost.
+    noticed_at: Timestamp,
     /// Most that were lost at a time.
     worst: u32,
     /// When enough of them were heard again.
@@ -79,8 +84,8 @@ pub struct Neighbourhood {
     groups: BTreeMap<Key, Group>,
     /// When lost vehicles were last heard.
     lost: BTreeMap<VehicleId, Timestamp>,
-    /// Outages that operators are not told of yet: a wider one may show within a rhythm.
-    untold: Vec<(Timestamp, Key)>,
+    /// Groups with an outage, until it is past.
+    watched: BTreeSet<Key>,
 }
 
 /// As a checkpoint keeps it: text formats have no maps with such keys.
@@ -88,18 +93,18 @@ pub struct Neighbourhood {
 struct Kept {
     groups: Vec<(Key, Group)>,
     lost: BTreeMap<VehicleId, Timestamp>,
-    untold: Vec<(Timestamp, Key)>,
+    watched: BTreeSet<Key>,
 }
 
 impl From<Kept> for Neighbourhood {
     fn from(kept: Kept) -> Self {
-        Self { groups: kept.groups.into_iter().collect(), lost: kept.lost, untold: kept.untold }
+        Self { groups: kept.groups.into_iter().collect(), lost: kept.lost, watched: kept.watched }
     }
 }
 
 impl From<Neighbourhood> for Kept {
     fn from(hood: Neighbourhood) -> Self {
-        Self { groups: hood.groups.into_iter().collect(), lost: hood.lost, untold: hood.untold }
+        Self { groups: hood.groups.into_iter().collect(), lost: hood.lost, watched: hood.watched }
     }
 }
 
@@ -187,63 +192,60 @@ impl Neighbourhood {
                 is_behind = true;
             } else if !is_behind && let Some(began_at) = group.together_since(params, key.0, heard_at) {
                 let worst = group.lost.len() as u32;
-                group.outage = Some(Noticed { began_at, worst, ended_at: None, is_told: false });
-                self.untold.push((at.plus_secs_f64(params.tell_after_s), key));
+                group.outage = Some(Noticed { began_at, noticed_at: at, worst, ended_at: None, is_told: false });
+                self.watched.insert(key);
                 is_behind = true;
             }
         }
     }
 
-    /// Tells operators of outages that were noticed a rhythm ago, unless all of the lane is silent by now:
-    /// that is one outage, not one for each of its squares.
-    pub fn tick(&mut self, now: Timestamp) -> Vec<Finding> {
+    /// A vehicle is heard (again).
+    pub fn hear(&mut self, vehicle: VehicleId, hood: Hood) {
+        self.find(vehicle, hood);
+    }
+
+    /// Lets time pass: tells operators of outages that were noticed a rhythm ago, unless all of the lane is
+    /// silent by now (that is one outage, not one for each of its squares); tells of those that are over.
+    pub fn tick(&mut self, params: &HoodParams, now: Timestamp) -> Vec<Finding> {
         let mut told = Vec::new();
-        let is_whole_lane =
-            self.groups.get(&(OutageKind::Lane, 0)).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());
-        let (due, untold) = self.untold.drain(..).partition(|(due, _)| *due <= now);
-        self.untold = untold;
-        let due: Vec<(Timestamp, Key)> = due;
-        for (at, key) in due.into_iter().filter(|(_, key)| !is_whole_lane || key.0 == OutageKind::Lane) {
-            let Some(group) = self.groups.get_mut(&key) else { continue };
-            if let Some(outage) = &mut group.outage {
+        let is_lane_out = self.groups.get(&LANE).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());
+        self.watched.retain(|key| {
+            let Some(group) = self.groups.get_mut(key) else { return false };
+            let lost = group.lost.len() as f32;
+            let Some(mut outage) = group.outage else { return false };
+            let is_due = now.seconds_since(outage.noticed_at) >= params.tell_after_s;
+            if !outage.is_told && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
                 outage.is_told = true;
-                let began_at = outage.began_at;
-                told.push(Finding::OutageBegan { at, outage: group.outage_of(key, began_at) });
+                told.push(Finding::OutageBegan { at: now, outage: group.outage_of(*key, outage.began_at) });
             }
-        }
+            if outage.ended_at.is_none() && lost <= params.over_share * outage.worst as f32 {
+                outage.ended_at = Some(now);
+                let end = Finding::OutageEnded { at: now, outage: group.outage_of(*key, outage.began_at) };
+                told.extend(outage.is_told.then_some(end));
+            }
+            let is_past = outage.ended_at.is_some_and(|ended| now.seconds_since(ended) > params.grace_s);
+            group.outage = (!is_past).then_some(outage);
+            if is_past && group.members == 0 {
+                self.groups.remove(key);
+            }
+            !is_past
+        });
         told
     }
 
-    /// A vehicle is heard (again).
-    pub fn hear(&mut self, params: &HoodParams, vehicle: VehicleId, hood: Hood, at: Timestamp) -> Vec<Finding> {
-        if self.lost.is_empty() || !self.lost.contains_key(&vehicle) {
-            return Vec::new();
-        }
-        self.find(vehicle, hood);
-        let mut ended = Vec::new();
-        for key in hood.groups() {
-            let Some(group) = self.groups.get_mut(&key) else { continue };
-            let Some(outage) = group.outage.as_mut().filter(|o| o.ended_at.is_none()) else { continue };
-            if (group.lost.len() as f32) <= params.over_share * outage.worst as f32 {
-                outage.ended_at = Some(at);
-                let began_at = outage.began_at;
-                let is_told = outage.is_told;
-                let outage = group.outage_of(key, began_at);
-                ended.extend(is_told.then_some(Finding::OutageEnded { at, outage }));
-            }
-        }
-        ended
-    }
-
-    /// Whether the silence of a vehicle, last heard at `heard_at`, is its neighbourhood's.
-    pub fn is_behind(&self, params: &HoodParams, hood: Hood, heard_at: Timestamp, at: Timestamp) -> bool {
+    /// Whether the silence of a lost vehicle is its neighbourhood's: it began with an outage that goes on,
+    /// or has just ended.
+    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, hood: Hood, at: Timestamp) -> bool {
+        let Some(heard_at) = self.lost.get(&vehicle) else { return false };
         let explains = |outage: Noticed| {
-            let began_then = heard_at.seconds_since(outage.began_at) >= -params.together_s;
-            let ends_after =
-                outage.ended_at.is_none_or(|ended| heard_at <= ended && at.seconds_since(ended) <= params.grace_s);
-            began_then && ends_after
+            let after_s = heard_at.seconds_since(outage.began_at);
+            let is_over = outage.ended_at.is_some_and(|ended| at.seconds_since(ended) > params.grace_s);
+            // The slowest rhythm is heard last a while after the fastest.
+            (-params.together_s..=2.0 * params.together_s).contains(&after_s) && !is_over
         };
-        hood.is_member && hood.groups().any(|key| self.groups.get(&key).and_then(|g| g.outage).is_some_and(explains))
+        // A dead cell does not end at the border of a square: those around count, too.
+        let around = around(hood.area).map(|number| (OutageKind::Area, number));
+        hood.groups().chain(around).any(|key| self.groups.get(&key).and_then(|g| g.outage).is_some_and(explains))
     }
 
     /// The vehicle counts as lost no longer.
@@ -293,6 +295,13 @@ impl Group {
 fn square(place: LatLon) -> u32 {
     let index = |degrees: f64| (degrees * SQUARES_PER_DEGREE) as u32;
     index(place.lat_deg + 90.0) * 36_001 + index(place.lon_deg + 180.0) + 1
+}
+
+/// The squares around a square; none around the unknown one.
+fn around(area: u32) -> impl Iterator<Item = u32> {
+    let rows = [area.saturating_sub(36_001), area, area.saturating_add(36_001)];
+    let columns = move |row: u32| [row.saturating_sub(1), row, row.saturating_add(1)];
+    rows.into_iter().flat_map(columns).filter(move |number| area != 0 && *number != 0)
 }
 
 /// A number for a name; never 0, which says unknown.
