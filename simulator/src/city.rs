@@ -1,4 +1,8 @@
-//! Where things are: towns around Yiyang, and paths that look like roads.
+//! Where things are: towns around Yiyang, and paths that look like roads; and a whole city's days.
+
+pub mod command;
+mod plan;
+mod receiver;
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -24,9 +28,20 @@ impl Place {
 
     /// Distance in metres; exact enough for a city.
     pub fn distance_m(self, other: Self) -> f64 {
-        let north = (other.lat - self.lat) * M_PER_DEG;
-        let east = (other.lon - self.lon) * M_PER_DEG * self.lat.to_radians().cos();
+        let (north, east) = other.from_m(self);
         north.hypot(east)
+    }
+
+    /// Metres north and east of another place.
+    pub fn from_m(self, other: Self) -> (f64, f64) {
+        let north = (self.lat - other.lat) * M_PER_DEG;
+        (north, (self.lon - other.lon) * M_PER_DEG * other.lat.to_radians().cos())
+    }
+
+    /// Distance along streets that lead north and east, metres.
+    pub fn street_m(self, other: Self) -> f64 {
+        let (north, east) = other.from_m(self);
+        north.abs() + east.abs()
     }
 }
 

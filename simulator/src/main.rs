@@ -31,6 +31,8 @@ enum Command {
     Load(load::Args),
     /// Presses: thousands of connections at the rates it is told.
     Flood(flood::Args),
+    /// A city's days with thefts and outages, into a file for the guard's replay or to a broker.
+    City(city::command::Args),
     /// Writes days of a city's tracks into a file, for benches.
     Tracks(tracks::Args),
     /// Prints what trackers would say, with the truth.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
                         Command::Fleet(args) => fleet::run(args).await,
                         Command::Load(args) => load::run(args).await,
                         Command::Flood(args) => flood::run(args).await,
+                        Command::City(args) => city::command::run(args).await,
                         Command::Tracks(args) => tracks::run(&args),
                         Command::Say(args) => say::run(&args),
                     }

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod chain;
+mod city;
 mod corpus;
 mod fake_broker;
 mod harness;

@@ -1,0 +1,151 @@
+//! A simulated city with dead cells and thefts, through the guard of one lane.
+
+use crate::harness::simulator;
+use rideguard::domain::{
+    Alarm, AlarmKind, AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId,
+};
+use rideguard::guard::{Guard, Params, Seen};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// Eight in the evening in China, when people come home.
+const EVENING: &str = "1779710400";
+/// How often a lane looks at its clock, seconds.
+const TICK_S: f64 = 10.0;
+/// A theft counts as found until so long after it began, seconds: silence takes three quarters of an hour.
+const FOUND_WITHIN_S: f64 = 7200.0;
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+fn vehicle(row: &Value) -> VehicleId {
+    VehicleId(row["vehicle"].as_str().unwrap()[1..].parse().unwrap())
+}
+
+fn time(row: &Value, key: &str) -> Timestamp {
+    Timestamp::from_secs_f64(row[key].as_f64().unwrap())
+}
+
+fn moment(row: &Value) -> Moment {
+    let number = |key: &str| row[key].as_f64().map(|v| v as f32);
+    let flag = |key: &str| row[key].as_i64().map(|v| v != 0);
+    let vibration = Alarm { kind: AlarmKind::Vibration, raw: 0 };
+    Moment {
+        fix: Some(Fix {
+            fixed_at: Some(time(row, "t")),
+            valid: row["valid"] == true,
+            position: LatLon::new(row["lat"].as_f64().unwrap(), row["lon"].as_f64().unwrap()),
+            altitude_m: None,
+            speed_kmh: number("speed_kmh"),
+            course_deg: number("course"),
+            satellites: row["sats"].as_u64().map(|s| s as u8),
+            hdop: number("hdop"),
+            accuracy_m: None,
+            source: if row["source"] == "lbs" { FixSource::Cell } else { FixSource::Gnss },
+        }),
+        status: Status { external_power: row["ext"].as_bool(), moving: flag("motion"), ..Status::default() },
+        alarms: (flag("vib") == Some(true)).then_some(vibration).into_iter().collect(),
+        buffered: row["buffered"] == true,
+        ..Moment::default()
+    }
+}
+
+/// Runs everybody's rows through one guard, in the order of arrival, with the clock of a lane.
+/// `has_neighbours`: else each vehicle's deadlines pass by themselves.
+fn play(rows: &[Value], has_neighbours: bool) -> Vec<Finding> {
+    let mut guard = Guard::new(Params::default());
+    let mut findings = Vec::new();
+    let mut ticked_at = time(&rows[0], "rx");
+    for (n, row) in rows.iter().enumerate() {
+        let (id, at) = (vehicle(row), time(row, "rx"));
+        while has_neighbours && at.seconds_since(ticked_at) >= TICK_S {
+            ticked_at = ticked_at.plus_secs_f64(TICK_S);
+            findings.extend(guard.tick(ticked_at));
+        }
+        if !has_neighbours {
+            findings.extend(guard.advance(id, at));
+        }
+        findings.extend(match row["type"].as_str().unwrap() {
+            "arm" => guard.arm(id, time(row, "t"), at),
+            "disarm" => guard.disarm(id, time(row, "t"), at),
+            "pos" => guard.consider(id, &moment(row), &Seen { received_at: at, digest: PacketDigest(n as u64) }),
+            _ => {
+                guard.forget(id);
+                Vec::new()
+            }
+        });
+    }
+    findings
+}
+
+/// Vehicles woken for silence, each time.
+fn silences(findings: &[Finding]) -> Vec<(VehicleId, Timestamp)> {
+    let silent = |f: &Finding| match f {
+        Finding::Alert(a) if a.kind == AlertKind::Silent => Some((a.vehicle, a.raised_at)),
+        _ => None,
+    };
+    findings.iter().filter_map(silent).collect()
+}
+
+#[test]
+fn a_citys_dead_cells_are_operator_alerts_and_its_thefts_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (packets, truth) = (folder.path().join("packets.jsonl"), folder.path().join("truth.jsonl"));
+    let made = Command::new(simulator())
+        .args(["city", "--vehicles", "700", "--thefts", "12", "--outages", "3", "--seed", "11"])
+        .args(["--from", EVENING, "--hours", "6"])
+        .args(["--out".as_ref(), packets.as_os_str(), "--truth".as_ref(), truth.as_os_str()])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let mut rows = lines(&packets);
+    rows.sort_by(|a, b| a["rx"].as_f64().unwrap().total_cmp(&b["rx"].as_f64().unwrap()));
+    let truth = lines(&truth);
+    let mut behind = BTreeMap::<VehicleId, (Timestamp, Timestamp)>::new();
+    for row in truth.iter().filter(|r| r["tag"] == "outage") {
+        behind.insert(vehicle(row), (time(row, "t0"), time(row, "t1")));
+    }
+    let findings = play(&rows, true);
+
+    // Every outage that is told is a true one, and each is told once.
+    let mut told = Vec::new();
+    for finding in &findings {
+        if let Finding::OutageBegan { outage, .. } = finding {
+            let is_true = behind.values().any(|(from, to)| {
+                outage.began_at.seconds_since(*from) > -600.0 && outage.began_at.seconds_since(*to) < 0.0
+            });
+            assert!(is_true, "{outage:?} is none");
+            assert!(!told.contains(&outage.name), "{} is told again", outage.name);
+            told.push(outage.name.clone());
+        }
+    }
+    assert!(!told.is_empty(), "no outage was noticed");
+
+    // Hardly an owner is woken by it; judged one by one, many would be.
+    let by_outage = |findings: &[Finding]| {
+        let woken = silences(findings).into_iter();
+        woken
+            .filter(|(v, at)| behind.get(v).is_some_and(|(from, to)| at >= from && at <= &to.plus_secs_f64(900.0)))
+            .count()
+    };
+    let (with, without) = (by_outage(&findings), by_outage(&play(&rows, false)));
+    println!("{} vehicles behind outages, {told:?} told; woken: {with}, one by one {without}", behind.len());
+    assert!(without >= 10 && with * 2 <= without, "woken: {with}, one by one {without}");
+
+    // Thefts are found all the same.
+    let thefts: Vec<_> = truth.iter().filter(|r| r["kind"] == "incident").collect();
+    let found = thefts.iter().filter(|theft| {
+        findings.iter().any(|f| match f {
+            Finding::Alert(a) if a.kind.wakes_owner() && a.vehicle == vehicle(theft) => {
+                (0.0..FOUND_WITHIN_S).contains(&a.raised_at.seconds_since(time(theft, "t0")))
+            }
+            _ => false,
+        })
+    });
+    let (found, all) = (found.count(), thefts.len());
+    assert!(all >= 5 && found * 10 >= all * 8, "{found} of {all} thefts were found");
+}
