@@ -122,6 +122,70 @@ await fact('the staged theft is in the list of alerts, with its evidence', {}, a
   await picture(page, 'owner-theft-en');
 });
 
+await fact('an incident has a timeline and a track, and its owner answers it', {}, async (page) => {
+  await logIn(page, 'owner');
+  await mapIsReady(page);
+  await page.click('a[href="#/alerts"]');
+  await page.locator('li.wakes').first().getByRole('button', { name: 'Incident' }).click();
+  await page.waitForSelector('[data-incident] ol li');
+  await page.getByRole('button', { name: 'It is stolen' }).click();
+  await page.waitForSelector('text=The owner answered: It is stolen');
+  must(['confirmed', 'followed'].includes(await page.getAttribute('[data-state]', 'data-state')), 'the owner confirms it');
+  await page.getByRole('button', { name: 'Show its track' }).click();
+  await page.waitForFunction(() => Number(document.querySelector('[data-fixes]')?.dataset.fixes) > 0);
+  await page.waitForTimeout(800);
+  await picture(page, 'owner-incident-en');
+  await page.getByRole('button', { name: '中文' }).click();
+  await page.waitForSelector('text=车主回答');
+  await picture(page, 'owner-incident-zh');
+});
+
+await fact('a vehicle is guarded by a schedule and after parking, and a phone is bound', {}, async (page) => {
+  await logIn(page, 'owner');
+  const card = page.locator('article.card').nth(1);
+  await card.locator('summary').click();
+  await card.locator('input[name=auto]').check();
+  await card.locator('input[name=schedule]').check();
+  await card.getByRole('button', { name: 'Save' }).click();
+  await page.waitForSelector('text=in force');
+  await card.getByRole('button', { name: 'Bind a phone' }).click();
+  await page.waitForSelector('code');
+  must(/^[0-9a-f]{64}$/.test(await page.textContent('code')), 'a token');
+  await picture(page, 'owner-guarding-en');
+  await page.reload();
+  await page.locator('article.card').nth(1).locator('summary').click();
+  await page.waitForFunction(() => document.querySelector('input[name=auto]')?.checked);
+  await page.getByRole('button', { name: 'Forget all phones (1)' }).click();
+  await page.waitForSelector('text=Forget all phones', { state: 'detached' });
+  await page.getByRole('button', { name: '中文' }).click();
+  await picture(page, 'owner-guarding-zh');
+});
+
+await fact('a corridor with a schedule is drawn, in the datum of Chinese maps', { locale: 'zh-CN' }, async (page) => {
+  await logIn(page, 'operator');
+  await mapIsReady(page);
+  await page.click('a[href="#/zones"]');
+  await page.fill('input[name=zone]', '禁摩路段');
+  await page.selectOption('select[name=rule]', 'forbidden');
+  await page.selectOption('select[name=kind]', 'motorcycle');
+  await page.selectOption('select[name=shape]', 'corridor');
+  await page.selectOption('select[name=crs]', 'gcj02');
+  await page.check('input[name=bytime]');
+  const box = await page.locator('.map canvas').boundingBox();
+  for (const [x, y] of [[0.3, 0.4], [0.6, 0.5], [0.7, 0.7]]) await page.mouse.click(box.x + box.width * x, box.y + box.height * y);
+  await page.waitForFunction(() => document.querySelector('textarea[name=corners]').value.split('\n').length === 3);
+  await picture(page, 'operator-zone-form-zh');
+  await page.getByRole('button', { name: '添加' }).click();
+  await page.waitForSelector('li.card');
+  const text = await page.textContent('li.card');
+  must(text.includes('摩托车') && text.includes('GCJ-02') && text.includes('22:00–06:00'), text);
+  await page.getByRole('button', { name: '在地图上查看' }).click();
+  await page.waitForTimeout(1000);
+  await picture(page, 'operator-zones-zh');
+  await page.getByRole('button', { name: '删除' }).click();
+  await page.waitForSelector('li.card', { state: 'detached' });
+});
+
 await fact('the track of the day is drawn, listed and played', {}, async (page) => {
   await logIn(page, 'owner');
   await mapIsReady(page);
