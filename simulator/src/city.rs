@@ -28,19 +28,19 @@ impl Place {
 
     /// Distance in metres; exact enough for a city.
     pub fn distance_m(self, other: Self) -> f64 {
-        let (north, east) = other.from_m(self);
+        let (north, east) = other.north_east_m(self);
         north.hypot(east)
     }
 
     /// Metres north and east of another place.
-    pub fn from_m(self, other: Self) -> (f64, f64) {
+    pub fn north_east_m(self, other: Self) -> (f64, f64) {
         let north = (self.lat - other.lat) * M_PER_DEG;
         (north, (self.lon - other.lon) * M_PER_DEG * other.lat.to_radians().cos())
     }
 
     /// Distance along streets that lead north and east, metres.
     pub fn street_m(self, other: Self) -> f64 {
-        let (north, east) = other.from_m(self);
+        let (north, east) = other.north_east_m(self);
         north.abs() + east.abs()
     }
 }

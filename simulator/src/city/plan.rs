@@ -282,7 +282,7 @@ impl Outage {
 
 fn cell_of(place: Place) -> (i64, i64) {
     let origin = Place { lat: 28.0, lon: 111.0 };
-    let (north_m, east_m) = place.from_m(origin);
+    let (north_m, east_m) = place.north_east_m(origin);
     ((north_m / CELL_M).floor() as i64, (east_m / CELL_M).floor() as i64)
 }
 
