@@ -134,7 +134,7 @@ fn a_citys_dead_cells_are_operator_alerts_and_its_thefts_are_found() {
     };
     let (with, without) = (by_outage(&findings), by_outage(&play(&rows, false)));
     println!("{} vehicles behind outages, {told:?} told; woken: {with}, one by one {without}", behind.len());
-    assert!(without >= 10 && with * 2 <= without, "woken: {with}, one by one {without}");
+    assert!(without >= 10 && with * 5 <= without, "woken: {with}, one by one {without}");
 
     // Thefts are found all the same.
     let thefts: Vec<_> = truth.iter().filter(|r| r["kind"] == "incident").collect();
