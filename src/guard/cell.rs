@@ -9,27 +9,49 @@ use super::vehicle::{CELLS_MAX, Sample, SampleKind, Vehicle};
 use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A time of shaking without sky that began when both began together.
+/// Places of masts kept of a time without sky: enough for those of one place and those of a ride.
+const MASTS_MAX: usize = 8;
+/// Of these the first so many may be those of the place where it stood.
+const MASTS_OF_ONE_PLACE: usize = 3;
+
+/// A time of shaking without sky.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dark {
     /// Since when.
     since: Timestamp,
+    /// Whether sky was lost when the shaking began: a cellar has none to lose.
+    lost_sky: bool,
     /// Packets since then that told of shaking or rest, and those that told of shaking.
     told: u16,
     shaken: u16,
     /// When it was last shaken.
     shaken_at: Timestamp,
-    /// The first masts heard since then.
-    masts: [Option<Point>; 3],
+    /// Different places of masts heard since then, in order.
+    masts: [Option<Point>; MASTS_MAX],
 }
 
 impl Dark {
-    fn hear(&mut self, sample: &Sample) {
+    fn begin(sample: &Sample, lost_sky: bool) -> Self {
+        let (since, shaken_at) = (sample.at, sample.at);
+        Self { since, lost_sky, told: 1, shaken: 1, shaken_at, masts: [None; MASTS_MAX] }
+    }
+
+    /// Remembers the mast if none is known near it.
+    fn hear(&mut self, same_mast_m: f32, sample: &Sample, at_rest: &[Point]) {
+        let is_near = |known: &Point| known.distance_m(sample.place) < same_mast_m;
         if sample.kind == SampleKind::Coarse
+            && !at_rest.iter().any(is_near)
+            && !self.masts.iter().flatten().any(is_near)
             && let Some(slot) = self.masts.iter_mut().find(|m| m.is_none())
         {
             *slot = Some(sample.place);
         }
+    }
+
+    /// Whether a mast answers that may have been there all along.
+    fn still_hears(&self, same_mast_m: f32, mast: Point, at_rest: &[Point]) -> bool {
+        let first = self.masts.iter().take(MASTS_OF_ONE_PLACE).flatten();
+        first.chain(at_rest).any(|known| known.distance_m(mast) < same_mast_m)
     }
 }
 
@@ -48,20 +70,17 @@ pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: O
         if moving {
             dark.shaken_at = sample.at;
         }
-        dark.hear(sample);
+        dark.hear(p.same_mast_m, sample, &vehicle.cells);
         if sample.at.seconds_since(dark.shaken_at) > p.dark_rest_s {
             vehicle.dark = None;
         }
     } else if moving {
-        // The sky must have been there until the shaking began: a cellar has none to lose.
         let rhythm_s = f64::from(vehicle.silence.rhythm_s(&params.silence));
         let had_sky = sky_at.is_some_and(|t| sample.at.seconds_since(t) < p.sky_rhythms * rhythm_s + p.sky_extra_s);
         let just_began = sky_at <= vehicle.rested_at.map(|r| r.plus_secs_f64(p.sky_extra_s));
-        if had_sky && just_began {
-            let mut dark = Dark { since: sample.at, told: 1, shaken: 1, shaken_at: sample.at, masts: [None; 3] };
-            dark.hear(sample);
-            vehicle.dark = Some(dark);
-        }
+        let mut dark = Dark::begin(sample, had_sky && just_began);
+        dark.hear(p.same_mast_m, sample, &vehicle.cells);
+        vehicle.dark = Some(dark);
     }
     if !moving {
         vehicle.rested_at = Some(sample.at);
@@ -126,13 +145,12 @@ pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
         _ => 0.0,
     };
     let by_masts = fixes >= u32::from(p.fixes_min) && (!has_motion || shaken >= usize::from(p.shaking_min).min(told));
-    let by_dark = dark_s >= p.dark_s && dark.is_some_and(|d| d.shaken >= p.dark_packets);
     let last_mast = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Coarse);
-    // A mast known from the time at rest, or from the first minute of shaking, still answers.
-    let stands = last_mast.zip(dark).is_some_and(|(mast, d)| {
-        let mut known = d.masts.iter().flatten().chain(&vehicle.cells);
-        known.any(|k| k.distance_m(mast.place) < p.same_mast_m)
+    let by_dark = dark.filter(|d| d.shaken >= p.dark_packets).is_some_and(|d| {
+        let is_long = d.lost_sky && dark_s >= p.dark_s;
+        let stands = last_mast.is_some_and(|m| d.still_hears(p.same_mast_m, m.place, &vehicle.cells));
+        let passed = d.masts.iter().flatten().count();
+        is_long && !stands || passed >= usize::from(p.masts_passed)
     });
-    let by_dark = by_dark && !stands;
     CellDeparture { distance_m, fixes, dark_s, is_departure: by_masts || by_dark }
 }
