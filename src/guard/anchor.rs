@@ -15,39 +15,44 @@ const METRES_PER_DEGREE: f64 = 111_195.0;
 /// beyond, which is all that "far away" needs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plane {
-    origin: LatLon,
+    /// Its origin, millionths of a degree: short decimals, so a checkpoint in any format changes nothing.
+    lat_e6: i32,
+    lon_e6: i32,
 }
 
 impl Plane {
     /// A plane touching the Earth at `origin`.
     pub fn at(origin: LatLon) -> Self {
-        // Short decimals survive every text format to the bit, so a checkpoint changes nothing.
-        let short = |degrees: f64| (degrees * 1e6).round() / 1e6;
-        Self { origin: LatLon::new(short(origin.lat_deg), short(origin.lon_deg)) }
+        let millionths = |degrees: f64| (degrees * 1e6).round() as i32;
+        Self { lat_e6: millionths(origin.lat_deg), lon_e6: millionths(origin.lon_deg) }
+    }
+
+    fn origin(&self) -> LatLon {
+        LatLon::new(f64::from(self.lat_e6) / 1e6, f64::from(self.lon_e6) / 1e6)
     }
 
     /// Metres east and north of the origin; the antimeridian is no border.
     pub fn project(&self, p: LatLon) -> Point {
-        let mut lon = p.lon_deg - self.origin.lon_deg;
+        let mut lon = p.lon_deg - self.origin().lon_deg;
         if lon > 180.0 {
             lon -= 360.0;
         } else if lon < -180.0 {
             lon += 360.0;
         }
-        let east = lon * METRES_PER_DEGREE * self.origin.lat_deg.to_radians().cos();
-        Point { east_m: east as f32, north_m: ((p.lat_deg - self.origin.lat_deg) * METRES_PER_DEGREE) as f32 }
+        let east = lon * METRES_PER_DEGREE * self.origin().lat_deg.to_radians().cos();
+        Point { east_m: east as f32, north_m: ((p.lat_deg - self.origin().lat_deg) * METRES_PER_DEGREE) as f32 }
     }
 
     /// The position of a point of the plane.
     pub fn unproject(&self, p: Point) -> LatLon {
-        let per_lon = METRES_PER_DEGREE * self.origin.lat_deg.to_radians().cos().max(1e-6);
-        let mut lon = self.origin.lon_deg + f64::from(p.east_m) / per_lon;
+        let per_lon = METRES_PER_DEGREE * self.origin().lat_deg.to_radians().cos().max(1e-6);
+        let mut lon = self.origin().lon_deg + f64::from(p.east_m) / per_lon;
         if lon > 180.0 {
             lon -= 360.0;
         } else if lon < -180.0 {
             lon += 360.0;
         }
-        LatLon::new((self.origin.lat_deg + f64::from(p.north_m) / METRES_PER_DEGREE).clamp(-90.0, 90.0), lon)
+        LatLon::new((self.origin().lat_deg + f64::from(p.north_m) / METRES_PER_DEGREE).clamp(-90.0, 90.0), lon)
     }
 }
 

@@ -80,7 +80,7 @@ pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: O
         let just_began = sky_at <= vehicle.rested_at.map(|r| r.plus_secs_f64(p.sky_extra_s));
         let mut dark = Dark::begin(sample, had_sky && just_began);
         dark.hear(p.same_mast_m, sample, &vehicle.cells);
-        vehicle.dark = Some(dark);
+        vehicle.dark = Some(Box::new(dark));
     }
     if !moving {
         vehicle.rested_at = Some(sample.at);
@@ -139,7 +139,7 @@ pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
         }
     }
     let newest_at = vehicle.samples.last().map(|s| s.at);
-    let dark = vehicle.dark.filter(|d| f32::from(d.shaken) >= p.dark_share * f32::from(d.told));
+    let dark = vehicle.dark.as_deref().filter(|d| f32::from(d.shaken) >= p.dark_share * f32::from(d.told));
     let dark_s = match (dark, newest_at) {
         (Some(d), Some(at)) => at.seconds_since(d.since) as f32,
         _ => 0.0,

@@ -60,7 +60,7 @@ impl FixFacts<'_> {
     /// Shaken all along, then far off and fast, by a way that fits the speed: one such fix is enough,
     /// as the first after the receiver found the sky again often is.
     pub fn is_ridden(&self, p: &ExitParams) -> bool {
-        let (Some(speed), Some(floor)) = (self.sample.speed_kmh, self.speed_floor_kmh) else { return false };
+        let (Some(speed), Some(floor)) = (self.sample.speed_kmh(), self.speed_floor_kmh) else { return false };
         let fits = self.moved_kmh().is_none_or(|moved| moved <= p.ridden_fit * speed + 10.0);
         self.shaking >= u32::from(p.ridden_shaking)
             && self.is_shaken_on
@@ -85,17 +85,17 @@ impl FixFacts<'_> {
     }
 
     fn has_speed(&self) -> bool {
-        matches!((self.sample.speed_kmh, self.speed_floor_kmh), (Some(v), Some(floor)) if v >= floor)
+        matches!((self.sample.speed_kmh(), self.speed_floor_kmh), (Some(v), Some(floor)) if v >= floor)
     }
 
     /// A course at rest is noise, so it counts with speed only, or where no speed is ever told.
     pub fn course(&self, p: &ExitParams) -> Course {
-        let is_rolling = match (self.sample.speed_kmh, self.speed_floor_kmh) {
+        let is_rolling = match (self.sample.speed_kmh(), self.speed_floor_kmh) {
             (Some(speed), Some(floor)) => speed >= p.course_floor_share * floor,
             (_, None) => true,
             (None, Some(_)) => false,
         };
-        let Some(course_deg) = self.sample.course_deg.filter(|_| is_rolling) else { return Course::Unknown };
+        let Some(course_deg) = self.sample.course_deg().filter(|_| is_rolling) else { return Course::Unknown };
         // A step of seconds has the direction of the course; over minutes only the way from home has.
         let recent = self.before.filter(|b| self.sample.at.seconds_since(b.at) <= f64::from(p.course_step_s));
         let from = recent.map_or(self.home, |b| b.place);
@@ -158,7 +158,7 @@ impl FixFacts<'_> {
             Course::Contradicts => w = w.min(p.contradicted_max) - p.course_cost,
             _ => {}
         }
-        let (Some(speed), Some(floor)) = (self.sample.speed_kmh, self.speed_floor_kmh) else { return w };
+        let (Some(speed), Some(floor)) = (self.sample.speed_kmh(), self.speed_floor_kmh) else { return w };
         let (moved, step_s) = (self.moved_kmh().unwrap_or(0.0), self.step_s());
         if speed >= floor && course != Course::Contradicts {
             // A tracker without accelerometer that sees speed reports more often; one that keeps

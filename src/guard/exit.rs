@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
             sample,
             before: self.before.as_ref(),
             home: self.anchor.centre,
-            z: distance / self.error_m.hypot(0.5 * sample.error_m.min(40.0)),
+            z: distance / self.error_m.hypot(0.5 * sample.error_m().min(40.0)),
             progress_m: self.before.map_or(0.0, |b| from_home - b.place.distance_m(self.anchor.centre)),
             is_at_rest,
             is_shaken_on: gap_s <= p.rest_s,

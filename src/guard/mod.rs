@@ -19,6 +19,7 @@ mod clock;
 mod evidence;
 mod exit;
 mod incident;
+mod intake;
 mod neighbourhood;
 pub mod params;
 mod power;
@@ -73,7 +74,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Guard {
     params: Params,
-    vehicles: BTreeMap<VehicleId, Vehicle>,
+    vehicles: BTreeMap<VehicleId, Box<Vehicle>>,
     schedule: BTreeSet<(Timestamp, VehicleId)>,
     resumed_at: Option<Timestamp>,
     zones: Zones,
@@ -142,7 +143,7 @@ impl Guard {
         self.hood.hear(vehicle, state.hood);
         let place = state.guard_point();
         state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), place, moment);
-        self.reschedule(vehicle);
+        reschedule(&self.params, &mut self.schedule, self.resumed_at, vehicle, state);
         findings
     }
 
@@ -307,16 +308,27 @@ impl Guard {
         self.reschedule(vehicle);
     }
 
-    /// Sees to it that the schedule holds an entry no later than the next deadline. A deadline that
-    /// moved away keeps its early entry: cheaper than moving it with every packet.
     fn reschedule(&mut self, vehicle: VehicleId) {
-        let Some(state) = self.vehicles.get_mut(&vehicle) else { return };
-        let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at) else { return };
-        if state.scheduled.is_none_or(|s| s > due) {
-            if let Some(late) = state.scheduled.replace(due) {
-                self.schedule.remove(&(late, vehicle));
-            }
-            self.schedule.insert((due, vehicle));
+        if let Some(state) = self.vehicles.get_mut(&vehicle) {
+            reschedule(&self.params, &mut self.schedule, self.resumed_at, vehicle, state);
         }
+    }
+}
+
+/// Sees to it that the schedule holds an entry no later than the next deadline. A deadline that
+/// moved away keeps its early entry: cheaper than moving it with every packet.
+fn reschedule(
+    params: &Params,
+    schedule: &mut BTreeSet<(Timestamp, VehicleId)>,
+    resumed_at: Option<Timestamp>,
+    vehicle: VehicleId,
+    state: &mut Vehicle,
+) {
+    let Some((due, _)) = rules::next_deadline(params, state, resumed_at) else { return };
+    if state.scheduled.is_none_or(|s| s > due) {
+        if let Some(late) = state.scheduled.replace(due) {
+            schedule.remove(&(late, vehicle));
+        }
+        schedule.insert((due, vehicle));
     }
 }

@@ -1,14 +1,14 @@
 //! The rules: what each asks, in which order, and how a moment runs through them.
 
-use super::anchor::{Anchor, Plane, Point};
+use super::anchor::Anchor;
 use super::params::Params;
 use super::sides::{self, Crossing, Sighting, ZoneNews};
 use super::silence::Step;
 use super::vehicle::{Sample, SampleKind, Vehicle};
 use super::zones::Zones;
-use super::{Alert, AlertKind, Cause, Finding, LatLon, Moment, Seen, Timestamp, VehicleId};
-use super::{anchor, battery, cell, clock, exit, incident, session, tampering};
-use crate::domain::{AlarmKind, Evidence, Fix, FixSource, Threshold};
+use super::{Alert, AlertKind, Cause, Finding, Moment, Seen, Timestamp, VehicleId};
+use super::{anchor, battery, cell, clock, exit, incident, intake, session, tampering};
+use crate::domain::{AlarmKind, Evidence, Threshold};
 
 /// A question asked of every moment.
 pub struct Rule {
@@ -33,6 +33,8 @@ pub const RULES: &[Rule] = &[
     Rule { name: "low_battery", version: 1, kind: AlertKind::LowBattery, check: low_battery },
 ];
 
+/// Samples among which none may be shaken before a vehicle counts as at ease.
+const SAMPLES_SHAKEN: usize = 4;
 /// Versions of the rules that stand outside the list.
 const ZONE_VERSION: u32 = 2;
 const DEADLINE_VERSION: u32 = 1;
@@ -105,7 +107,7 @@ fn low_battery(s: &Situation) -> Option<Vec<Threshold>> {
 }
 
 /// Names a moment, so that the same one given again is known.
-pub fn packet_key(moment: &Moment, seen: &Seen) -> u64 {
+pub fn packet_key(moment: &Moment, seen: &Seen) -> u32 {
     let mut key = seen.digest.0 ^ 0x9e37_79b9_7f4a_7c15;
     let mut mix = |value: u64| key = (key ^ value).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
     mix(moment.at.map_or(1, |t| t.micros() as u64));
@@ -114,7 +116,7 @@ pub fn packet_key(moment: &Moment, seen: &Seen) -> u64 {
         mix(fix.position.lat_deg.to_bits());
         mix(fix.position.lon_deg.to_bits());
     }
-    key
+    ((key >> 32) as u32 ^ key as u32).max(1) // 0 stands for none
 }
 
 /// Runs a moment through the state and the rules.
@@ -139,9 +141,9 @@ pub fn consider(
     let mut power_cut_confirmed = false;
     let mut battery_is_newly_low = false;
     if is_newest {
-        vehicle.newest_at = Some(at);
+        let before = vehicle.newest_at.replace(at);
         vehicle.alarms = alarms;
-        vehicle.silence.learn_rhythm(&params.silence, at);
+        vehicle.silence.learn_rhythm(&params.silence, before, at);
         let cut_alarm = tampering::any(rising, &[AlarmKind::PowerCut]);
         if let Some(there) = moment.status.external_power.or(cut_alarm.then_some(false)) {
             power_cut_confirmed = vehicle.power.observe(&params.power, there, is_guarded, at, seen.received_at);
@@ -151,7 +153,7 @@ pub fn consider(
         }
     }
 
-    let (sample, usable) = sample(params, vehicle, moment, at);
+    let (sample, usable) = intake::sample(params, vehicle, moment, at);
     let sky_at =
         vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite).map(|s| s.at).max(vehicle.sky_at);
     let since_s = sky_at.map(|t| at.seconds_since(t));
@@ -214,58 +216,15 @@ pub fn consider(
             incident::note_calm(&params.incident, id, vehicle, is_calm, seen.received_at, findings);
         }
     }
+    if is_guarded {
+        let is_calm = is_at_ease(params, vehicle, &departure);
+        vehicle.calm(is_calm);
+    }
     if let Some(position) = usable.filter(|_| is_last && sample.kind == SampleKind::Satellite) {
         observe_zones(params, zones, id, vehicle, Sighting { at, place: position }, seen, findings);
     }
     let told = (&sample, moment.status.ignition);
     session::follow(params, (id, vehicle), told, is_last, seen.received_at, findings);
-}
-
-/// What the moment contributes, and its position if it is one.
-fn sample(params: &Params, vehicle: &mut Vehicle, moment: &Moment, at: Timestamp) -> (Sample, Option<LatLon>) {
-    let shaken = moment.alarms.iter().any(|a| a.kind == AlarmKind::Vibration);
-    let moving = moment.status.moving.or(shaken.then_some(true));
-    let mut sample = Sample {
-        at,
-        place: Point::default(),
-        kind: SampleKind::Blind,
-        error_m: 0.0,
-        speed_kmh: None,
-        course_deg: None,
-        is_guess: false,
-        moving,
-    };
-    let Some(fix) = &moment.fix else { return (sample, None) };
-    let p = &params.anchor;
-    let finite = |v: Option<f32>| v.filter(|v| v.is_finite() && *v >= 0.0);
-    sample.speed_kmh = finite(fix.speed_kmh).filter(|v| *v < 400.0);
-    // A tracker without a course writes 0.
-    sample.course_deg = finite(fix.course_deg).filter(|c| *c > 0.0 && *c <= 360.0);
-    vehicle.tells_speed |= sample.speed_kmh.is_some_and(|v| v > 0.0);
-    let is_place = fix.valid && fix.position.is_in_range() && !fix.position.is_null_island();
-    if !is_place {
-        return (sample, None);
-    }
-    let hdop = finite(fix.hdop);
-    let accuracy_m = finite(fix.accuracy_m).filter(|a| *a > 0.0);
-    sample.error_m = accuracy_m.or(hdop.map(|h| h * p.error_per_hdop_m)).unwrap_or(p.error_default_m);
-    sample.kind = kind(params, fix, sample.error_m, hdop);
-    sample.is_guess = fix.satellites.is_some_and(|n| n < params.exit.satellites_min)
-        || hdop.is_some_and(|h| h > params.exit.hdop_max);
-    sample.place = vehicle.plane.get_or_insert(Plane::at(fix.position)).project(fix.position);
-    (sample, Some(fix.position))
-}
-
-/// A fix without satellites, or with an error like a cell's, is a cell position whatever it is called.
-fn kind(params: &Params, fix: &Fix, error_m: f32, hdop: Option<f32>) -> SampleKind {
-    let is_coarse = fix.source != FixSource::Gnss || fix.satellites == Some(0) || error_m > params.anchor.error_cell_m;
-    if is_coarse {
-        SampleKind::Coarse
-    } else if hdop.is_some_and(|h| h > 20.0) {
-        SampleKind::Blind
-    } else {
-        SampleKind::Satellite
-    }
 }
 
 /// Lets the vehicle's memory learn from a sample that nothing speaks against. Returns whether it stands
@@ -290,7 +249,7 @@ fn learn(
             let z = sample.place.distance_m(anchor.centre) / (0.5 * anchor.spread_m(&params.anchor));
             if z < 4.0 && !(is_shaken && z > 2.0) {
                 anchor.learn(&params.anchor, sample.place, since_s.unwrap_or(60.0) as f32);
-                if let Some(speed) = sample.speed_kmh.filter(|_| !is_shaken) {
+                if let Some(speed) = sample.speed_kmh().filter(|_| !is_shaken) {
                     vehicle.speed_at_rest_kmh += 0.05 * (speed.min(5.0) - vehicle.speed_at_rest_kmh);
                 }
             } else if !is_shaken {
@@ -299,6 +258,16 @@ fn learn(
             Some(departure.evidence <= 0.0 && !is_shaken)
         }
     }
+}
+
+/// Whether it stands at its guard point and nothing is going on that older samples could throw light on.
+fn is_at_ease(params: &Params, vehicle: &Vehicle, departure: &exit::Departure) -> bool {
+    let Some(anchor) = vehicle.anchor.filter(|a| a.weight > params.anchor.young_weight) else { return false };
+    let newest = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite);
+    departure.evidence <= 0.0
+        && departure.fixes_outside == 0
+        && vehicle.shaken(SAMPLES_SHAKEN).0 == 0
+        && newest.is_some_and(|s| s.place.distance_m(anchor.centre) < 2.0 * anchor.spread_m(&params.anchor))
 }
 
 fn observe_zones(

@@ -86,7 +86,7 @@ fn is_parked_long_enough(vehicle: &mut Vehicle, ignition: Option<bool>, sample: 
         }
         _ => {}
     }
-    if sample.speed_kmh.is_some_and(|v| v > PARKED_KMH_MAX) && session.off_since.is_some() {
+    if sample.speed_kmh().is_some_and(|v| v > PARKED_KMH_MAX) && session.off_since.is_some() {
         session.off_since = Some(sample.at); // still rolling, or pushed
     }
     session.off_since.is_some_and(|since| sample.at.seconds_since(since) >= f64::from(after_s))

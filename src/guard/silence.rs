@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 pub struct SilenceState {
     /// Server time of the last packet, or of arming if that is later.
     heard_at: Option<Timestamp>,
-    /// Event time of the newest moment, for the rhythm.
-    moment_at: Option<Timestamp>,
     /// Upper end of its usual intervals, seconds; 0 = not known yet.
     rhythm_s: f32,
     /// Whether lost contact was told for this silence.
@@ -48,18 +46,13 @@ impl SilenceState {
 
     /// Learns the rhythm from the event times of moments in order: rises at once, falls slowly, so
     /// that ten-second reports of a shake do not shorten the deadline of the heartbeats.
-    pub fn learn_rhythm(&mut self, params: &SilenceParams, at: Timestamp) {
-        if let Some(before) = self.moment_at {
-            let interval = at.seconds_since(before) as f32;
-            if interval <= 0.0 {
-                return;
-            }
-            if interval <= params.rhythm_max_s {
-                self.rhythm_s =
-                    if interval > self.rhythm_s { interval } else { self.rhythm_s + 0.02 * (interval - self.rhythm_s) };
-            }
+    pub fn learn_rhythm(&mut self, params: &SilenceParams, before: Option<Timestamp>, at: Timestamp) {
+        let Some(before) = before else { return };
+        let interval = at.seconds_since(before) as f32;
+        if interval > 0.0 && interval <= params.rhythm_max_s {
+            self.rhythm_s =
+                if interval > self.rhythm_s { interval } else { self.rhythm_s + 0.02 * (interval - self.rhythm_s) };
         }
-        self.moment_at = Some(at);
     }
 
     /// The rhythm, seconds.

@@ -8,11 +8,15 @@ use super::session::Session;
 use super::sides::Sides;
 use crate::domain::{EvidenceFix, LatLon, Timestamp, VehicleKind};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// Recent samples kept for evidence. 16 at ten seconds each see the first minutes of a theft.
 pub const SAMPLES_MAX: usize = 16;
-/// Packets remembered to know a duplicate again. Retransmissions come within a minute.
-pub const SEEN_MAX: usize = 16;
+/// Samples kept of a vehicle that stands quietly: a city is mostly parked.
+const SAMPLES_AT_REST: usize = 2;
+/// Packets remembered to know a duplicate again. Retransmissions come within a minute; a fix that is
+/// still among the samples is known again without this.
+const SEEN_MAX: usize = 8;
 /// Cell positions remembered from the time at rest.
 pub const CELLS_MAX: usize = 8;
 
@@ -34,21 +38,70 @@ pub struct Sample {
     pub at: Timestamp,
     /// Where, in the vehicle's plane.
     pub place: Point,
+    /// Error to reckon with, decimetres.
+    error_dm: u16,
+    /// Speed over ground, tenths of km/h; `NONE_U16` = not told.
+    speed: u16,
+    /// Course over ground in steps of 1.5 degrees; `NONE_U8` = not told.
+    course: u8,
     /// Which kind of place.
     pub kind: SampleKind,
-    /// Error to reckon with, metres.
-    pub error_m: f32,
-    /// Speed over ground, km/h, finite.
-    pub speed_kmh: Option<f32>,
-    /// Course over ground, degrees, of a tracker that tells one.
-    pub course_deg: Option<f32>,
     /// Too few satellites, or spread too badly, to be more than a guess.
     pub is_guess: bool,
     /// What the accelerometer says; `None` without one.
     pub moving: Option<bool>,
 }
 
-/// Everything the guard remembers of one vehicle.
+const NONE_U16: u16 = u16::MAX;
+const NONE_U8: u8 = u8::MAX;
+const COURSE_STEP_DEG: f32 = 1.5;
+
+impl Sample {
+    /// A sample without a place.
+    pub fn blind(at: Timestamp, moving: Option<bool>) -> Self {
+        Self {
+            at,
+            place: Point::default(),
+            error_dm: 0,
+            speed: NONE_U16,
+            course: NONE_U8,
+            kind: SampleKind::Blind,
+            is_guess: false,
+            moving,
+        }
+    }
+
+    /// With speed, km/h, and course, degrees, as told.
+    pub fn with_velocity(mut self, speed_kmh: Option<f32>, course_deg: Option<f32>) -> Self {
+        self.speed = speed_kmh.map_or(NONE_U16, |v| (10.0 * v).round() as u16);
+        self.course = course_deg.map_or(NONE_U8, |c| ((c / COURSE_STEP_DEG).round() as u16 % 240) as u8);
+        self
+    }
+
+    /// With a place that has this error, metres.
+    pub fn at_place(mut self, place: Point, kind: SampleKind, error_m: f32) -> Self {
+        (self.place, self.kind) = (place, kind);
+        self.error_dm = (10.0 * error_m).round() as u16;
+        self
+    }
+
+    /// Error to reckon with, metres.
+    pub fn error_m(&self) -> f32 {
+        f32::from(self.error_dm) / 10.0
+    }
+
+    /// Speed over ground, km/h.
+    pub fn speed_kmh(&self) -> Option<f32> {
+        (self.speed != NONE_U16).then(|| f32::from(self.speed) / 10.0)
+    }
+
+    /// Course over ground, degrees, of a tracker that tells one.
+    pub fn course_deg(&self) -> Option<f32> {
+        (self.course != NONE_U8).then(|| COURSE_STEP_DEG * f32::from(self.course))
+    }
+}
+
+/// Everything the guard remembers of one vehicle: some 300 bytes while it is parked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Vehicle {
     /// Since when it is guarded, event time.
@@ -60,13 +113,15 @@ pub struct Vehicle {
     /// The guard point.
     pub anchor: Option<Anchor>,
     /// Recent samples, oldest first in event time.
-    pub samples: Vec<Sample>,
-    /// Packets seen lately, newest last.
-    pub seen: Vec<u64>,
+    pub samples: SmallVec<[Sample; SAMPLES_AT_REST]>,
+    /// Whether it stood quietly at its guard point when last heard: then few samples are kept.
+    pub is_calm: bool,
+    /// Packets seen lately, newest first; 0 = none.
+    seen: [u32; SEEN_MAX],
     /// Cell positions while at rest in this guard session.
     pub cells: Vec<Point>,
     /// Shaking without sky, if it began with the shaking.
-    pub dark: Option<super::cell::Dark>,
+    pub dark: Option<Box<super::cell::Dark>>,
     /// When it last had a satellite fix, event time.
     pub sky_at: Option<Timestamp>,
     /// When it was last told to be at rest, event time.
@@ -103,23 +158,24 @@ pub struct Vehicle {
 
 impl Vehicle {
     /// Whether this packet was seen before; remembers it.
-    pub fn is_duplicate(&mut self, key: u64) -> bool {
+    pub fn is_duplicate(&mut self, key: u32) -> bool {
         if self.seen.contains(&key) {
             return true;
         }
-        if self.seen.len() >= SEEN_MAX {
-            self.seen.remove(0);
-        }
-        self.seen.push(key);
+        self.seen.rotate_right(1);
+        self.seen[0] = key;
         false
     }
 
     /// Puts a sample in its place in event time. Returns whether it is the newest; a sample older
-    /// than everything in a full memory is history and not kept.
+    /// than everything in a full memory is history and not kept, nor is one that is there already.
     pub fn remember(&mut self, sample: Sample) -> bool {
         let index = self.samples.partition_point(|s| s.at <= sample.at);
         let is_newest = index == self.samples.len();
-        if self.samples.len() >= SAMPLES_MAX {
+        if self.samples[..index].iter().rev().take_while(|s| s.at == sample.at).any(|s| *s == sample) {
+            return false;
+        }
+        if self.samples.len() >= if self.is_calm { SAMPLES_AT_REST } else { SAMPLES_MAX } {
             if index == 0 {
                 return false;
             }
@@ -131,11 +187,22 @@ impl Vehicle {
         is_newest
     }
 
+    /// Notes whether it stands quietly, and then forgets what only a departure would need.
+    pub fn calm(&mut self, is_calm: bool) {
+        self.is_calm = is_calm;
+        if is_calm && (self.samples.len() > SAMPLES_AT_REST || self.samples.spilled()) {
+            let forgotten = self.samples.len().saturating_sub(SAMPLES_AT_REST);
+            self.samples.drain(..forgotten);
+            self.samples.shrink_to_fit();
+        }
+    }
+
     /// Begins a guard session at `at`; fixes from just before may already show where it stands.
     pub fn begin_session(&mut self, params: &Params, at: Timestamp) {
         let a = &params.anchor;
         self.armed_at = Some(at);
         self.anchor = None;
+        self.is_calm = false;
         self.cells.clear();
         self.dark = None;
         self.suspicion_told = false;
@@ -160,6 +227,7 @@ impl Vehicle {
         self.anchor = None;
         self.cells.clear();
         self.dark = None;
+        self.is_calm = false;
         self.suspicion_told = false;
     }
 
@@ -199,8 +267,8 @@ impl Vehicle {
                 at: s.at,
                 position: plane.unproject(s.place),
                 distance_m: self.anchor.map(|a| f64::from(a.centre.distance_m(s.place))),
-                speed_kmh: s.speed_kmh,
-                accuracy_m: Some(s.error_m),
+                speed_kmh: s.speed_kmh(),
+                accuracy_m: Some(s.error_m()),
             })
             .collect()
     }
