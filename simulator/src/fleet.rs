@@ -1,7 +1,7 @@
 //! `simulator fleet`: a city's daily life in real time, with staged events.
 
 use crate::encode::Said;
-use crate::mqtt::{Broker, Credential, credentials, publish, topic};
+use crate::mqtt::{Broker, Credential, Manners, Message, Promise, credentials, publish, topic};
 use crate::truth::Lines;
 use crate::vehicle::{Doing, Vehicle};
 use anyhow::bail;
@@ -65,9 +65,15 @@ pub struct Args {
     /// Where to write what was really played.
     #[arg(long)]
     truth: Option<PathBuf>,
-    /// Where to write what the broker has acknowledged.
+    /// Where to write what was sent, what the broker has acknowledged and what the server has answered.
     #[arg(long)]
     obligations: Option<PathBuf>,
+    /// Trackers keep each message until the server's answer, and repeat it meanwhile.
+    #[arg(long)]
+    wait_for_answers: bool,
+    /// How long a tracker goes on after its last message, seconds.
+    #[arg(long, default_value_t = 3.0)]
+    patience_s: f64,
 }
 
 /// What happens to a vehicle.
@@ -89,6 +95,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         ("--noise-m", args.noise_m, 0.0, 1000.0),
         ("--parked-interval-s", args.parked_interval_s, 0.1, 86_400.0),
         ("--moving-interval-s", args.moving_interval_s, 0.1, 3600.0),
+        ("--patience-s", args.patience_s, 0.0, 3600.0),
     ] {
         if !(low..=high).contains(&value) {
             bail!("{name} is {value}; it must be {low} to {high}");
@@ -110,6 +117,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             intervals_s: (args.parked_interval_s, args.moving_interval_s),
             truth: truth.clone(),
             obligations: obligations.clone(),
+            manners: Manners {
+                waits_for_answers: args.wait_for_answers,
+                patience: Duration::from_secs_f64(args.patience_s),
+            },
         };
         playing.spawn(player.play(broker.clone(), n, stop.clone()));
     }
@@ -154,6 +165,7 @@ struct Player {
     intervals_s: (f64, f64),
     truth: Lines,
     obligations: Lines,
+    manners: Manners,
 }
 
 /// Milliseconds since 1970.
@@ -164,15 +176,18 @@ pub fn now_ms() -> i64 {
 impl Player {
     async fn play(mut self, broker: Broker, n: usize, mut stop: watch::Receiver<bool>) {
         let (to_broker, messages) = mpsc::channel(100);
-        let (credential, obligations) = (self.credential.clone(), self.obligations.clone());
-        let address = topic(&credential.ident);
-        let promise = move |payload: &[u8]| {
+        let (ident, obligations) = (self.credential.ident.clone(), self.obligations.clone());
+        let address = topic(&ident);
+        let note = move |payload: &[u8], what: &str| {
             if obligations.is_wanted() {
-                obligations.write(&json!({ "ident": credential.ident, "topic": address, "payload_sha256": hex::encode(Sha256::digest(payload)), "puback_at_ms": now_ms() }));
+                obligations.write(&json!({ "ident": ident, "topic": address, "payload_sha256": hex::encode(Sha256::digest(payload)), what: now_ms() }));
             }
         };
-        let publishing =
-            tokio::spawn(publish(broker, self.credential.clone(), messages, promise, Duration::from_secs(3)));
+        let note_promise = note.clone();
+        let promised = move |payload: &[u8], by| {
+            note_promise(payload, if by == Promise::Server { "answered_at_ms" } else { "puback_at_ms" });
+        };
+        let publishing = tokio::spawn(publish(broker, self.credential.clone(), messages, promised, self.manners));
         if self.fate != Fate::Life {
             self.vehicle.park();
         }
@@ -190,11 +205,9 @@ impl Player {
             if !(staged && self.fate == Fate::Silence) {
                 let said: Said = self.vehicle.measure(now_ms());
                 sequence += 1;
-                if to_broker
-                    .send(self.credential.language.message(&self.credential.ident, sequence, &said))
-                    .await
-                    .is_err()
-                {
+                let payload = self.credential.language.message(&self.credential.ident, sequence, &said);
+                note(&payload, "sent_at_ms");
+                if to_broker.send(Message { sequence, payload }).await.is_err() {
                     return;
                 }
             }

@@ -4,7 +4,7 @@
 //! instead of being asked less.
 
 use crate::fleet::now_ms;
-use crate::mqtt::{Broker, Credential, credentials, publish};
+use crate::mqtt::{Broker, Credential, Manners, Message, Promise, credentials, publish};
 use crate::truth::Lines;
 use crate::vehicle::Vehicle;
 use anyhow::bail;
@@ -55,7 +55,7 @@ struct Tracker {
     credential: Credential,
     vehicle: Vehicle,
     sequence: u32,
-    way: mpsc::Sender<Vec<u8>>,
+    way: mpsc::Sender<Message>,
     stolen_fixes: u32,
     stolen: bool,
     last: Instant,
@@ -77,15 +77,17 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     for (n, credential) in credentials(&args.credentials, args.connections)?.into_iter().enumerate() {
         let (way, messages) = mpsc::channel(1000);
         let counter = acked.clone();
-        let count = move |_: &[u8]| {
-            counter.fetch_add(1, Ordering::Relaxed);
+        let count = move |_: &[u8], promise| {
+            if promise == Promise::Broker {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
         };
         publishing.push(tokio::spawn(publish(
             broker.clone(),
             credential.clone(),
             messages,
             count,
-            Duration::from_secs(10),
+            Manners { waits_for_answers: false, patience: Duration::from_secs(10) },
         )));
         let mut vehicle = Vehicle::new(args.seed, n as u64, 3.0);
         vehicle.park();
@@ -130,7 +132,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         tracker.vehicle.live(passed_s);
         let said = tracker.vehicle.measure(now_ms());
         tracker.sequence += 1;
-        let message = tracker.credential.language.message(&tracker.credential.ident, tracker.sequence, &said);
+        let payload = tracker.credential.language.message(&tracker.credential.ident, tracker.sequence, &said);
+        let message = Message { sequence: tracker.sequence, payload };
         if tracker.stolen {
             tracker.stolen_fixes += 1;
             let at_us = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);

@@ -36,6 +36,11 @@ pub fn batch(ident: &str, sequence: u32, said: &[Said]) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// The number that an answer is for.
+pub fn answered(answer: &[u8]) -> Option<u32> {
+    serde_json::from_slice::<serde_json::Value>(answer).ok()?["ack"].as_u64()?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

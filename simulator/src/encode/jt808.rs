@@ -60,6 +60,22 @@ fn frame(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
     wire
 }
 
+/// The number that a general answer (0x8001, result "success") is for.
+pub fn answered(wire: &[u8]) -> Option<u32> {
+    let mut plain = Vec::with_capacity(wire.len());
+    let mut bytes = wire.strip_prefix(&[0x7e])?.strip_suffix(&[0x7e])?.iter();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            0x7d if *bytes.next()? == 0x02 => 0x7e,
+            0x7d => 0x7d,
+            byte => *byte,
+        });
+    }
+    // Header of 12 bytes, then the answered number, the answered message, the result.
+    let is_success = plain.starts_with(&[0x80, 0x01]) && *plain.get(16)? == 0;
+    is_success.then(|| u32::from(u16::from_be_bytes([plain[12], plain[13]])))
+}
+
 /// YY MM DD hh mm ss in BCD, GMT+8. Days to a date by Hinnant's `civil_from_days`.
 fn beijing_bcd(at_ms: i64) -> [u8; 6] {
     let seconds = at_ms.div_euclid(1000) + 8 * 3600;
@@ -96,5 +112,13 @@ mod tests {
         let sum =
             [0x00, 0x02, 0x00, 0x00, 0x01, 0x38, 0x00, 0x13, 0x80, 0x00, 0x7e, 0x7d].iter().fold(0u8, |x, b| x ^ b);
         assert_eq!(wire[15..], [sum, 0x7e]);
+    }
+
+    #[test]
+    fn the_answer_names_the_number_and_must_be_a_success() {
+        let answer = |result| frame(0x8001, "013800138000", 0, &[0x7e, 0x7d, 0x02, 0x00, result]);
+        assert_eq!(answered(&answer(0)), Some(0x7e7d));
+        assert_eq!(answered(&answer(1)), None);
+        assert_eq!(answered(&frame(0x8100, "013800138000", 0, &[0, 1, 0, 65])), None);
     }
 }

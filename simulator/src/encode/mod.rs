@@ -63,6 +63,15 @@ impl Language {
         }
     }
 
+    /// The number of the message that an answer of the server is for.
+    pub fn answered(self, answer: &[u8]) -> Option<u32> {
+        match self {
+            Self::Json => json::answered(answer),
+            Self::Jt808 => jt808::answered(answer),
+            Self::Gt06 | Self::H02 | Self::Teltonika => None, // their answers are not read
+        }
+    }
+
     /// One message.
     pub fn message(self, ident: &str, sequence: u32, said: &Said) -> Vec<u8> {
         match self {
