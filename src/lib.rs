@@ -14,6 +14,7 @@
 //! | [`pipeline`] | a lane at work: the life of one packet | fold, ingest, store, live |
 //! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, fold's rows, tracks' pieces |
 //! | [`live`] | news from lanes to live maps | domain, fold's flags, store's rows |
+//! | [`failpoint`] | where tests end or pause the program; empty in a release | none |
 //! | [`clock`], [`config`], [`telemetry`] | the time, the settings, the counters | domain, store's rows |
 //! | [`tracks`] | pieces of tracks: their bytes, answers from them | domain |
 //! | [`rollup`] | hot fixes → pieces of tracks, partitions | clock, config, domain, store, telemetry, tracks |
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod failpoint;
 pub mod fold;
 pub mod guard;
 pub mod ingest;

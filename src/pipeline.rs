@@ -12,6 +12,7 @@ mod shore;
 use crate::clock::now;
 use crate::config::Config;
 use crate::domain::{Entry, Lane, Packet, Timestamp};
+use crate::failpoint::{self, Point};
 use crate::fold::{Effects, FoldSettings, LaneState};
 use crate::ingest::mqtt::{Receipt, Subscribed, jittered};
 use crate::ingest::publisher::Publisher;
@@ -168,6 +169,7 @@ impl<'a> Pipeline<'a> {
         if let Some(from) = last_at {
             pipeline.note_gap(from).await?;
         }
+        failpoint::pass(Point::Recovered);
         // What people changed meanwhile is in force before the first packet.
         let mut batch = pipeline.empty_batch();
         pipeline.take_settings(&mut batch).await?;
@@ -255,6 +257,7 @@ impl<'a> Pipeline<'a> {
         if batch.entries.is_empty() {
             return Ok(());
         }
+        failpoint::pass(Point::Received);
         let n = self.progress.journaled + 1;
         // Until the answer to commit 1 is here, nobody knows whether it happened; the shore holds the batch.
         let batch = &self.shore.unsettled.insert(Unsettled { n, batch }).batch;
@@ -264,9 +267,13 @@ impl<'a> Pipeline<'a> {
         self.progress.journaled = n;
         self.progress.setting_cursor = batch.setting_cursor;
         let Some(Unsettled { batch, .. }) = self.shore.unsettled.take() else { return Ok(()) };
+        failpoint::pass(Point::Journaled);
         self.shore.release(&batch.receipts).await; // only now may the broker forget it
+        failpoint::pass(Point::Acknowledged);
         let mut effects = self.understand(&batch.entries);
+        failpoint::pass(Point::Understood);
         self.reply(&mut effects);
+        failpoint::pass(Point::Answered);
         self.make_count(n, &batch.entries, effects).await
     }
 
@@ -290,6 +297,7 @@ impl<'a> Pipeline<'a> {
         let commit = effects::commit(&self.client, &self.statements, &mut self.ways, self.lease, &applied);
         let written = answered(commit).await?;
         self.progress.applied = n;
+        failpoint::pass(Point::Counted);
         self.shared.metrics.count(&applied, &written);
         if let Some(news) = live::News::of(&applied, &written) {
             self.shared.publisher.send(live::topic(self.lane), news.to_bytes());
@@ -373,6 +381,7 @@ impl<'a> Pipeline<'a> {
     async fn write_checkpoint(&mut self) -> anyhow::Result<()> {
         let (lease, n) = (self.lease, self.progress.applied);
         answered(lane::write_checkpoint(&mut self.client, lease, n, &self.state)).await?;
+        failpoint::pass(Point::Checkpointed);
         self.checkpoint = (self.progress.applied, Instant::now());
         Ok(())
     }

@@ -6,6 +6,7 @@
 pub mod webhook;
 
 use crate::config::Config;
+use crate::failpoint::{self, Point};
 use crate::store::outbox::{self, Attempted, Due};
 use crate::store::{self};
 use crate::telemetry::Metrics;
@@ -53,6 +54,9 @@ async fn work(
         let room = ON_THEIR_WAY_MAX - on_their_way.len();
         metrics.held_back.inc_by(outbox::admit(&client).await?.unsigned_abs().into());
         let claimed = if room > 0 { outbox::claim(&client, room as i64, CLAIM_S).await? } else { Vec::new() };
+        if !claimed.is_empty() {
+            failpoint::pass(Point::Claimed);
+        }
         on_their_way.extend(claimed.into_iter().map(|due| attempt(sender, due)));
         tokio::select! {
             Some(attempt) = on_their_way.next() => note(&mut client, config, metrics, attempt).await?,
@@ -78,6 +82,7 @@ struct Attempt {
 async fn attempt(sender: &webhook::Sender, due: Due) -> Attempt {
     let started = Instant::now();
     let sent = sender.send(&due).await;
+    failpoint::pass(Point::Sent);
     Attempt { due, took: started.elapsed(), sent }
 }
 
@@ -87,7 +92,9 @@ async fn note(client: &mut Client, config: &Config, metrics: &Metrics, attempt: 
     let outcome = if matches!(came, Attempted::Done) { "done" } else { "failed" };
     metrics.notifications.with_label_values(&[outcome]).inc();
     let took_ms = i32::try_from(took.as_millis()).unwrap_or(i32::MAX);
-    outbox::record(client, &due, took_ms, &result, &came).await
+    outbox::record(client, &due, took_ms, &result, &came).await?;
+    failpoint::pass(Point::Noted);
+    Ok(())
 }
 
 /// Done, again later, or given up.

@@ -10,6 +10,7 @@ use super::lane::{LEASE_S, Lease};
 use super::statements::Statements;
 use super::statuses::{self, Aside};
 use crate::domain::{Finding, Lane, Outcome, Packet};
+use crate::failpoint::{self, Point};
 use crate::fold::{Effects, FixRow};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient};
@@ -116,6 +117,7 @@ async fn attempt(
         for finding in applied.findings() {
             written.extend(alerts::write(client, statements, lease.lane, finding).await?);
         }
+        failpoint::pass(Point::EffectsWritten);
         let notice = if written.is_empty() { "COMMIT" } else { "NOTIFY outbox; COMMIT" };
         client.batch_execute(notice).await?;
     }
