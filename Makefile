@@ -8,7 +8,7 @@ DATA ?= ./data
 DEMO_FLAGS ?=
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help demo build web test test-long bench bench-tracks lint install install-test clean
+.PHONY: help demo build web test test-long faults bench bench-tracks lint install install-test clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ test: install-test web/dist/index.html lint ## Everything that protects a change
 test-long: install-test web/dist/index.html ## The many-kills kind
 	$(CARGO) build --locked --workspace
 	scripts/cargo-test long
+
+faults: ## Prints what was injected, lost, counted twice and made up in the last runs of the tests of faults
+	@scripts/faults
 
 bench: install build ## Prints the figures as lines `name: value unit`
 	scripts/bench

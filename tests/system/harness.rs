@@ -108,6 +108,15 @@ impl Up {
         }
     }
 
+    /// The same with everything that it had saved: queues, sessions.
+    pub fn crash_the_broker_and_wipe_its_disk(&self) {
+        // Its saved state first: the supervisor starts another one at once.
+        let saved = self.folder.join("services/mosquitto/mosquitto.db");
+        let _ = fs::remove_file(&saved); // it may never have saved
+        self.crash_the_broker();
+        let _ = fs::remove_file(&saved);
+    }
+
     /// Signals a servant; it may be on its way up from the last crash, and then is left alone.
     pub fn signal(&self, pid_file: &str, signal: nix::sys::signal::Signal) {
         let text = fs::read_to_string(self.folder.join(pid_file));
@@ -173,16 +182,20 @@ impl Up {
 
     /// A connection as the owner of the schema; a database that is coming back is waited for.
     pub async fn sql(&self) -> Client {
-        let config = Config::read(&self.config()).unwrap();
-        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Owner).unwrap();
         let since = Instant::now();
         loop {
-            match rideguard::store::connect(&settings, "test").await {
-                Ok(client) => return client,
-                Err(error) => assert!(since.elapsed() < PATIENCE, "{error:#}\n{}", self.log()),
+            if let Some(client) = self.try_sql().await {
+                return client;
             }
+            assert!(since.elapsed() < PATIENCE, "the database does not come back:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    async fn try_sql(&self) -> Option<Client> {
+        let config = Config::read(&self.config()).unwrap();
+        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Owner).unwrap();
+        rideguard::store::connect(&settings, "test").await.ok()
     }
 
     /// The figure a question counts.
@@ -192,13 +205,19 @@ impl Up {
 
     /// Waits until a question counts at least so many.
     pub async fn wait_for(&self, question: &str, at_least: i64) {
-        let (client, since) = (self.sql().await, Instant::now());
+        let (mut client, since) = (self.try_sql().await, Instant::now());
         loop {
-            let found: i64 = client.query_one(question, &[]).await.unwrap().get(0);
-            if found >= at_least {
+            let found = match &client {
+                Some(client) => client.query_one(question, &[]).await.ok().map(|row| row.get::<_, i64>(0)),
+                None => None,
+            };
+            if found.is_some_and(|found| found >= at_least) {
                 return;
             }
-            assert!(since.elapsed() < PATIENCE, "{question}: {found}, not {at_least}\n{}", self.log());
+            assert!(since.elapsed() < PATIENCE, "{question}: {found:?}, not {at_least}\n{}", self.log());
+            if found.is_none() {
+                client = self.try_sql().await; // a test may have taken the database away
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

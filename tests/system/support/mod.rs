@@ -1,0 +1,7 @@
+//! What tests of faults stand on: processes to kill, a proxy to cut, an oracle to judge.
+
+pub mod oracle;
+pub mod proxy;
+pub mod role;
+pub mod sink;
+pub mod world;

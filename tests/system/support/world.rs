@@ -1,0 +1,78 @@
+//! PostgreSQL and Mosquitto as servants of nobody, a webhook, an oracle, and the roles of RideGuard as
+//! processes that a test may do anything to.
+
+use super::oracle::{Notes, Oracle, Verdict, judge};
+use super::role::{Differs, Role};
+use super::sink::Sink;
+use crate::harness::{Up, use_ring};
+use rideguard::config::Config;
+use serde_json::json;
+
+/// What is there to be broken.
+pub struct World {
+    pub up: Up,
+    pub sink: Sink,
+    pub seed: u64,
+    vehicles: usize,
+}
+
+impl World {
+    /// Servers with sessions that stand, people, vehicles and admitted trackers; no RideGuard.
+    pub async fn start(vehicles: usize, seed: u64) -> Self {
+        use_ring();
+        let mut up = Up::start(vehicles, &[]).await;
+        let (ident, password) = up.tracker(0);
+        up.publish(&ident, &password, vec![]).await; // trackers are admitted a moment after it is ready
+        up.kill();
+        let (sink, url) = Sink::start().await;
+        let client = up.sql().await;
+        client
+            .execute("UPDATE account SET webhook_url = $1, webhook_secret = 'x' WHERE role = 'owner'", &[&url])
+            .await
+            .unwrap();
+        Self { up, sink, seed, vehicles }
+    }
+
+    pub fn ingest(&self, differs: &Differs) -> Role {
+        Role::start(&self.up.folder, "ingest", differs)
+    }
+
+    pub fn notify(&self) -> Role {
+        Role::start(&self.up.folder, "notify", &Differs::default())
+    }
+
+    pub fn oracle(&self, more: &[&str]) -> Oracle {
+        Oracle::start(&self.up, self.seed, self.vehicles, more)
+    }
+
+    pub fn config(&self) -> Config {
+        Config::read(&self.up.config()).unwrap()
+    }
+
+    /// Every lane is worked on by somebody.
+    pub async fn is_served(&self) {
+        self.up.wait_for("SELECT count(*) FROM lane WHERE owner IS NOT NULL AND lease_until > now()", 16).await;
+    }
+
+    /// Judges what the oracle noted, leaves the figures for `make faults`, and demands that they are clean.
+    pub async fn settle(&self, fault: &str, injected: u64, notes: &Notes, binds_from_ms: i64) -> Verdict {
+        let verdict = judge(&self.up, notes, binds_from_ms, Some(&self.sink)).await;
+        note(fault, injected, self.seed, &verdict);
+        verdict.must_be_clean();
+        verdict
+    }
+}
+
+/// Keeps the newest figures of a fault in `target/faults`; `make faults` prints them.
+pub fn note(fault: &str, injected: u64, seed: u64, verdict: &Verdict) {
+    let folder = std::path::Path::new(crate::harness::program()).parent().unwrap().with_file_name("faults");
+    std::fs::create_dir_all(&folder).unwrap();
+    let line = json!({
+        "fault": fault, "injected": injected, "obligations": verdict.obligations, "answered": verdict.answered,
+        "lost": verdict.lost, "duplicated": verdict.duplicated, "invented": verdict.invented,
+        "healthy_after_s": verdict.healthy_after.as_secs_f64(), "seed": seed.to_string(),
+        "at": rideguard::clock::now().to_string(),
+    });
+    let name: String = fault.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    std::fs::write(folder.join(format!("{name}.json")), format!("{line}\n")).unwrap();
+}
