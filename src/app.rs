@@ -81,7 +81,9 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     if roles.ingest {
         install_profiles(config.ingest.profiles_folder.as_deref())?;
+        let share = Arc::new(pipeline::share::Share::default());
         let shared = Arc::new(Shared {
+            share: share.clone(),
             publisher: Publisher::start(&config.broker, "publisher")?,
             database: database.clone(),
             metrics: metrics.clone(),
@@ -93,6 +95,7 @@ pub async fn run(
         for lane in Lane::all() {
             tasks.spawn(pipeline::run(shared.clone(), lane, stop.clone()));
         }
+        tasks.spawn(share.keep(database.clone(), shared.owner.clone(), stop.clone()));
         tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
     }
     if roles.rollup {

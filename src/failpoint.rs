@@ -19,6 +19,8 @@ pub enum Point {
     Understood,
     /// The replies are on their way.
     Answered,
+    /// Commit 2 has begun and PostgreSQL waits for its fixes: the lane's row is locked.
+    Copying,
     /// The rows of commit 2 are written but not committed.
     EffectsWritten,
     /// Commit 2 was answered; nobody was told.
@@ -35,13 +37,14 @@ pub enum Point {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Recovered,
         Self::Received,
         Self::Journaled,
         Self::Acknowledged,
         Self::Understood,
         Self::Answered,
+        Self::Copying,
         Self::EffectsWritten,
         Self::Counted,
         Self::Checkpointed,

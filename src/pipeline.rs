@@ -7,6 +7,7 @@
 //! away, the `shore` stands in for commit 1.
 
 mod answers;
+pub mod share;
 mod shore;
 
 use crate::clock::now;
@@ -24,6 +25,7 @@ use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::statements::Statements;
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
+use share::{Seat, Share};
 use shore::{Shore, Unsettled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,12 +48,15 @@ pub struct Shared {
     pub subscribed: Subscribed,
     /// Name of this process in leases.
     pub owner: String,
+    /// How many lanes are ours to hold.
+    pub share: Arc<Share>,
 }
 
 /// One lane at work.
 struct Pipeline<'a> {
     shared: Arc<Shared>,
     lane: Lane,
+    seat: Seat,
     shore: &'a mut Shore,
     fold: FoldSettings,
     client: Client,
@@ -87,6 +92,8 @@ impl Batch {
 /// First and longest wait before a lane begins again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The same while our share has room and another worker is about to give lanes up.
+const LONGEST_WAIT_FOR_A_LANE: Duration = Duration::from_secs(1);
 /// Rows of the journal folded at a time during recovery.
 const RECOVERY_ROWS: i64 = 256;
 
@@ -96,14 +103,17 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
     let mut wait = FIRST_WAIT;
     let mut shore = Shore::new(&shared, lane);
     while !*stop.borrow() {
-        let started = Instant::now();
+        let (started, mut longest) = (Instant::now(), LONGEST_WAIT);
         match Pipeline::open(shared.clone(), lane, &mut shore).await {
             Ok(Some(mut pipeline)) => {
                 shared.metrics.lanes_held.inc();
                 let ended = pipeline.work(&mut stop).await;
                 shared.metrics.lanes_held.dec();
                 match ended {
-                    Ok(()) => pipeline.close().await,
+                    Ok(()) => {
+                        pipeline.close().await;
+                        shore.leave();
+                    }
                     Err(error) if error.is::<LeaseLost>() => {
                         tracing::warn!(lane = lane.0, "Another worker has taken the lane");
                         shore.leave();
@@ -115,7 +125,10 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                     }
                 }
             }
-            Ok(None) => shore.leave(),
+            Ok(None) => {
+                shore.leave();
+                longest = if shared.share.has_room() { LONGEST_WAIT_FOR_A_LANE } else { LONGEST_WAIT };
+            }
             Err(error) => {
                 tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane cannot begin; trying again")
             }
@@ -123,7 +136,7 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
         if *stop.borrow() {
             break;
         }
-        wait = if started.elapsed() > Duration::from_secs(10) { FIRST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+        wait = if started.elapsed() > Duration::from_secs(10) { FIRST_WAIT } else { (wait * 2).min(longest) };
         tokio::select! {
             () = shore.wait(&shared, jittered(wait)) => {}
             _ = stop.changed() => {}
@@ -133,13 +146,15 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
 
 impl<'a> Pipeline<'a> {
     /// Takes the lease and recovers: the last checkpoint, then the journal after it, then what the shore
-    /// kept. `None`: another worker holds the lane; it gets what lies in our spool.
+    /// kept. `None`: the lane is another worker's, who gets what lies in our spool.
     async fn open(shared: Arc<Shared>, lane: Lane, shore: &'a mut Shore) -> anyhow::Result<Option<Self>> {
-        let mut client = store::connect(&shared.database, &format!("lane {}", lane.0)).await?;
-        let Some((lease, progress)) = answered(lane::take(&mut client, lane, &shared.owner)).await? else {
+        let client = store::connect(&shared.database, &format!("lane {}", lane.0)).await?;
+        let seat = shared.share.seat();
+        let Some((lease, progress)) = answered(lane::take(&client, lane, &shared.owner, seat.is_some())).await? else {
             shore.hand_over(&client).await?;
             return Ok(None);
         };
+        let seat = seat.unwrap_or_else(|| shared.share.seat_beyond());
         let (checkpoint, state) = answered(lane::read_checkpoint(&client, lane, progress.applied)).await?;
         let statements = Statements::prepare(&client).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
@@ -153,6 +168,7 @@ impl<'a> Pipeline<'a> {
             settings_changed,
             shared,
             lane,
+            seat,
             shore,
             fold,
             client,
@@ -241,13 +257,17 @@ impl<'a> Pipeline<'a> {
         self.handle(batch).await
     }
 
-    /// The story of every batch, until `stop`.
+    /// The story of every batch, until `stop` or until other workers have a right to the lane.
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         while !*stop.borrow() {
             let batch = self.next_batch(stop).await?;
             self.handle(batch).await?;
             if self.is_checkpoint_due() {
                 self.write_checkpoint().await?;
+            }
+            if self.seat.leave_if_over() {
+                tracing::info!(lane = self.lane.0, "The lane goes to another worker");
+                break;
             }
         }
         Ok(())

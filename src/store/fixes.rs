@@ -7,6 +7,7 @@
 
 use super::types::pg_micros;
 use crate::domain::{Fix, FixSource, Timestamp};
+use crate::failpoint::{self, Point};
 use crate::fold::FixRow;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
@@ -85,6 +86,7 @@ pub(super) async fn copy(client: &Client, statement: &Statement, rows: &[&FixRow
         return Ok(());
     }
     let mut sink = pin!(client.copy_in::<Statement, Bytes>(statement).await?);
+    failpoint::pass(Point::Copying);
     let bytes = encode(rows);
     // A server that has failed meanwhile says why at the end.
     let _ = sink.feed(bytes).await;

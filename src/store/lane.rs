@@ -11,8 +11,9 @@ use crate::fold::LaneState;
 use anyhow::{Context, bail};
 use tokio_postgres::Client;
 
-/// How long a lease holds without being renewed, seconds. Every commit renews it.
-pub const LEASE_S: f64 = 10.0;
+/// How long a lease holds without being renewed, seconds. Every commit renews it, and a tick comes every
+/// 5 s; on a disk that needs 5 s for a commit two of those lie between renewals that others can see.
+pub const LEASE_S: f64 = 20.0;
 
 /// Our right to a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,41 +50,77 @@ pub struct Progress {
 #[error("lane {0} is held by another worker now")]
 pub struct LeaseLost(pub u16);
 
-/// Takes a lane if it is free, expired, or its holder's connection is gone.
+/// How long a worker that does not ask [`workers`] counts as alive, seconds.
+const SILENCE_S: f64 = 10.0;
+
+/// Purpose of the connection by which a worker shows itself.
+pub fn presence(owner: &str) -> String {
+    format!("worker {owner}")
+}
+
+/// How many workers are alive; asking shows the asker.
 ///
 /// # Errors
 /// The database's own word.
-pub async fn take(client: &mut Client, lane: Lane, owner: &str) -> anyhow::Result<Option<(Lease, Progress)>> {
-    let transaction = client.transaction().await?;
-    let row = transaction
+pub async fn workers(client: &Client) -> anyhow::Result<usize> {
+    let row = client
         .query_one(
-            "SELECT l.owner, l.lease_until < now() AS expired, l.backend_pid,
-                    EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.pid = l.backend_pid AND a.backend_start = l.backend_start) AS alive
-             FROM lane l WHERE lane = $1 FOR UPDATE",
-            &[&(lane.0 as i16)],
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                AND application_name LIKE 'rideguard worker %' AND query_start > now() - make_interval(secs => $1)",
+            &[&SILENCE_S],
         )
         .await?;
-    let (held_by, expired, backend, alive): (Option<String>, bool, Option<i32>, bool) =
-        (row.get(0), row.get(1), row.get(2), row.get(3));
-    // A tenure of our own that a broken connection ended need not run out.
-    if held_by.is_some_and(|holder| holder != owner) && alive && !expired {
+    Ok(usize::try_from(row.get::<_, i64>(0))?)
+}
+
+/// Takes a lane if its holder's lease has run out or its connection is gone; one that was given back
+/// only if there is room for it in our share, or if nobody has wanted it for as long as a lease.
+///
+/// # Errors
+/// The database's own word.
+pub async fn take(
+    client: &Client,
+    lane: Lane,
+    owner: &str,
+    has_room: bool,
+) -> anyhow::Result<Option<(Lease, Progress)>> {
+    // Without a lock: a holder that was paused inside a transaction has the row locked, and who waits for
+    // it there never learns that the lease has run out. The fence says below whether this still holds.
+    let row = client
+        .query_one(
+            "SELECT l.owner, l.fence, l.backend_pid, l.lease_until < now(),
+                    l.lease_until < now() - make_interval(secs => $2),
+                    EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.pid = l.backend_pid AND a.backend_start = l.backend_start)
+             FROM lane l WHERE lane = $1",
+            &[&(lane.0 as i16), &LEASE_S],
+        )
+        .await?;
+    let (held_by, fence, backend): (Option<String>, i64, Option<i32>) = (row.get(0), row.get(1), row.get(2));
+    let (expired, long_expired, alive): (bool, bool, bool) = (row.get(3), row.get(4), row.get(5));
+    let is_free = match held_by {
+        // A tenure of our own that a broken connection ended need not run out.
+        Some(holder) => holder == owner || !alive || expired,
+        None => has_room || long_expired,
+    };
+    if !is_free {
         return Ok(None);
     }
     if let Some(pid) = backend.filter(|_| alive) {
-        transaction.execute("SELECT pg_terminate_backend($1, 5000)", &[&pid]).await?;
+        client.execute("SELECT pg_terminate_backend($1, 5000)", &[&pid]).await?;
     }
-    let row = transaction
-        .query_one(
+    let row = client
+        .query_opt(
             "UPDATE lane SET owner = $2, fence = fence + 1, lease_until = now() + make_interval(secs => $3),
                     backend_pid = pg_backend_pid(),
                     backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
-             WHERE lane = $1 RETURNING fence, journaled, applied, setting_cursor",
-            &[&(lane.0 as i16), &owner, &LEASE_S],
+             WHERE lane = $1 AND fence = $4 RETURNING fence, journaled, applied, setting_cursor",
+            &[&(lane.0 as i16), &owner, &LEASE_S, &fence],
         )
         .await?;
-    transaction.commit().await?;
-    let progress = Progress { journaled: row.get(1), applied: row.get(2), setting_cursor: row.get(3) };
-    Ok(Some((Lease { lane, fence: row.get(0) }, progress)))
+    Ok(row.map(|row| {
+        let progress = Progress { journaled: row.get(1), applied: row.get(2), setting_cursor: row.get(3) };
+        (Lease { lane, fence: row.get(0) }, progress)
+    }))
 }
 
 /// Gives a lane back, so that nobody has to wait for the lease to run out.
@@ -93,7 +130,7 @@ pub async fn take(client: &mut Client, lane: Lane, owner: &str) -> anyhow::Resul
 pub async fn give_back(client: &Client, lease: Lease) -> anyhow::Result<()> {
     client
         .execute(
-            "UPDATE lane SET owner = NULL, lease_until = '-infinity', backend_pid = NULL WHERE lane = $1 AND fence = $2",
+            "UPDATE lane SET owner = NULL, lease_until = now(), backend_pid = NULL WHERE lane = $1 AND fence = $2",
             &[&(lease.lane.0 as i16), &lease.fence],
         )
         .await?;

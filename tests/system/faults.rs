@@ -2,7 +2,7 @@
 //! promised is lost, nothing counts twice, nothing is made up.
 
 use crate::harness::{PATIENCE, seed, topic};
-use crate::support::proxy::{Commit, Proxy};
+use crate::support::proxy::{Commit, Mode, Proxy};
 use crate::support::role::Differs;
 use crate::support::world::World;
 use rand::rngs::StdRng;
@@ -118,4 +118,77 @@ async fn steal(world: &World, n: usize) {
     let parked = (1..=40).map(|second| message(second, 0.0));
     let ridden = (41..=70).map(|second| message(second, (second - 40) as f64 * 7.0));
     world.up.publish(&ident, &password, parked.chain(ridden).collect()).await;
+}
+
+/// What is wrong with a way that passes through the proxy.
+#[derive(Clone, Copy)]
+enum Wrong {
+    /// Connections are refused and cut.
+    Cut,
+    /// Nothing passes, and nobody is told.
+    Silent,
+}
+
+/// The way to one server is wrong for a while, under load.
+async fn way_is_wrong(fault: &str, to_broker: bool, wrong: Wrong, seconds: u64) {
+    let seed = seed(fault);
+    let world = World::start(24, seed).await;
+    let config = world.config();
+    let proxy = Proxy::start(if to_broker { config.broker.port } else { config.database.port }).await;
+    let through = match to_broker {
+        true => Differs { broker_port: Some(proxy.port), ..Differs::default() },
+        false => Differs { database_port: Some(proxy.port), ..Differs::default() },
+    };
+    let (_ingest, _notify) = (world.ingest(&through), world.notify());
+    let oracle = world.oracle(&[]);
+    world.is_served().await;
+    tokio::time::sleep(Duration::from_secs(3)).await; // something is on its way
+    proxy.set(if matches!(wrong, Wrong::Cut) { Mode::Cut } else { Mode::Silent });
+    tokio::time::sleep(Duration::from_secs(seconds)).await; // the fault
+    proxy.set(Mode::Pass);
+    world.is_served().await;
+    world.settle(fault, 1, &oracle.end(), 0).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn a_database_away_for_half_a_minute_loses_nothing() {
+    way_is_wrong("F-07 PostgreSQL away for 30 s", false, Wrong::Cut, 30).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn a_way_to_the_database_that_swallows_everything_is_noticed() {
+    way_is_wrong("F-21 half-open to PostgreSQL for 45 s", false, Wrong::Silent, 45).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn a_way_to_the_broker_that_swallows_everything_is_noticed() {
+    way_is_wrong("F-21 half-open to the broker for 60 s", true, Wrong::Silent, 60).await;
+}
+
+/// F-20: each commit takes long, as on a disk that is slow to sync; two workers must not take that for
+/// each other's death.
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn a_disk_that_syncs_slowly_makes_it_slow_and_nothing_else() {
+    let seed = seed("a_disk_that_syncs_slowly");
+    let world = World::start(24, seed).await;
+    let proxy = Proxy::start(world.config().database.port).await;
+    let through = Differs { database_port: Some(proxy.port), ..Differs::default() };
+    let (_first, _second, _notify) = (world.ingest(&through), world.ingest(&through), world.notify());
+    let oracle = world.oracle(&[]);
+    world.up.wait_for("SELECT (count(DISTINCT owner) = 2)::int::bigint FROM lane", 1).await;
+    world.up.wait_for(THEFT_IS_KNOWN, 1).await;
+    world.is_served().await;
+    let fences = "SELECT sum(fence)::bigint FROM lane";
+    let before = world.up.count(fences).await;
+    for (commit_ms, seconds) in [(20, 5), (500, 10), (5000, 25)] {
+        proxy.slow_down(Duration::from_millis(commit_ms));
+        tokio::time::sleep(Duration::from_secs(seconds)).await; // the fault
+    }
+    assert_eq!(world.up.count(fences).await, before, "no lane changes hands because commits are slow");
+    proxy.slow_down(Duration::ZERO);
+    world.settle("F-20 commits of 20 ms, 500 ms, 5 s", 3, &oracle.end(), 0).await;
 }

@@ -21,3 +21,4 @@ mod spool;
 mod support;
 mod tracks;
 mod traps;
+mod workers;

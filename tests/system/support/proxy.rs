@@ -1,11 +1,23 @@
-//! A small TCP proxy that a test can make treacherous. Of PostgreSQL's protocol it knows
+//! A small TCP proxy that a test can make cut, silent or treacherous. Of PostgreSQL's protocol it knows
 //! where a message begins, so that it can cut behind one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+/// How it treats its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Passes everything on.
+    Pass,
+    /// Cuts what is open and refuses what comes.
+    Cut,
+    /// Keeps everything open and passes nothing on: a cable that was pulled.
+    Silent,
+}
 
 /// What the proxy listens for in the stream to PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +34,14 @@ struct Ambush {
     journal: AtomicI64,
     effects: AtomicI64,
     sprung: AtomicU64,
+    /// How long each commit is held up.
+    slow_ms: AtomicU64,
 }
 
 /// A proxy in front of one port.
 pub struct Proxy {
     pub port: u16,
+    mode: watch::Sender<Mode>,
     ambush: Arc<Ambush>,
 }
 
@@ -34,14 +49,22 @@ impl Proxy {
     pub async fn start(to_port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let ambush = Arc::new(Ambush { journal: (-1).into(), effects: (-1).into(), sprung: 0.into() });
+        let (mode, modes) = watch::channel(Mode::Pass);
+        let ambush = Arc::new(Ambush { journal: (-1).into(), effects: (-1).into(), ..Ambush::default() });
         let shared = ambush.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, to_port, shared.clone()));
+                if *modes.borrow() == Mode::Cut {
+                    continue;
+                }
+                tokio::spawn(carry(client, to_port, modes.clone(), shared.clone()));
             }
         });
-        Self { port, ambush }
+        Self { port, mode, ambush }
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
     }
 
     /// Lets so many commits pass; the next one reaches the server, and its answer reaches nobody.
@@ -50,17 +73,23 @@ impl Proxy {
         counter.store(passing, Ordering::SeqCst);
     }
 
-    /// How often that has happened.
+    /// Holds every commit up for so long, as a slow disk does; the lane's row stays locked meanwhile.
+    pub fn slow_down(&self, commit: Duration) {
+        self.ambush.slow_ms.store(commit.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    /// How often a commit was cut.
     pub fn sprung(&self) -> u64 {
         self.ambush.sprung.load(Ordering::SeqCst)
     }
 }
 
-async fn carry(client: TcpStream, to_port: u16, ambush: Arc<Ambush>) {
+async fn carry(client: TcpStream, to_port: u16, modes: watch::Receiver<Mode>, ambush: Arc<Ambush>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", to_port)).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (cut, mut is_cut) = watch::channel(false);
+    let mut cutting = modes.clone();
     let up = async {
         let (mut frames, mut buffer) = (Frames::default(), vec![0; 65_536]);
         loop {
@@ -68,7 +97,12 @@ async fn carry(client: TcpStream, to_port: u16, ambush: Arc<Ambush>) {
             if read == 0 {
                 return;
             }
-            if frames.commits(&buffer[..read]).into_iter().any(|commit| ambush.is_here(commit)) {
+            pass_or_wait(&mut modes.clone()).await;
+            let commits = frames.commits(&buffer[..read]);
+            if !commits.is_empty() {
+                tokio::time::sleep(Duration::from_millis(ambush.slow_ms.load(Ordering::SeqCst))).await;
+            }
+            if commits.into_iter().any(|commit| ambush.is_here(commit)) {
                 let _ = cut.send(true); // before the server can answer
             }
             if to_server.write_all(&buffer[..read]).await.is_err() {
@@ -83,6 +117,7 @@ async fn carry(client: TcpStream, to_port: u16, ambush: Arc<Ambush>) {
             if read == 0 {
                 return;
             }
+            pass_or_wait(&mut modes.clone()).await;
             if *is_cut.borrow_and_update() {
                 // The server has answered, so it has committed; the client will never know.
                 ambush.sprung.fetch_add(1, Ordering::SeqCst);
@@ -96,7 +131,12 @@ async fn carry(client: TcpStream, to_port: u16, ambush: Arc<Ambush>) {
     tokio::select! {
         () = up => {}
         () = down => {}
+        _ = cutting.wait_for(|m| *m == Mode::Cut) => {}
     }
+}
+
+async fn pass_or_wait(modes: &mut watch::Receiver<Mode>) {
+    let _ = modes.wait_for(|m| *m == Mode::Pass).await;
 }
 
 impl Ambush {

@@ -1,10 +1,12 @@
-//! One role of RideGuard as a process of its own, which a test may kill and start again.
+//! One role of RideGuard as a process of its own, which a test may kill, pause and start again.
 
 use crate::harness::{PATIENCE, program};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rideguard::failpoint::Point;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How a role's settings differ from those of the data folder.
@@ -45,6 +47,9 @@ impl Role {
         set("broker", "ca_file", ca);
         set("ingest", "checkpoint_every_s", differs.checkpoint_every_s.map(|s| toml::Value::Integer(s as i64)));
         set("http", "metrics_listen", Some(toml::Value::String("127.0.0.1:0".into())));
+        if differs.broker_port.is_some() {
+            settings["broker"].as_table_mut().unwrap().remove("socket");
+        }
         let name = format!("{role}-{:08x}", rand::random::<u32>());
         let (config, log) = (folder.join(format!("{name}.toml")), folder.join(format!("{name}.log")));
         fs::write(&config, settings.to_string()).unwrap();
@@ -63,13 +68,41 @@ impl Role {
         self.child = spawn(self.role, &self.config, &self.log, fails_at.map(|(point, n)| (point, "kill", n)));
     }
 
+    /// The same, but it is paused there.
+    pub fn start_again_to_pause(&mut self, point: Point, passage: u64) {
+        self.kill();
+        self.child = spawn(self.role, &self.config, &self.log, Some((point, "stop", passage)));
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
     /// Waits until it has ended by itself.
-    pub async fn ended(&mut self) {
+    pub async fn ended(&mut self) -> ExitStatus {
         let since = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
             assert!(since.elapsed() < PATIENCE, "it goes on:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until it is paused (state T in /proc/PID/stat, proc(5)).
+    pub async fn paused(&mut self) {
+        let since = Instant::now();
+        let path = format!("/proc/{}/stat", self.child.id());
+        while !fs::read_to_string(&path).unwrap().rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')) {
+            assert!(since.elapsed() < PATIENCE, "it is not paused:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The number that stands in its name as an owner of leases.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn log(&self) -> String {
