@@ -149,12 +149,12 @@ impl<'a> Pipeline<'a> {
     /// kept. `None`: the lane is another worker's, who gets what lies in our spool.
     async fn open(shared: Arc<Shared>, lane: Lane, shore: &'a mut Shore) -> anyhow::Result<Option<Self>> {
         let client = store::connect(&shared.database, &format!("lane {}", lane.0)).await?;
-        let seat = shared.share.seat();
-        let Some((lease, progress)) = answered(lane::take(&client, lane, &shared.owner, seat.is_some())).await? else {
+        let room = shared.share.room();
+        let Some((lease, progress)) = answered(lane::take(&client, lane, &shared.owner, room.is_some())).await? else {
             shore.hand_over(&client).await?;
             return Ok(None);
         };
-        let seat = seat.unwrap_or_else(|| shared.share.seat_beyond());
+        let seat = shared.share.settle(room);
         let (checkpoint, state) = answered(lane::read_checkpoint(&client, lane, progress.applied)).await?;
         let statements = Statements::prepare(&client).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
@@ -194,8 +194,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Folds the journal after a checkpoint. Effects up to the watermark stand already; those
-    /// after it are written now, as they would have been then.
-    /// Returns the time of the last entry.
+    /// after it are written now, as they would have been then. Returns the time of the last entry.
     async fn recover(&mut self, checkpoint: i64) -> anyhow::Result<Option<Timestamp>> {
         let mut n = checkpoint;
         let mut last_at = None;
@@ -313,8 +312,8 @@ impl<'a> Pipeline<'a> {
     /// Commit 2, and only then the live map and the counters.
     async fn make_count(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
         let entries = entries.iter().map(as_packet).zip(effects).collect();
-        let applied = Applied { n, entries };
-        let commit = effects::commit(&self.client, &self.statements, &mut self.ways, self.lease, &applied);
+        let mut applied = Applied { n, entries };
+        let commit = effects::commit(&self.client, &self.statements, &mut self.ways, self.lease, &mut applied);
         let written = answered(commit).await?;
         self.progress.applied = n;
         failpoint::pass(Point::Counted);

@@ -6,7 +6,7 @@
 use crate::domain::Lane;
 use crate::store::{self, lane};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -15,38 +15,54 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 
 /// Lanes held and lanes due.
 pub struct Share {
-    held: Mutex<usize>,
+    counts: Mutex<Counts>,
     due: AtomicUsize,
 }
 
-/// The right to work on one lane; gives it up when dropped.
+#[derive(Default)]
+struct Counts {
+    /// Lanes that this worker works on.
+    held: usize,
+    /// Lanes that it is trying to get.
+    tried: usize,
+}
+
+/// Room within the share for a lane that is not ours yet; given up when dropped.
+pub struct Room(Arc<Share>);
+
+/// A lane that counts as held; given up when dropped.
 pub struct Seat(Option<Arc<Share>>);
 
 impl Default for Share {
     /// Alone, until the first answer says otherwise.
     fn default() -> Self {
-        Self { held: Mutex::new(0), due: AtomicUsize::new(Lane::all().count()) }
+        Self { counts: Mutex::default(), due: AtomicUsize::new(Lane::all().count()) }
     }
 }
 
 impl Share {
-    /// Whether another lane would be within the share.
-    pub fn has_room(&self) -> bool {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) < self.due.load(Ordering::Relaxed)
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A seat, if the share has room for another lane.
-    pub fn seat(self: &Arc<Self>) -> Option<Seat> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        (*held < self.due.load(Ordering::Relaxed)).then(|| {
-            *held += 1;
-            Seat(Some(self.clone()))
+    /// Whether another lane would be within the share.
+    pub fn has_room(&self) -> bool {
+        self.counts().held < self.due.load(Ordering::Relaxed)
+    }
+
+    /// Room for another lane, if the share has any.
+    pub fn room(self: &Arc<Self>) -> Option<Room> {
+        let mut counts = self.counts();
+        (counts.held + counts.tried < self.due.load(Ordering::Relaxed)).then(|| {
+            counts.tried += 1;
+            Room(self.clone())
         })
     }
 
-    /// A seat beyond the share: for a lane that nobody else serves.
-    pub fn seat_beyond(self: &Arc<Self>) -> Seat {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    /// The lane is ours; without room it is one that nobody else serves.
+    pub fn settle(self: &Arc<Self>, room: Option<Room>) -> Seat {
+        self.counts().held += 1;
+        drop(room);
         Seat(Some(self.clone()))
     }
 
@@ -83,21 +99,27 @@ impl Seat {
     /// many as are too many.
     pub fn leave_if_over(&mut self) -> bool {
         let Some(share) = &self.0 else { return false };
-        let mut held = share.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if *held <= share.due.load(Ordering::Relaxed) {
+        let mut counts = share.counts();
+        if counts.held <= share.due.load(Ordering::Relaxed) {
             return false;
         }
-        *held -= 1;
-        drop(held);
+        counts.held -= 1;
+        drop(counts);
         self.0 = None;
         true
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.counts().tried -= 1;
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(share) = &self.0 {
-            *share.held.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+            share.counts().held -= 1;
         }
     }
 }
@@ -109,15 +131,20 @@ mod tests {
     #[test]
     fn a_worker_takes_its_share_and_gives_up_only_what_is_too_much() {
         let share = Arc::new(Share::default());
-        let mut seats: Vec<Seat> = std::iter::from_fn(|| share.seat()).collect();
-        assert_eq!(seats.len(), 16);
+        let rooms: Vec<Room> = std::iter::from_fn(|| share.room()).collect();
+        assert_eq!(rooms.len(), 16);
+        let mut seats: Vec<Seat> = rooms.into_iter().map(|room| share.settle(Some(room))).collect();
         share.due.store(8, Ordering::Relaxed);
         assert_eq!(seats.iter_mut().filter_map(|s| s.leave_if_over().then_some(())).count(), 8);
         drop(seats);
-        assert_eq!(*share.held.lock().unwrap(), 0, "a seat that was given up is not given up again");
-        let beyond: Vec<Seat> = (0..9).map(|_| share.seat_beyond()).collect();
-        assert!(share.seat().is_none());
+        assert!(share.has_room(), "a seat that was given up is not given up again");
+        let trying: Vec<Option<Room>> = (0..16).map(|_| share.room()).collect();
+        assert_eq!(trying.iter().flatten().count(), 8);
+        assert!(!share.settle(None).leave_if_over(), "what is only tried for makes nobody leave");
+        drop(trying);
+        let beyond: Vec<Seat> = (0..9).map(|_| share.settle(None)).collect();
+        assert!(share.room().is_none());
         drop(beyond);
-        assert!(share.seat().is_some());
+        assert!(share.room().is_some());
     }
 }

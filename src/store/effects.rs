@@ -7,11 +7,13 @@
 use super::alerts::{self, Written};
 use super::fixes::{self, Way, Ways};
 use super::lane::{LEASE_S, Lease};
+use super::parts;
 use super::statements::Statements;
 use super::statuses::{self, Aside};
-use crate::domain::{Finding, Lane, Outcome, Packet};
+use crate::domain::{Finding, Lane, Outcome, Packet, Timestamp};
 use crate::failpoint::{self, Point};
 use crate::fold::{Effects, FixRow};
+use std::ops::Range;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient};
 
@@ -26,26 +28,47 @@ pub struct Applied<'a> {
     pub entries: Vec<(Option<&'a Packet>, Effects)>,
 }
 
-impl Applied<'_> {
-    fn effects(&self) -> impl Iterator<Item = &Effects> + Clone {
-        self.entries.iter().map(|(_, effects)| effects)
+/// Some of a batch's entries, in a row.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'p, 'a> {
+    n: i64,
+    /// Place of the first in the batch.
+    first: usize,
+    entries: &'p [(Option<&'a Packet>, Effects)],
+}
+
+impl<'a> Applied<'a> {
+    pub(super) fn part(&self, range: Range<usize>) -> Part<'_, 'a> {
+        Part { n: self.n, first: range.start, entries: &self.entries[range] }
     }
 
-    fn fixes(&self) -> Vec<&FixRow> {
-        self.effects().flat_map(|e| &e.fixes).collect()
-    }
-
-    fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.effects().flat_map(|e| &e.findings)
-    }
-
-    fn aside(&self) -> Vec<Aside<'_>> {
-        let entries = self.entries.iter().enumerate();
-        entries.filter_map(|(i, (packet, effects))| Some((i, (*packet)?, effects.quarantined.as_ref()?))).collect()
+    fn whole(&self) -> Part<'_, 'a> {
+        self.part(0..self.entries.len())
     }
 
     fn outcomes(&self) -> Vec<u8> {
-        self.effects().map(|e| e.outcome.unwrap_or(Outcome::None) as u8).collect()
+        self.entries.iter().map(|(_, e)| e.outcome.unwrap_or(Outcome::None) as u8).collect()
+    }
+}
+
+impl<'p> Part<'p, '_> {
+    fn effects(self) -> impl Iterator<Item = &'p Effects> + Clone {
+        self.entries.iter().map(|(_, effects)| effects)
+    }
+
+    fn fixes(self) -> Vec<&'p FixRow> {
+        self.effects().flat_map(|e| &e.fixes).collect()
+    }
+
+    pub(super) fn findings(self) -> impl Iterator<Item = &'p Finding> {
+        self.effects().flat_map(|e| &e.findings)
+    }
+
+    fn aside(self) -> Vec<Aside<'p>> {
+        let entries = self.entries.iter().enumerate();
+        let aside =
+            entries.map(|(i, (packet, effects))| Some((self.first + i, (*packet)?, effects.quarantined.as_ref()?)));
+        aside.flatten().collect()
     }
 }
 
@@ -58,7 +81,7 @@ pub async fn commit(
     statements: &Statements,
     ways: &mut Ways,
     lease: Lease,
-    applied: &Applied<'_>,
+    applied: &mut Applied<'_>,
 ) -> anyhow::Result<Vec<Written>> {
     let way = ways.now();
     let tried = attempt(client, statements, lease, applied, way).await;
@@ -70,6 +93,13 @@ pub async fn commit(
         }
         tried => tried,
     };
+    let written = match written {
+        Err(error) if parts::is_about_rows(&error) => {
+            client.batch_execute("ROLLBACK").await?;
+            parts::commit(client, statements, lease, applied).await
+        }
+        written => written,
+    };
     written.map_err(|e| lease.explain(e))
 }
 
@@ -80,41 +110,33 @@ async fn attempt(
     applied: &Applied<'_>,
     way: Way,
 ) -> Result<Vec<Written>, Error> {
-    let outcomes = applied.outcomes();
-    let of = |outcome: Outcome| outcomes.iter().filter(|o| **o == outcome as u8).count() as i64;
-    let (stored, duplicate, quarantined) = (of(Outcome::Stored), of(Outcome::Duplicate), of(Outcome::Quarantined));
-    let (lane, rows) = (lease.lane.0 as i16, applied.fixes());
-    let has_findings = applied.findings().next().is_some();
+    let rows = applied.whole().fixes();
+    let has_findings = applied.whole().findings().next().is_some();
     // Only what is copied must not be of a closed slice; the other way sorts it out itself.
     let oldest = (way == Way::Copy).then(|| rows.iter().map(|r| r.fixed_at).min()).flatten();
-    let watermark: [&(dyn ToSql + Sync); 8] =
-        [&lane, &lease.fence, &LEASE_S, &applied.n, &stored, &duplicate, &quarantined, &oldest];
-    let judged: [&(dyn ToSql + Sync); 3] = [&lane, &applied.n, &outcomes];
     // Biased: each future sends its statement when it is first asked, so they go out in this order.
-    let (begun, advanced, counted, fixed, seen, committed) = tokio::join!(
+    let (begun, advanced, fixed, seen, committed) = tokio::join!(
         biased;
         client.batch_execute("BEGIN"),
-        client.execute(&statements.advance, &watermark),
-        client.execute(&statements.outcomes, &judged),
+        advance(client, statements, lease, applied, oldest),
         async {
             match way {
                 Way::Copy => fixes::copy(client, &statements.copy_fixes, &rows).await,
                 Way::Insert => fixes::insert(client, &statements.insert_fixes, &rows).await,
             }
         },
-        write_seen(client, statements, lease.lane, applied),
+        write_seen(client, statements, lease.lane, applied.whole()),
         async { if has_findings { Ok(()) } else { client.batch_execute("COMMIT").await } },
     );
     // In the order in which they were sent: the first that failed is the reason.
     begun?;
     advanced?;
-    counted?;
     fixed?;
     seen?;
     committed?;
     let mut written = Vec::new();
     if has_findings {
-        for finding in applied.findings() {
+        for finding in applied.whole().findings() {
             written.extend(alerts::write(client, statements, lease.lane, finding).await?);
         }
         failpoint::pass(Point::EffectsWritten);
@@ -124,37 +146,56 @@ async fn attempt(
     Ok(written)
 }
 
+/// The watermark with its counters, and what became of each entry: sent at once. `oldest`: the oldest
+/// time that is copied.
+pub(super) async fn advance(
+    client: &Client,
+    statements: &Statements,
+    lease: Lease,
+    applied: &Applied<'_>,
+    oldest: Option<Timestamp>,
+) -> Result<(), Error> {
+    let outcomes = applied.outcomes();
+    let of = |outcome: Outcome| outcomes.iter().filter(|o| **o == outcome as u8).count() as i64;
+    let (stored, duplicate, quarantined) = (of(Outcome::Stored), of(Outcome::Duplicate), of(Outcome::Quarantined));
+    let lane = lease.lane.0 as i16;
+    let watermark: [&(dyn ToSql + Sync); 8] =
+        [&lane, &lease.fence, &LEASE_S, &applied.n, &stored, &duplicate, &quarantined, &oldest];
+    let judged: [&(dyn ToSql + Sync); 3] = [&lane, &applied.n, &outcomes];
+    let (advanced, counted) = tokio::join!(
+        biased;
+        client.execute(&statements.advance, &watermark),
+        client.execute(&statements.outcomes, &judged),
+    );
+    advanced?;
+    counted?;
+    Ok(())
+}
+
 /// Status, guards, quarantine: all sent at once.
 async fn write_seen(
     client: &impl GenericClient,
     statements: &Statements,
     lane: Lane,
-    applied: &Applied<'_>,
+    part: Part<'_, '_>,
 ) -> Result<(), Error> {
-    let aside = applied.aside();
+    let aside = part.aside();
     let (put, guarded, set_aside) = tokio::join!(
         biased;
-        statuses::put(client, &statements.put_statuses, applied.effects()),
-        statuses::put_guards(client, &statements.put_guards, applied.effects().flat_map(|e| &e.guards)),
-        statuses::set_aside(client, &statements.set_aside, (lane, applied.n), &aside),
+        statuses::put(client, &statements.put_statuses, part.effects()),
+        statuses::put_guards(client, &statements.put_guards, part.effects().flat_map(|e| &e.guards)),
+        statuses::set_aside(client, &statements.set_aside, (lane, part.n), &aside),
     );
     put.and(guarded).and(set_aside)
 }
 
-/// Writes the rows of a batch, without the watermark: what `rebuild` does into tables of its own.
-///
-/// # Errors
-/// The database's own word.
-pub async fn write(
+/// Fixes, status, guards, quarantine of a part, without the watermark.
+pub(super) async fn write_rows(
     client: &impl GenericClient,
     statements: &Statements,
     lane: Lane,
-    applied: &Applied<'_>,
+    part: Part<'_, '_>,
 ) -> Result<(), Error> {
-    fixes::insert(client, &statements.insert_fixes, &applied.fixes()).await?;
-    write_seen(client, statements, lane, applied).await?;
-    for finding in applied.findings() {
-        alerts::write(client, statements, lane, finding).await?;
-    }
-    Ok(())
+    fixes::insert(client, &statements.insert_fixes, &part.fixes()).await?;
+    write_seen(client, statements, lane, part).await
 }

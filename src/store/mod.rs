@@ -12,6 +12,7 @@ pub mod load;
 pub mod migrate;
 pub mod outbox;
 pub mod partitions;
+mod parts;
 pub mod people;
 mod pieces;
 pub mod questions;

@@ -3,8 +3,9 @@
 //! The tables stand in a schema of their own that comes first in the search path, so the very
 //! statements that wrote the real rows write these.
 
-use super::effects::{self, Applied};
+use super::effects::Applied;
 use super::journal;
+use super::parts;
 use super::statements::Statements;
 use crate::domain::{Entry, Lane};
 use crate::fold::{FoldSettings, LaneState};
@@ -107,7 +108,7 @@ async fn fold_lane(
         }
         for batch in batches.iter().filter(|b| b.n <= applied) {
             let entries = batch.entries.iter().map(|e| (as_packet(e), state.fold(e, fold))).collect();
-            effects::write(transaction, statements, lane, &Applied { n: batch.n, entries }).await?;
+            parts::write(transaction, statements, lane, &mut Applied { n: batch.n, entries }).await?;
         }
         n = batches.last().map_or(applied, |b| b.n);
     }

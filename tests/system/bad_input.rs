@@ -61,6 +61,31 @@ async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
     }
 }
 
+/// F-09: a row that PostgreSQL refuses, whatever the reason, in the middle of a large batch.
+#[tokio::test]
+async fn of_a_batch_with_one_row_that_is_refused_the_others_are_stored() {
+    use_ring();
+    let up = Up::start(4, &[]).await;
+    let client = up.sql().await;
+    client.batch_execute("ALTER TABLE fix ADD CONSTRAINT poison CHECK (speed_kmh <> 33.25)").await.unwrap();
+    let (ident, password) = up.tracker(0);
+    let now_ms = rideguard::clock::now().micros() / 1000;
+    let message = |n: i64| {
+        let (t, kmh) = (now_ms - 600_000 + n * 1000, if n == 250 { 33.25 } else { 12.0 });
+        let text =
+            format!(r#"{{"v":1,"id":"{ident}","seq":{n},"fixes":[{{"t":{t},"lat":28.55,"lon":112.35,"kmh":{kmh}}}]}}"#);
+        (topic(&ident), text.into_bytes())
+    };
+    up.publish(&ident, &password, (0..500).map(message).collect()).await;
+    up.wait_for("SELECT sum(stored + quarantined)::bigint FROM lane", 500).await;
+    assert_eq!(up.count("SELECT count(*) FROM fix").await, 499);
+    let aside = "SELECT count(*) FROM quarantine WHERE reason = 'store' AND detail LIKE '%23514 at poison%'";
+    assert_eq!(up.count(aside).await, 1);
+    for check in [up.command(&["verify"]), up.command(&["rebuild", "--check"])] {
+        assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    }
+}
+
 #[tokio::test]
 async fn a_tracker_cannot_speak_for_another_nor_take_a_session_of_ours() {
     use_ring();
