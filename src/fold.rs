@@ -283,4 +283,6 @@ fn set_aside(quarantined: Quarantined) -> Effects {
 }
 
 #[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod tests;
