@@ -1,7 +1,7 @@
 //! Two workers on one set of lanes (F-13, F-14, F-26): they share, take over from one that is killed or
 //! paused, and never both count.
 
-use crate::harness::{PATIENCE, seed};
+use crate::harness::{PATIENCE, Up, program, seed, use_ring};
 use crate::support::role::{Differs, Role};
 use crate::support::world::World;
 use nix::sys::signal::Signal;
@@ -32,7 +32,7 @@ async fn two_workers_share_the_lanes_and_one_takes_over_from_the_other_that_was_
     hold(&world, &[(&second, 16)]).await;
     first.start_again(None);
     hold(&world, &[(&first, 8), (&second, 8)]).await;
-    world.settle("two workers, one killed", 1, &oracle.end(), 0).await;
+    world.settle("two workers, one killed", 1, oracle).await;
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_worker_paused_inside_a_copy_is_taken_over_from_and_commits_nothing_st
     let before = world.up.count(fences).await;
     tokio::time::sleep(Duration::from_secs(15)).await;
     assert_eq!(world.up.count(fences).await, before);
-    world.settle("F-13 two workers, one paused inside a COPY", 1, &oracle.end(), 0).await;
+    world.settle("F-13 two workers, one paused inside a COPY", 1, oracle).await;
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_worker_paused_beyond_its_keepalive_goes_on_where_it_was() {
     tokio::time::sleep(Duration::from_secs(40)).await; // the fault: twice the keep-alive, twice the lease
     ingest.signal(Signal::SIGCONT);
     world.is_served().await;
-    world.settle("F-13 paused for 40 s", 1, &oracle.end(), 0).await;
+    world.settle("F-13 paused for 40 s", 1, oracle).await;
 }
 
 /// F-26.
@@ -90,15 +90,16 @@ async fn a_deployment_under_load_ends_in_time_and_shows_nothing_twice() {
         ingest.start_again(None);
     }
     world.is_served().await;
-    world.settle("F-26 SIGTERM under load", 3, &oracle.end(), 0).await;
+    world.settle("F-26 SIGTERM under load", 3, oracle).await;
 }
 
 /// F-14, one machine: the second says what is wrong and leaves the first alone.
 #[tokio::test]
 async fn a_second_rideguard_in_one_folder_ends_with_a_sentence() {
-    let up = crate::harness::Up::start(3, &[]).await;
+    use_ring();
+    let up = Up::start(3, &[]).await;
     let folder = up.folder.to_string_lossy().into_owned();
-    let second = std::process::Command::new(crate::harness::program())
+    let second = std::process::Command::new(program())
         .args(["up", "--data", &folder, "--http", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
         .output()
         .unwrap();

@@ -1,7 +1,7 @@
 //! PostgreSQL and Mosquitto as servants of nobody, a webhook, an oracle, and the roles of RideGuard as
 //! processes that a test may do anything to.
 
-use super::oracle::{Notes, Oracle, Verdict, judge};
+use super::oracle::{Oracle, Verdict, judge};
 use super::role::{Differs, Role};
 use super::sink::Sink;
 use crate::harness::{Up, use_ring};
@@ -54,9 +54,11 @@ impl World {
         self.up.wait_for("SELECT count(*) FROM lane WHERE owner IS NOT NULL AND lease_until > now()", 16).await;
     }
 
-    /// Judges what the oracle noted, leaves the figures for `make faults`, and demands that they are clean.
-    pub async fn settle(&self, fault: &str, injected: u64, notes: &Notes, binds_from_ms: i64) -> Verdict {
-        let verdict = judge(&self.up, notes, binds_from_ms, Some(&self.sink)).await;
+    /// Waits for the theft (then there is an alert that could be lost or told twice), judges what the oracle
+    /// noted, leaves the figures for `make faults`, and demands that they are clean.
+    pub async fn settle(&self, fault: &str, injected: u64, oracle: Oracle) -> Verdict {
+        self.up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
+        let verdict = judge(&self.up, &oracle.end(), 0, Some(&self.sink)).await;
         note(fault, injected, self.seed, &verdict);
         verdict.must_be_clean();
         verdict
