@@ -7,15 +7,16 @@
 //! away, the `shore` stands in for commit 1.
 
 mod answers;
+mod batch;
 pub mod share;
 mod shore;
 
 use crate::clock::now;
 use crate::config::Config;
-use crate::domain::{Entry, Lane, Packet, Timestamp};
+use crate::domain::{Entry, Lane, Timestamp};
 use crate::failpoint::{self, Point};
 use crate::fold::{Effects, FoldSettings, LaneState};
-use crate::ingest::mqtt::{Receipt, Subscribed, jittered};
+use crate::ingest::mqtt::{Subscribed, jittered};
 use crate::ingest::publisher::Publisher;
 use crate::ingest::{Delivery, Session};
 use crate::live;
@@ -25,6 +26,7 @@ use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::statements::Statements;
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
+use batch::{Batch, as_packet};
 use share::{Seat, Share};
 use shore::{Shore, Unsettled};
 use std::sync::Arc;
@@ -68,25 +70,6 @@ struct Pipeline<'a> {
     settings_changed: watch::Receiver<u64>,
     ticked_at: Instant,
     checkpoint: (i64, Instant),
-}
-
-/// A batch on its way.
-#[derive(Clone, Default)]
-struct Batch {
-    entries: Vec<Entry>,
-    receipts: Vec<Receipt>,
-    setting_cursor: i64,
-    /// Batches of another worker's spool that are among the entries.
-    handed_over: Vec<i64>,
-}
-
-impl Batch {
-    /// What has to be kept of it when it was not journaled. Settings are not: the database gives them again.
-    fn owed(mut self) -> Self {
-        self.entries.retain(|entry| !matches!(entry, Entry::Setting { .. }));
-        self.handed_over.clear();
-        self
-    }
 }
 
 /// First and longest wait before a lane begins again.
@@ -414,12 +397,5 @@ impl<'a> Pipeline<'a> {
         if let Err(error) = ended.await {
             tracing::warn!(lane = self.lane.0, error = %format!("{error:#}"), "The lane was not closed cleanly");
         }
-    }
-}
-
-fn as_packet(entry: &Entry) -> Option<&Packet> {
-    match entry {
-        Entry::Packet(packet) => Some(packet),
-        _ => None,
     }
 }

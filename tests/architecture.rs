@@ -19,7 +19,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rollup", &["clock", "config", "domain", "store", "telemetry", "tracks"]),
     ("live", &["domain", "fold", "store"]),
     ("telemetry", &["clock", "domain", "store"]),
-    ("pipeline", &["clock", "config", "domain", "failpoint", "fold", "ingest", "live", "protocol::json", "store", "telemetry"]),
+    (
+        "pipeline",
+        &["clock", "config", "domain", "failpoint", "fold", "ingest", "live", "protocol::json", "store", "telemetry"],
+    ),
     ("notify", &["clock", "config", "failpoint", "store", "telemetry"]),
     ("api", &["clock", "config", "domain", "ingest", "live", "store", "telemetry", "tracks"]),
     ("supervisor", &["config"]),

@@ -197,11 +197,13 @@ pub async fn publish(
                     },
                     Ok(Event::Incoming(Packet::Publish(answer))) => {
                         let answered = credential.language.answered(&answer.payload);
-                        if let Some(message) = answered.and_then(|sequence| outbox.find(sequence)) {
-                            promised(&message.payload, Promise::Server);
-                        }
-                        if let Some(number) = answered.and_then(|sequence| outbox.numbered(sequence)) {
-                            outbox.settle(number);
+                        for sequence in answered.into_iter().flatten() {
+                            if let Some(message) = outbox.find(sequence) {
+                                promised(&message.payload, Promise::Server);
+                            }
+                            if let Some(number) = outbox.numbered(sequence) {
+                                outbox.settle(number);
+                            }
                         }
                     }
                     Ok(_) => {}

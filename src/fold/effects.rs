@@ -74,7 +74,7 @@ pub struct Quarantined {
     pub tracker: Option<TrackerKey>,
     /// The identifier on the topic, if it has the form of one.
     pub ident: Option<String>,
-    /// One word: `topic`, `unknown_tracker`, `retained`, `size`, `decode`, `identity`, `time`, `position`.
+    /// One word: `topic`, `unknown_tracker`, `retained`, `size`, `decode`, `identity`, `time`, `position`, `store`.
     pub reason: &'static str,
     /// One sentence, without positions.
     pub detail: String,

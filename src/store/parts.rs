@@ -42,7 +42,8 @@ pub(super) async fn write(
     applied: &mut Applied<'_>,
 ) -> Result<Vec<Written>, Error> {
     let mut written = Vec::new();
-    let mut parts = vec![0..applied.entries.len()]; // the earliest on top
+    let whole = 0..applied.entries.len();
+    let mut parts = Vec::from([whole]); // the earliest on top
     while let Some(part) = parts.pop() {
         client.batch_execute("SAVEPOINT part").await?;
         let error = match write_part(client, statements, lane, applied.part(part.clone())).await {

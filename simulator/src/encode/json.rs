@@ -3,6 +3,7 @@
 use super::Said;
 use serde_json::json;
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 /// One message with one fix.
 pub fn message(ident: &str, sequence: u32, said: &Said) -> Vec<u8> {
@@ -36,14 +37,24 @@ pub fn batch(ident: &str, sequence: u32, said: &[Said]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The number that an answer is for.
-pub fn answered(answer: &[u8]) -> Option<u32> {
-    serde_json::from_slice::<serde_json::Value>(answer).ok()?["ack"].as_u64()?.try_into().ok()
+/// The numbers that an answer is for: `from`, if it is there, to `ack`.
+pub fn answered(answer: &[u8]) -> Option<RangeInclusive<u32>> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+    let last = u32::try_from(answer["ack"].as_u64()?).ok()?;
+    let first = answer["from"].as_u64().map_or(Ok(last), u32::try_from).ok()?;
+    Some(first..=last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_for_a_run_of_messages() {
+        assert_eq!(answered(br#"{"v":1,"ack":42,"from":37}"#), Some(37..=42));
+        assert_eq!(answered(br#"{"v":1,"ack":42}"#), Some(42..=42));
+        assert_eq!(answered(b"{}"), None);
+    }
 
     #[test]
     fn a_batch_is_json() {

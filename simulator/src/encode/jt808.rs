@@ -1,6 +1,7 @@
 //! JT/T 808-2013 frames, written from the standard's tables: header, 28 fixed bytes, items, XOR, escapes.
 
 use super::Said;
+use std::ops::RangeInclusive;
 
 /// A 0x0200 location, escaped as on the wire. `phone` has up to twelve digits.
 pub fn location(phone: &str, sequence: u16, said: &Said) -> Vec<u8> {
@@ -61,7 +62,7 @@ fn frame(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// The number that a general answer (0x8001, result "success") is for.
-pub fn answered(wire: &[u8]) -> Option<u32> {
+pub fn answered(wire: &[u8]) -> Option<RangeInclusive<u32>> {
     let mut plain = Vec::with_capacity(wire.len());
     let mut bytes = wire.strip_prefix(&[0x7e])?.strip_suffix(&[0x7e])?.iter();
     while let Some(byte) = bytes.next() {
@@ -73,7 +74,8 @@ pub fn answered(wire: &[u8]) -> Option<u32> {
     }
     // Header of 12 bytes, then the answered number, the answered message, the result.
     let is_success = plain.starts_with(&[0x80, 0x01]) && *plain.get(16)? == 0;
-    is_success.then(|| u32::from(u16::from_be_bytes([plain[12], plain[13]])))
+    let number = u32::from(u16::from_be_bytes([*plain.get(12)?, *plain.get(13)?]));
+    is_success.then_some(number..=number)
 }
 
 /// YY MM DD hh mm ss in BCD, GMT+8. Days to a date by Hinnant's `civil_from_days`.
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn the_answer_names_the_number_and_must_be_a_success() {
         let answer = |result| frame(0x8001, "013800138000", 0, &[0x7e, 0x7d, 0x02, 0x00, result]);
-        assert_eq!(answered(&answer(0)), Some(0x7e7d));
+        assert_eq!(answered(&answer(0)), Some(0x7e7d..=0x7e7d));
         assert_eq!(answered(&answer(1)), None);
         assert_eq!(answered(&frame(0x8100, "013800138000", 0, &[0, 1, 0, 65])), None);
     }

@@ -6,6 +6,8 @@ pub mod json;
 pub mod jt808;
 pub mod teltonika;
 
+use std::ops::RangeInclusive;
+
 /// What a tracker says at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Said {
@@ -63,8 +65,8 @@ impl Language {
         }
     }
 
-    /// The number of the message that an answer of the server is for.
-    pub fn answered(self, answer: &[u8]) -> Option<u32> {
+    /// The numbers of the messages that an answer of the server is for.
+    pub fn answered(self, answer: &[u8]) -> Option<RangeInclusive<u32>> {
         match self {
             Self::Json => json::answered(answer),
             Self::Jt808 => jt808::answered(answer),
