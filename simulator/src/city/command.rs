@@ -3,7 +3,7 @@
 use super::plan::{City, Doing, Life, Outage, Theft};
 use super::receiver::{Nuisance, Packet, Receiver};
 use crate::encode::Said;
-use crate::mqtt::{Broker, Credential, credentials, publish};
+use crate::mqtt::{Broker, Credential, Manners, Message, credentials, publish};
 use crate::truth::Lines;
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -14,6 +14,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+/// Vehicles of a city rely on the broker's PUBACK.
+const MANNERS: Manners = Manners { waits_for_answers: false, patience: Duration::from_secs(3) };
 
 /// Flags of `city`.
 #[derive(Parser)]
@@ -204,13 +207,17 @@ async fn play(
         playing.spawn(async move {
             let (to_broker, messages) = mpsc::channel(100);
             let (ident, language) = (credential.ident.clone(), credential.language);
-            let publishing = tokio::spawn(publish(broker, credential, messages, |_| {}, Duration::from_secs(3)));
+            let publishing = tokio::spawn(publish(broker, credential, messages, |_, _| {}, MANNERS));
             for packet in lived.packets.iter().filter(|p| p.valid && p.satellites > 0) {
                 let after_s = |s: f64| (s - from_s) / speedup;
                 tokio::time::sleep_until(started + Duration::from_secs_f64(after_s(packet.rx_s).max(0.0))).await;
                 // Faster than life, the clock of the trackers runs faster, too.
                 let said = said(packet, from_s + after_s(packet.at_s));
-                if to_broker.send(language.message(&ident, packet.seq, &said)).await.is_err() {
+                if to_broker
+                    .send(Message { sequence: packet.seq, payload: language.message(&ident, packet.seq, &said) })
+                    .await
+                    .is_err()
+                {
                     break;
                 }
             }
