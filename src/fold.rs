@@ -4,6 +4,7 @@
 //! sockets, SQL. Folding the same journal again gives the same effects, which is what recovery
 //! and `rideguard rebuild` rest on.
 
+mod doubt;
 mod effects;
 mod judge;
 mod recent;
@@ -15,7 +16,7 @@ use crate::domain::{
 };
 use crate::guard::{Guard, Params, Seen};
 use crate::ingest::topic::Address;
-use crate::protocol;
+use crate::protocol::{self, DecodeError};
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
 pub use judge::{FUTURE_S_MAX, FixFlags};
 use recent::Recent;
@@ -186,6 +187,11 @@ impl LaneState {
         }
         tracker.recent.add(digest);
         self.recent.add(digest);
+        let Some(profile) = self.profiles.get(usize::from(tracker.profile)) else { return set_aside(unknown(&ident)) };
+        let report = match tracker.whole(profile, packet, report) {
+            Ok(report) => report,
+            Err(error) => return Effects { replies, ..set_aside(undecodable(tracker, profile, &ident, &error)) },
+        };
         let mut effects = Effects { replies, ..tracker.make_count(packet, &ident, &report, settings.max_fix_age_s) };
         if let Some(vehicle) = tracker.vehicle {
             let before = self.guard.shown(vehicle);
@@ -249,7 +255,7 @@ impl LaneState {
             ));
         }
         let report = protocol::decode(profile, &packet.payload)
-            .map_err(|e| aside("decode", format!("{}: {e}", profile.protocol.0), false))?;
+            .map_err(|error| undecodable(tracker, profile, &address.ident, &error))?;
         if !report.tracker_idents.is_empty() && !report.tracker_idents.iter().any(|i| address.ident.is_named_by(i)) {
             let said: String = report.tracker_idents[0].chars().take(32).collect();
             return Err(aside(
@@ -268,6 +274,16 @@ fn carries_time(report: &Report) -> bool {
     report.moments.iter().any(timed)
 }
 
+fn undecodable(tracker: &Tracker, profile: &Profile, ident: &TrackerIdent, error: &DecodeError) -> Quarantined {
+    Quarantined {
+        tracker: Some(tracker.key),
+        ident: Some(ident.to_string()),
+        reason: "decode",
+        detail: format!("{}: {error}", profile.protocol.0),
+        security: false,
+    }
+}
+
 fn unknown(ident: &TrackerIdent) -> Quarantined {
     Quarantined {
         tracker: None,
@@ -282,6 +298,8 @@ fn set_aside(quarantined: Quarantined) -> Effects {
     Effects { outcome: Some(Outcome::Quarantined), quarantined: Some(quarantined), ..Effects::default() }
 }
 
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod replay_tests;
 #[cfg(test)]

@@ -246,6 +246,8 @@ pub struct Moment {
 pub struct Report {
     /// Name of the message in its language (`0x0200 location`).
     pub message: Cow<'static, str>,
+    /// Whether it is one part of a longer message, which says nothing until all parts are there.
+    pub is_part: bool,
     /// Identifiers the packet carries, as written; empty where the language has none.
     pub tracker_idents: SmallVec<[CompactString; 1]>,
     /// What it says, oldest first as sent.

@@ -2,6 +2,7 @@
 
 use crate::domain::{Fix, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// How far in the future a tracker's clock may be, seconds.
 pub const FUTURE_S_MAX: f64 = 120.0;
@@ -13,8 +14,18 @@ const ROLLOVER_FIT_S: f64 = 86_400.0;
 const BEIJING_S: f64 = 8.0 * 3600.0;
 /// A repaired zone must land this close to the arrival, seconds: live, not from a backlog.
 const BEIJING_FIT_S: f64 = 600.0;
+/// A live report arrives within so many seconds; one that is older by eight hours as well is doubted.
+const ZONE_DOUBT_S: f64 = 120.0;
 /// No tracker of ours measured anything before this: 2015-01-01.
 const EARLIEST: Timestamp = Timestamp::from_secs(1_420_070_400);
+
+/// What a two-wheeler's receiver can say. 255 km/h is how one byte says "unknown".
+const SPEED_KMH: RangeInclusive<f32> = 0.0..=250.0;
+const COURSE_DEG: RangeInclusive<f32> = 0.0..=360.0;
+/// From the Dead Sea to above the highest road.
+const ALTITUDE_M: RangeInclusive<f32> = -500.0..=9000.0;
+const HDOP: RangeInclusive<f32> = 0.1..=99.9;
+const ACCURACY_M: RangeInclusive<f32> = 0.0..=100_000.0;
 
 /// What was noticed about a fix; a set of bits, as the database keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,10 +46,21 @@ impl FixFlags {
 
     /// The tracker's clock was wrong in a way that is known and exact; the time is repaired.
     pub const CLOCK_REPAIRED: i16 = 32;
+    /// Eight hours old to a minute or two, and not marked as kept: a backlog, or a clock that shows UTC and
+    /// calls it Beijing's time. Only its profile can tell, so the time stands as told.
+    pub const ZONE_DOUBTED: i16 = 64;
+    /// Far off, but near the newest place with latitude and longitude swapped or a sign turned.
+    pub const AXES_DOUBTED: i16 = 128;
+    /// Farther from the newest place than a two-wheeler can ride.
+    pub const JUMP: i16 = 256;
+    /// The same place to the last digit, again and again, while the vehicle says that it moves.
+    pub const FROZEN: i16 = 512;
+    /// A speed, course, altitude or precision that cannot be was left out.
+    pub const FIELD_DROPPED: i16 = 1024;
 
     /// Whether the fix may become the newest place of its vehicle.
     pub fn is_trustworthy(self) -> bool {
-        self.0 & (Self::NOT_VALID | Self::NULL_ISLAND) == 0
+        self.0 & (Self::NOT_VALID | Self::NULL_ISLAND | Self::AXES_DOUBTED | Self::JUMP) == 0
     }
 }
 
@@ -68,6 +90,29 @@ fn repaired(told: Timestamp, received_at: Timestamp) -> Option<Timestamp> {
     let rollover =
         [1.0, 2.0].map(|n| told.plus_secs_f64(n * ROLLOVER_S)).into_iter().find(|t| lands(*t, ROLLOVER_FIT_S));
     rollover.or_else(|| Some(told.plus_secs_f64(-BEIJING_S)).filter(|t| lands(*t, BEIJING_FIT_S)))
+}
+
+/// A fix without the values that cannot be: each has a limit, NaN has none.
+pub fn without_nonsense(fix: &Fix, flags: &mut FixFlags) -> Fix {
+    let mut kept = fix.clone();
+    let within = |value: &mut Option<f32>, limits: RangeInclusive<f32>| {
+        let is_nonsense = value.is_some_and(|v| !limits.contains(&v));
+        if is_nonsense {
+            *value = None;
+        }
+        is_nonsense
+    };
+    let dropped = [
+        within(&mut kept.speed_kmh, SPEED_KMH),
+        within(&mut kept.course_deg, COURSE_DEG),
+        within(&mut kept.altitude_m, ALTITUDE_M),
+        within(&mut kept.hdop, HDOP),
+        within(&mut kept.accuracy_m, ACCURACY_M),
+    ];
+    if dropped.contains(&true) {
+        flags.0 |= FixFlags::FIELD_DROPPED;
+    }
+    kept
 }
 
 /// Judges a fix by CONTRACTS 6: not over 120 s ahead, not older than the limit, not before 2015,
@@ -112,6 +157,9 @@ pub fn judge(
     if let Some(detail) = problem {
         return Judgement::SetAside { reason: "time", detail };
     }
+    if !buffered && (age_s - BEIJING_S).abs() <= ZONE_DOUBT_S {
+        flags |= FixFlags::ZONE_DOUBTED;
+    }
     if newest_at.is_some_and(|newest| fixed_at < newest) {
         flags |= FixFlags::LATE;
     }
@@ -134,8 +182,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
-    fn judged(fixed_at: Timestamp) -> Judgement {
-        let fix = Fix {
+    fn fix(fixed_at: Timestamp) -> Fix {
+        Fix {
             fixed_at: Some(fixed_at),
             valid: true,
             position: LatLon::new(28.55, 112.35),
@@ -146,8 +194,11 @@ mod tests {
             hdop: None,
             accuracy_m: None,
             source: FixSource::Gnss,
-        };
-        judge(&fix, false, NOW, None, 30.0 * 86_400.0)
+        }
+    }
+
+    fn judged(fixed_at: Timestamp) -> Judgement {
+        judge(&fix(fixed_at), false, NOW, None, 30.0 * 86_400.0)
     }
 
     fn kept(fixed_at: Timestamp) -> Option<(Timestamp, i16)> {
@@ -182,8 +233,29 @@ mod tests {
     }
 
     #[test]
+    fn eight_hours_behind_is_doubted_and_left_alone() {
+        let told = NOW.plus_secs_f64(-8.0 * 3600.0 - 20.0);
+        assert_eq!(kept(told), Some((told, FixFlags::ZONE_DOUBTED)));
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_left_out() {
+        let mut fix = fix(NOW);
+        for nonsense in [f32::NAN, f32::INFINITY, -1.0, 1e9] {
+            (fix.speed_kmh, fix.hdop, fix.accuracy_m) = (Some(nonsense), Some(nonsense), Some(nonsense));
+            let mut flags = FixFlags::default();
+            let kept = without_nonsense(&fix, &mut flags);
+            assert_eq!((kept.speed_kmh, kept.hdop, kept.accuracy_m), (None, None, None), "{nonsense}");
+            assert_eq!(flags.0, FixFlags::FIELD_DROPPED);
+        }
+        fix.position = LatLon::new(f64::NAN, 112.35);
+        let judged = judge(&fix, false, NOW, None, 30.0 * 86_400.0);
+        assert!(matches!(judged, Judgement::SetAside { reason: "position", .. }));
+    }
+
+    #[test]
     fn a_plausible_time_is_left_alone() {
-        for told in [120.0, 0.0, -600.0, -8.0 * 3600.0, -29.0 * 86_400.0] {
+        for told in [120.0, 0.0, -600.0, -7.0 * 3600.0, -29.0 * 86_400.0] {
             assert_eq!(kept(NOW.plus_secs_f64(told)), Some((NOW.plus_secs_f64(told), 0)), "{told}");
         }
     }

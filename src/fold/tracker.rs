@@ -1,10 +1,15 @@
 //! A tracker as its lane knows it. A city has a million of them, so every byte counts here: profiles
 //! stand in a table of the lane, and of the status only what its row shows is kept.
 
+use super::doubt::Doubt;
 use super::effects::{Effects, FixRow, NewestFix, Quarantined, StatusRow};
 use super::judge::{self, FixFlags, Judgement};
 use super::recent::Own;
-use crate::domain::{Fix, Moment, Outcome, Packet, Report, Status, Timestamp, TrackerIdent, TrackerKey, VehicleId};
+use crate::domain::{
+    Datum, Fix, Moment, Outcome, Packet, Profile, Report, Status, Timestamp, TrackerIdent, TrackerKey, VehicleId,
+};
+use crate::protocol::jt808::Parts;
+use crate::protocol::{self, DecodeError};
 use serde::{Deserialize, Serialize};
 
 /// Seconds after which a tracker's status row is written although nothing that people see changed.
@@ -24,6 +29,12 @@ pub(super) struct Tracker {
     /// What people see.
     pub status: StatusRow,
     status_written_at: Timestamp,
+    /// What its last places say against the next.
+    #[serde(default)]
+    doubt: Doubt,
+    /// Parts of a message that is not whole yet.
+    #[serde(default)]
+    parts: Option<Box<Parts>>,
 }
 
 impl Tracker {
@@ -35,7 +46,31 @@ impl Tracker {
             recent: Own::default(),
             status: StatusRow::default(),
             status_written_at: Timestamp::default(),
+            doubt: Doubt::default(),
+            parts: None,
         }
+    }
+
+    /// A part of a longer message gives way to the whole, once all parts are there; positions of another
+    /// datum become ours.
+    pub fn whole(&mut self, profile: &Profile, packet: &Packet, mut report: Report) -> Result<Report, DecodeError> {
+        if report.is_part {
+            let parts = self.parts.get_or_insert_default();
+            let whole = protocol::jt808::decode_with_parts(profile, &packet.payload, parts);
+            if parts.is_empty() {
+                self.parts = None;
+            }
+            report = whole?;
+        }
+        // The profile's word, or that of its dialect.
+        let datum = match profile.datum {
+            Datum::Wgs84 => protocol::dialect::of(profile).datum,
+            said => said,
+        };
+        for fix in report.moments.iter_mut().filter_map(|m| m.fix.as_mut()) {
+            fix.position = datum.to_wgs84(fix.position);
+        }
+        Ok(report)
     }
 
     /// Judges every moment and turns it into rows.
@@ -56,14 +91,18 @@ impl Tracker {
             let Some(fix) = &moment.fix else { continue };
             let newest_at = self.status.newest.as_ref().map(|n| n.fixed_at);
             match judge::judge(fix, moment.buffered, packet.received_at, newest_at, max_fix_age_s) {
-                Judgement::Keep { fixed_at, flags } => {
-                    self.take_newest(fix, fixed_at, packet.received_at, flags);
+                Judgement::Keep { fixed_at, mut flags } => {
+                    let fix = judge::without_nonsense(fix, &mut flags);
+                    if flags.is_trustworthy() {
+                        flags.0 |= self.doubt.flags(self.status.newest.as_ref(), moment, &fix, fixed_at);
+                    }
+                    self.take_newest(&fix, fixed_at, packet.received_at, flags);
                     effects.fixes.push(FixRow {
                         tracker: self.key,
                         vehicle: self.vehicle,
                         fixed_at,
                         received_at: packet.received_at,
-                        fix: fix.clone(),
+                        fix,
                         flags,
                     });
                 }

@@ -175,7 +175,15 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     }
     let sequence = message.sequence;
     let replies = sequence.filter(|_| profile.wants_replies).map(|s| acknowledgement(s, s)).into_iter().collect();
-    Ok(Report { message: "json 1".into(), tracker_idents: smallvec![id], moments, sequence, replies, unknown })
+    Ok(Report {
+        message: "json 1".into(),
+        tracker_idents: smallvec![id],
+        moments,
+        sequence,
+        replies,
+        unknown,
+        ..Report::default()
+    })
 }
 
 /// Says that the packets `from` to `to` are on disk.

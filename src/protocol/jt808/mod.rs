@@ -60,7 +60,10 @@ fn read(profile: &Profile, payload: &[u8], parts: Option<&mut Parts>) -> Result<
             report.replies.push(reply::general(header));
             match parts.and_then(|p| p.add(header.message, header.sequence, (total, number), frame.body())) {
                 Some(whole) => message::read(hints, header, &whole, &mut report)?,
-                None => report.message.to_mut().push_str(" (part)"),
+                None => {
+                    report.is_part = true;
+                    report.message.to_mut().push_str(" (part)");
+                }
             }
         }
         None => {
