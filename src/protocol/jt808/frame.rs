@@ -36,11 +36,12 @@ impl Framing {
     }
 
     fn unescape<'a>(&self, inner: &'a [u8]) -> Cow<'a, [u8]> {
-        let is_escape = |b: u8| self.escapes.iter().any(|(pair, _)| pair[0] == b);
-        let Some(first) = inner.iter().position(|b| is_escape(*b)) else { return Cow::Borrowed(inner) };
+        // Most frames have nothing to unescape; `contains` looks at many bytes at once.
+        if !self.escapes.iter().any(|(pair, _)| inner.contains(&pair[0])) {
+            return Cow::Borrowed(inner);
+        }
         let mut out = Vec::with_capacity(inner.len());
-        out.extend_from_slice(&inner[..first]);
-        let mut rest = &inner[first..];
+        let mut rest = inner;
         while let [byte, tail @ ..] = rest {
             match self.escapes.iter().find(|(pair, _)| rest.starts_with(pair)) {
                 Some((_, plain)) => {
