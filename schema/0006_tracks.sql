@@ -171,8 +171,8 @@ CREATE VIEW fix_known AS
 DROP VIEW fix_all;
 CREATE VIEW fix_all AS
     SELECT tracker_id, vehicle_id, fixed_at, "position", speed_kmh FROM fix
-    WHERE fixed_at >= (SELECT rolled_to FROM rollup_mark) AND flags & 12 = 0
-    UNION ALL SELECT tracker_id, vehicle_id, fixed_at, "position", speed_kmh FROM fix_late WHERE flags & 12 = 0
+    WHERE fixed_at >= (SELECT rolled_to FROM rollup_mark) AND flags & 140 = 0
+    UNION ALL SELECT tracker_id, vehicle_id, fixed_at, "position", speed_kmh FROM fix_late WHERE flags & 140 = 0
     UNION ALL SELECT p.tracker_id, p.vehicle_id, f.fixed_at, f."position", f.speed_kmh
     FROM piece_all p CROSS JOIN LATERAL piece_fixes(p.from_at, p.kind, p.path, p.more) f;
 
@@ -202,11 +202,11 @@ LANGUAGE sql STABLE ROWS 100 AS $$
     UNION ALL
     SELECT f.tracker_id, f.vehicle_id, f.fixed_at, f.fixed_at, 0::smallint, 1::smallint, NULL, NULL, ST_X(f."position"), ST_Y(f."position"), f.speed_kmh
     FROM carried JOIN fix f USING (tracker_id)
-    WHERE f.fixed_at >= greatest(p_from, (SELECT rolled_to FROM rollup_mark)) AND f.fixed_at < p_to AND f.vehicle_id = p_vehicle AND f.flags & 12 = 0
+    WHERE f.fixed_at >= greatest(p_from, (SELECT rolled_to FROM rollup_mark)) AND f.fixed_at < p_to AND f.vehicle_id = p_vehicle AND f.flags & 140 = 0
     UNION ALL
     SELECT f.tracker_id, f.vehicle_id, f.fixed_at, f.fixed_at, 0::smallint, 1::smallint, NULL, NULL, ST_X(f."position"), ST_Y(f."position"), f.speed_kmh
     FROM carried JOIN fix_late f USING (tracker_id)
-    WHERE f.fixed_at >= p_from AND f.fixed_at < p_to AND f.vehicle_id = p_vehicle AND f.flags & 12 = 0
+    WHERE f.fixed_at >= p_from AND f.fixed_at < p_to AND f.vehicle_id = p_vehicle AND f.flags & 140 = 0
 $$;
 
 -- Pieces whose box and time touch an area's; p_box has SRID 0.
@@ -220,10 +220,10 @@ LANGUAGE sql STABLE ROWS 1000 AS $$
     WHERE ST_GeomFromTWKB(path) && p_box AND from_at < p_to AND until_at >= p_from
     UNION ALL
     SELECT tracker_id, vehicle_id, fixed_at, fixed_at, 0::smallint, 1::smallint, NULL, NULL, ST_X("position"), ST_Y("position"), speed_kmh FROM fix
-    WHERE fixed_at >= greatest(p_from, (SELECT rolled_to FROM rollup_mark)) AND fixed_at < p_to AND flags & 12 = 0 AND "position" && ST_SetSRID(p_box, 4326)
+    WHERE fixed_at >= greatest(p_from, (SELECT rolled_to FROM rollup_mark)) AND fixed_at < p_to AND flags & 140 = 0 AND "position" && ST_SetSRID(p_box, 4326)
     UNION ALL
     SELECT tracker_id, vehicle_id, fixed_at, fixed_at, 0::smallint, 1::smallint, NULL, NULL, ST_X("position"), ST_Y("position"), speed_kmh FROM fix_late
-    WHERE fixed_at >= p_from AND fixed_at < p_to AND flags & 12 = 0 AND "position" && ST_SetSRID(p_box, 4326)
+    WHERE fixed_at >= p_from AND fixed_at < p_to AND flags & 140 = 0 AND "position" && ST_SetSRID(p_box, 4326)
 $$;
 
 -- The track of a vehicle as fixes; pieces are opened here.

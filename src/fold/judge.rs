@@ -58,6 +58,10 @@ impl FixFlags {
     /// A speed, course, altitude or precision that cannot be was left out.
     pub const FIELD_DROPPED: i16 = 1024;
 
+    /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
+    /// number stands in the schema, too (0006).
+    pub const UNSHOWN: i16 = Self::NOT_VALID | Self::NULL_ISLAND | Self::AXES_DOUBTED;
+
     /// Whether the fix may become the newest place of its vehicle.
     pub fn is_trustworthy(self) -> bool {
         self.0 & (Self::NOT_VALID | Self::NULL_ISLAND | Self::AXES_DOUBTED | Self::JUMP) == 0

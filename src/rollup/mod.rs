@@ -39,6 +39,9 @@ pub async fn run(
         if let Err(error) = work(&config, &database, &metrics, &mut stop).await {
             tracing::error!(error = %format!("{error:#}"), "The rollup is held up; trying again");
         }
+        if *stop.borrow() {
+            return; // its change has been seen, so nobody would wake us below
+        }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             _ = stop.changed() => {}

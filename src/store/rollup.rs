@@ -3,6 +3,7 @@
 use super::pieces;
 use super::types::PG_EPOCH_MICROS;
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
+use crate::fold::FixFlags;
 use crate::tracks::{Dwell, Heard, Piece, Spot, TrackFix};
 use anyhow::Context;
 use bytes::{Buf, Bytes};
@@ -72,9 +73,10 @@ pub async fn begin(client: &Client) -> Result<(), Error> {
 /// # Errors
 /// The database's own word, or rows in a form that is not ours.
 pub async fn read_slice(transaction: &Transaction<'_>, from: Timestamp, to: Timestamp) -> anyhow::Result<Vec<Heard>> {
+    let unshown = FixFlags::UNSHOWN;
     let sql = format!(
         "COPY (SELECT tracker_id, fixed_at, received_at, vehicle_id, speed_kmh, course_deg, altitude_m, accuracy_m, satellites, source, flags, position
-         FROM fix WHERE fixed_at >= '{from}' AND fixed_at < '{to}' AND flags & 12 = 0) TO STDOUT (FORMAT binary)"
+         FROM fix WHERE fixed_at >= '{from}' AND fixed_at < '{to}' AND flags & {unshown} = 0) TO STDOUT (FORMAT binary)"
     );
     let stream = transaction.copy_out(&sql).await?;
     pin_mut!(stream);
@@ -252,7 +254,7 @@ pub async fn take_late(transaction: &Transaction<'_>, rest_s: f64, limit: i64) -
             &[&rest_s, &limit],
         )
         .await?;
-    Ok((rows.len(), rows.iter().filter(|r| r.get::<_, i16>(10) & 12 == 0).map(late_fix).collect()))
+    Ok((rows.len(), rows.iter().filter(|r| r.get::<_, i16>(10) & FixFlags::UNSHOWN == 0).map(late_fix).collect()))
 }
 
 fn late_fix(row: &Row) -> Heard {
