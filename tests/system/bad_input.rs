@@ -71,7 +71,8 @@ async fn of_a_batch_with_one_row_that_is_refused_the_others_are_stored() {
     let (ident, password) = up.tracker(0);
     let now_ms = rideguard::clock::now().micros() / 1000;
     let message = |n: i64| {
-        let (t, kmh) = (now_ms - 600_000 + n * 1000, if n == 250 { 33.25 } else { 12.0 });
+        // Young enough for its slice to be open whatever the clock says.
+        let (t, kmh) = (now_ms - 100_000 + n * 200, if n == 250 { 33.25 } else { 12.0 });
         let text =
             format!(r#"{{"v":1,"id":"{ident}","seq":{n},"fixes":[{{"t":{t},"lat":28.55,"lon":112.35,"kmh":{kmh}}}]}}"#);
         (topic(&ident), text.into_bytes())

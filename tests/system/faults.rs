@@ -5,6 +5,7 @@ use crate::harness::{PATIENCE, seed, topic};
 use crate::support::proxy::{Commit, Mode, Proxy};
 use crate::support::role::Differs;
 use crate::support::world::World;
+use crate::workers::hold;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::failpoint::Point;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 /// F-01: kill -9 at every named point of ingest, in the middle of the load.
 #[tokio::test]
+#[ignore = "takes minutes: make test-long"]
 async fn killed_at_every_point_of_the_flow_nothing_is_lost_or_counted_twice() {
     let seed = seed("killed_at_every_point");
     let mut random = StdRng::seed_from_u64(seed);
@@ -66,6 +68,7 @@ async fn a_commit_whose_answer_never_came_counts_once() {
 
 /// F-03: killed between commit and notification, between sent and noted, and after.
 #[tokio::test]
+#[ignore = "takes minutes: make test-long"]
 async fn a_notifier_that_is_killed_tells_each_alert_under_one_name() {
     let seed = seed("a_notifier_that_is_killed");
     let world = World::start(8, seed).await;
@@ -173,18 +176,16 @@ async fn a_disk_that_syncs_slowly_makes_it_slow_and_nothing_else() {
     let world = World::start(24, seed).await;
     let proxy = Proxy::start(world.config().database.port).await;
     let through = Differs { database_port: Some(proxy.port), ..Differs::default() };
-    let (_first, _second, _notify) = (world.ingest(&through), world.ingest(&through), world.notify());
+    let (first, second, _notify) = (world.ingest(&through), world.ingest(&through), world.notify());
     let oracle = world.oracle(&[]);
-    world.up.wait_for("SELECT (count(DISTINCT owner) = 2)::int::bigint FROM lane", 1).await;
+    hold(&world, &[(&first, 8), (&second, 8)]).await;
     world.is_served().await;
     let fences = "SELECT sum(fence)::bigint FROM lane";
     let before = world.up.count(fences).await;
     for (commit_ms, seconds) in [(20, 5), (500, 10), (5000, 25)] {
         proxy.slow_down(Duration::from_millis(commit_ms));
         tokio::time::sleep(Duration::from_secs(seconds)).await; // the fault
-        if commit_ms < 5000 {
-            assert_eq!(world.up.count(fences).await, before, "no lane changes hands because commits are slow");
-        }
+        assert_eq!(world.up.count(fences).await, before, "a lane changes hands because commits take {commit_ms} ms");
     }
     proxy.slow_down(Duration::ZERO);
     world.settle("F-20 commits of 20 ms, 500 ms, 5 s", 3, oracle).await;

@@ -14,11 +14,13 @@ async fn after_kills_every_obligation_is_in_the_journal_and_counts_once() {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: make test-long"]
 async fn after_the_database_crashed_every_obligation_is_in_the_journal_and_counts_once() {
     survive(Victim::Database, 4).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: make test-long"]
 async fn after_the_broker_crashed_what_it_acknowledges_then_is_in_the_journal() {
     survive(Victim::Broker, 2).await;
 }
