@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 const LAG_S_MAX: f64 = 1.0;
 /// Messages a second of the first step, and by how much each is above the one before.
 const RATES: (u64, f64) = (16_000, 1.1);
+/// Ingest inserts row by row for so long after its start, because duplicates are likely then; what is measured is
+/// what comes after.
+const WARM_UP_S: u64 = 32;
 /// Nothing here goes beyond.
 const RATE_MAX: u64 = 150_000;
 
@@ -108,6 +111,11 @@ async fn climb(place: &mut Place, what: &str, fixes: u16, replies: bool, step_s:
     let mut flood = place.flood(fixes, replies, step_s).await?;
     let mut best = Held { rate: 0.0, spent: Vec::new(), fixes: 1.0 };
     let (mut rate, mut failures) = (setting("RIDEGUARD_BENCH_FROM", RATES.0) / u64::from(fixes).min(4), 0);
+    if place.bare.is_none() {
+        for _ in 0..WARM_UP_S.div_ceil(step_s) {
+            flood.step(rate / 2).await?;
+        }
+    }
     while rate <= RATE_MAX && failures < 2 {
         let before = (place.consumed().await?, Meter::read(place, &flood));
         let started = Instant::now();

@@ -20,8 +20,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// How far a tracker's clock is behind at first, milliseconds.
-const CLOCK_BEHIND_MS: i64 = 12 * 3_600_000;
+/// How far a tracker's clock is behind at first, and how far it runs with a fix, milliseconds: no two fixes
+/// of a tracker at once, and none so old that its quarter of an hour is closed, however hard we press.
+const CLOCK_BEHIND_MS: i64 = 150_000;
+const CLOCK_STEP_MS: i64 = 50;
 
 /// Flags of `flood`.
 #[derive(Parser)]
@@ -62,8 +64,7 @@ struct Tracker {
     topic: String,
     vehicle: Vehicle,
     sequence: u32,
-    /// Its clock. It begins some hours ago and runs a second a fix, because fixes of one tracker are never
-    /// milliseconds apart, however hard we press.
+    /// Its clock, which we drive.
     at_ms: i64,
     said: Vec<Said>,
     way: WriteHalf<TlsStream<TcpStream>>,
@@ -170,8 +171,8 @@ impl Tracker {
     fn speak(&mut self, fixes: u16, out: &mut Vec<u8>) {
         self.said.clear();
         for _ in 0..fixes {
-            self.at_ms = (self.at_ms + 1000).min(now_ms());
-            self.vehicle.live(1.0);
+            self.at_ms = (self.at_ms + CLOCK_STEP_MS).min(now_ms());
+            self.vehicle.live(CLOCK_STEP_MS as f64 / 1000.0);
             self.said.push(self.vehicle.measure(self.at_ms));
         }
         self.sequence += 1;
