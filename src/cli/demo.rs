@@ -7,9 +7,9 @@ use crate::config::Config;
 use crate::domain::Profile;
 use crate::store::people::{self, NewAccount};
 use crate::store::{self, Role};
+use crate::supervisor::Folder;
 use crate::supervisor::broker::Credential;
 use crate::supervisor::folder::write_private;
-use crate::supervisor::{Folder, free_port};
 use anyhow::Context;
 use axum::Json;
 use axum::routing::post;
@@ -36,7 +36,7 @@ pub struct Demo {
     ca_file: PathBuf,
     truth_file: PathBuf,
     vehicles: u16,
-    webhook_port: u16,
+    webhook: tokio::net::TcpListener,
     stolen: String,
     without_simulator: bool,
 }
@@ -120,10 +120,11 @@ impl Demo {
     /// The database's own word.
     pub async fn prepare(args: &Args, folder: &Folder, config: &Config) -> anyhow::Result<Self> {
         let client = store::connect(&store::settings(&config.database, Role::Owner)?, "demo").await?;
-        let webhook_port = free_port()?;
+        // Opened now and kept: a port that was only chosen may be somebody else's when it is needed.
+        let webhook = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("the demonstration's webhook")?;
         let logins = logins(&folder.path("demo-logins"))?;
         let (_, webhook_secret) = folder.secret("demo-webhook")?;
-        let webhook_url = format!("http://127.0.0.1:{webhook_port}/webhook");
+        let webhook_url = format!("http://{}/webhook", webhook.local_addr()?);
         enter(&client, &logins, args.demo_vehicles, Some((&webhook_url, &webhook_secret))).await?;
         Ok(Self {
             address: format!("http://{}", args.http),
@@ -132,7 +133,7 @@ impl Demo {
             ca_file: config.broker.ca_file.clone(),
             truth_file: folder.path("demo-truth.jsonl"),
             vehicles: args.demo_vehicles,
-            webhook_port,
+            webhook,
             stolen: tracker(STOLEN).0,
             without_simulator: args.demo_without_simulator,
         })
@@ -141,12 +142,11 @@ impl Demo {
     /// Starts the webhook's receiver and the simulator, and says where everything is.
     ///
     /// # Errors
-    /// The port is taken, or the simulator is not beside this program.
-    pub async fn play(&self, broker_port: u16, mut stop: watch::Receiver<bool>) -> anyhow::Result<Option<Child>> {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.webhook_port)).await?;
+    /// The simulator is not beside this program.
+    pub async fn play(self, broker_port: u16, mut stop: watch::Receiver<bool>) -> anyhow::Result<Option<Child>> {
         let router = axum::Router::new().route("/webhook", post(receive));
         tokio::spawn(async move {
-            let _ = axum::serve(listener, router)
+            let _ = axum::serve(self.webhook, router)
                 .with_graceful_shutdown(async move { drop(stop.wait_for(|s| *s).await) })
                 .await;
         });

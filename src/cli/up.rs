@@ -176,7 +176,7 @@ async fn together(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     broker.admit(folder, trackers)?;
-    let mut playing = match &demo {
+    let mut playing = match demo {
         Some(demo) => demo.play(broker.port, stop.clone()).await?,
         None => {
             announce(format_args!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http));

@@ -18,8 +18,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
 /// Closes what a migration has opened; ends every one of them.
 const RIGHTS: &str = include_str!("../../schema/rights.sql");
 
-/// Key of the advisory lock that lets one process migrate at a time.
-const MIGRATE_LOCK: i64 = 7_241_000;
+/// Key of the advisory lock that lets one process at a time change the schema and its roles.
+pub(super) const MIGRATE_LOCK: i64 = 7_241_000;
 
 /// Applies what is missing; returns how many were applied.
 ///

@@ -1,5 +1,6 @@
 //! People and things as administrators enter them.
 
+use super::migrate::MIGRATE_LOCK;
 use crate::domain::Profile;
 use anyhow::{Context, bail, ensure};
 use tokio_postgres::{Client, GenericClient};
@@ -193,9 +194,11 @@ pub async fn put_api_role(client: &Client, role: &str, password: &str) -> anyhow
         password.chars().all(|c| c.is_ascii_alphanumeric()),
         "the API role's password may have letters and digits only"
     );
+    // One process at a time: two that start together would change the same row of the catalogue.
     client
         .batch_execute(&format!(
-            "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF; END $$;
+            "SELECT pg_advisory_xact_lock({MIGRATE_LOCK});
+             DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF; END $$;
              ALTER ROLE {role} LOGIN PASSWORD '{password}'; GRANT rideguard_api_rights TO {role};"
         ))
         .await?;

@@ -13,10 +13,19 @@ pub mod postgres;
 pub use child::Child;
 pub use folder::Folder;
 
+/// Ports to choose from: above those with well-known users, below the ones that Linux gives to outgoing
+/// connections (`ip_local_port_range`, from 32768), any of which may take a port before its server does.
+const PORTS: std::ops::Range<u16> = 20_000..32_768;
+/// Ports tried; with half of them in use, that all of these are is one case in 10³⁰.
+const TRIES: usize = 100;
+
 /// A port on loopback that is free now.
 ///
 /// # Errors
-/// None is free.
+/// None was found.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    (0..TRIES)
+        .map(|_| rand::random_range(PORTS))
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| anyhow::anyhow!("none of {TRIES} ports of {PORTS:?} is free"))
 }

@@ -38,7 +38,7 @@ async fn killed_at_every_point_of_the_flow_nothing_is_lost_or_counted_twice() {
         ingest.ended().await;
     }
     ingest.start_again(None);
-    world.is_served().await;
+    world.is_served_by(&ingest).await;
     world.settle("F-01 kill -9 at named points", points.len() as u64, oracle).await;
 }
 
@@ -50,9 +50,9 @@ async fn a_commit_whose_answer_never_came_counts_once() {
     let world = World::start(24, seed).await;
     let proxy = Proxy::start(world.config().database.port).await;
     let through = Differs { database_port: Some(proxy.port), ..Differs::default() };
-    let (_ingest, _notify) = (world.ingest(&through), world.notify());
+    let (ingest, _notify) = (world.ingest(&through), world.notify());
     let oracle = world.oracle(&[]);
-    world.is_served().await;
+    world.is_served_by(&ingest).await;
     let cuts = 10;
     for cut in 0..cuts {
         let commit = if cut % 2 == 0 { Commit::Journal } else { Commit::Effects };
@@ -72,8 +72,8 @@ async fn a_commit_whose_answer_never_came_counts_once() {
 async fn a_notifier_that_is_killed_tells_each_alert_under_one_name() {
     let seed = seed("a_notifier_that_is_killed");
     let world = World::start(8, seed).await;
-    let (_ingest, mut notify) = (world.ingest(&Differs::default()), world.notify());
-    world.is_served().await;
+    let (ingest, mut notify) = (world.ingest(&Differs::default()), world.notify());
+    world.is_served_by(&ingest).await;
     let points = [(Point::Claimed, 0), (Point::Sent, 2), (Point::Noted, 4)];
     for (point, tracker) in points {
         notify.start_again(Some((point, 1)));
@@ -138,14 +138,14 @@ async fn way_is_wrong(fault: &str, to_broker: bool, wrong: Wrong, seconds: u64) 
         true => Differs { broker_port: Some(proxy.port), ..Differs::default() },
         false => Differs { database_port: Some(proxy.port), ..Differs::default() },
     };
-    let (_ingest, _notify) = (world.ingest(&through), world.notify());
+    let (ingest, _notify) = (world.ingest(&through), world.notify());
     let oracle = world.oracle(&[]);
-    world.is_served().await;
+    world.is_served_by(&ingest).await;
     tokio::time::sleep(Duration::from_secs(3)).await; // something is on its way
     proxy.set(if matches!(wrong, Wrong::Cut) { Mode::Cut } else { Mode::Silent });
     tokio::time::sleep(Duration::from_secs(seconds)).await; // the fault
     proxy.set(Mode::Pass);
-    world.is_served().await;
+    world.is_served_by(&ingest).await;
     world.settle(fault, 1, oracle).await;
 }
 
@@ -179,7 +179,6 @@ async fn a_disk_that_syncs_slowly_makes_it_slow_and_nothing_else() {
     let (first, second, _notify) = (world.ingest(&through), world.ingest(&through), world.notify());
     let oracle = world.oracle(&[]);
     hold(&world, &[(&first, 8), (&second, 8)]).await;
-    world.is_served().await;
     let fences = "SELECT sum(fence)::bigint FROM lane";
     let before = world.up.count(fences).await;
     for (commit_ms, seconds) in [(20, 5), (500, 10), (5000, 25)] {

@@ -35,6 +35,25 @@ async fn two_workers_share_the_lanes_and_one_takes_over_from_the_other_that_was_
     world.settle("two workers, one killed", 1, oracle).await;
 }
 
+/// As a deployment starts its roles: all at once.
+#[tokio::test]
+async fn processes_that_start_together_all_start() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let config = rideguard::config::Config::read(&up.config()).unwrap();
+    for _ in 0..4 {
+        let starts: Vec<_> = (0..6)
+            .map(|_| {
+                let config = config.clone();
+                tokio::spawn(async move { rideguard::app::prepare(&config).await })
+            })
+            .collect();
+        for start in starts {
+            start.await.unwrap().unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 #[ignore = "takes minutes: make test-long"]
 async fn a_worker_paused_inside_a_copy_is_taken_over_from_and_commits_nothing_stale() {
@@ -65,11 +84,11 @@ async fn a_worker_paused_beyond_its_keepalive_goes_on_where_it_was() {
     let world = World::start(24, seed).await;
     let (ingest, _notify) = (world.ingest(&Differs::default()), world.notify());
     let oracle = world.oracle(&[]);
-    world.is_served().await;
+    world.is_served_by(&ingest).await;
     ingest.signal(Signal::SIGSTOP);
     tokio::time::sleep(Duration::from_secs(40)).await; // the fault: twice the keep-alive, twice the lease
     ingest.signal(Signal::SIGCONT);
-    world.is_served().await;
+    world.is_served_by(&ingest).await;
     world.settle("F-13 paused for 40 s", 1, oracle).await;
 }
 
@@ -82,7 +101,7 @@ async fn a_deployment_under_load_ends_in_time_and_shows_nothing_twice() {
     let (mut ingest, _notify) = (world.ingest(&Differs::default()), world.notify());
     let oracle = world.oracle(&[]);
     for _ in 0..3 {
-        world.is_served().await;
+        world.is_served_by(&ingest).await;
         tokio::time::sleep(Duration::from_secs(2)).await; // some load on each version
         let since = Instant::now();
         ingest.signal(Signal::SIGTERM);
@@ -90,7 +109,7 @@ async fn a_deployment_under_load_ends_in_time_and_shows_nothing_twice() {
         assert!(status.success() && since.elapsed() < Duration::from_secs(10), "{status} after {:?}", since.elapsed());
         ingest.start_again(None);
     }
-    world.is_served().await;
+    world.is_served_by(&ingest).await;
     world.settle("F-26 SIGTERM under load", 3, oracle).await;
 }
 
