@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
+use super::shapes;
 use super::vehicles::id;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -22,7 +23,7 @@ pub(super) struct Page {
 }
 
 /// Alerts of my vehicles, newest first.
-#[utoipa::path(get, path = "/alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = Value)))]
+#[utoipa::path(get, path = "/alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = shapes::Alerts)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,

@@ -4,6 +4,7 @@ use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role, digest, new_token};
 use super::settings::is_in_force;
+use super::shapes;
 use super::vehicles::id;
 use crate::domain::{GuardPolicy, Schedule, setting::AUTO_AFTER_S};
 use axum::Json;
@@ -18,7 +19,7 @@ use utoipa::ToSchema;
 const TOKEN_CHARS: usize = 64;
 
 /// When it is guarded by itself.
-#[utoipa::path(get, path = "/vehicles/{id}/guarding", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the guard's settings", body = Value), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/guarding", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the guard's settings", body = shapes::Guarding), (status = 404, description = "none of yours")))]
 pub(super) async fn get(
     State(api): State<Api>,
     person: Person,
@@ -35,14 +36,14 @@ pub(super) async fn get(
 #[derive(Deserialize, ToSchema)]
 pub(super) struct GuardingBody {
     /// Windows of the week; none: by no schedule.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<shapes::Schedule>)]
     schedule: Option<Schedule>,
     /// Seconds after parking with the ignition off, 60 to 3600; none: not by parking.
     auto_after_s: Option<u32>,
 }
 
 /// Set when it is to be guarded by itself.
-#[utoipa::path(put, path = "/vehicles/{id}/guarding", params(("id" = String, Path)), request_body = GuardingBody, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "none of yours"), (status = 422, description = "no such schedule can be")))]
+#[utoipa::path(put, path = "/vehicles/{id}/guarding", params(("id" = String, Path)), request_body = GuardingBody, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = shapes::Guarding), (status = 202, description = "not yet: as it is now", body = shapes::Guarding), (status = 404, description = "none of yours"), (status = 422, description = "no such schedule can be")))]
 pub(super) async fn put(
     State(api): State<Api>,
     person: Person,
@@ -74,12 +75,12 @@ pub(super) async fn put(
 
 /// Make a token for the owner's phone; it is shown once. Whoever has it can end this vehicle's guard
 /// session, and nothing else.
-#[utoipa::path(post, path = "/vehicles/{id}/phone", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 201, description = "the token", body = Value), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/phone", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 201, description = "the token", body = shapes::Token), (status = 404, description = "none of yours")))]
 pub(super) async fn make_phone(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<shapes::Token>), Problem> {
     person.must_be(&[Role::Owner])?;
     let vehicle = id(&vehicle, "id")?;
     let token = new_token();
@@ -90,7 +91,7 @@ pub(super) async fn make_phone(
         .query_one("SELECT api_make_phone($1, $2, $3)", &[&person.account, &vehicle, &digest(&token)])
         .await?
         .get(0);
-    if made { Ok((StatusCode::CREATED, Json(json!({ "token": token })))) } else { Err(Problem::NotFound) }
+    if made { Ok((StatusCode::CREATED, Json(shapes::Token { token }))) } else { Err(Problem::NotFound) }
 }
 
 /// Forget every phone of a vehicle.
@@ -116,11 +117,11 @@ pub(super) struct PhoneBody {
 
 /// "My phone is with the bike": ends the guard session, as the owner's disarm does. Needs no log-in, so
 /// that a phone can say it by itself.
-#[utoipa::path(post, path = "/phone", request_body = PhoneBody, responses((status = 200, description = "in force", body = Value), (status = 202, description = "not yet"), (status = 404, description = "no such token")))]
+#[utoipa::path(post, path = "/phone", request_body = PhoneBody, responses((status = 200, description = "in force", body = shapes::Ended), (status = 202, description = "not yet", body = shapes::Ended), (status = 404, description = "no such token")))]
 pub(super) async fn phone(
     State(api): State<Api>,
     body: Result<Json<PhoneBody>, JsonRejection>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<shapes::Ended>), Problem> {
     let Json(said) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
     if said.token.len() != TOKEN_CHARS {
         return Err(Problem::NotFound);
@@ -131,5 +132,5 @@ pub(super) async fn phone(
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    Ok((status, Json(json!({ "armed": false }))))
+    Ok((status, Json(shapes::Ended { armed: false })))
 }

@@ -7,7 +7,9 @@ use super::Api;
 use super::error::Problem;
 use super::memory::Memory;
 use super::session::{Person, Role, digest, new_token, person_of};
+use super::shapes;
 use super::vehicles::id;
+use crate::domain::Timestamp;
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
@@ -38,12 +40,12 @@ pub(super) struct Ask {
 }
 
 /// A ticket for a live stream: once, for 30 s. A token never stands in an address.
-#[utoipa::path(post, path = "/live/ticket", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = Value), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/live/ticket", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = shapes::Ticket), (status = 403, description = "no grant")))]
 pub(super) async fn ticket(
     State(api): State<Api>,
     person: Person,
     body: Option<Json<Ask>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<shapes::Ticket>, Problem> {
     person.must_be(&[Role::Owner, Role::Police, Role::Operator])?;
     let ask = body.map(|Json(b)| b).unwrap_or_default();
     let grant = ask.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
@@ -53,11 +55,11 @@ pub(super) async fn ticket(
         .get()
         .await?
         .query_one(
-            "SELECT to_jsonb(api_open_live($1, $2, $3, $4, $5))",
+            "SELECT api_open_live($1, $2, $3, $4, $5)",
             &[&person.account, &person.role.name(), &grant, &digest(&ticket), &person.session],
         )
         .await?;
-    Ok(Json(json!({ "ticket": ticket, "expires_at": row.get::<_, Value>(0) })))
+    Ok(Json(shapes::Ticket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,7 @@ mod police;
 mod search;
 mod session;
 mod settings;
+pub mod shapes;
 mod trackers;
 mod tracks;
 mod vehicles;
@@ -66,7 +67,8 @@ pub struct Api {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "RideGuard", description = "Keeps watch over a city's e-bikes and motorcycles. See docs/api.md."),
-    modifiers(&BearerToken)
+    modifiers(&BearerToken),
+    components(schemas(shapes::Refusal))
 )]
 struct Document;
 
@@ -109,7 +111,9 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(trackers::outages))
         .routes(routes!(live::ticket))
         .route("/live", axum::routing::get(live::stream));
-    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts()
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
+    shapes::describe_refusals(&mut document);
+    (router, document)
 }
 
 /// The OpenAPI document, made from the code.

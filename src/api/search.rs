@@ -4,9 +4,10 @@
 use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
+use super::shapes;
 use super::vehicles::{id, span};
 use crate::clock::now;
-use crate::domain::{LatLon, Timestamp, VehicleId};
+use crate::domain::{LatLon, Timestamp};
 use crate::store::questions::{self, Officer};
 use crate::tracks::Found;
 use crate::tracks::area::{Area, SILENT_S, Window, presences};
@@ -85,12 +86,12 @@ pub(super) struct AreaAsked {
 }
 
 /// Which vehicles were inside an area within a window, by first fix inside.
-#[utoipa::path(post, path = "/search/area", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = Value), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/area", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Area), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn area(
     State(api): State<Api>,
     person: Person,
     body: Result<Json<AreaAsked>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<shapes::Area>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
     let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
@@ -118,17 +119,19 @@ pub(super) async fn area(
     present.truncate(limit);
     let ids: Vec<_> = present.iter().map(|p| p.vehicle).collect();
     let names = questions::names(&client, officer, &ids).await?;
-    let vehicles: Vec<Value> = present
+    let vehicles = present
         .iter()
         .map(|p| {
             let (plate, tracker) = names.get(&p.vehicle).cloned().unwrap_or_default();
-            json!({ "vehicle_id": p.vehicle.0.to_string(), "plate": plate, "tracker": tracker, "first_at": p.first.to_string(),
-                "last_at": p.last.to_string(), "fixes": p.fixes, "entered": p.entered, "left": p.left, "stayed_s": p.stayed_s })
+            let (first_at, last_at) = (p.first.into(), p.last.into());
+            let (fixes, entered, left, stayed_s) = (p.fixes, p.entered, p.left, p.stayed_s);
+            let vehicle_id = p.vehicle.0.into();
+            shapes::Presence { vehicle_id, plate, tracker, first_at, last_at, fixes, entered, left, stayed_s }
         })
         .collect();
     let last = present.last().filter(|_| is_more);
     let next = last.map(|p| api.cursors.write(&question, p.first.micros(), p.vehicle.0));
-    Ok(Json(json!({ "vehicles": vehicles, "truncated": is_more, "next": next })))
+    Ok(Json(shapes::Area { vehicles, truncated: is_more, next }))
 }
 
 /// The area asked for, and its outline as WKT for the grant's check.
@@ -229,12 +232,12 @@ fn five_minutes() -> usize {
 }
 
 /// Which vehicles travelled with this one; the longest company first. Sees tracks up to the last closed slice.
-#[utoipa::path(post, path = "/search/company", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = Value), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/company", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = shapes::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn company(
     State(api): State<Api>,
     person: Person,
     body: Result<Json<CompanyAsked>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<shapes::Company>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
     let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
@@ -259,15 +262,15 @@ pub(super) async fn company(
     together.truncate(VEHICLES_MAX);
     let ids: Vec<_> = together.iter().map(|c| c.vehicle).collect();
     let names = questions::names(&client, officer, &ids).await?;
-    let companions: Vec<Value> = together
+    let companions = together
         .iter()
         .map(|c| {
             let (plate, tracker) = names.get(&c.vehicle).cloned().unwrap_or_default();
-            json!({ "vehicle_id": c.vehicle.0.to_string(), "plate": plate, "tracker": tracker, "minutes": c.minutes,
-                "first_at": c.first.to_string(), "last_at": c.last.to_string() })
+            let (first_at, last_at) = (c.first.into(), c.last.into());
+            shapes::Companion { vehicle_id: c.vehicle.0.into(), plate, tracker, minutes: c.minutes, first_at, last_at }
         })
         .collect();
-    Ok(Json(json!({ "companions": companions, "minutes_on_the_way": samples.len(), "truncated": is_cut })))
+    Ok(Json(shapes::Company { companions, minutes_on_the_way: samples.len(), truncated: is_cut }))
 }
 
 /// The minutes of the vehicle itself, which come as single fixes.
@@ -296,7 +299,7 @@ pub(super) struct NewestAsked {
 }
 
 /// Where the vehicles of a watch list, or all in a box, were last.
-#[utoipa::path(post, path = "/search/newest", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = Value), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/newest", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
 pub(super) async fn newest(
     State(api): State<Api>,
     person: Person,
@@ -334,15 +337,15 @@ pub(super) async fn newest(
                     &[&person.account, &grant, &west, &south, &east, &north, &limit],
                 )
                 .await?;
-            let vehicles: Vec<Value> = rows
-                .iter()
-                .take(VEHICLES_MAX)
-                .map(|r| {
-                    json!({ "vehicle_id": VehicleId(r.get(0)).0.to_string(), "plate": r.get::<_, String>(1),
-                        "fixed_at": r.get::<_, Option<Timestamp>>(2).map(|t| t.to_string()), "lon": r.get::<_, f64>(3), "lat": r.get::<_, f64>(4),
-                        "speed_kmh": r.get::<_, Option<f32>>(5) })
-                })
-                .collect();
+            let seen = |r: &tokio_postgres::Row| shapes::Seen {
+                vehicle_id: r.get::<_, i64>(0).into(),
+                plate: r.get(1),
+                fixed_at: r.get::<_, Option<Timestamp>>(2).map(Into::into),
+                lon: r.get(3),
+                lat: r.get(4),
+                speed_kmh: r.get(5),
+            };
+            let vehicles: Vec<_> = rows.iter().take(VEHICLES_MAX).map(seen).collect();
             Ok(Json(json!({ "vehicles": vehicles, "truncated": rows.len() > VEHICLES_MAX })))
         }
         _ => Err(Problem::BadRequest("give exactly one of vehicles and box".into())),

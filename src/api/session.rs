@@ -2,6 +2,8 @@
 
 use super::Api;
 use super::error::Problem;
+use super::shapes;
+use crate::domain::Timestamp;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use axum::Json;
@@ -12,7 +14,6 @@ use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::num::NonZeroU32;
 use tokio::sync::Semaphore;
@@ -144,11 +145,11 @@ pub(super) fn new_token() -> String {
 
 /// Log in.
 #[utoipa::path(post, path = "/session", request_body = Credentials,
-    responses((status = 200, description = "a token", body = Value), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
+    responses((status = 200, description = "a token", body = shapes::Opened), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
 pub(super) async fn log_in(
     State(api): State<Api>,
     body: Result<Json<Credentials>, axum::extract::rejection::JsonRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<shapes::Opened>, Problem> {
     let Json(given) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
     if given.login.len() > CREDENTIAL_BYTES_MAX || given.password.len() > CREDENTIAL_BYTES_MAX {
         return Err(Problem::BadRequest(format!("login and password have at most {CREDENTIAL_BYTES_MAX} bytes")));
@@ -165,12 +166,12 @@ pub(super) async fn log_in(
     let token = new_token();
     let session = client
         .query_one(
-            "SELECT to_jsonb(api_open_session($1, $2, $3))",
+            "SELECT api_open_session($1, $2, $3)",
             &[&digest(&token), &row.get::<_, i64>(0), &(SESSION_HOURS * 3600.0)],
         )
         .await?;
-    let account = json!({ "login": given.login, "name": row.get::<_, String>(1), "role": row.get::<_, String>(2) });
-    Ok(Json(json!({ "token": token, "expires_at": session.get::<_, Value>(0), "account": account })))
+    let account = shapes::Account { login: given.login, name: row.get(1), role: row.get(2) };
+    Ok(Json(shapes::Opened { token, expires_at: session.get::<_, Timestamp>(0).into(), account }))
 }
 
 /// Log out: the token is dead at once.

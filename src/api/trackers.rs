@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
+use super::shapes;
 use super::vehicles::id;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -26,7 +27,7 @@ pub(super) struct Page {
 }
 
 /// The trackers and how they are.
-#[utoipa::path(get, path = "/trackers", params(Page), security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "trackers", body = Value)))]
+#[utoipa::path(get, path = "/trackers", params(Page), security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "trackers", body = shapes::Trackers)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -56,7 +57,7 @@ const OUTAGES_MAX: i32 = 50;
 
 /// Neighbourhoods that fell silent together in the last week, newest first: cells, squares, firmware versions,
 /// the whole network.
-#[utoipa::path(get, path = "/outages", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "outages", body = Value)))]
+#[utoipa::path(get, path = "/outages", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "outages", body = shapes::Outages)))]
 pub(super) async fn outages(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Operator, Role::Admin])?;
     let rows = api.pool.get().await?.query("SELECT * FROM api_outages($1)", &[&OUTAGES_MAX]).await?;

@@ -3,16 +3,16 @@
 use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
+use super::shapes::{Gap, Point, Track, Trips};
 use super::vehicles::{id, span};
 use crate::store::questions::{self, Officer};
-use crate::tracks::story::{self, Stop, Thin, Trip};
-use crate::tracks::{Body, Spot, bodies};
+use crate::tracks::story::{self, Thin};
+use crate::tracks::{Body, bodies};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 /// Longest track asked for at once, days.
@@ -65,63 +65,46 @@ fn thinning(asked: &TrackAsked) -> Result<Thin, Problem> {
 }
 
 /// The track of a vehicle, oldest first, with its stops and gaps.
-#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Track), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn track(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
     Query(asked): Query<TrackAsked>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Track>, Problem> {
     let vehicle = id(&vehicle, "id")?;
     let how = thinning(&asked)?;
     let bodies = opened(&api, &person, vehicle, &asked).await?;
     let all = story::points(&bodies);
-    let gaps: Vec<Value> =
-        story::gaps(&all).iter().map(|(from, to)| json!({ "from": from.to_string(), "to": to.to_string() })).collect();
+    let gaps = story::gaps(&all).iter().map(|(from, to)| Gap { from: (*from).into(), to: (*to).into() }).collect();
     let (stops, _) = story::stops_and_trips(&bodies);
     let mut points = story::thin(all, how);
     let truncated = points.len() > TRACK_POINTS_MAX;
     points.truncate(TRACK_POINTS_MAX);
-    let points: Vec<Value> = points
+    let points = points
         .iter()
         .map(|p| {
             let at = p.spot.position();
-            json!([p.at.micros() / 1000, at.lon_deg, at.lat_deg, p.speed_tenths.map(|v| f64::from(v) / 10.0)])
+            Point(p.at.micros() / 1000, at.lon_deg, at.lat_deg, p.speed_tenths.map(|v| f64::from(v) / 10.0))
         })
         .collect();
-    let stops: Vec<Value> = stops.iter().map(stop).collect();
-    Ok(Json(
-        json!({ "vehicle_id": vehicle.to_string(), "points": points, "truncated": truncated, "stops": stops, "gaps": gaps }),
-    ))
+    let stops = stops.iter().map(Into::into).collect();
+    Ok(Json(Track { vehicle_id: vehicle.into(), points, truncated, stops, gaps }))
 }
 
 /// The trips of a vehicle and the stops between them.
-#[utoipa::path(get, path = "/vehicles/{id}/trips", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Value), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/trips", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Trips), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn trips(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
     Query(asked): Query<TrackAsked>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Trips>, Problem> {
     let vehicle = id(&vehicle, "id")?;
     let bodies = opened(&api, &person, vehicle, &asked).await?;
     let (stops, trips) = story::stops_and_trips(&bodies);
-    let (stops, trips): (Vec<Value>, Vec<Value>) = (stops.iter().map(stop).collect(), trips.iter().map(trip).collect());
-    Ok(Json(json!({ "vehicle_id": vehicle.to_string(), "stops": stops, "trips": trips })))
-}
-
-fn place(spot: Spot) -> Value {
-    let at = spot.position();
-    json!({ "lat": at.lat_deg, "lon": at.lon_deg })
-}
-
-fn stop(stop: &Stop) -> Value {
-    json!({ "from": stop.from.to_string(), "to": stop.until.to_string(), "place": place(stop.spot) })
-}
-
-fn trip(trip: &Trip) -> Value {
-    json!({ "from": trip.from.to_string(), "to": trip.until.to_string(), "start": place(trip.start), "end": place(trip.end),
-        "metres": trip.metres.round(), "fastest_kmh": trip.fastest_kmh })
+    let (stops, trips) = (stops.iter().map(Into::into).collect(), trips.iter().map(Into::into).collect());
+    Ok(Json(Trips { vehicle_id: vehicle.into(), stops, trips }))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Problem;
 use super::session::{Person, Role};
+use super::shapes;
 use super::vehicles::id;
 use crate::domain::{Datum, Schedule, VehicleKind, ZoneRule, ZoneShape, zone};
 use axum::Json;
@@ -29,7 +30,7 @@ pub(super) struct Page {
 }
 
 /// My zones and the city's.
-#[utoipa::path(get, path = "/zones", params(Page), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = Value)))]
+#[utoipa::path(get, path = "/zones", params(Page), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = shapes::Zones)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -57,7 +58,7 @@ pub(super) struct ZoneBody {
     #[schema(value_type = String)]
     rule: ZoneRule,
     /// Circle, polygon or corridor, see docs/api.md.
-    #[schema(value_type = Object)]
+    #[schema(value_type = shapes::Shape)]
     shape: ZoneShape,
     /// What the positions of the shape are: `wgs84` (default) or `gcj02`, the datum of Chinese maps.
     #[serde(default)]
@@ -69,7 +70,7 @@ pub(super) struct ZoneBody {
     #[serde(default)]
     dwell_s: u32,
     /// Windows of the week in which the rule counts; none: always.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<shapes::Schedule>)]
     schedule: Option<Schedule>,
     /// `ebike` or `motorcycle`; none: every kind.
     #[schema(value_type = Option<String>)]
@@ -98,7 +99,7 @@ impl ZoneBody {
 }
 
 /// Make a zone.
-#[utoipa::path(post, path = "/zones", request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = Value), (status = 400, description = "not understood"), (status = 422, description = "no such zone can be")))]
+#[utoipa::path(post, path = "/zones", request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = shapes::Zone), (status = 400, description = "not understood"), (status = 422, description = "no such zone can be")))]
 pub(super) async fn add(
     State(api): State<Api>,
     person: Person,
@@ -115,7 +116,7 @@ pub(super) async fn add(
 }
 
 /// Change a zone of mine. Events before the change are still judged by what it was.
-#[utoipa::path(put, path = "/zones/{id}", params(("id" = String, Path)), request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "the zone", body = Value), (status = 404, description = "none of yours"), (status = 422, description = "no such zone can be")))]
+#[utoipa::path(put, path = "/zones/{id}", params(("id" = String, Path)), request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "the zone", body = shapes::Zone), (status = 404, description = "none of yours"), (status = 422, description = "no such zone can be")))]
 pub(super) async fn change(
     State(api): State<Api>,
     person: Person,

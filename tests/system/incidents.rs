@@ -163,10 +163,11 @@ async fn a_storm_is_held_back(up: &Up) {
     assert_eq!(up.count(held).await, 6);
     let first = "SELECT count(*) FROM outbox o WHERE o.alert_id = (SELECT min(alert_id) FROM alert WHERE kind = 'storm') AND o.admitted";
     assert_eq!(up.count(first).await, 1, "the first is never dropped");
-    // They were made by hand, so the journal knows nothing of them.
+    // They were made by hand, so the journal knows nothing of them. The notifier is at work on them meanwhile.
     database
         .batch_execute(
-            "DELETE FROM notification n USING outbox o, alert a WHERE n.outbox_id = o.outbox_id AND a.alert_id = o.alert_id AND a.kind = 'storm';
+            "LOCK TABLE notification, outbox IN EXCLUSIVE MODE;
+             DELETE FROM notification n USING outbox o, alert a WHERE n.outbox_id = o.outbox_id AND a.alert_id = o.alert_id AND a.kind = 'storm';
              DELETE FROM outbox o USING alert a WHERE a.alert_id = o.alert_id AND a.kind = 'storm';
              DELETE FROM alert WHERE kind = 'storm'; DELETE FROM incident WHERE incident_id = 77",
         )

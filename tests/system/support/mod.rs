@@ -1,7 +1,8 @@
-//! What tests of faults stand on: processes to kill, a proxy to cut, an oracle to judge.
+//! What tests of faults stand on: processes to kill, a proxy to cut, an oracle to judge, the answers that are promised.
 
 pub mod oracle;
 pub mod proxy;
 pub mod role;
+pub mod shapes;
 pub mod sink;
 pub mod world;

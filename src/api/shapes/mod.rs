@@ -1,0 +1,75 @@
+//! What answers look like: the schemas of the OpenAPI document.
+//!
+//! Most answers are made by the database and passed on as they are; a test reads them into these types
+//! and finds nothing missing and nothing unsaid (`tests/system/support/shapes.rs`).
+
+mod guarding;
+mod people;
+mod searches;
+mod vehicles;
+
+pub use guarding::{
+    Answered, Corner, Ended, GuardState, Guarding, Incident, IncidentSummary, Incidents, Schedule, Shape, TimelineLine,
+    Window, Zone, Zones,
+};
+pub use people::{
+    Account, Grant, Grants, Me, Opened, Outage, Outages, Refusal, Ticket, Token, TrackerCounts, TrackerHealth, Trackers,
+};
+pub use searches::{Area, Companion, Company, Gap, Newest, Point, Presence, Seen, Stop, Track, Trip, Trips};
+pub use vehicles::{Alert, Alerts, Fix, Place, Vehicle, Vehicles};
+
+use crate::domain::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::{OpenApi, Ref, RefOr};
+
+/// A number of ours as decimal text: JavaScript's numbers end at 2⁵³.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = "42", pattern = "^[0-9]{1,19}$")]
+pub struct Id(pub String);
+
+impl From<i64> for Id {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+/// A time, RFC 3339, UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-11-23T10:00:00Z")]
+pub struct Time(pub String);
+
+impl From<Timestamp> for Time {
+    fn from(at: Timestamp) -> Self {
+        Self(at.to_string())
+    }
+}
+
+/// It was handed on, and will be in force when the guard has taken it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// Always true.
+    pub pending: bool,
+}
+
+/// Gives every refusal of the document its one form.
+pub(super) fn describe_refusals(document: &mut OpenApi) {
+    let form = || {
+        let schema = RefOr::Ref(Ref::from_schema_name(Refusal::name()));
+        RefOr::T(ContentBuilder::new().schema(Some(schema)).build())
+    };
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && status.starts_with('4')
+                {
+                    response.content.insert("application/json".into(), form());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Answers as the OpenAPI document describes them: nothing missing, nothing unsaid.
+
+use rideguard::api::shapes::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Reads an answer into a shape and writes it again; what differs is a lie of the document.
+type Check = fn(&Value) -> Result<(), String>;
+
+/// Every answer that has a body of JSON: method, path, name of its shape.
+const SHAPES: &[(&str, &str, &str, Check)] = &[
+    ("POST", "/session", "Opened", check::<Opened>),
+    ("GET", "/me", "Me", check::<Me>),
+    ("GET", "/vehicles", "Vehicles", check::<Vehicles>),
+    ("GET", "/vehicles/{id}", "Vehicle", check::<Vehicle>),
+    ("GET", "/vehicles/{id}/track", "Track", check::<Track>),
+    ("GET", "/vehicles/{id}/trips", "Trips", check::<Trips>),
+    ("POST", "/vehicles/{id}/arm", "GuardState", check::<GuardState>),
+    ("POST", "/vehicles/{id}/disarm", "GuardState", check::<GuardState>),
+    ("GET", "/vehicles/{id}/guarding", "Guarding", check::<Guarding>),
+    ("PUT", "/vehicles/{id}/guarding", "Guarding", check::<Guarding>),
+    ("POST", "/vehicles/{id}/phone", "Token", check::<Token>),
+    ("POST", "/phone", "Ended", check::<Ended>),
+    ("GET", "/alerts", "Alerts", check::<Alerts>),
+    ("GET", "/incidents", "Incidents", check::<Incidents>),
+    ("GET", "/incidents/{id}", "Incident", check::<Incident>),
+    ("POST", "/incidents/{id}/answer", "Incident", check::<Incident>),
+    ("GET", "/grants", "Grants", check::<Grants>),
+    ("POST", "/search/area", "Area", check::<Area>),
+    ("POST", "/search/company", "Company", check::<Company>),
+    ("POST", "/search/newest", "Newest", check::<Newest>),
+    ("GET", "/zones", "Zones", check::<Zones>),
+    ("POST", "/zones", "Zone", check::<Zone>),
+    ("PUT", "/zones/{id}", "Zone", check::<Zone>),
+    ("GET", "/trackers", "Trackers", check::<Trackers>),
+    ("GET", "/outages", "Outages", check::<Outages>),
+    ("POST", "/live/ticket", "Ticket", check::<Ticket>),
+];
+
+fn check<T: DeserializeOwned + Serialize>(answer: &Value) -> Result<(), String> {
+    let read: T = serde_json::from_value(answer.clone()).map_err(|e| e.to_string())?;
+    let written = serde_json::to_value(read).map_err(|e| e.to_string())?;
+    if is_same(&written, answer) { Ok(()) } else { Err(format!("it would be {written}")) }
+}
+
+/// Equal, with 5 and 5.0 as one number.
+fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-5,
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| is_same(value, other)))
+        }
+        _ => a == b,
+    }
+}
+
+/// Whether a path asked for is one of a template's: `{id}` is any one part.
+fn is_of(template: &str, path: &str) -> bool {
+    let (wanted, given) = (template.split('/'), path.split('/'));
+    template.matches('/').count() == path.matches('/').count()
+        && wanted.zip(given).all(|(wanted, given)| wanted.starts_with('{') || wanted == given)
+}
+
+/// Demands that an answer is what the document says.
+pub fn must_fit(method: &str, path: &str, status: u16, answer: &Value) {
+    let path = path.split('?').next().unwrap();
+    let fits = match status {
+        202 if !path.ends_with("/guarding") && path != "/phone" => check::<Pending>(answer),
+        200..300 => match SHAPES.iter().find(|(m, p, ..)| *m == method && is_of(p, path)) {
+            Some((.., check)) => check(answer),
+            None => return,
+        },
+        _ => check::<Refusal>(answer),
+    };
+    assert_eq!(fits, Ok(()), "{method} {path}: {status} {answer}");
+}
+
+#[test]
+fn every_answer_of_the_document_has_the_shape_that_is_checked() {
+    let document = serde_json::to_value(rideguard::api::openapi()).unwrap();
+    let mut described = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let schema = &response["content"]["application/json"]["schema"]["$ref"];
+                let name = schema.as_str().map(|r| r.trim_start_matches("#/components/schemas/"));
+                if let Some(name) = name {
+                    assert!(document["components"]["schemas"][name].is_object(), "{name} is not described");
+                }
+                match status.as_str() {
+                    "200" | "201" if name.is_some() => {
+                        described.push((
+                            method.to_uppercase(),
+                            path.trim_start_matches("/api/v1").to_owned(),
+                            name.unwrap().to_owned(),
+                        ));
+                    }
+                    "200" => assert!(path.contains("/history/"), "{method} {path}: {response}"),
+                    "204" => assert_eq!(name, None),
+                    "202" => assert!(name.is_some(), "{method} {path} {status}"),
+                    _ => assert_eq!(name, Some("Refusal"), "{method} {path} {status}"),
+                }
+            }
+        }
+    }
+    let mut checked: Vec<_> =
+        SHAPES.iter().map(|(m, p, name, _)| (m.to_string(), p.to_string(), name.to_string())).collect();
+    described.sort();
+    checked.sort();
+    assert_eq!(described, checked);
+}
