@@ -15,6 +15,7 @@ mod incidents;
 mod kills;
 mod operating;
 mod questions;
+mod restarts;
 mod rights;
 mod session;
 mod spool;

@@ -26,13 +26,18 @@ impl World {
         up.kill();
         let (sink, url) = Sink::start().await;
         let client = up.sql().await;
-        // Nobody need wait until the leases of the dead run out.
-        client.execute("UPDATE lane SET lease_until = '-infinity'", &[]).await.unwrap();
         client
             .execute("UPDATE account SET webhook_url = $1, webhook_secret = 'x' WHERE role = 'owner'", &[&url])
             .await
             .unwrap();
-        Self { up, sink, seed, vehicles }
+        let world = Self { up, sink, seed, vehicles };
+        world.end_leases().await;
+        world
+    }
+
+    /// Nobody need wait until the leases of the dead run out.
+    pub async fn end_leases(&self) {
+        self.up.sql().await.execute("UPDATE lane SET lease_until = '-infinity'", &[]).await.unwrap();
     }
 
     pub fn ingest(&self, differs: &Differs) -> Role {
