@@ -24,6 +24,9 @@ use tokio_rustls::client::TlsStream;
 /// of a tracker at once, and none so old that its quarter of an hour is closed, however hard we press.
 const CLOCK_BEHIND_MS: i64 = 150_000;
 const CLOCK_STEP_MS: i64 = 50;
+/// JT/T 808 tells seconds, so twenty fixes share one; the last digits of the latitude (1e-6 degrees) keep so
+/// many apart. Two of one second at one place are a repetition, and that is not what is measured.
+const PLACES_OF_A_SECOND: i64 = 32;
 
 /// Flags of `flood`.
 #[derive(Parser)]
@@ -173,7 +176,8 @@ impl Tracker {
         for _ in 0..fixes {
             self.at_ms = (self.at_ms + CLOCK_STEP_MS).min(now_ms());
             self.vehicle.live(CLOCK_STEP_MS as f64 / 1000.0);
-            self.said.push(self.vehicle.measure(self.at_ms));
+            let measured = self.vehicle.measure(self.at_ms);
+            self.said.push(Said { lat: told_apart(measured.lat, self.at_ms / CLOCK_STEP_MS), ..measured });
         }
         self.sequence += 1;
         let ident = &self.credential.ident;
@@ -184,6 +188,12 @@ impl Tracker {
         };
         publish(&self.topic, (self.sequence % 65_535 + 1) as u16, &payload, out);
     }
+}
+
+/// A latitude whose last digits are those of fix number `n`.
+fn told_apart(lat: f64, n: i64) -> f64 {
+    let places = (lat * 1e6) as i64;
+    (places.div_euclid(PLACES_OF_A_SECOND) * PLACES_OF_A_SECOND + n.rem_euclid(PLACES_OF_A_SECOND)) as f64 / 1e6
 }
 
 /// TLS, CONNECT, and the wish for answers.
@@ -283,6 +293,14 @@ fn publish(topic: &str, id: u16, payload: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_fixes_of_a_second_stand_at_one_place() {
+        let digits = |n| (told_apart(28.553_219_8, n) * 1e6).round() as i64;
+        let places: std::collections::BTreeSet<i64> = (0..1000 / CLOCK_STEP_MS).map(digits).collect();
+        assert_eq!(places.len() as i64, 1000 / CLOCK_STEP_MS);
+        assert!((digits(31) - 28_553_219).abs() < PLACES_OF_A_SECOND);
+    }
 
     #[test]
     fn a_packet_that_is_put_is_found_again_and_a_cut_one_is_awaited() {

@@ -84,12 +84,12 @@ pub async fn commit(
     applied: &mut Applied<'_>,
 ) -> anyhow::Result<Vec<Written>> {
     let way = ways.now();
-    let tried = attempt(client, statements, lease, applied, way).await;
+    let tried = attempt(client, statements, ways, lease, applied).await;
     let written = match tried {
         Err(error) if way == Way::Copy && fixes::is_conflict(&error) => {
             ways.expect_duplicates();
             client.batch_execute("ROLLBACK").await?;
-            attempt(client, statements, lease, applied, Way::Insert).await
+            attempt(client, statements, ways, lease, applied).await
         }
         tried => tried,
     };
@@ -106,11 +106,11 @@ pub async fn commit(
 async fn attempt(
     client: &Client,
     statements: &Statements,
+    ways: &mut Ways,
     lease: Lease,
     applied: &Applied<'_>,
-    way: Way,
 ) -> Result<Vec<Written>, Error> {
-    let rows = applied.whole().fixes();
+    let (way, rows) = (ways.now(), applied.whole().fixes());
     let has_findings = applied.whole().findings().next().is_some();
     // Only what is copied must not be of a closed slice; the other way sorts it out itself.
     let oldest = (way == Way::Copy).then(|| rows.iter().map(|r| r.fixed_at).min()).flatten();
@@ -131,9 +131,10 @@ async fn attempt(
     // In the order in which they were sent: the first that failed is the reason.
     begun?;
     advanced?;
-    fixed?;
+    let fixed = fixed?;
     seen?;
     committed?;
+    ways.learn(rows.len(), fixed);
     let mut written = Vec::new();
     if has_findings {
         for finding in applied.whole().findings() {

@@ -2,8 +2,8 @@
 //!
 //! COPY is half the price, but one row that stands there already fails it. The duplicate filters of
 //! the fold let hardly any through, so COPY is the rule; after a batch that failed, and where
-//! duplicates are likely (after a reconnect or a restart), rows are inserted for a while. So are
-//! fixes of slices that the rollup has closed: they go to `fix_late`.
+//! duplicates are likely (after a reconnect or a restart), rows are inserted until some batches in a row
+//! had nothing to leave out. So are fixes of slices that the rollup has closed: they go to `fix_late`.
 
 use super::types::pg_micros;
 use crate::domain::{Fix, FixSource, Timestamp};
@@ -12,12 +12,12 @@ use crate::fold::FixRow;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use std::pin::pin;
-use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, GenericClient, Statement};
 
-/// How long rows are inserted after duplicates were seen or are likely.
-const INSERT_FOR: Duration = Duration::from_secs(30);
+/// Batches in a row without a row left out, after which rows are copied again. A COPY that fails costs as
+/// much as two batches, so it pays where fewer than every other batch would fail; after eight good ones that is likely.
+const CLEAN_BATCHES: u32 = 8;
 
 pub(super) const COPY: &str =
     "COPY fix (tracker_id, fixed_at, digest, received_at, vehicle_id, speed_kmh, course_deg, altitude_m,
@@ -26,11 +26,12 @@ pub(super) const COPY: &str =
 const COLUMNS: i16 = 13;
 
 // A fix whose day has no partition, or whose slice is closed, goes to fix_late: a strange time blocks
-// no batch and makes no partition.
+// no batch and makes no partition. The days are asked for once a batch.
 pub(super) const INSERT: &str = "WITH r AS (
     SELECT t, f, d, a, v, s, c, h, e, n, q, g, ST_SetSRID(ST_MakePoint(lon, lat), 4326) AS p,
-           f >= (SELECT closing_to FROM rollup_mark)
-               AND to_regclass('fix_' || to_char(f AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL AS hot
+           f >= (SELECT closing_to FROM rollup_mark) AND (f AT TIME ZONE 'UTC')::date IN (
+               SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               WHERE i.inhparent = 'fix'::regclass AND NOT i.inhdetachpending) AS hot
     FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::bigint[], $6::real[], $7::real[],
         $8::real[], $9::real[], $10::smallint[], $11::smallint[], $12::smallint[], $13::float8[], $14::float8[])
         AS u (t, f, d, a, v, s, c, h, e, n, q, g, lon, lat)
@@ -46,26 +47,33 @@ pub(super) enum Way {
     Insert,
 }
 
-/// Remembers whether duplicates are likely.
-pub struct Ways {
-    insert_until: Instant,
-}
+/// Remembers whether duplicates are likely: how many batches are still to be inserted.
+pub struct Ways(u32);
 
 impl Default for Ways {
     /// After a restart the broker redelivers what was in flight.
     fn default() -> Self {
-        Self { insert_until: Instant::now() + INSERT_FOR }
+        Self(CLEAN_BATCHES)
     }
 }
 
 impl Ways {
     /// Rows that stand there already are to be expected now.
     pub fn expect_duplicates(&mut self) {
-        self.insert_until = Instant::now() + INSERT_FOR;
+        self.0 = CLEAN_BATCHES;
+    }
+
+    /// Of so many rows of a batch so many came into the hot table.
+    pub(super) fn learn(&mut self, rows: usize, written: u64) {
+        if (written as usize) < rows {
+            self.expect_duplicates();
+        } else if rows > 0 {
+            self.0 = self.0.saturating_sub(1);
+        }
     }
 
     pub(super) fn now(&self) -> Way {
-        if Instant::now() < self.insert_until { Way::Insert } else { Way::Copy }
+        if self.0 > 0 { Way::Insert } else { Way::Copy }
     }
 }
 
@@ -80,18 +88,17 @@ pub(super) fn is_conflict(error: &Error) -> bool {
         .is_some_and(|c| [SqlState::UNIQUE_VIOLATION, SqlState::CHECK_VIOLATION].contains(c) || c.code() == CLOSED)
 }
 
-/// Streams rows in binary format (PostgreSQL, COPY, "Binary Format").
-pub(super) async fn copy(client: &Client, statement: &Statement, rows: &[&FixRow]) -> Result<(), Error> {
+/// Streams rows in binary format (PostgreSQL, COPY, "Binary Format"). Returns how many were written.
+pub(super) async fn copy(client: &Client, statement: &Statement, rows: &[&FixRow]) -> Result<u64, Error> {
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut sink = pin!(client.copy_in::<Statement, Bytes>(statement).await?);
     failpoint::pass(Point::Copying);
     let bytes = encode(rows);
     // A server that has failed meanwhile says why at the end.
     let _ = sink.feed(bytes).await;
-    sink.finish().await?;
-    Ok(())
+    sink.finish().await
 }
 
 fn encode(rows: &[&FixRow]) -> Bytes {
@@ -152,10 +159,10 @@ fn put_i16(out: &mut BytesMut, value: Option<i16>) {
     }
 }
 
-/// Inserts rows, leaving out those that stand there already.
-pub(super) async fn insert(client: &impl GenericClient, statement: &Statement, rows: &[&FixRow]) -> Result<(), Error> {
+/// Inserts rows, leaving out those that stand there already. Returns how many came into the hot table.
+pub(super) async fn insert(client: &impl GenericClient, statement: &Statement, rows: &[&FixRow]) -> Result<u64, Error> {
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let column = |f: fn(&FixRow) -> f64| rows.iter().map(|r| f(r)).collect::<Vec<_>>();
     let real = |f: fn(&Fix) -> Option<f32>| rows.iter().map(|r| f(&r.fix)).collect::<Vec<_>>();
@@ -187,8 +194,7 @@ pub(super) async fn insert(client: &impl GenericClient, statement: &Statement, r
                 &column(|r| r.fix.position.lat_deg),
             ],
         )
-        .await?;
-    Ok(())
+        .await
 }
 
 /// A small digest of a position: two fixes of one second at two places are two.
@@ -204,5 +210,25 @@ pub(super) fn source_number(source: FixSource) -> i16 {
         FixSource::Gnss => 0,
         FixSource::Cell => 1,
         FixSource::Wifi => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_copied_after_some_batches_without_duplicates_and_inserted_after_any_with_one() {
+        let mut ways = Ways::default();
+        for _ in 0..CLEAN_BATCHES {
+            assert_eq!(ways.now(), Way::Insert, "a restart is followed by redeliveries");
+            ways.learn(0, 0); // a batch of settings or ticks says nothing
+            ways.learn(300, 300);
+        }
+        assert_eq!(ways.now(), Way::Copy);
+        ways.learn(300, 300);
+        assert_eq!(ways.now(), Way::Copy);
+        ways.learn(300, 299);
+        assert_eq!(ways.now(), Way::Insert);
     }
 }

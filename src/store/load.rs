@@ -64,10 +64,8 @@ impl Hot {
     pub async fn put(&self, client: &Client, rows: &[FixRow]) -> Result<bool, Error> {
         let rows: Vec<_> = rows.iter().collect();
         match fixes::copy(client, &self.copy, &rows).await {
-            Err(error) if fixes::is_conflict(&error) => {
-                fixes::insert(client, &self.insert, &rows).await.map(|()| false)
-            }
-            copied => copied.map(|()| true),
+            Err(error) if fixes::is_conflict(&error) => fixes::insert(client, &self.insert, &rows).await.map(|_| false),
+            copied => copied.map(|_| true),
         }
     }
 }
@@ -78,7 +76,7 @@ impl Hot {
 /// The database's own word.
 pub async fn copy_bare(client: &Client, table: &str, rows: &[FixRow]) -> Result<(), Error> {
     let statement = client.prepare(&fixes::COPY.replacen("fix", table, 1)).await?;
-    fixes::copy(client, &statement, &rows.iter().collect::<Vec<_>>()).await
+    fixes::copy(client, &statement, &rows.iter().collect::<Vec<_>>()).await.map(drop)
 }
 
 /// Puts the newest of these fixes into the trackers' status, where it is newer than what stands there.
