@@ -27,6 +27,7 @@ pub struct Metrics {
     registry: Registry,
     packets: IntCounterVec,
     quarantined: IntCounterVec,
+    wrong_check_sums: IntCounter,
     fixes: IntCounter,
     alerts: IntCounterVec,
     batches: IntCounter,
@@ -66,6 +67,10 @@ impl Metrics {
         Ok(Self {
             packets: register!(vec("rideguard_packets_total", "Packets received, by outcome", "outcome")),
             quarantined: register!(vec("rideguard_quarantined_total", "Packets set aside, by reason", "reason")),
+            wrong_check_sums: register!(IntCounter::new(
+                "rideguard_wrong_check_sums_total",
+                "Packets read although their check sum is wrong, as their trackers' profiles tolerate"
+            )),
             fixes: register!(IntCounter::new("rideguard_fixes_total", "Fixes kept")),
             alerts: register!(vec("rideguard_alerts_total", "Alerts written, by kind", "kind")),
             batches: register!(IntCounter::new("rideguard_batches_total", "Batches committed")),
@@ -116,6 +121,7 @@ impl Metrics {
             if let Some(aside) = &effects.quarantined {
                 self.quarantined.with_label_values(&[aside.reason]).inc();
             }
+            self.wrong_check_sums.inc_by(effects.is_check_sum_wrong.into());
             self.fixes.inc_by(effects.fixes.len() as u64);
             for finding in &effects.findings {
                 if let Finding::OutageBegan { outage, .. } = finding {

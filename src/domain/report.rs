@@ -248,6 +248,8 @@ pub struct Report {
     pub message: Cow<'static, str>,
     /// Whether it is one part of a longer message, which says nothing until all parts are there.
     pub is_part: bool,
+    /// Whether its check sum is wrong, which the profile tolerates.
+    pub is_check_sum_wrong: bool,
     /// Identifiers the packet carries, as written; empty where the language has none.
     pub tracker_idents: SmallVec<[CompactString; 1]>,
     /// What it says, oldest first as sent.

@@ -115,6 +115,8 @@ pub struct Effects {
     pub outcome: Option<Outcome>,
     /// Set aside, with the reason.
     pub quarantined: Option<Quarantined>,
+    /// Whether the packet was read although its check sum is wrong, as the profile tolerates.
+    pub is_check_sum_wrong: bool,
     /// New fixes.
     pub fixes: Vec<FixRow>,
     /// The tracker's status row, when it is time to write it.

@@ -57,6 +57,8 @@ impl FixFlags {
     pub const FROZEN: i16 = 512;
     /// A speed, course, altitude or precision that cannot be was left out.
     pub const FIELD_DROPPED: i16 = 1024;
+    /// The packet's check sum was wrong, which its tracker's profile tolerates.
+    pub const CHECK_SUM_WRONG: i16 = 2048;
 
     /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
     /// number stands in the schema, too (0006).

@@ -104,6 +104,37 @@ fn a_late_fix_never_moves_the_newest_back() {
 }
 
 #[test]
+fn a_wrong_check_sum_that_the_profile_tolerates_is_counted_and_flagged_on_its_fix() {
+    let at = Timestamp::from_secs(NOW_S);
+    // A location of 2026-09-21T14:13:20Z (NOW_S): its last byte but one is the check sum.
+    let mut frame = hex::decode(concat!(
+        "7e0200001c0138001380000007",
+        "000000000000000301b3a35006b24f70002900ea00b5260921221320",
+        "007e"
+    ))
+    .unwrap();
+    let end = frame.len() - 2;
+    let right = frame[1..end].iter().fold(0, |sum, byte| sum ^ byte);
+    let mut counted = |tolerate_checksum: bool, check_sum: u8| {
+        let (tracker, vehicle) = (TrackerKey(1), Some(VehicleId(7)));
+        let profile = Profile { tolerate_checksum, ..Profile::of("jt808") };
+        let ident = TrackerIdent::parse("013800138000").unwrap();
+        let mut lane = LaneState::default();
+        let setting = Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind: None };
+        lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
+        frame[end] = check_sum;
+        let topic = format!("v1/{}/013800138000/up", Shard::of("013800138000").0);
+        let packet = Packet { topic, received_at: at, payload: frame.clone(), retained: false };
+        let effects = lane.fold(&Entry::Packet(packet), &SETTINGS);
+        (effects.outcome, effects.is_check_sum_wrong, effects.fixes.first().map(|f| f.flags.0))
+    };
+    let stored = Some(Outcome::Stored);
+    assert_eq!(counted(true, right), (stored, false, Some(0)));
+    assert_eq!(counted(true, right ^ 1), (stored, true, Some(FixFlags::CHECK_SUM_WRONG)));
+    assert_eq!(counted(false, right ^ 1), (Some(Outcome::Quarantined), false, None));
+}
+
+#[test]
 fn a_checkpoint_goes_on_where_the_state_was() {
     let mut lane = lane();
     lane.fold(&packet("yy1", &fix(NOW_S, 28.55)), &SETTINGS);

@@ -81,7 +81,8 @@ impl Tracker {
         report: &Report,
         max_fix_age_s: f64,
     ) -> Effects {
-        let mut effects = Effects { outcome: Some(Outcome::Stored), ..Effects::default() };
+        let is_check_sum_wrong = report.is_check_sum_wrong;
+        let mut effects = Effects { outcome: Some(Outcome::Stored), is_check_sum_wrong, ..Effects::default() };
         let before = self.shown();
         self.status.last_heard_at = self.status.last_heard_at.max(packet.received_at);
         let told = |m: &Moment| m.status.firmware.is_some() && m.status.firmware != self.status.firmware;
@@ -93,6 +94,9 @@ impl Tracker {
             match judge::judge(fix, moment.buffered, packet.received_at, newest_at, max_fix_age_s) {
                 Judgement::Keep { fixed_at, mut flags } => {
                     let fix = judge::without_nonsense(fix, &mut flags);
+                    if is_check_sum_wrong {
+                        flags.0 |= FixFlags::CHECK_SUM_WRONG;
+                    }
                     if flags.is_trustworthy() {
                         flags.0 |= self.doubt.flags(self.status.newest.as_ref(), moment, &fix, fixed_at);
                     }

@@ -22,6 +22,8 @@ pub struct Frame<'a> {
     pub content: &'a [u8],
     /// Serial number; `None` in the lists of access points that have none.
     pub serial: Option<u16>,
+    /// Whether its CRC is wrong and tolerated.
+    pub is_check_sum_wrong: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -54,14 +56,17 @@ impl<'a> Frame<'a> {
         let found = u16::from_be_bytes([end[0], end[1]]);
         let computed = crc_itu(&bytes[2..head_bytes + covered.len()]);
         if found != computed && !is_long && !is_whole && WIFI.contains(&rest[0]) {
-            return Ok(Self { is_long, said, number: rest[0], content: &rest[1..], serial: None });
+            let (number, content) = (rest[0], &rest[1..]);
+            return Ok(Self { is_long, said, number, content, serial: None, is_check_sum_wrong: false });
         }
-        if found != computed && !tolerate_checksum {
+        let is_check_sum_wrong = found != computed;
+        if is_check_sum_wrong && !tolerate_checksum {
             return Err(DecodeError::Checksum { field: "CRC", found: found.into(), computed: computed.into() });
         }
         let (body, serial) = covered.split_at(covered.len() - 2);
         let (number, content) = body.split_first().ok_or(DecodeError::Truncated { field: "number", at: head_bytes })?;
-        Ok(Self { is_long, said, number: *number, content, serial: Some(u16::from_be_bytes([serial[0], serial[1]])) })
+        let serial = Some(u16::from_be_bytes([serial[0], serial[1]]));
+        Ok(Self { is_long, said, number: *number, content, serial, is_check_sum_wrong })
     }
 
     /// The answer: the same number and serial. Most long frames are answered in the short form. Lists

@@ -30,7 +30,8 @@ use std::borrow::Cow;
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let dialect = dialect::of(profile);
     let frame = Frame::read(payload, profile.tolerate_checksum || dialect.tolerate_checksum)?;
-    let mut report = Report { message: name(frame.number), ..Report::default() };
+    let is_check_sum_wrong = frame.is_check_sum_wrong;
+    let mut report = Report { message: name(frame.number), is_check_sum_wrong, ..Report::default() };
     let hints = Hints { offset_s: dialect.offset_s(profile), dialect, has_model: profile.model.is_some() };
     content::read(hints, &frame, &mut report)?;
     report.replies.extend(owed(&frame));

@@ -162,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_the_sim_card_is_read_without_what_closes_it() {
+        let iccid = |text: &str| read(text).unwrap().moments[0].status.iccid.clone();
+        let place = "025725,A,2833.0000,N,11221.0000,E,010.00,181,150626";
+        let v19 = format!("*HQ,4210051415,V19,{place},,5492932630888,8986001234567890123?,FFFFFBFF#");
+        assert_eq!(iccid(&v19).as_deref(), Some("8986001234567890123"));
+        assert_eq!(iccid("*HQ,4210051415,ICCID,89860012345678901234#").as_deref(), Some("89860012345678901234"));
+    }
+
+    #[test]
     fn a_location_without_numbers_is_no_fix() {
         assert!(read("*HQ,353505510948929,V1,,V,,N,,E,0.00,0,,FFFFF7FF#").unwrap().fixes().next().is_none());
     }

@@ -4,9 +4,12 @@ use super::{KMH_PER_KNOT, cells, degrees, status, time, wrong};
 use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, ReplyBytes, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::dialect::AlarmTable;
+use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 
+/// Digits of a SIM card's number (ITU-T E.118), its check digit or not.
+const ICCID_DIGITS: std::ops::RangeInclusive<usize> = 18..=20;
 /// Most fields told apart; what stands behind is one.
 const FIELDS_MAX: usize = 96;
 
@@ -44,6 +47,9 @@ pub fn read(alarms: &AlarmTable, offset_s: i32, payload: &[u8]) -> Result<Report
             moment.status.battery_percent = fields.get(3).and_then(|f| f.parse::<u8>().ok()).map(|p| p.min(100));
             report.replies.push(ReplyBytes::from_slice(format!("*{inner}#").as_bytes()));
         }
+        // Behind the status of old, its own and the SIM card's number.
+        "V19" => moment.status.iccid = at.and_then(|at| fields.get(at + 10)).and_then(|said| iccid(said)),
+        "ICCID" => moment.status.iccid = fields[3..].iter().find_map(|said| iccid(said)),
         "V3" => cells::of_v3(&fields, &mut moment),
         "NBR" => cells::of_nbr(&fields, &mut moment),
         "VP1" if moment.fix.is_none() => cells::of_vp1(&fields, &mut moment),
@@ -62,6 +68,13 @@ pub fn read(alarms: &AlarmTable, offset_s: i32, payload: &[u8]) -> Result<Report
         report.moments.push(moment);
     }
     Ok(report)
+}
+
+/// The digits of a SIM card's number; a sign that is none closes some.
+fn iccid(said: &str) -> Option<CompactString> {
+    let digits = said.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let is_one = ICCID_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    is_one.then(|| digits.into())
 }
 
 /// Where the validity stands: two places before N or S, four before E or W.

@@ -118,6 +118,8 @@ pub struct Header {
 pub struct Frame<'a> {
     /// Its header.
     pub header: Header,
+    /// Whether its check sum is wrong and tolerated.
+    pub is_check_sum_wrong: bool,
     bytes: Cow<'a, [u8]>,
     body: Range<usize>,
 }
@@ -204,7 +206,8 @@ impl<'a> Frame<'a> {
         let mut cursor = Cursor::new(content);
         let header = Header::read(framing, &mut cursor)?;
         let computed = check_sum(content);
-        if *found != computed && !tolerance.check_sum {
+        let is_check_sum_wrong = *found != computed;
+        if is_check_sum_wrong && !tolerance.check_sum {
             return Err(DecodeError::Checksum {
                 field: "check sum",
                 found: (*found).into(),
@@ -219,7 +222,7 @@ impl<'a> Frame<'a> {
         }
         // Some terminals count less than they send; what is beyond the length is kept out.
         let length = if said == 0 { there } else { said.min(there) };
-        Ok(Self { header, bytes, body: body_at..body_at + length })
+        Ok(Self { header, is_check_sum_wrong, bytes, body: body_at..body_at + length })
     }
 }
 

@@ -51,7 +51,8 @@ fn read(profile: &Profile, payload: &[u8], parts: Option<&mut Parts>) -> Result<
     let check_sum = profile.tolerate_checksum || dialect.tolerate_checksum;
     let frame = Frame::read(payload, Tolerance { check_sum, length: dialect.tolerate_length })?;
     let header = &frame.header;
-    let mut report = Report { message: name(header.message), ..Report::default() };
+    let mut report =
+        Report { message: name(header.message), is_check_sum_wrong: frame.is_check_sum_wrong, ..Report::default() };
     report.tracker_idents.push(header.phone.digits());
     match header.parts.filter(|(total, _)| *total > 1) {
         // One part of a longer message: its bytes mean nothing alone. It is answered, so that the

@@ -89,10 +89,11 @@ fn packet(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let found = head.u32("CRC")?;
     let computed = u32::from(crc16_arc(data));
     let dialect = dialect::of(profile);
-    if found != computed && !(profile.tolerate_checksum || dialect.tolerate_checksum) {
+    let is_check_sum_wrong = found != computed;
+    if is_check_sum_wrong && !(profile.tolerate_checksum || dialect.tolerate_checksum) {
         return Err(DecodeError::Checksum { field: "CRC", found, computed });
     }
-    let mut report = Report::default();
+    let mut report = Report { is_check_sum_wrong, ..Report::default() };
     match data.first() {
         Some(0x0c..=0x0e) => command::answer(data, &mut report)?,
         _ => {
