@@ -16,17 +16,24 @@ pub struct Framing {
     delimiter: u8,
     /// What stands for what inside.
     escapes: &'static [([u8; 2], u8)],
+    /// What escapes begin with.
+    leads: [u8; 2],
     /// Length of a phone number in the header of 2011 and 2013.
     phone_bytes: usize,
 }
 
 /// The standard's.
-const STANDARD: Framing =
-    Framing { delimiter: 0x7e, escapes: &[([0x7d, 0x02], 0x7e), ([0x7d, 0x01], 0x7d)], phone_bytes: 6 };
+const STANDARD: Framing = Framing {
+    delimiter: 0x7e,
+    escapes: &[([0x7d, 0x02], 0x7e), ([0x7d, 0x01], 0x7d)],
+    leads: [0x7d, 0x7d],
+    phone_bytes: 6,
+};
 /// One maker's, with a longer identity.
 const OTHER: Framing = Framing {
     delimiter: 0xe7,
     escapes: &[([0xe6, 0x02], 0xe7), ([0xe6, 0x01], 0xe6), ([0x3e, 0x02], 0x3d), ([0x3e, 0x01], 0x3e)],
+    leads: [0xe6, 0x3e],
     phone_bytes: 7,
 };
 
@@ -36,8 +43,8 @@ impl Framing {
     }
 
     fn unescape<'a>(&self, inner: &'a [u8]) -> Cow<'a, [u8]> {
-        // Most frames have nothing to unescape; `contains` looks at many bytes at once.
-        if !self.escapes.iter().any(|(pair, _)| inner.contains(&pair[0])) {
+        // Most frames have nothing to unescape.
+        if memchr::memchr2(self.leads[0], self.leads[1], inner).is_none() {
             return Cow::Borrowed(inner);
         }
         let mut out = Vec::with_capacity(inner.len());
@@ -77,15 +84,22 @@ impl Phone {
         &self.bytes[..self.length]
     }
 
+    /// The same with zeros behind it, as long as the longest.
+    pub fn padded(&self) -> [u8; 10] {
+        self.bytes
+    }
+
     /// Its digits. Six bytes that are no BCD give their 48-bit number with its Luhn digit, which is how
     /// such terminals hide an IMEI.
     pub fn digits(&self) -> CompactString {
         let mut text = [0; 20];
+        let mut is_bcd = true;
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.bytes()) {
-            pair.copy_from_slice(&[b'0' + (byte >> 4), b'0' + (byte & 15)]);
+            let (tens, ones) = (byte >> 4, byte & 15);
+            is_bcd &= tens < 10 && ones < 10;
+            pair.copy_from_slice(&[b'0' + tens, b'0' + ones]);
         }
-        let text = &text[..2 * self.length];
-        if let (true, Ok(digits)) = (text.iter().all(u8::is_ascii_digit), std::str::from_utf8(text)) {
+        if let (true, Ok(digits)) = (is_bcd, std::str::from_utf8(&text[..2 * self.length])) {
             return CompactString::new(digits);
         }
         let number = self.bytes().iter().take(6).fold(0u64, |n, b| n << 8 | u64::from(*b));
@@ -160,7 +174,12 @@ pub fn escape_frame(frame: &[u8]) -> Vec<u8> {
 
 /// XOR of every byte from the header to the body's end.
 pub fn check_sum(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0, |sum, byte| sum ^ byte)
+    let (words, rest) = bytes.as_chunks();
+    let mut sum = words.iter().fold(0, |sum, word| sum ^ u64::from_ne_bytes(*word));
+    for bits in [32, 16, 8] {
+        sum ^= sum >> bits;
+    }
+    rest.iter().fold(sum as u8, |sum, byte| sum ^ byte)
 }
 
 /// What a frame may have wrong.

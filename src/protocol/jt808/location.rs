@@ -1,12 +1,11 @@
 //! The location body of 0x0200: 28 fixed bytes, then items.
 
 use super::items;
-use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Status, Timestamp};
+use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Report, Status, Timestamp};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
 use crate::protocol::dialect::{AlarmTable, Dialect};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 
 /// What reading a location needs to know of the tracker.
 #[derive(Clone, Copy)]
@@ -17,11 +16,11 @@ pub struct Hints {
     pub dialect: &'static Dialect,
 }
 
-/// Reads a location body.
+/// Reads a location body into a report; `buffered`: its message says that it was kept.
 ///
 /// # Errors
 /// One of the 28 bytes is missing.
-pub fn read(hints: Hints, bytes: &[u8], unknown: &mut BTreeMap<String, String>) -> Result<Moment, DecodeError> {
+pub fn read(hints: Hints, bytes: &[u8], buffered: bool, report: &mut Report) -> Result<(), DecodeError> {
     let mut body = Cursor::new(bytes);
     let numbers = Numbers {
         alarm_bits: body.u32("alarm bits")?,
@@ -34,8 +33,10 @@ pub fn read(hints: Hints, bytes: &[u8], unknown: &mut BTreeMap<String, String>) 
         fixed_at: time(body.take(6, "time")?, hints.offset_s),
     };
     let mut moment = numbers.moment(hints.dialect);
-    items::read(body.rest(), hints.dialect, &mut moment, unknown);
-    Ok(moment)
+    moment.buffered = buffered;
+    items::read(body.rest(), hints.dialect, &mut moment, &mut report.unknown);
+    report.moments.push(moment);
+    Ok(())
 }
 
 /// The fixed part of a location, as the wire counts.

@@ -21,10 +21,10 @@ const LOCATION_BYTES_MIN: usize = 28;
 pub fn read(hints: Hints, header: &Header, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
     let mut body = Cursor::new(bytes);
     match header.message {
-        0x0200 => report.moments.push(location::read(hints, bytes, &mut report.unknown)?),
+        0x0200 => location::read(hints, bytes, false, report)?,
         0x0201 | 0x0500 => {
             body.u16("answered sequence number")?;
-            report.moments.push(location::read(hints, body.rest(), &mut report.unknown)?);
+            location::read(hints, body.rest(), false, report)?;
         }
         0x0704 => batch(hints, &mut body, report)?,
         0x0210 => compact_batch(hints, bytes, report)?,
@@ -80,9 +80,7 @@ fn batch(hints: Hints, body: &mut Cursor<'_>, report: &mut Report) -> Result<(),
     report.moments.reserve_exact(count.min(body.len() / LOCATION_BYTES_MIN).min(BATCH_MAX));
     for _ in 0..count.min(BATCH_MAX) {
         let length = usize::from(body.u16("length of a location")?);
-        let mut moment = location::read(hints, body.take(length, "location of a batch")?, &mut report.unknown)?;
-        moment.buffered |= is_backfill;
-        report.moments.push(moment);
+        location::read(hints, body.take(length, "location of a batch")?, is_backfill, report)?;
     }
     Ok(())
 }
@@ -98,14 +96,13 @@ fn compact_batch(hints: Hints, bytes: &[u8], report: &mut Report) -> Result<(), 
     while !body.is_empty() && report.moments.len() < BATCH_MAX {
         let length = usize::from(body.u8("length of a location")?);
         let item = body.take(length, "location of a compact batch")?;
-        let moment = match length {
-            BATTERY_ONLY => location::battery_only(hints.offset_s, item)?,
-            _ => location::read(hints, item, &mut report.unknown)?,
-        };
         if report.moments.len() == report.moments.capacity() {
             report.moments.reserve_exact(body.len() / (BATTERY_ONLY + 1) + 1);
         }
-        report.moments.push(moment);
+        match length {
+            BATTERY_ONLY => report.moments.push(location::battery_only(hints.offset_s, item)?),
+            _ => location::read(hints, item, false, report)?,
+        }
     }
     Ok(())
 }

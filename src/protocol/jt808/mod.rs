@@ -68,7 +68,9 @@ fn read(profile: &Profile, payload: &[u8], parts: Option<&mut Parts>) -> Result<
             }
         }
         None => {
-            report.replies.extend(reply::owed(header));
+            if let Some(reply) = reply::owed(header) {
+                report.replies.push(reply);
+            }
             message::read(hints, header, frame.body(), &mut report)?;
         }
     }

@@ -4,7 +4,11 @@ use super::frame::{Header, check_sum};
 use crate::domain::ReplyBytes;
 
 /// The platform's own sequence number; replies here are stateless, so it stands still.
-const PLATFORM_SEQUENCE: u16 = 0;
+const PLATFORM_SEQUENCE: [u8; 2] = [0, 0];
+/// The attribute of a header of 2019.
+const IS_2019: u16 = 0x4000;
+/// Longest reply: the header of 2019, a code of 20 digits, and what is around.
+const FRAME_BYTES_MAX: usize = 1 + 2 + 2 + 1 + 10 + 2 + 2 + 1 + 20 + 1 + 1;
 /// Result "success".
 const OK: u8 = 0;
 
@@ -22,43 +26,67 @@ pub fn owed(header: &Header) -> Option<ReplyBytes> {
 /// 0x8001: answered sequence, answered message, result.
 pub fn general(header: &Header) -> ReplyBytes {
     let ([a, b], [c, d]) = (header.sequence.to_be_bytes(), header.message.to_be_bytes());
-    frame(header, 0x8001, &[a, b, c, d, OK])
+    let mut out = Frame::begin(header, 0x8001, 5 | if header.version.is_some() { IS_2019 } else { 0 });
+    out.put(PLATFORM_SEQUENCE);
+    out.put([a, b, c, d, OK]);
+    out.close()
 }
 
 /// Jointech's 0x4401: a sequence of one byte, answered message, result.
 fn of_a_lock(header: &Header) -> ReplyBytes {
-    let mut out = ReplyBytes::from_slice(&[header.delimiter, 0x44, 0x01, 0x00, 0x03]);
-    out.extend_from_slice(header.phone.bytes());
-    out.push(1);
-    out.extend_from_slice(&header.message.to_be_bytes());
-    out.push(OK);
-    close(header, out)
+    let ([a, b], mut out) = (header.message.to_be_bytes(), Frame::begin(header, 0x4401, 3));
+    out.put([1]);
+    out.put([a, b, OK]);
+    out.close()
 }
 
 /// 0x8100: answered sequence, result, authentication code. The code is no secret (MQTT credentials are):
 /// terminals send it back as they got it, and most platforms hand out the digits of the phone number.
 fn registered(header: &Header) -> ReplyBytes {
-    let mut body = ReplyBytes::from_slice(&header.sequence.to_be_bytes());
-    body.push(OK);
-    body.extend_from_slice(header.phone.digits().as_bytes());
-    frame(header, 0x8100, &body)
+    let code = header.phone.digits();
+    let attributes = (2 + 1 + code.len()) as u16 | if header.version.is_some() { IS_2019 } else { 0 };
+    let mut out = Frame::begin(header, 0x8100, attributes);
+    out.put(PLATFORM_SEQUENCE);
+    out.put(header.sequence.to_be_bytes());
+    out.put([OK]);
+    code.bytes().for_each(|byte| out.put([byte]));
+    out.close()
 }
 
-fn frame(header: &Header, message: u16, body: &[u8]) -> ReplyBytes {
-    let attributes = body.len() as u16 & 0x03ff | if header.version.is_some() { 0x4000 } else { 0 };
-    let mut out = ReplyBytes::new();
-    out.push(header.delimiter);
-    out.extend_from_slice(&message.to_be_bytes());
-    out.extend_from_slice(&attributes.to_be_bytes());
-    out.extend(header.version);
-    out.extend_from_slice(header.phone.bytes());
-    out.extend_from_slice(&PLATFORM_SEQUENCE.to_be_bytes());
-    out.extend_from_slice(body);
-    close(header, out)
+/// A frame that is being made. What is put has a length that the compiler knows, so nothing is called for it.
+struct Frame {
+    bytes: [u8; FRAME_BYTES_MAX],
+    length: usize,
 }
 
-fn close(header: &Header, mut out: ReplyBytes) -> ReplyBytes {
-    out.push(check_sum(&out[1..]));
-    out.push(header.delimiter);
-    out
+impl Frame {
+    /// Delimiter, header as far as the phone number.
+    fn begin(header: &Header, message: u16, attributes: u16) -> Self {
+        let mut out = Self { bytes: [0; FRAME_BYTES_MAX], length: 0 };
+        out.put([header.delimiter]);
+        out.put(message.to_be_bytes());
+        out.put(attributes.to_be_bytes());
+        if let Some(version) = header.version {
+            out.put([version]);
+        }
+        // All the place that a number can take; what is beyond it is written over.
+        let phone_at = out.length;
+        out.put(header.phone.padded());
+        out.length = phone_at + header.phone.bytes().len();
+        out
+    }
+
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(place) = self.bytes.get_mut(self.length..self.length + N) {
+            place.copy_from_slice(&bytes);
+            self.length += N;
+        }
+    }
+
+    /// Check sum and delimiter.
+    fn close(mut self) -> ReplyBytes {
+        self.put([check_sum(&self.bytes[1..self.length])]);
+        self.put([self.bytes[0]]);
+        ReplyBytes::from_slice(&self.bytes[..self.length])
+    }
 }

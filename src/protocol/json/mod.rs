@@ -3,57 +3,36 @@
 //! The object is read key by key into the report, without a tree of values between: this is the language
 //! of our own trackers, and a city of them sends it.
 
+mod fix;
+
 use super::DecodeError;
-use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Profile, ReplyBytes, Report, Status, Timestamp};
+use crate::domain::{Alarm, AlarmKind, Moment, Profile, ReplyBytes, Report, Status, Timestamp};
 use compact_str::{CompactString, ToCompactString};
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use fix::Fixes;
+use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version we read.
 const VERSION: u64 = 1;
-/// Most fixes in a message.
-const FIXES_MAX: usize = 500;
 /// Most unknown items kept of a message, and most alarms.
 const UNKNOWN_MAX: usize = 32;
 /// Characters kept of a text.
 const TEXT_CHARS_MAX: usize = 256;
 
-/// A message, its fixes already moments.
+/// What a message says beside the moments, the identifier and the unknown items of its report.
 #[derive(Default)]
 struct Message {
     version: Option<u64>,
-    id: Option<CompactString>,
-    sequence: Option<u64>,
     at_ms: Option<i64>,
-    fixes: Option<Fixes>,
     status: Option<JsonStatus>,
     alarms: Option<SmallVec<[CompactString; 2]>>,
-    unknown: BTreeMap<String, String>,
-}
-
-#[derive(Default)]
-struct Fixes(SmallVec<[Moment; 1]>);
-
-#[derive(Deserialize)]
-struct JsonFix {
-    t: i64,
-    lat: f64,
-    lon: f64,
-    alt: Option<f32>,
-    kmh: Option<f32>,
-    deg: Option<f32>,
-    sats: Option<u8>,
-    hdop: Option<f32>,
-    acc: Option<f32>,
-    valid: Option<bool>,
-    src: Option<FixSource>,
-    #[serde(default)]
-    buffered: bool,
+    has_id: bool,
+    has_fixes: bool,
+    report: Report,
 }
 
 #[derive(Deserialize)]
@@ -77,70 +56,61 @@ struct JsonStatus {
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Message {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Message;
+/// Fills a message in its place: it is large, and would be moved from hand to hand.
+impl<'de> DeserializeSeed<'de> for &mut Message {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message, A::Error> {
-                let mut message = Message::default();
-                while let Some(Key(key)) = map.next_key()? {
-                    match key.as_ref() {
-                        "v" => once(&mut message.version, "v", map.next_value()?)?,
-                        "id" => once(&mut message.id, "id", map.next_value()?)?,
-                        "seq" => message.sequence = map.next_value()?,
-                        "t" => message.at_ms = map.next_value()?,
-                        "fixes" => once(&mut message.fixes, "fixes", map.next_value()?)?,
-                        "status" => message.status = map.next_value()?,
-                        "alarms" => once(&mut message.alarms, "alarms", map.next_value()?)?,
-                        other => {
-                            let value: &RawValue = map.next_value()?;
-                            if message.unknown.len() < UNKNOWN_MAX {
-                                message.unknown.insert(cut(other).into(), cut(value.get()).into());
-                            }
-                        }
-                    }
-                }
-                Ok(message)
-            }
-        }
-        deserializer.deserialize_map(Keys)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-/// Takes a value over; a key that stands twice says two things, so nothing.
-fn once<T, E: Error>(place: &mut Option<T>, key: &'static str, value: T) -> Result<(), E> {
-    if place.replace(value).is_some() { Err(E::duplicate_field(key)) } else { Ok(()) }
+impl<'de> Visitor<'de> for &mut Message {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Key(key)) = map.next_key()? {
+            self.take(&key, &mut map)?;
+        }
+        Ok(())
+    }
 }
 
-impl<'de> Deserialize<'de> for Fixes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Fixes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of fixes")
+impl Message {
+    /// Takes over the value of a key. One that stands twice says two things, so nothing.
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        let report = &mut self.report;
+        match key {
+            "v" => once(self.version.replace(map.next_value()?).is_some(), "v")?,
+            "id" => {
+                report.tracker_idents.push(map.next_value()?);
+                once(std::mem::replace(&mut self.has_id, true), "id")?;
             }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Fixes, A::Error> {
-                let mut fixes = Fixes::default();
-                while let Some(fix) = list.next_element::<JsonFix>()? {
-                    if fixes.0.len() == FIXES_MAX {
-                        return Err(A::Error::custom(format_args!("fixes: there are more than {FIXES_MAX}")));
-                    }
-                    fixes.0.push(moment(fix));
+            "seq" => report.sequence = map.next_value()?,
+            "t" => self.at_ms = map.next_value()?,
+            "fixes" => {
+                once(std::mem::replace(&mut self.has_fixes, true), "fixes")?;
+                map.next_value_seed(Fixes(&mut report.moments))?;
+            }
+            "status" => self.status = map.next_value()?,
+            "alarms" => once(self.alarms.replace(map.next_value()?).is_some(), "alarms")?,
+            other => {
+                let value: &RawValue = map.next_value()?;
+                if report.unknown.len() < UNKNOWN_MAX {
+                    report.unknown.insert(cut(other).into(), cut(value.get()).into());
                 }
-                Ok(fixes)
             }
         }
-        deserializer.deserialize_seq(List)
+        Ok(())
     }
+}
+
+fn once<E: Error>(was_there: bool, key: &'static str) -> Result<(), E> {
+    if was_there { Err(E::duplicate_field(key)) } else { Ok(()) }
 }
 
 /// Reads a message.
@@ -148,41 +118,41 @@ impl<'de> Deserialize<'de> for Fixes {
 /// # Errors
 /// What is missing or of the wrong kind, with its place in the text.
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
-    let message: Message =
-        serde_json::from_slice(payload).map_err(|e| DecodeError::Field { field: "message", problem: e.to_string() })?;
+    let wrong = |problem: String| DecodeError::Field { field: "message", problem };
+    // Once for the whole: the reader would look at every string by itself.
+    let text = std::str::from_utf8(payload).map_err(|e| wrong(e.to_string()))?;
+    let (mut message, mut reader) = (Message::default(), serde_json::Deserializer::from_str(text));
+    message.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|e| wrong(e.to_string()))?;
     let missing = |field| DecodeError::Field { field, problem: "is missing".into() };
     let version = message.version.ok_or_else(|| missing("v"))?;
     if version != VERSION {
         let problem = format!("version {version} is not read; {VERSION} is");
         return Err(DecodeError::Field { field: "v", problem });
     }
-    let id = message.id.ok_or_else(|| missing("id"))?;
-    let mut unknown = message.unknown;
-    let alarms = message.alarms.unwrap_or_default();
-    let mut moments = message.fixes.unwrap_or_default().0;
-    if moments.is_empty() && (message.status.is_some() || !alarms.is_empty() || message.at_ms.is_some()) {
-        moments.push(Moment { at: message.at_ms.map(from_ms), ..Moment::default() });
+    if !message.has_id {
+        return Err(missing("id"));
     }
-    if let Some(last) = moments.last_mut() {
-        last.status = message.status.map(status).unwrap_or_default();
+    let mut report = message.report;
+    let alarms = message.alarms.unwrap_or_default();
+    if report.moments.is_empty() && (message.status.is_some() || !alarms.is_empty() || message.at_ms.is_some()) {
+        report.moments.push(Moment { at: message.at_ms.map(from_ms), ..Moment::default() });
+    }
+    if let Some(last) = report.moments.last_mut() {
+        if let Some(said) = message.status {
+            last.status = status(said);
+        }
         for name in alarms.iter().take(UNKNOWN_MAX) {
             match AlarmKind::of_name(name) {
                 Some(kind) => last.alarms.push(Alarm { kind, raw: kind as u32 }),
-                None => drop(unknown.insert(cut(&format!("alarm:{name}")).into(), String::new())),
+                None => drop(report.unknown.insert(cut(&format!("alarm:{name}")).into(), String::new())),
             }
         }
     }
-    let sequence = message.sequence;
-    let replies = sequence.filter(|_| profile.wants_replies).map(|s| acknowledgement(s, s)).into_iter().collect();
-    Ok(Report {
-        message: "json 1".into(),
-        tracker_idents: smallvec![id],
-        moments,
-        sequence,
-        replies,
-        unknown,
-        ..Report::default()
-    })
+    if let Some(sequence) = report.sequence.filter(|_| profile.wants_replies) {
+        report.replies.push(acknowledgement(sequence, sequence));
+    }
+    report.message = "json 1".into();
+    Ok(report)
 }
 
 /// Says that the packets `from` to `to` are on disk.
@@ -203,23 +173,6 @@ fn from_ms(ms: i64) -> Timestamp {
 
 fn cut(text: &str) -> CompactString {
     text.chars().take(TEXT_CHARS_MAX).collect()
-}
-
-fn moment(f: JsonFix) -> Moment {
-    let at = from_ms(f.t);
-    let fix = Fix {
-        fixed_at: Some(at),
-        valid: f.valid.unwrap_or(true),
-        position: LatLon::new(f.lat, f.lon),
-        altitude_m: f.alt,
-        speed_kmh: f.kmh,
-        course_deg: f.deg,
-        satellites: f.sats,
-        hdop: f.hdop,
-        accuracy_m: f.acc,
-        source: f.src.unwrap_or_default(),
-    };
-    Moment { at: Some(at), fix: Some(fix), buffered: f.buffered, ..Moment::default() }
 }
 
 fn status(s: JsonStatus) -> Status {
@@ -243,7 +196,9 @@ fn status(s: JsonStatus) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use super::fix::FIXES_MAX;
     use super::*;
+    use crate::domain::LatLon;
     use proptest::prelude::*;
 
     fn read(text: &str) -> Result<Report, DecodeError> {
@@ -277,6 +232,10 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_or_too_many_fixes_are_refused() {
         assert!(read(r#"{"v":1,"id":"a","id":"b"}"#).unwrap_err().to_string().contains("`id`"));
+        let twice = r#"{"v":1,"id":"a","fixes":[{"t":1,"lat":2,"lon":3,"lat":4}]}"#;
+        assert!(read(twice).unwrap_err().to_string().contains("`lat`"));
+        let without = r#"{"v":1,"id":"a","fixes":[{"t":1,"lat":2}]}"#;
+        assert!(read(without).unwrap_err().to_string().contains("`lon`"));
         let fix = r#"{"t":1,"lat":2,"lon":3}"#;
         let many = |n: usize| format!(r#"{{"v":1,"id":"a","fixes":[{}]}}"#, vec![fix; n].join(","));
         assert_eq!(read(&many(FIXES_MAX)).unwrap().moments.len(), FIXES_MAX);
@@ -287,6 +246,8 @@ mod tests {
     fn unknown_keys_are_kept_as_they_stand() {
         let report = read(r#"{"v":1,"id":"a","mood":{"good":[1,2]}}"#).unwrap();
         assert_eq!(report.unknown["mood"], r#"{"good":[1,2]}"#);
+        let fix = r#"{"v":1,"id":"a","fixes":[{"t":1,"lat":2,"lon":3,"alt":null,"mood":1,"mood":2}]}"#;
+        assert_eq!(read(fix).unwrap().fixes().next().unwrap().altitude_m, None);
     }
 
     #[test]
