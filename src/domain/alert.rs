@@ -87,6 +87,8 @@ pub enum AlertKind {
     ZoneForbidden,
     /// Silent like its whole neighbourhood: the network's doing; the owner sleeps on.
     SilentInOutage,
+    /// It moves while its receiver repeats one place: no departure can be seen; the owner sleeps on.
+    StalePosition,
 }
 
 impl AlertKind {
@@ -108,6 +110,7 @@ impl AlertKind {
             Self::ZoneDwell => "pre_zone_dwell",
             Self::ZoneForbidden => "pre_zone_forbidden",
             Self::SilentInOutage => "pre_silent_in_outage",
+            Self::StalePosition => "pre_stale_position",
         }
     }
 

@@ -27,6 +27,7 @@ mod rules;
 mod session;
 mod sides;
 mod silence;
+mod stale;
 mod tampering;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ pub struct Params {
     pub power: PowerParams,
     /// Silence.
     pub silence: SilenceParams,
+    /// Stale positions.
+    pub stale: StaleParams,
     /// Which tracker clocks are believed.
     pub clock: ClockParams,
     /// Low battery.
@@ -252,6 +254,20 @@ params! {
         lost_rhythms: f32 = 3.0,
         /// ... plus this, seconds.
         lost_extra_s: f32 = 300.0,
+    }
+}
+
+params! {
+    /// A receiver that repeats one place while its vehicle moves.
+    StaleParams {
+        /// Told (quietly) after so long, seconds. Lower: told of receivers that only hold still for a while.
+        after_s: f64 = 7200.0,
+        /// Without a sign of movement for this long it has come to rest, seconds.
+        rest_s: f64 = 900.0,
+        /// Fewest reports that say that it moves ...
+        reports: u16 = 10,
+        /// ... and their share of all. Lower: a generator next door is movement.
+        share: f32 = 0.5,
     }
 }
 

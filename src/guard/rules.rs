@@ -7,7 +7,7 @@ use super::silence::Step;
 use super::vehicle::{Sample, SampleKind, Vehicle};
 use super::zones::Zones;
 use super::{Alert, AlertKind, Cause, Finding, Moment, Seen, Timestamp, VehicleId};
-use super::{anchor, battery, cell, clock, exit, incident, intake, session, tampering};
+use super::{anchor, battery, cell, clock, exit, incident, intake, session, stale, tampering};
 use crate::domain::{AlarmKind, Evidence, Threshold};
 
 /// A question asked of every moment.
@@ -30,6 +30,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "exit", version: 1, kind: AlertKind::Moved, check: moved },
     Rule { name: "exit_by_cell", version: 1, kind: AlertKind::MovedByCell, check: moved_by_cell },
     Rule { name: "suspicion", version: 1, kind: AlertKind::Suspicion, check: suspicion },
+    Rule { name: "stale_position", version: 1, kind: AlertKind::StalePosition, check: stale_position },
     Rule { name: "low_battery", version: 1, kind: AlertKind::LowBattery, check: low_battery },
 ];
 
@@ -50,6 +51,7 @@ struct Situation<'a> {
     battery_is_newly_low: bool,
     departure: exit::Departure,
     by_cell: cell::CellDeparture,
+    stale: Option<stale::Staleness>,
 }
 
 fn threshold(name: &str, value: impl Into<f64>) -> Threshold {
@@ -100,6 +102,16 @@ fn suspicion(s: &Situation) -> Option<Vec<Threshold>> {
     let told = tampering::any(s.rising, tampering::SUSPICIOUS);
     (s.is_guarded && s.vehicle.incident.is_none() && (leaving || told))
         .then(|| vec![threshold("suspicion_evidence_min", half), threshold("exit_evidence", s.departure.evidence)])
+}
+
+fn stale_position(s: &Situation) -> Option<Vec<Threshold>> {
+    s.stale.map(|stale| {
+        vec![
+            threshold("stale_after_s", s.params.stale.after_s),
+            threshold("stale_for_s", stale.for_s),
+            threshold("reports_moving", stale.moving),
+        ]
+    })
 }
 
 fn low_battery(s: &Situation) -> Option<Vec<Threshold>> {
@@ -166,6 +178,8 @@ pub fn consider(
         cell::follow(params, vehicle, &sample, sky_at);
     }
 
+    let is_on = moment.status.ignition == Some(true);
+    let stale = if is_last && is_guarded { stale::follow(&params.stale, vehicle, &sample, is_on) } else { None };
     let mut departure = exit::Departure::default();
     let mut by_cell = cell::CellDeparture::default();
     if is_guarded {
@@ -191,6 +205,7 @@ pub fn consider(
         battery_is_newly_low,
         departure,
         by_cell,
+        stale,
     };
     let established: Vec<_> =
         RULES.iter().filter_map(|rule| (rule.check)(&situation).map(|numbers| (rule, numbers))).collect();

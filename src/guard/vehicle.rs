@@ -140,6 +140,9 @@ pub struct Vehicle {
     pub silence: super::silence::SilenceState,
     /// Whether its low battery was told.
     pub battery_is_low: bool,
+    /// One place told again and again while it moves.
+    #[serde(default)]
+    pub stale: Option<Box<super::stale::Stale>>,
     /// What it is, for rules that are for one kind only.
     pub kind: Option<VehicleKind>,
     /// Its zones: inside, about to enter, may have passed.
@@ -201,11 +204,7 @@ impl Vehicle {
     pub fn begin_session(&mut self, params: &Params, at: Timestamp) {
         let a = &params.anchor;
         self.armed_at = Some(at);
-        self.anchor = None;
-        self.is_calm = false;
-        self.cells.clear();
-        self.dark = None;
-        self.suspicion_told = false;
+        self.forget_place();
         self.power.begin_session();
         let earliest = at.plus_secs_f64(-f64::from(a.before_arming_s));
         self.samples.retain(|s| s.at >= earliest && s.kind == SampleKind::Satellite);
@@ -224,10 +223,16 @@ impl Vehicle {
     pub fn end_session(&mut self, at: Timestamp) {
         self.armed_at = None;
         self.disarmed_at = Some(at);
+        self.forget_place();
+    }
+
+    /// What was learned of where it stands ends with the session.
+    fn forget_place(&mut self) {
         self.anchor = None;
-        self.cells.clear();
-        self.dark = None;
         self.is_calm = false;
+        self.cells = Vec::new();
+        self.dark = None;
+        self.stale = None;
         self.suspicion_told = false;
     }
 

@@ -51,7 +51,8 @@ export type AlertKind =
   | 'pre_zone_exit'
   | 'pre_zone_dwell'
   | 'pre_zone_forbidden'
-  | 'pre_silent_in_outage';
+  | 'pre_silent_in_outage'
+  | 'pre_stale_position';
 
 export interface Alert {
   id: string;
