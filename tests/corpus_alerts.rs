@@ -1,11 +1,13 @@
 //! Replays the anti-theft benchmark's dev set through the guard. The set may not be copied into the
 //! repository (its licences), so the test needs `RIDEGUARD_CORPUS`.
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use rideguard::cli::recording::{self, Event};
 use rideguard::cli::replay::{replay, run};
 use rideguard::cli::score;
 use rideguard::domain::{Finding, Timestamp, VehicleId};
-use rideguard::guard::{Guard, Params};
+use rideguard::guard::{Guard, Params, Seen};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -108,22 +110,56 @@ fn some_rows(folder: &Path) -> Vec<Row> {
 fn played(rows: &[Row], t: f64) -> Vec<(String, f64)> {
     let mut guard = Guard::new(Params::default());
     let mut woken = Vec::new();
-    let mut keep = |name: &str, findings: Vec<Finding>| {
-        for finding in findings {
-            if let Finding::Alert(alert) = finding
-                && alert.kind.wakes_owner()
-            {
-                woken.push((name.to_owned(), alert.raised_at.secs_f64()));
-            }
-        }
-    };
     for (name, id, event) in rows.iter().filter(|(.., event)| event.at().secs_f64() <= t) {
-        keep(name, event.play(&mut guard, *id));
+        woken.extend(alarms(name, event.play(&mut guard, *id)));
     }
     if let (true, Some((name, id, _))) = (t.is_finite(), rows.first()) {
-        keep(name, guard.advance(*id, Timestamp::from_secs_f64(t)));
+        woken.extend(alarms(name, guard.advance(*id, Timestamp::from_secs_f64(t))));
     }
     woken
+}
+
+/// Of what the guard said: who was woken when.
+fn alarms(name: &str, findings: Vec<Finding>) -> impl Iterator<Item = (String, f64)> {
+    findings.into_iter().filter_map(move |finding| match finding {
+        Finding::Alert(alert) if alert.kind.wakes_owner() => Some((name.to_owned(), alert.raised_at.secs_f64())),
+        _ => None,
+    })
+}
+
+/// Restarts from a checkpoint, and packets delivered again by a broker, at random.
+#[test]
+fn checkpoints_and_repetitions_at_random_packets_change_no_alert() {
+    let Some(folder) = corpus("checkpoints_and_repetitions_at_random_packets_change_no_alert") else { return };
+    let rows = some_rows(&folder);
+    let whole = played(&rows, f64::INFINITY);
+    for seed in [1, 2] {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut guard = Guard::new(Params::default());
+        let (mut woken, mut recent, mut restarts, mut repetitions) = (Vec::new(), Vec::new(), 0, 0);
+        for (name, id, event) in &rows {
+            let mut findings = event.play(&mut guard, *id);
+            if let Event::Report(moment, seen) = event {
+                recent.push((*id, moment.clone(), *seen));
+            }
+            if random.random_bool(0.2) && !recent.is_empty() {
+                // One of the last five; those of another vehicle arrived by its own clock.
+                let of_late = recent.len().saturating_sub(5)..recent.len();
+                let (again, moment, seen) = &recent[random.random_range(of_late)];
+                let received_at = if again == id { event.at().max(seen.received_at) } else { seen.received_at };
+                findings.extend(guard.consider(*again, moment, &Seen { received_at, ..*seen }));
+                repetitions += 1;
+            }
+            if random.random_bool(0.005) {
+                let checkpoint = rmp_serde::to_vec_named(&guard).expect("a checkpoint");
+                guard = rmp_serde::from_slice(&checkpoint).expect("the same guard");
+                restarts += 1;
+            }
+            woken.extend(alarms(name, findings));
+        }
+        assert!(restarts > 20 && repetitions > 500, "{restarts} restarts, {repetitions} repetitions");
+        assert_eq!(woken, whole, "seed {seed}");
+    }
 }
 
 #[test]

@@ -3,16 +3,22 @@
 //! goes wrong with trackers, none of it anybody's data.
 
 use rideguard::domain::{
-    AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId,
+    AlertKind, Entry, Finding, LatLon, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId,
+    Zone, ZoneId, ZoneRule, ZoneShape,
 };
-use rideguard::guard::{Guard, Params, Seen};
+use rideguard::fold::{Effects, FoldSettings, LaneState};
 use serde::Deserialize;
+use serde_json::json;
 use std::path::Path;
 
 const HOME: LatLon = LatLon::new(28.55, 112.35);
 const METRES_PER_DEGREE_EAST: f64 = 97_670.0;
 const START: Timestamp = Timestamp::from_secs(1_770_000_000);
 const VEHICLE: VehicleId = VehicleId(7);
+/// The vehicle's tracker, and another one that is registered.
+const IDENT: &str = "yy7";
+const OTHER_IDENT: &str = "yy8";
+const SETTINGS: FoldSettings = FoldSettings { max_fix_age_s: 30.0 * 86_400.0 };
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +29,11 @@ struct Scenario {
     steps: Vec<Step>,
     /// What wakes the owner, in order.
     woken: Vec<String>,
+    /// What is told without waking anybody, in order; absent: whatever it is.
+    informed: Option<Vec<String>>,
+    /// Why packets are set aside, each reason once, in the order in which they come first.
+    #[serde(default)]
+    set_aside: Vec<String>,
     /// The last of it at most so long after the last mark, seconds.
     within_s: Option<f64>,
     /// Whether the last of it rests on late packets.
@@ -34,7 +45,8 @@ struct Scenario {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Step {
-    /// `fixes`, `arm`, `disarm`, `mark` (what is waited for begins), `wait` (nothing is heard).
+    /// `fixes`, `arm`, `disarm`, `mark` (what is waited for begins), `wait` (nothing is heard), `zone` (a circle
+    /// around `metres`, of `radius_m`).
     what: String,
     /// How many packets.
     count: u32,
@@ -62,8 +74,13 @@ struct Step {
     clock_s: f64,
     /// Each is delivered so many times.
     copies: u32,
-    /// Position instead of metres: latitude, longitude.
-    place: Option<[f64; 2]>,
+    /// Position instead of metres: latitude, longitude, as JSON says them.
+    place: Option<[String; 2]>,
+    ignition: Option<bool>,
+    /// Whom the packet says that it is from, and whether the broker kept it.
+    ident: String,
+    retained: bool,
+    radius_m: f64,
 }
 
 impl Default for Step {
@@ -88,71 +105,105 @@ impl Default for Step {
             clock_s: 0.0,
             copies: 1,
             place: None,
+            ignition: None,
+            ident: IDENT.into(),
+            retained: false,
+            radius_m: 0.0,
         }
     }
 }
 
 impl Step {
-    /// The `n`-th packet, measured at `at`.
-    fn moment(&self, n: u32, at: Timestamp) -> Moment {
+    /// The `n`-th packet, measured at `at`: our own language, with a number that tells it from its like.
+    fn payload(&self, n: u32, at: Timestamp, sequence: u64) -> String {
         let stray = |turn: f64| self.stray_m * (f64::from(n) * turn).sin();
-        let east_m = self.metres + f64::from(n) * self.by_m + stray(2.4);
-        let position = match self.place {
-            Some([lat_deg, lon_deg]) => LatLon::new(lat_deg, lon_deg),
-            None => LatLon::new(HOME.lat_deg + stray(1.7) / 111_195.0, HOME.lon_deg + east_m / METRES_PER_DEGREE_EAST),
-        };
-        let fix = Fix {
-            fixed_at: Some(at.plus_secs_f64(self.clock_s)),
-            valid: self.valid,
-            position,
-            altitude_m: None,
-            speed_kmh: Some(self.kmh),
-            course_deg: Some(self.course),
-            satellites: Some(self.sats),
-            hdop: Some(self.hdop),
-            accuracy_m: None,
-            source: if self.cell { FixSource::Cell } else { FixSource::Gnss },
-        };
-        let status = Status { external_power: Some(self.power), moving: self.moving, ..Status::default() };
-        Moment { fix: Some(fix), status, ..Moment::default() }
+        let [lat, lon] = self.place.clone().unwrap_or_else(|| {
+            let place = east_of_home(self.metres + f64::from(n) * self.by_m + stray(2.4));
+            [(place.lat_deg + stray(1.7) / 111_195.0).to_string(), place.lon_deg.to_string()]
+        });
+        let at_ms = at.plus_secs_f64(self.clock_s).micros() / 1000;
+        let (valid, kmh, deg, sats, hdop) = (self.valid, self.kmh, self.course, self.sats, self.hdop);
+        let source = if self.cell { "cell" } else { "gnss" };
+        let status = json!({ "external_power": self.power, "moving": self.moving, "ignition": self.ignition });
+        format!(
+            r#"{{"v":1,"id":"{}","seq":{sequence},"fixes":[{{"t":{at_ms},"lat":{lat},"lon":{lon},"valid":{valid},"kmh":{kmh},"deg":{deg},"sats":{sats},"hdop":{hdop},"src":"{source}"}}],"status":{status}}}"#,
+            self.ident
+        )
     }
 }
 
-/// The vehicle's life: the guard, the time, what woke the owner.
+fn east_of_home(metres: f64) -> LatLon {
+    LatLon::new(HOME.lat_deg, HOME.lon_deg + metres / METRES_PER_DEGREE_EAST)
+}
+
+/// The vehicle's life: the lane that hears of it, the time, what was told.
 struct Play {
-    guard: Guard,
+    lane: LaneState,
     now: Timestamp,
     mark: Timestamp,
     packets: u64,
     woken: Vec<(AlertKind, Timestamp, bool)>,
+    informed: Vec<String>,
+    set_aside: Vec<String>,
 }
 
 impl Play {
-    fn tell(&mut self, findings: Vec<Finding>) {
-        for finding in findings {
-            if let Finding::Alert(alert) = finding
-                && alert.kind.wakes_owner()
-            {
+    fn begin() -> Self {
+        let (lane, woken, informed, set_aside) = (LaneState::default(), Vec::new(), Vec::new(), Vec::new());
+        let mut play = Self { lane, now: START, mark: START, packets: 0, woken, informed, set_aside };
+        for (key, ident, vehicle) in [(1, IDENT, VEHICLE), (2, OTHER_IDENT, VehicleId(8))] {
+            let (tracker, vehicle) = (TrackerKey(key), Some(vehicle));
+            let (ident, profile) = (TrackerIdent::parse(ident).expect("an ident"), Profile::of("json"));
+            play.set(Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind: None });
+        }
+        play
+    }
+
+    fn set(&mut self, setting: Setting) {
+        let effects = self.lane.fold(&Entry::Setting { at: self.now, setting }, &SETTINGS);
+        self.tell(effects);
+    }
+
+    fn tick(&mut self, at: Timestamp) {
+        let effects = self.lane.fold(&Entry::Tick { at }, &SETTINGS);
+        self.tell(effects);
+    }
+
+    fn tell(&mut self, effects: Effects) {
+        let reason = effects.quarantined.map(|q| q.reason.to_owned());
+        self.set_aside.extend(reason.filter(|r| !self.set_aside.contains(r)));
+        for finding in effects.findings {
+            let Finding::Alert(alert) = finding else { continue };
+            assert_eq!(alert.vehicle, VEHICLE, "another vehicle has nothing to do with it");
+            if alert.kind.wakes_owner() {
                 self.woken.push((alert.kind, alert.raised_at, alert.late));
+            } else {
+                self.informed.push(alert.kind.name().to_owned());
             }
         }
     }
 
     fn step(&mut self, step: &Step) {
         match step.what.as_str() {
-            "arm" => {
-                let findings = self.guard.arm(VEHICLE, self.now, self.now);
-                self.tell(findings);
-            }
-            "disarm" => {
-                let findings = self.guard.disarm(VEHICLE, self.now, self.now);
-                self.tell(findings);
+            "arm" => self.set(Setting::Arm { vehicle: VEHICLE }),
+            "disarm" => self.set(Setting::Disarm { vehicle: VEHICLE }),
+            "zone" => {
+                let shape = ZoneShape::Circle { centre: east_of_home(step.metres), radius_m: step.radius_m };
+                self.set(Setting::Zone(Zone {
+                    id: ZoneId(1),
+                    name: "zone".into(),
+                    shape,
+                    rule: ZoneRule::Both,
+                    vehicle: Some(VEHICLE),
+                    dwell_s: 0,
+                    schedule: None,
+                    vehicle_kind: None,
+                }));
             }
             "mark" => self.mark = self.now,
             "wait" => {
                 self.now = self.now.plus_secs_f64(step.every_s);
-                let findings = self.guard.tick(self.now);
-                self.tell(findings);
+                self.tick(self.now);
             }
             "fixes" => self.fixes(step),
             other => panic!("a step has no {other:?}"),
@@ -161,23 +212,25 @@ impl Play {
 
     fn fixes(&mut self, step: &Step) {
         let times = |n: u32| self.now.plus_secs_f64(step.every_s * f64::from(n + 1));
-        let mut packets: Vec<_> = (0..step.count).map(|n| (times(n), step.moment(n, times(n)))).collect();
+        let sequence = |n: u32| self.packets + u64::from(n) + 1;
+        let payload = |n: u32| step.payload(n, times(n), sequence(n)).into_bytes();
+        let mut packets: Vec<_> = (0..step.count).map(|n| (times(n), payload(n))).collect();
+        self.packets += u64::from(step.count);
         let end = packets.last().map_or(self.now, |(at, _)| *at);
         if step.reverse {
             packets.reverse();
         }
-        for (n, (measured_at, moment)) in packets.into_iter().enumerate() {
+        for (n, (measured_at, payload)) in packets.into_iter().enumerate() {
             let live = measured_at.plus_secs_f64(1.0);
             let kept = end.plus_secs_f64(step.kept_s + 0.1 * n as f64);
             let received_at = if step.kept_s > 0.0 { kept } else { live };
-            self.packets += 1;
-            let seen = Seen { received_at, digest: PacketDigest(self.packets) };
-            let findings = self.guard.tick(received_at);
-            self.tell(findings);
+            self.tick(received_at);
             for copy in 0..step.copies {
-                let again = Seen { received_at: received_at.plus_secs_f64(0.01 * f64::from(copy)), ..seen };
-                let findings = self.guard.consider(VEHICLE, &moment, &again);
-                self.tell(findings);
+                let topic = format!("v1/{}/{IDENT}/up", Shard::of(IDENT).0);
+                let received_at = received_at.plus_secs_f64(0.01 * f64::from(copy));
+                let packet = Packet { topic, received_at, payload: payload.clone(), retained: step.retained };
+                let effects = self.lane.fold(&Entry::Packet(packet), &SETTINGS);
+                self.tell(effects);
             }
             self.now = received_at;
         }
@@ -190,12 +243,17 @@ fn play(path: &Path) -> Result<(), String> {
     if scenario.about.is_empty() {
         return Err("it names nothing that it is about".into());
     }
-    let guard = Guard::new(Params::default());
-    let mut play = Play { guard, now: START, mark: START, packets: 0, woken: Vec::new() };
+    let mut play = Play::begin();
     scenario.steps.iter().for_each(|step| play.step(step));
     let kinds: Vec<_> = play.woken.iter().map(|(kind, ..)| kind.name()).collect();
     if kinds != scenario.woken {
         return Err(format!("woken by {kinds:?}, not {:?}", scenario.woken));
+    }
+    if let Some(informed) = scenario.informed.filter(|i| *i != play.informed) {
+        return Err(format!("informed of {:?}, not {informed:?}", play.informed));
+    }
+    if play.set_aside != scenario.set_aside {
+        return Err(format!("set aside for {:?}, not {:?}", play.set_aside, scenario.set_aside));
     }
     let Some((_, at, late)) = play.woken.last() else { return Ok(()) };
     let after_s = at.seconds_since(play.mark);
