@@ -27,6 +27,9 @@ pub struct Config {
     /// The rollup of tracks.
     #[serde(default)]
     pub rollup: Rollup,
+    /// How long what is kept.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// How to reach PostgreSQL.
@@ -195,6 +198,31 @@ impl Default for Rollup {
     }
 }
 
+/// How long what is kept, by purpose, days; a nightly job of the rollup role lets go of the rest.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Positions that nothing happened around, and alerts without an incident.
+    pub normal_days: u32,
+    /// Incidents after their end, with their alerts and the positions around them.
+    pub incident_days: u32,
+    /// Positions of a case after their time, once its hold is released or over.
+    pub case_days: u32,
+    /// The raw journal, and what was set aside.
+    pub journal_days: u32,
+    /// The hour after which the nightly job runs, UTC.
+    pub hour_utc: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { normal_days: 365, incident_days: 730, case_days: 1095, journal_days: 30, hour_utc: 19 }
+    }
+}
+
+/// Longest time that anything is kept, days.
+const DAYS_MAX: u64 = 36_500;
+
 impl Config {
     /// Reads and checks a file.
     ///
@@ -240,6 +268,14 @@ impl Config {
         within("ingest.spool_mb_max", self.ingest.spool_mb_max, 16, 1 << 20)?;
         within("rollup.closes_after_s", self.rollup.closes_after_s, 60, 86_400)?;
         within("rollup.late_rest_s", self.rollup.late_rest_s, 0, 86_400)?;
+        // Each needs what comes before it: hot days are compared with the journal, incidents outlive both.
+        let hot = u64::from(self.ingest.hot_days);
+        let Retention { normal_days, incident_days, case_days, journal_days, hour_utc } = self.retention;
+        within("retention.journal_days", journal_days.into(), hot + 1, DAYS_MAX)?;
+        within("retention.normal_days", normal_days.into(), u64::from(journal_days), DAYS_MAX)?;
+        within("retention.incident_days", incident_days.into(), u64::from(normal_days), DAYS_MAX)?;
+        within("retention.case_days", case_days.into(), u64::from(incident_days), DAYS_MAX)?;
+        within("retention.hour_utc", hour_utc.into(), 0, 23)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         if !self.http.listen.ip().is_loopback() && !self.http.behind_tls_proxy {
             bail!(

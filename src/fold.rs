@@ -69,6 +69,7 @@ impl LaneState {
                 self.guard.gap(*from, *to);
                 Effects::default()
             }
+            Entry::LetGo { .. } => Effects::default(),
         };
         self.show_sessions(&mut effects);
         effects
@@ -126,8 +127,17 @@ impl LaneState {
             }
             Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
             Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),
+            Setting::Forget { vehicle, trackers } => self.forget(*vehicle, trackers),
         }
         effects
+    }
+
+    /// Nothing is left of where a vehicle was. Its trackers stay known; one that another vehicle carries by
+    /// now is that one's.
+    fn forget(&mut self, vehicle: VehicleId, trackers: &[TrackerKey]) {
+        self.guard.forget(vehicle);
+        let is_its = |t: &Tracker| t.vehicle == Some(vehicle) || (t.vehicle.is_none() && trackers.contains(&t.key));
+        self.trackers.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
     }
 
     /// The tracker of an identifier, made if it is new.

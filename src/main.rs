@@ -1,7 +1,7 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
-use rideguard::cli::{admin, backstage, backtest, decode, load, replay, say, up};
+use rideguard::cli::{admin, backstage, backtest, backup, decode, keeping, load, replay, say, up};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -59,6 +59,16 @@ enum Command {
     Rebuild(backstage::RebuildArgs),
     /// Prints why an incident was raised.
     Explain(backstage::ExplainArgs),
+    /// Lets go of what no purpose keeps any more, as the nightly job does.
+    Retain(keeping::RetainArgs),
+    /// Legal holds: what a case needs is kept.
+    Hold(keeping::HoldArgs),
+    /// Erases a person's data and proves it.
+    Erase(keeping::EraseArgs),
+    /// Backs a running deployment up.
+    Backup(backup::BackupArgs),
+    /// Makes a data folder of a backup.
+    Restore(backup::RestoreArgs),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -103,6 +113,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => return backstage::verify(args),
         Command::Rebuild(args) => return backstage::rebuild(args),
         Command::Explain(args) => backstage::explain(args)?,
+        Command::Retain(args) => keeping::retain(args)?,
+        Command::Hold(args) => keeping::hold(args)?,
+        Command::Backup(args) => backup::backup(&args)?,
+        Command::Restore(args) => backup::restore(&args)?,
+        Command::Erase(args) => keeping::erase(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::domain::{Entry, Outcome, Timestamp};
 use crate::fold::FoldSettings;
 use crate::ingest::topic::Address;
-use crate::store::{self, Role, explain, rebuild as refold, verify as invariants};
+use crate::store::{self, Role, explain, rebuild as refold, retention, verify as invariants};
 use clap::Parser;
 use serde_json::json;
 use std::io::{BufWriter, Write};
@@ -53,11 +53,11 @@ pub struct ExplainArgs {
     incident: i64,
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse_rfc3339(text).ok_or_else(|| format!("{text:?} is no time like 2026-11-23T10:00:00Z"))
 }
 
-async fn connect(args: &RoleArgs) -> anyhow::Result<(Config, Client)> {
+pub(super) async fn connect(args: &RoleArgs) -> anyhow::Result<(Config, Client)> {
     let config = Config::read(&args.config)?;
     let client = store::connect(&store::settings(&config.database, Role::Owner)?, "command").await?;
     Ok((config, client))
@@ -77,7 +77,7 @@ pub fn journal(args: JournalArgs) -> anyhow::Result<()> {
             for (i, entry) in row.entries.iter().enumerate() {
                 let Entry::Packet(packet) = entry else { continue };
                 let address = Address::parse(&packet.topic).ok();
-                let is_asked = args.tracker.as_deref().is_none_or(|t| packet.topic.split('/').any(|part| part == t));
+                let is_asked = args.tracker.as_deref().is_none_or(|t| packet.is_of(t));
                 if packet.received_at < from || packet.received_at >= to || !is_asked {
                     continue;
                 }
@@ -98,12 +98,15 @@ pub fn journal(args: JournalArgs) -> anyhow::Result<()> {
 /// # Errors
 /// The database is away.
 pub fn verify(args: RoleArgs) -> anyhow::Result<ExitCode> {
-    let checked = block_on(async {
+    let (checked, let_go) = block_on(async {
         let (_, client) = connect(&args).await?;
-        invariants::run(&client).await
+        Ok((invariants::run(&client).await?, retention::summary(&client).await?))
     })?;
     for check in &checked {
         say(format_args!("{} {}: {}", if check.broken == 0 { "ok" } else { "FAIL" }, check.name, check.broken))?;
+    }
+    for gone in let_go {
+        say(format_args!("let go: {gone}"))?;
     }
     Ok(if checked.iter().all(|c| c.broken == 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -122,7 +125,8 @@ pub fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
     let is_equal = |c: &refold::Compared| c.missing == 0 && c.extra == 0;
     for c in &compared {
         let word = if is_equal(c) { "ok" } else { "FAIL" };
-        say(format_args!("{word} {}: {} rows, {} missing, {} extra", c.table, c.rows, c.missing, c.extra))?;
+        let let_go = if c.let_go > 0 { format!(", {} let go", c.let_go) } else { String::new() };
+        say(format_args!("{word} {}: {} rows, {} missing, {} extra{let_go}", c.table, c.rows, c.missing, c.extra))?;
     }
     Ok(if args.replace || compared.iter().all(is_equal) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

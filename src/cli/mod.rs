@@ -3,8 +3,10 @@
 pub mod admin;
 pub mod backstage;
 pub mod backtest;
+pub mod backup;
 pub mod decode;
 mod demo;
+pub mod keeping;
 pub mod load;
 pub mod recording;
 pub mod replay;

@@ -2,7 +2,7 @@
 
 use super::{announce, block_on, demo, say};
 use crate::app::{self, Roles};
-use crate::config::{Broker, Config, Database, Http, Ingest, Notify, Rollup};
+use crate::config::{Broker, Config, Database, Http, Ingest, Notify, Retention, Rollup};
 use crate::ingest::mqtt::Subscribed;
 use crate::supervisor::broker::{self, Credential, INGEST_USER, Mosquitto};
 use crate::supervisor::folder::write_private;
@@ -286,6 +286,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: false },
         notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },
         rollup: Rollup::default(),
+        retention: Retention::default(),
     };
     let (d, b) = (&config.database, &config.broker);
     let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest.sock\"\n");

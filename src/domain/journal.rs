@@ -24,6 +24,11 @@ impl Packet {
     /// one is kept in part and set aside.
     pub const PAYLOAD_BYTES_MAX: usize = 128 * 1024;
 
+    /// Whether its topic names this tracker, by itself or behind a gateway.
+    pub fn is_of(&self, ident: &str) -> bool {
+        self.topic.split('/').any(|part| part == ident)
+    }
+
     /// Its identity by content: the same for every redelivery.
     pub fn digest(&self) -> PacketDigest {
         let mut hash = Sha256::new();
@@ -62,6 +67,11 @@ pub enum Entry {
         /// To.
         to: Timestamp,
     },
+    /// Something that was let go: its time of keeping was over, or it was erased.
+    LetGo {
+        /// Server time of what was there.
+        at: Timestamp,
+    },
 }
 
 impl Entry {
@@ -69,7 +79,7 @@ impl Entry {
     pub fn at(&self) -> Timestamp {
         match self {
             Self::Packet(packet) => packet.received_at,
-            Self::Setting { at, .. } | Self::Tick { at } => *at,
+            Self::Setting { at, .. } | Self::Tick { at } | Self::LetGo { at } => *at,
             Self::Gap { to, .. } => *to,
         }
     }

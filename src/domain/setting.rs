@@ -105,4 +105,11 @@ pub enum Setting {
         /// Which.
         zone: ZoneId,
     },
+    /// A person is erased: what is believed of their vehicle is believed no longer.
+    Forget {
+        /// Which vehicle.
+        vehicle: VehicleId,
+        /// The trackers that it carried in their time.
+        trackers: Vec<TrackerKey>,
+    },
 }

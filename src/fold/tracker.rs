@@ -51,6 +51,12 @@ impl Tracker {
         }
     }
 
+    /// Forgets where it was; that it is there, and how to read it, stays.
+    pub fn forget(&mut self) {
+        let (profile, vehicle, recent) = (self.profile, self.vehicle, std::mem::take(&mut self.recent));
+        *self = Self { profile, vehicle, recent, ..Self::new(self.key) };
+    }
+
     /// A part of a longer message gives way to the whole, once all parts are there; positions of another
     /// datum become ours.
     pub fn whole(&mut self, profile: &Profile, packet: &Packet, mut report: Report) -> Result<Report, DecodeError> {

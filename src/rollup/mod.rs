@@ -9,7 +9,7 @@ use crate::clock::now;
 use crate::config::Config;
 use crate::domain::{Timestamp, TrackerKey};
 use crate::store::rollup::{self as store, Marks};
-use crate::store::{connect, partitions};
+use crate::store::{connect, partitions, retention};
 use crate::telemetry::Metrics;
 use crate::tracks::merge::merge;
 use crate::tracks::{Body, Heard};
@@ -65,6 +65,9 @@ async fn work(
             if released > 0 {
                 tracing::info!(released, "Hot days that are pieces now were dropped");
             }
+            if retention::is_due(&rollup.client, config.retention.hour_utc).await? {
+                rollup.let_go(config).await?;
+            }
             tended_at = Some(Instant::now());
         }
         rollup.close(last_closed(now(), config.rollup.closes_after_s)).await?;
@@ -102,14 +105,16 @@ impl Rollup {
             return Ok(None);
         }
         let marks = store::marks(&client).await?;
-        let mut open = Open::new();
-        for piece in store::open_dwells(&client).await? {
-            match piece.read()? {
-                Body::Dwell(dwell) => drop(open.insert(piece.tracker, dwell)),
-                Body::Ride(_) => anyhow::bail!("the open piece of tracker {} is a ride", piece.tracker.0),
-            }
-        }
+        let open = read_open(&client).await?;
         Ok(Some(Self { client, marks, open }))
+    }
+
+    /// The nightly job: lets go of what no purpose keeps any more.
+    async fn let_go(&mut self, config: &Config) -> anyhow::Result<()> {
+        if let Some(report) = retention::run(&mut self.client, &config.retention, false).await? {
+            tracing::info!(report = %serde_json::to_string(&report)?, "What no purpose keeps any more was let go");
+        }
+        Ok(())
     }
 
     /// Closes slices up to `to`: what comes for them later is late.
@@ -121,7 +126,10 @@ impl Rollup {
             store::close(&mut self.client, to).await?;
         }
         store::begin(&self.client).await?;
-        self.marks = store::marks(&self.client).await?;
+        let before = std::mem::replace(&mut self.marks, store::marks(&self.client).await?);
+        if before.open_version != self.marks.open_version {
+            self.open = read_open(&self.client).await?; // an erasure has changed them
+        }
         Ok(())
     }
 
@@ -144,7 +152,7 @@ impl Rollup {
         let dwells: Vec<_> = going_on.iter().filter_map(|t| Some((*t, self.open.get(t)?))).collect();
         store::put_open(&transaction, &dwells, left).await?;
         store::add_traffic(&transaction, traffic).await?;
-        store::advance(&transaction, from, to).await?;
+        store::advance(&transaction, self.marks, to).await?;
         transaction.commit().await?;
         self.marks.rolled_to = to;
         Ok(Some(heard.len()))
@@ -195,6 +203,18 @@ impl Rollup {
     pub fn marks(&self) -> Marks {
         self.marks
     }
+}
+
+/// The dwells that go on.
+async fn read_open(client: &Client) -> anyhow::Result<Open> {
+    let mut open = Open::new();
+    for piece in store::open_dwells(client).await? {
+        match piece.read()? {
+            Body::Dwell(dwell) => drop(open.insert(piece.tracker, dwell)),
+            Body::Ride(_) => anyhow::bail!("the open piece of tracker {} is a ride", piece.tracker.0),
+        }
+    }
+    Ok(open)
 }
 
 #[cfg(test)]

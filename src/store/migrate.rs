@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_incidents", include_str!("../../schema/0005_incidents.sql")),
     ("0006_tracks", include_str!("../../schema/0006_tracks.sql")),
     ("0009_track_questions", include_str!("../../schema/0009_track_questions.sql")),
+    ("0011_retention", include_str!("../../schema/0011_retention.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

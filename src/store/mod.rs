@@ -4,8 +4,10 @@
 
 pub mod alerts;
 pub mod effects;
+pub mod erasure;
 pub mod explain;
 pub mod fixes;
+pub mod holds;
 pub mod journal;
 pub mod lane;
 pub mod load;
@@ -17,8 +19,11 @@ pub mod people;
 mod pieces;
 pub mod questions;
 pub mod rebuild;
+pub mod retention;
 pub mod rollup;
+mod seeds;
 pub mod settings;
+mod sieve;
 pub mod spool;
 pub mod statements;
 mod statuses;
@@ -104,6 +109,15 @@ fn place(settings: &tokio_postgres::Config) -> String {
     };
     let port = settings.get_ports().first().copied().unwrap_or(5432);
     format!("{host}:{port}, database {}", settings.get_dbname().unwrap_or("?"))
+}
+
+/// The server's major version.
+///
+/// # Errors
+/// The database's own word.
+pub async fn server_major(client: &Client) -> anyhow::Result<u32> {
+    let number: String = client.query_one("SHOW server_version_num", &[]).await?.get(0);
+    Ok(number.parse::<u32>().context("PostgreSQL's version is no number")? / 10_000)
 }
 
 /// Refuses a server that could forget what it has committed.

@@ -47,7 +47,6 @@ pub async fn make_for(
 /// The database's own word; the next call goes on where this one stopped.
 pub async fn release(client: &Client, hot_days: u32) -> Result<usize, Error> {
     let days = i32::try_from(hot_days).unwrap_or(i32::MAX);
-    client.batch_execute("SET lock_timeout = '2s'").await?;
     client
         .execute(
             "UPDATE rollup_mark SET released_to = goal FROM (
@@ -56,26 +55,44 @@ pub async fn release(client: &Client, hot_days: u32) -> Result<usize, Error> {
             &[&days],
         )
         .await?;
+    let Some(before) = client
+        .query_one(
+            "SELECT to_char(nullif(released_to, '-infinity') AT TIME ZONE 'UTC', 'YYYYMMDD') FROM rollup_mark",
+            &[],
+        )
+        .await?
+        .get::<_, Option<String>>(0)
+    else {
+        return Ok(0);
+    };
+    drop_days(client, "fix", &before, &[]).await
+}
+
+/// Drops the days of `fix` or `track` before a day (`YYYYMMDD`), those in `kept` apart; says how many. Detached
+/// concurrently first, so that nobody waits.
+///
+/// # Errors
+/// The database's own word; the next call goes on where this one stopped.
+pub async fn drop_days(client: &Client, table: &str, before: &str, kept: &[String]) -> Result<usize, Error> {
+    client.batch_execute("SET lock_timeout = '2s'").await?;
     // A detach that was interrupted must be finished before it can be repeated.
     let attached = client
         .query(
-            "SELECT c.relname, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid CROSS JOIN rollup_mark
-             WHERE i.inhparent = 'fix'::regclass AND to_date(right(c.relname, 8), 'YYYYMMDD') < (released_to AT TIME ZONE 'UTC')::date
-                AND released_to > '-infinity' ORDER BY 1",
-            &[],
+            "SELECT c.relname, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = $1::text::regclass AND right(c.relname, 8) < $2 AND c.relname <> ALL ($3) ORDER BY 1",
+            &[&table, &before, &kept],
         )
         .await?;
     for row in &attached {
         let (name, is_pending): (String, bool) = (row.get(0), row.get(1));
         let how = if is_pending { "FINALIZE" } else { "CONCURRENTLY" };
-        client.batch_execute(&format!("ALTER TABLE fix DETACH PARTITION {name} {how}")).await?;
+        client.batch_execute(&format!("ALTER TABLE {table} DETACH PARTITION {name} {how}")).await?;
     }
     let detached = client
         .query(
-            "SELECT c.relname FROM pg_class c CROSS JOIN rollup_mark
-             WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname ~ '^fix_[0-9]{8}$' AND NOT c.relispartition
-                AND released_to > '-infinity' AND to_date(right(c.relname, 8), 'YYYYMMDD') < (released_to AT TIME ZONE 'UTC')::date",
-            &[],
+            "SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+                AND c.relname ~ ('^' || $1::text || '_[0-9]{8}$') AND NOT c.relispartition AND right(c.relname, 8) < $2",
+            &[&table, &before],
         )
         .await?;
     for row in &detached {

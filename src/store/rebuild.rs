@@ -6,9 +6,10 @@
 use super::effects::Applied;
 use super::journal;
 use super::parts;
+use super::seeds;
 use super::statements::Statements;
 use crate::domain::{Entry, Lane};
-use crate::fold::{FoldSettings, LaneState};
+use crate::fold::FoldSettings;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 /// Tables that follow from the journal, with the columns that must be equal.
@@ -40,6 +41,9 @@ pub struct Compared {
     pub missing: i64,
     /// Rows that are there and should not.
     pub extra: i64,
+    /// Rows taken as they stand, because their part of the journal was let go, or not compared, because they are of
+    /// somebody who was erased.
+    pub let_go: i64,
 }
 
 /// Folds every lane's journal up to its watermark and compares; with `replace`, puts right what differs.
@@ -62,23 +66,27 @@ pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> any
              SET LOCAL search_path = refold, public",
         )
         .await?;
+    let planted = seeds::plant(&transaction).await?;
     let statements = Statements::prepare(&transaction).await?;
     for lane in Lane::all() {
         fold_lane(&transaction, &statements, lane, fold).await?;
     }
     let mut compared = Vec::new();
     for (table, columns) in DERIVED {
+        let erased = seeds::is_erased(table);
         let differences = |from: &str, without: &str| {
             format!(
-                "SELECT count(*) FROM (SELECT {columns} FROM {from}.{table} EXCEPT SELECT {columns} FROM {without}.{table}) d"
+                "SELECT count(*) FROM (SELECT {columns} FROM {from}.{table} x WHERE NOT {erased} EXCEPT SELECT {columns} FROM {without}.{table} x WHERE NOT {erased}) d"
             )
         };
+        let seeded: i64 = planted.iter().filter(|(t, _)| t == table).map(|(_, rows)| rows).sum();
         let count = async |sql: String| transaction.query_one(&sql, &[]).await.map(|r| r.get::<_, i64>(0));
         compared.push(Compared {
             table,
             rows: count(format!("SELECT count(*) FROM refold.{table}")).await?,
             missing: count(differences("refold", "public")).await?,
             extra: count(differences("public", "refold")).await?,
+            let_go: seeded + count(format!("SELECT count(*) FROM public.{table} x WHERE {erased}")).await?,
         });
     }
     if replace {
@@ -99,8 +107,7 @@ async fn fold_lane(
 ) -> anyhow::Result<()> {
     let applied: i64 =
         transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
-    let mut state = LaneState::default();
-    let mut n = 0;
+    let (mut n, mut state) = seeds::beginning(transaction, lane).await?;
     while n < applied {
         let batches = journal::read_after(transaction, lane, n, ROWS).await?;
         if batches.is_empty() {

@@ -20,6 +20,8 @@ pub struct Marks {
     pub closing_to: Timestamp,
     /// Fixes from before are pieces.
     pub rolled_to: Timestamp,
+    /// Raised when somebody else changes open dwells.
+    pub open_version: i64,
 }
 
 /// Tries to become the one rollup; held until the connection ends.
@@ -36,8 +38,8 @@ pub async fn lead(client: &Client) -> Result<bool, Error> {
 /// # Errors
 /// The database's own word.
 pub async fn marks(client: &Client) -> Result<Marks, Error> {
-    let row = client.query_one("SELECT closing_to, rolled_to FROM rollup_mark", &[]).await?;
-    Ok(Marks { closing_to: row.get(0), rolled_to: row.get(1) })
+    let row = client.query_one("SELECT closing_to, rolled_to, open_version FROM rollup_mark", &[]).await?;
+    Ok(Marks { closing_to: row.get(0), rolled_to: row.get(1), open_version: row.get(2) })
 }
 
 /// Closes everything before `to`. All lanes are held for that moment: whoever began before has ended,
@@ -224,14 +226,22 @@ pub async fn add_traffic(transaction: &Transaction<'_>, cells: &[CellCount]) -> 
         .map(drop)
 }
 
-/// Moves the mark from a slice's begin to its end; fails if somebody else did.
+/// Moves the mark from a slice's begin to its end; fails if somebody else did, or changed the open dwells.
 ///
 /// # Errors
 /// The mark stands elsewhere, or the database's own word.
-pub async fn advance(transaction: &Transaction<'_>, from: Timestamp, to: Timestamp) -> anyhow::Result<()> {
-    let moved =
-        transaction.execute("UPDATE rollup_mark SET rolled_to = $2 WHERE rolled_to = $1", &[&from, &to]).await?;
-    anyhow::ensure!(moved == 1, "the slice from {from} is rolled up already");
+pub async fn advance(transaction: &Transaction<'_>, before: Marks, to: Timestamp) -> anyhow::Result<()> {
+    let moved = transaction
+        .execute(
+            "UPDATE rollup_mark SET rolled_to = $2 WHERE rolled_to = $1 AND open_version = $3",
+            &[&before.rolled_to, &to, &before.open_version],
+        )
+        .await?;
+    anyhow::ensure!(
+        moved == 1,
+        "the slice from {} is rolled up already, or open dwells were changed meanwhile",
+        before.rolled_to
+    );
     Ok(())
 }
 
@@ -250,7 +260,8 @@ pub async fn take_late(transaction: &Transaction<'_>, rest_s: f64, limit: i64) -
                 RETURNING *
              ), kept AS (INSERT INTO fix SELECT * FROM due WHERE is_hot(fixed_at) ON CONFLICT DO NOTHING)
              SELECT tracker_id, vehicle_id, fixed_at, received_at, speed_kmh, course_deg, altitude_m, accuracy_m, satellites, source, flags,
-                ST_X(position), ST_Y(position) FROM due ORDER BY tracker_id, fixed_at",
+                ST_X(position), ST_Y(position) FROM due
+             WHERE fixed_at >= (SELECT tracks_to FROM retention_mark) OR is_kept(vehicle_id, fixed_at, fixed_at) ORDER BY tracker_id, fixed_at",
             &[&rest_s, &limit],
         )
         .await?;

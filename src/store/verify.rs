@@ -18,7 +18,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "journal_has_no_holes",
-        "SELECT count(*) FROM (SELECT l.journaled, max(j.n) AS last, min(j.n) AS first, count(j.n) AS rows FROM lane l LEFT JOIN journal j USING (lane) GROUP BY l.lane) s WHERE coalesce(last, 0) <> journaled OR (rows > 0 AND rows <> last - first + 1)",
+        "SELECT count(*) FROM (SELECT l.journaled, b.n AS base, max(j.n) AS last, count(j.n) AS rows FROM lane l JOIN journal_base b USING (lane) LEFT JOIN journal j ON j.lane = l.lane AND j.n > b.n GROUP BY l.lane, b.n) s WHERE coalesce(last, base) <> journaled OR rows <> journaled - base",
     ),
     ("effects_do_not_lead_the_journal", "SELECT count(*) FROM lane WHERE applied > journaled"),
     (
@@ -27,7 +27,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "quarantined_packets_have_a_reason",
-        "SELECT abs((SELECT coalesce(sum(quarantined), 0)::bigint FROM lane) - (SELECT count(*) FROM quarantine))",
+        "SELECT abs((SELECT coalesce(sum(quarantined), 0)::bigint FROM lane) - (SELECT sum(quarantined)::bigint FROM journal_base) - (SELECT count(*) FROM quarantine))",
     ),
     (
         "one_open_incident_per_vehicle",
@@ -54,6 +54,12 @@ const INVARIANTS: &[(&str, &str)] = &[
         "done_notifications_have_a_successful_attempt",
         "SELECT count(*) FROM outbox o WHERE state = 'done' AND NOT EXISTS (SELECT 1 FROM notification n WHERE n.outbox_id = o.outbox_id AND n.result LIKE '2%')",
     ),
+    (
+        // What a run was to let go; the position of somebody who was erased is of no purpose.
+        "no_position_outlives_its_purpose",
+        "SELECT count(*) FROM track t, retention_mark m WHERE t.from_at < m.tracks_to AND NOT is_kept(t.vehicle_id, t.from_at, t.until_at)",
+    ),
+    ("holds_have_a_case_and_an_end", "SELECT count(*) FROM legal_hold WHERE case_number = '' OR ends_at = 'infinity'"),
     (
         "police_looks_have_a_grant",
         "SELECT count(*) FROM audit d JOIN account p USING (account_id) WHERE p.role = 'police' AND d.grant_id IS NULL",

@@ -4,6 +4,7 @@
 //! certificates. They are adopted if an earlier run left them behind (a killed RideGuard must not
 //! take the broker's queue with it), and stopped when we end.
 
+pub mod backup;
 pub mod broker;
 pub mod certificates;
 mod child;

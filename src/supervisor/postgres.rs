@@ -101,6 +101,20 @@ pub fn bin_folder() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin")))
 }
 
+/// A program of PostgreSQL's of this major version.
+///
+/// # Errors
+/// Says which package is missing.
+pub fn program(major: u32, name: &str) -> anyhow::Result<PathBuf> {
+    let path = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin/{name}"));
+    if !path.exists() {
+        bail!(
+            "{name} of PostgreSQL {major}, the server's version, was not found: install the package postgresql-client-{major}"
+        );
+    }
+    Ok(path)
+}
+
 fn init(folder: &Folder, bin: &Path, home: &Path, data: &Path) -> anyhow::Result<()> {
     let password_copy = home.join("password");
     fs::copy(folder.secret("database")?.0, &password_copy)?;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod backup;
 mod bad_input;
 mod chain;
 mod city;
@@ -16,7 +17,9 @@ mod kills;
 mod operating;
 mod questions;
 mod restarts;
+mod retention;
 mod rights;
+mod scale;
 mod session;
 mod spool;
 mod support;
