@@ -62,7 +62,7 @@ async fn a_worker_paused_inside_a_copy_is_taken_over_from_and_commits_nothing_st
     let (first, mut second, _notify) =
         (world.ingest(&Differs::default()), world.ingest(&Differs::default()), world.notify());
     let oracle = world.oracle(&[]);
-    // Rows are copied only half a minute after a start; until then duplicates are expected.
+    // Rows are copied only after some batches without duplicates, which a start makes likely.
     second.start_again_to_pause(Point::Copying, 20);
     hold(&world, &[(&first, 8), (&second, 8)]).await;
     second.paused().await;
