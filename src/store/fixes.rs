@@ -26,12 +26,12 @@ pub(super) const COPY: &str =
 const COLUMNS: i16 = 13;
 
 // A fix whose day has no partition, or whose slice is closed, goes to fix_late: a strange time blocks
-// no batch and makes no partition. The days are asked for once a batch.
+// no batch and makes no partition. The days are asked for once a batch; a rebuild asks for those of the real table, too.
 pub(super) const INSERT: &str = "WITH r AS (
     SELECT t, f, d, a, v, s, c, h, e, n, q, g, ST_SetSRID(ST_MakePoint(lon, lat), 4326) AS p,
            f >= (SELECT closing_to FROM rollup_mark) AND (f AT TIME ZONE 'UTC')::date IN (
                SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-               WHERE i.inhparent = 'fix'::regclass AND NOT i.inhdetachpending) AS hot
+               WHERE i.inhparent = 'public.fix'::regclass AND NOT i.inhdetachpending) AS hot
     FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::bigint[], $6::real[], $7::real[],
         $8::real[], $9::real[], $10::smallint[], $11::smallint[], $12::smallint[], $13::float8[], $14::float8[])
         AS u (t, f, d, a, v, s, c, h, e, n, q, g, lon, lat)
