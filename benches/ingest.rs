@@ -7,7 +7,8 @@
 //! `LAG_S_MAX` of its end and nobody's connection broke.
 //!
 //! `RIDEGUARD_BENCH_CONNECTIONS`, `_STEP_S`, `_SUSTAIN_S`, `_FROM` (first rate) change the sizes, `_ONLY`
-//! (`rate`, `batched`, `replies`, `bare`) leaves parts out, `_UNDER` runs ingest under another program (a profiler).
+//! (`rate`, `batched`, `replies`, `bare`) leaves parts out, `_UNDER` runs ingest under another program (a profiler),
+//! `_COMMIT_DELAY_US` makes each commit of PostgreSQL's so much slower.
 
 #[path = "support/place.rs"]
 mod place;

@@ -62,6 +62,13 @@ impl Place {
         let config = Config::read(&root.join("rideguard.toml"))?;
         app::prepare(&config).await?;
         let client = store::connect(&store::settings(&config.database, Role::Owner)?, "bench").await?;
+        // A disk that syncs in 0.1 ms flatters; others take milliseconds.
+        if let Ok(delay_us) = std::env::var("RIDEGUARD_BENCH_COMMIT_DELAY_US") {
+            let delay_us: u32 = delay_us.parse().context("RIDEGUARD_BENCH_COMMIT_DELAY_US")?;
+            client.batch_execute("ALTER SYSTEM SET commit_siblings = 0").await?;
+            client.batch_execute(&format!("ALTER SYSTEM SET commit_delay = {delay_us}")).await?;
+            client.batch_execute("SELECT pg_reload_conf()").await?;
+        }
         let mut place = Self { root, folder, postgres, broker, client, ingest: None, connections, config, bare: None };
         place.register().await?;
         Ok(place)
