@@ -50,6 +50,18 @@ test('an ended session is told once, and the token is forgotten', async () => {
   expect([ended, client.token]).toEqual([1, null]);
 });
 
+test('a late refusal of an earlier session does not end the one of now', async () => {
+  let refuse: () => void = () => {};
+  const client = new Api('earlier', () => new Promise((answer) => (refuse = () => answer(json(401, {})))));
+  let ended = 0;
+  client.onSessionEnd = () => ended++;
+  const asked = client.me().catch(() => {});
+  client.token = 'now';
+  refuse();
+  await asked;
+  expect([ended, client.token]).toEqual([0, 'now']);
+});
+
 test('a wrong password ends no session', async () => {
   const client = new Api(null, async () => json(401, { error: 'unauthenticated', message: '' }));
   let ended = 0;

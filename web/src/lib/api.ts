@@ -27,7 +27,8 @@ export class Api {
 
   private async call<T>(method: string, path: string, body?: unknown): Promise<T> {
     const headers: Record<string, string> = {};
-    if (this.token) headers['Authorization'] = `Bearer ${this.token}`;
+    const { token } = this;
+    if (token) headers['Authorization'] = `Bearer ${token}`;
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     let answer: Response;
     try {
@@ -44,7 +45,8 @@ export class Api {
     const said: unknown = await answer.json().catch(() => null);
     if (answer.ok) return said as T;
     const { error, message } = (said ?? {}) as { error?: string; message?: string };
-    if (answer.status === 401 && this.token) {
+    // A late refusal of an earlier session does not end the one of now.
+    if (answer.status === 401 && token && token === this.token) {
       this.token = null;
       this.onSessionEnd();
     }

@@ -2,6 +2,7 @@ import { ApiError } from './api';
 import type { Language } from './time';
 import { fill, WORDS, type Key } from './words';
 
+const LANG = { zh: 'zh-CN', en: 'en' } as const;
 const KEPT_AS = 'rideguard-language';
 
 function first(): Language {
@@ -26,15 +27,22 @@ class I18n {
   problem(error: unknown): string {
     if (!(error instanceof ApiError)) return this.t('error_other', { message: String(error) });
     const key = `error_${error.code}`;
-    return key in WORDS[this.language] ? this.t(key as Key) : this.t('error_other', { message: error.message });
+    // Texts with a place for it say the server's reason too: it names the value and the limit.
+    const { message } = error;
+    return key in WORDS[this.language] ? this.t(key as Key, { message }) : this.t('error_other', { message });
+  }
+
+  /** Of the language that is not shown, for the button that leads there. */
+  get otherLang(): string {
+    return LANG[this.language === 'zh' ? 'en' : 'zh'];
   }
 
   toggle() {
     this.language = this.language === 'zh' ? 'en' : 'zh';
     localStorage.setItem(KEPT_AS, this.language);
-    document.documentElement.lang = this.language === 'zh' ? 'zh-CN' : 'en';
+    document.documentElement.lang = LANG[this.language];
   }
 }
 
 export const i18n = new I18n();
-document.documentElement.lang = i18n.language === 'zh' ? 'zh-CN' : 'en';
+document.documentElement.lang = LANG[i18n.language];

@@ -35,13 +35,19 @@ afterEach(() => {
 
 function watch(ticket: () => Promise<string>) {
   const states: LiveState[] = [];
+  let ended = 0;
   const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[] } = { vehicles: new Map(), alerts: [] };
   const live = new Live(
     ticket,
-    { onState: (s) => states.push(s), onVehicles: (v) => (seen.vehicles = v), onAlert: (a) => seen.alerts.push(a) },
+    {
+      onState: (s) => states.push(s),
+      onVehicles: (v) => (seen.vehicles = v),
+      onAlert: (a) => seen.alerts.push(a),
+      onSessionEnd: () => ended++,
+    },
     (url) => new FakeSocket(url) as unknown as WebSocket,
   );
-  return { live, states, seen };
+  return { live, states, seen, ended: () => ended };
 }
 
 test('a snapshot replaces, a delta adds', () => {
@@ -72,7 +78,7 @@ test('a broken connection is opened again with a new ticket', async () => {
   ]);
 });
 
-test('an ended session and a refused right are not asked for again', async () => {
+test('an ended session and a refused right are told, and not asked for again', async () => {
   const ended = watch(async () => 't');
   await ended.live.connect();
   FakeSocket.opened[0]!.onclose?.({ code: 4002 });
@@ -81,7 +87,23 @@ test('an ended session and a refused right are not asked for again', async () =>
   });
   await refused.live.connect();
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(FakeSocket.opened.length).toBe(1);
+  expect([FakeSocket.opened.length, ended.ended(), refused.states]).toEqual([1, 1, ['refused']]);
+});
+
+test('a line that is dropped is broken at once, and opened at once when the network is back', async () => {
+  const { live, states } = watch(async () => 't');
+  await live.connect();
+  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [] });
+  live.drop();
+  expect([states.at(-1), FakeSocket.opened[0]!.closed]).toEqual(['stale', true]);
+  live.retry();
+  live.retry();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(FakeSocket.opened.length).toBe(2);
+  FakeSocket.opened[1]!.say({ type: 'snapshot', vehicles: [] });
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect([states.at(-1), FakeSocket.opened.length]).toEqual(['live', 2]);
+  live.close();
 });
 
 test('a server that is away is asked again', async () => {

@@ -3,7 +3,11 @@
 import { ApiError } from './api';
 import type { Alert, LiveMessage, LiveVehicle } from './types';
 
-export type LiveState = 'off' | 'connecting' | 'live' | 'stale';
+/** `refused`: the server lets us watch no longer, for example because a grant has ended. */
+export type LiveState = 'off' | 'connecting' | 'live' | 'stale' | 'refused';
+
+/** The code with which the server closes a stream whose session has ended. */
+const SESSION_ENDED = 4002;
 
 /** Shortest and longest wait before connecting again, ms. */
 const BACKOFF_MS: [number, number] = [1000, 30_000];
@@ -28,6 +32,8 @@ export interface LiveEvents {
   onState(state: LiveState): void;
   onVehicles(vehicles: Map<string, LiveVehicle>): void;
   onAlert(alert: Alert): void;
+  /** The stream says that the session has ended. */
+  onSessionEnd(): void;
 }
 
 export class Live {
@@ -51,8 +57,9 @@ export class Live {
       ticket = await this.ticket();
     } catch (error) {
       // Who has no session any more, or no right, need not ask again.
-      if (error instanceof ApiError && [401, 403].includes(error.status)) return;
-      this.again();
+      const status = error instanceof ApiError ? error.status : 0;
+      if (status === 403 && !this.closed) this.events.onState('refused');
+      if (![401, 403].includes(status)) this.again();
       return;
     }
     if (this.closed) return;
@@ -60,15 +67,9 @@ export class Live {
       `${location.protocol.replace('http', 'ws')}//${location.host}/api/v1/live?ticket=${encodeURIComponent(ticket)}`,
     );
     this.socket = socket;
-    const lost = () => {
-      clearTimeout(this.silence);
-      socket.onmessage = socket.onclose = null;
-      socket.close();
-      this.again();
-    };
     const wait = () => {
       clearTimeout(this.silence);
-      this.silence = setTimeout(lost, SILENCE_MAX_MS);
+      this.silence = setTimeout(() => this.drop(), SILENCE_MAX_MS);
     };
     wait();
     socket.onmessage = (event) => {
@@ -77,8 +78,29 @@ export class Live {
     };
     socket.onclose = (event) => {
       clearTimeout(this.silence);
-      if (event.code !== 4002) this.again();
+      this.socket = null;
+      if (event.code === SESSION_ENDED) this.events.onSessionEnd();
+      else this.again();
     };
+  }
+
+  /** Gives the line up without waiting for its silence, for example because the device is off the network. */
+  drop() {
+    if (!this.socket) return;
+    clearTimeout(this.silence);
+    this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    this.socket = null;
+    this.again();
+  }
+
+  /** Connects now instead of after the wait, for example because the network is back. */
+  retry() {
+    if (this.timer === undefined) return;
+    clearTimeout(this.timer);
+    this.attempt = 0;
+    this.timer = undefined;
+    void this.connect();
   }
 
   private take(text: string) {
@@ -98,7 +120,11 @@ export class Live {
   private again() {
     if (this.closed) return;
     this.events.onState('stale');
-    this.timer = setTimeout(() => void this.connect(), backoffMs(this.attempt++, Math.random()));
+    const wait = backoffMs(this.attempt++, Math.random());
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      void this.connect();
+    }, wait);
   }
 
   close() {

