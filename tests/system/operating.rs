@@ -1,6 +1,7 @@
 //! Starting, stopping and wrong use: one clear sentence each, and nothing is left behind.
 
 use crate::harness::{Up, free_port, program, use_ring};
+use crate::support::role::{Differs, Role};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rideguard::config::Config;
@@ -128,5 +129,24 @@ async fn a_closed_terminal_stops_the_servants_too() {
     assert!(up.child.wait().unwrap().success());
     for servant in ["services/postgres/data/postmaster.pid", "services/mosquitto/mosquitto.pid"] {
         assert!(!up.folder.join(servant).exists(), "{servant} is still there");
+    }
+}
+
+/// F-08: what was acknowledged must survive a crash of the server, so it may not be allowed to forget.
+#[tokio::test]
+async fn a_database_that_could_forget_is_refused_by_the_name_of_its_setting() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let client = up.sql().await;
+    for name in ["fsync", "full_page_writes", "synchronous_commit"] {
+        client.batch_execute(&format!("ALTER SYSTEM SET {name} = off")).await.unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        up.wait_for(&format!("SELECT (current_setting('{name}') = 'off')::integer::bigint"), 1).await;
+        let mut ingest = Role::start(&up.folder, "ingest", &Differs::default());
+        assert_eq!(ingest.ended().await.code(), Some(1), "{name}");
+        assert!(ingest.log().contains(&format!("PostgreSQL has {name} = off")), "{name}: {}", ingest.log());
+        client.batch_execute(&format!("ALTER SYSTEM RESET {name}")).await.unwrap();
+        client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        up.wait_for(&format!("SELECT (current_setting('{name}') = 'on')::integer::bigint"), 1).await;
     }
 }
