@@ -59,6 +59,13 @@ impl Default for LaneState {
 }
 
 impl LaneState {
+    /// The same, guarded by other parameters from now on.
+    #[must_use]
+    pub fn with_params(mut self, params: Params) -> Self {
+        self.guard.set_params(params);
+        self
+    }
+
     /// Folds one entry into what is believed, and says what follows.
     pub fn fold(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
         let mut effects = match entry {

@@ -90,6 +90,11 @@ impl Guard {
         Self { params, ..Self::default() }
     }
 
+    /// Judges by other parameters from now on.
+    pub fn set_params(&mut self, params: Params) {
+        self.params = params;
+    }
+
     /// Guards a vehicle from `at` (event time) on; the owner's command reached us at `known_at`.
     pub fn arm(&mut self, vehicle: VehicleId, at: Timestamp, known_at: Timestamp) -> Vec<Finding> {
         let state = self.vehicles.entry(vehicle).or_default();

@@ -19,6 +19,7 @@ pub mod people;
 mod pieces;
 pub mod questions;
 pub mod rebuild;
+pub mod replay;
 pub mod retention;
 pub mod rollup;
 mod seeds;

@@ -136,6 +136,25 @@ async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
         let done = up.command(command);
         assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stdout));
     }
+    a_backtest_over_the_journal_differs_only_by_its_parameters(&up).await;
+}
+
+/// The journal gives the alerts that were told; with evidence that nothing reaches, those of movement are missing.
+async fn a_backtest_over_the_journal_differs_only_by_its_parameters(up: &Up) {
+    let done = up.command(&["backtest", "--journal", "--vary", "exit.evidence_min=1000", "--list"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = String::from_utf8_lossy(&done.stdout);
+    let cells = |name: &str| -> Vec<String> {
+        let line = text.lines().find(|l| l.starts_with(&format!("{name} |"))).unwrap_or_else(|| panic!("{text}"));
+        line.split(" | ").map(str::to_owned).collect()
+    };
+    let woken = up.count("SELECT count(*) FROM alert WHERE wakes_owner").await.to_string();
+    let default = cells("default");
+    assert_eq!((&default[1], &default[4..]), (&woken, &["0".to_owned(), "0".to_owned()][..]), "{text}");
+    let never = cells("exit.evidence_min=1000");
+    let moved = up.count("SELECT count(*) FROM alert WHERE kind = 'moved'").await;
+    assert!(moved > 0 && never[5] != "0", "{text}");
+    assert!(text.lines().any(|l| l.starts_with("exit.evidence_min=1000: - ") && l.contains(" moved ")), "{text}");
 }
 
 /// Of a dozen alerts of one vehicle at once, the first and as many as its bucket holds are sent.

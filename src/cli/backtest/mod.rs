@@ -1,12 +1,15 @@
 //! `rideguard backtest`: what the guard would say with other parameters, before they go live.
 //!
 //! Recordings are read once and played to one guard for each set of parameters, so that all of them
-//! see the same packets. With the truth beside it, the answers are scored and compared pairwise.
+//! see the same packets. With the truth beside it, the answers are scored and compared pairwise; over the
+//! journal, they are compared with what was told.
 
+mod journal;
 mod table;
 
 use super::recording;
 use super::score::{self, Score, Truth};
+use super::up::RoleArgs;
 use crate::domain::{Finding, VehicleId};
 use crate::guard::{Guard, Params};
 use anyhow::{Context, bail};
@@ -21,8 +24,13 @@ const VARIANTS_MAX: usize = 64;
 #[derive(Parser)]
 pub struct Args {
     /// A packets.jsonl[.gz], or a folder that holds one; may be given several times.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "journal")]
     scenario: Vec<PathBuf>,
+    /// Instead of recordings the journal of this deployment, against the alerts that it raised.
+    #[arg(long, conflicts_with_all = ["scenario", "truth"])]
+    journal: bool,
+    #[command(flatten)]
+    role: RoleArgs,
     /// What really happened in each scenario, in the same order; without it alerts are only counted.
     #[arg(long)]
     truth: Vec<PathBuf>,
@@ -32,7 +40,7 @@ pub struct Args {
     /// One parameter with the values to try: `exit.evidence_min=4,5.5,7`. May be given several times.
     #[arg(long)]
     vary: Vec<String>,
-    /// Lists false alarms and thefts that were not noticed within a minute.
+    /// Lists false alarms and thefts that were not noticed within a minute; over the journal, every difference.
     #[arg(long)]
     list: bool,
 }
@@ -63,6 +71,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{} truth files for {} scenarios; give one for each or none", args.truth.len(), args.scenario.len());
     }
     let variants = variants(args)?;
+    if args.journal {
+        return journal::run(&args.role, &variants, args.list);
+    }
     let per_scenario = play_all(args, &variants)?;
     // Names of vehicles are only unique within a recording.
     let mut answers: Vec<Vec<(String, Answer)>> = variants.iter().map(|_| Vec::new()).collect();
