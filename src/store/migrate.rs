@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_tracks", include_str!("../../schema/0006_tracks.sql")),
     ("0009_track_questions", include_str!("../../schema/0009_track_questions.sql")),
     ("0011_retention", include_str!("../../schema/0011_retention.sql")),
+    ("0012_track_cells", include_str!("../../schema/0012_track_cells.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -10,9 +10,9 @@ use std::pin::pin;
 use tokio_postgres::{Error, Row, Transaction};
 
 const COPY: &str =
-    "COPY track (tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more) FROM STDIN (FORMAT binary)";
+    "COPY track (tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more, cell) FROM STDIN (FORMAT binary)";
 /// Columns of the COPY.
-const COLUMNS: i16 = 8;
+const COLUMNS: i16 = 9;
 
 /// Reads a row of the schema's type `found`.
 ///
@@ -93,6 +93,7 @@ fn encode(pieces: &[Piece], is_first: bool) -> Bytes {
         put(&mut out, &piece.fixes.to_be_bytes());
         put(&mut out, &piece.path);
         put(&mut out, &piece.more);
+        put(&mut out, &piece.cell().to_be_bytes());
     }
     out.freeze()
 }

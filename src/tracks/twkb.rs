@@ -122,6 +122,25 @@ pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
     Some((shape, vertices))
 }
 
+/// South-west and north-east corner of all vertices.
+pub fn bounds(bytes: &[u8]) -> Option<(Spot, Spot)> {
+    let mut reader = Reader::new(bytes);
+    let is_point = reader.byte()? & 0x0f == POINT;
+    reader.byte()?;
+    reader.byte()?;
+    let count = if is_point { 1 } else { reader.unsigned()? };
+    let (mut lon, mut lat) = (0_i64, 0_i64);
+    let (mut low, mut high) = ([i64::MAX; 2], [i64::MIN; 2]);
+    for _ in 0..count {
+        (lon, lat) = (lon.checked_add(reader.signed()?)?, lat.checked_add(reader.signed()?)?);
+        (reader.signed()?, reader.signed()?); // speed and time
+        low = [low[0].min(lon), low[1].min(lat)];
+        high = [high[0].max(lon), high[1].max(lat)];
+    }
+    let spot = |[lon, lat]: [i64; 2]| Some(Spot { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? });
+    Some((spot(low)?, spot(high)?))
+}
+
 /// The first vertex alone.
 pub fn first_spot(bytes: &[u8]) -> Option<Spot> {
     let mut reader = Reader::new(bytes);
