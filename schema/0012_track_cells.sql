@@ -31,6 +31,31 @@ ALTER TABLE track ALTER COLUMN cell SET NOT NULL;
 DROP INDEX track_place;
 CREATE INDEX track_cell ON track (cell, from_at, until_at);
 
+-- An open dwell's box widens often, its cell seldom changes: its row is rewritten in place.
+ALTER TABLE track_open ADD COLUMN cell bigint;
+UPDATE track_open SET cell = box_cell(ST_GeomFromTWKB(path));
+ALTER TABLE track_open ALTER COLUMN cell SET NOT NULL;
+DROP INDEX track_open_place;
+CREATE INDEX track_open_cell ON track_open (cell);
+
+-- The fixes of a piece, as before; the numbers of a dwell are read once, not once for each of its times (OFFSET 0): a dwell
+-- over the edge of a day took up to 0.4 s.
+CREATE OR REPLACE FUNCTION piece_fixes(p_from timestamptz, p_kind smallint, p_path bytea, p_more bytea)
+RETURNS TABLE (fixed_at timestamptz, "position" geometry, speed_kmh real) LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 60 AS $$
+    SELECT p_from + make_interval(secs => ST_M(d.geom)), ST_SetSRID(ST_Force2D(d.geom), 4326), nullif(ST_Z(d.geom), -1)::real
+    FROM ST_DumpPoints(ST_GeomFromTWKB(p_path)) d WHERE p_kind = 1 OR d.path[1] > 2
+    UNION ALL
+    SELECT p_from + (first + unit * coalesce(sum(step) OVER (ORDER BY n), 0)) * interval '1 microsecond', centre, NULL
+    FROM (
+        SELECT n, unzigzag(v[4]) AS first, (10 ^ (6 - v[1]))::bigint AS unit,
+            coalesce(sum(CASE WHEN n > 1 THEN unzigzag(v[4 + n]) END) OVER (ORDER BY n), 0) AS step,
+            ST_SetSRID(ST_MakePoint(ST_X(low) + unzigzag(v[2]) / 1e6, ST_Y(low) + unzigzag(v[3]) / 1e6), 4326) AS centre
+        FROM (SELECT varints(p_more) AS v, ST_GeometryN(ST_GeomFromTWKB(p_path), 1) AS low OFFSET 0) head,
+            LATERAL generate_series(1, v[5]::integer) n
+    ) steps
+    WHERE p_kind = 2
+$$;
+
 -- As before, with its columns by name.
 CREATE OR REPLACE FUNCTION pieces_of(p_vehicle bigint, p_from timestamptz, p_to timestamptz) RETURNS SETOF found
 LANGUAGE sql STABLE ROWS 100 AS $$
@@ -39,7 +64,7 @@ LANGUAGE sql STABLE ROWS 100 AS $$
         SELECT t.tracker_id, t.vehicle_id, t.from_at, t.until_at, t.kind, t.fixes, t.path, t.more FROM carried JOIN track t USING (tracker_id)
         WHERE t.from_at >= p_from - interval '1 day' AND t.from_at < p_to AND t.until_at >= p_from AND t.vehicle_id = p_vehicle
         UNION ALL
-        SELECT t.* FROM carried JOIN track_open t USING (tracker_id)
+        SELECT t.tracker_id, t.vehicle_id, t.from_at, t.until_at, t.kind, t.fixes, t.path, t.more FROM carried JOIN track_open t USING (tracker_id)
         WHERE t.from_at < p_to AND t.until_at >= p_from AND t.vehicle_id = p_vehicle
     )
     SELECT tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more, NULL::float8, NULL::float8, NULL::real
@@ -68,8 +93,10 @@ LANGUAGE sql STABLE ROWS 1000 AS $$
         OFFSET 0) t     -- the planner must not turn this round: boxes are compared last
     WHERE ST_GeomFromTWKB(t.path) && p_box
     UNION ALL
-    SELECT tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more, NULL, NULL, NULL FROM track_open
-    WHERE ST_GeomFromTWKB(path) && p_box AND from_at < p_to AND until_at >= p_from
+    SELECT t.tracker_id, t.vehicle_id, t.from_at, t.until_at, t.kind, t.fixes, t.path, t.more, NULL, NULL, NULL
+    FROM cells_of(p_box) c, LATERAL (
+        SELECT * FROM track_open p WHERE p.cell BETWEEN c.low AND c.high AND p.from_at < p_to AND p.until_at >= p_from OFFSET 0) t
+    WHERE ST_GeomFromTWKB(t.path) && p_box
     UNION ALL
     SELECT tracker_id, vehicle_id, fixed_at, fixed_at, 0::smallint, 1::smallint, NULL, NULL, ST_X("position"), ST_Y("position"), speed_kmh FROM fix
     WHERE fixed_at >= greatest(p_from, (SELECT rolled_to FROM rollup_mark)) AND fixed_at < p_to AND flags & 140 = 0 AND "position" && ST_SetSRID(p_box, 4326)

@@ -113,14 +113,15 @@ pub(super) async fn put_open(transaction: &Transaction<'_>, pieces: &[Piece]) ->
     let (from, until): (Vec<Timestamp>, Vec<Timestamp>) = pieces.iter().map(|p| (p.from, p.until)).unzip();
     let kinds: Vec<i16> = pieces.iter().map(|p| p.kind as i16).collect();
     let fixes: Vec<i16> = pieces.iter().map(|p| p.fixes).collect();
+    let cells: Vec<i64> = pieces.iter().map(Piece::cell).collect();
     let (paths, more): (Vec<&[u8]>, Vec<&[u8]>) = pieces.iter().map(|p| (&p.path[..], &p.more[..])).unzip();
     transaction
         .execute(
             "INSERT INTO track_open SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[],
-                $5::smallint[], $6::smallint[], $7::bytea[], $8::bytea[])
+                $5::smallint[], $6::smallint[], $7::bytea[], $8::bytea[], $9::bigint[])
              ON CONFLICT (tracker_id) DO UPDATE SET vehicle_id = EXCLUDED.vehicle_id, from_at = EXCLUDED.from_at,
-                until_at = EXCLUDED.until_at, fixes = EXCLUDED.fixes, path = EXCLUDED.path, more = EXCLUDED.more",
-            &[&trackers, &vehicles, &from, &until, &kinds, &fixes, &paths, &more],
+                until_at = EXCLUDED.until_at, fixes = EXCLUDED.fixes, path = EXCLUDED.path, more = EXCLUDED.more, cell = EXCLUDED.cell",
+            &[&trackers, &vehicles, &from, &until, &kinds, &fixes, &paths, &more, &cells],
         )
         .await
         .map(drop)

@@ -80,6 +80,8 @@ pub async fn read_slice(transaction: &Transaction<'_>, from: Timestamp, to: Time
         "COPY (SELECT tracker_id, fixed_at, received_at, vehicle_id, speed_kmh, course_deg, altitude_m, accuracy_m, satellites, source, flags, position
          FROM fix WHERE fixed_at >= '{from}' AND fixed_at < '{to}' AND flags & {unshown} = 0) TO STDOUT (FORMAT binary)"
     );
+    // A day that has no statistics yet would be read as a whole for each of its slices.
+    transaction.batch_execute("SET LOCAL enable_seqscan = off").await?;
     let stream = transaction.copy_out(&sql).await?;
     pin_mut!(stream);
     let mut heard = Vec::new();
@@ -94,6 +96,7 @@ pub async fn read_slice(transaction: &Transaction<'_>, from: Timestamp, to: Time
             heard.push(read_row(row).context("a row of a COPY is not in our form")?);
         }
     }
+    transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
     heard.sort_unstable_by_key(|h| (h.tracker.0, h.fix.at, h.fix.spot));
     Ok(heard)
 }

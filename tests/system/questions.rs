@@ -122,7 +122,7 @@ async fn each_question_goes_by_its_index() {
     let plans = [
         (
             format!("SELECT * FROM pieces_near(ST_MakeEnvelope(112.36, 28.55, 112.37, 28.56), {day})"),
-            vec!["_cell_from_at_until_at_idx", "track_open_place"],
+            vec!["_cell_from_at_until_at_idx", "track_open_cell"],
         ),
         (format!("SELECT * FROM pieces_of(1001, {day})"), vec!["_tracker_id_from_at_idx", "track_open_pkey"]),
         (
