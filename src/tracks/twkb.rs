@@ -133,7 +133,8 @@ pub fn bounds(bytes: &[u8]) -> Option<(Spot, Spot)> {
     let (mut low, mut high) = ([i64::MAX; 2], [i64::MIN; 2]);
     for _ in 0..count {
         (lon, lat) = (lon.checked_add(reader.signed()?)?, lat.checked_add(reader.signed()?)?);
-        (reader.signed()?, reader.signed()?); // speed and time
+        reader.signed()?; // speed
+        reader.signed()?; // time
         low = [low[0].min(lon), low[1].min(lat)];
         high = [high[0].max(lon), high[1].max(lat)];
     }
