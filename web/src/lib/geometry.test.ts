@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { alongside, distanceM, outlines, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
+import { alongside, areaKm2, distanceM, outlines, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
 import type { LonLat } from './types';
 
 const YIYANG: LonLat = [112.35, 28.55];
@@ -11,6 +11,13 @@ test('a degree of latitude is about 111.2 km', () => {
 test('a track is as long as its legs', () => {
   expect(trackLengthM([])).toBe(0);
   expect(trackLengthM([[0, 112, 28, null], [1, 112, 28.01, null], [2, 112, 28, 3]])).toBeCloseTo(2224, 0);
+});
+
+test('a tenth of a degree squared in Yiyang is about 108.6 km², whichever way round it is drawn', () => {
+  const square: LonLat[] = [[112.3, 28.5], [112.4, 28.5], [112.4, 28.6], [112.3, 28.6]];
+  expect(areaKm2(square)).toBeCloseTo(108.6, 0);
+  expect(areaKm2([...square].reverse())).toBeCloseTo(areaKm2(square), 6);
+  expect(areaKm2([])).toBe(0);
 });
 
 test('a ring keeps its radius and is closed', () => {

@@ -61,6 +61,20 @@ export function alongside(line: LonLat[], reachM: number): LonLat[] {
   return closed([...moved(1), ...moved(-1).reverse()]);
 }
 
+/** Area of a polygon, km²; on a flat earth at its middle, good to a percent for a city. */
+export function areaKm2(corners: LonLat[]): number {
+  const perDegree = (rad(1) * EARTH_M) / 1000;
+  if (corners.length < 3) return 0;
+  const lats = corners.map((c) => c[1]);
+  const east = perDegree * Math.cos(rad((Math.min(...lats) + Math.max(...lats)) / 2));
+  let twice = 0;
+  for (const [i, [lon, lat]] of corners.entries()) {
+    const [nextLon, nextLat] = corners[(i + 1) % corners.length]!;
+    twice += lon * nextLat - nextLon * lat;
+  }
+  return (Math.abs(twice) / 2) * east * perDegree;
+}
+
 /** Lines of "latitude, longitude"; the number of the first line that is none, otherwise. */
 export function parseCorners(text: string): LonLat[] | number {
   const corners: LonLat[] = [];

@@ -64,6 +64,8 @@ export function daySpan(day: string): [Date, Date] {
   return [from, new Date(from.getTime() + DAY_MS)];
 }
 
+export const hoursOf = (from: Date, to: Date) => (to.getTime() - from.getTime()) / 3_600_000;
+
 /** What a datetime-local input says, on Yiyang's clock; null if it is no time. */
 export function fromMinute(text: string): Date | null {
   const at = new Date(`${text}:00${OFFSET}`);

@@ -49,6 +49,9 @@ await fact('the police search by plate and by area, for a case', { as: 'police' 
   await visit(page, 'area');
   await page.fill('textarea[name=corners]', '28.40, 112.20\n28.40, 112.60\n28.70, 112.60\nhere');
   await page.waitForSelector('text=Line 4');
+  await page.fill('textarea[name=corners]', '27, 112\n27, 115\n30, 115');
+  await page.getByRole('button', { name: 'Search' }).click();
+  await page.waitForSelector('[role=alert]:has-text("the grant allows")');
   await page.fill('textarea[name=corners]', '28.40, 112.20\n28.40, 112.60\n28.70, 112.60\n28.70, 112.20');
   await page.getByRole('button', { name: 'Search' }).click();
   await page.waitForSelector('[data-hits]');

@@ -20,7 +20,7 @@ await fact('an owner sees the vehicles live, and arms and disarms', { as: 'owner
   await picture(page, 'owner-vehicles-en');
 });
 
-await fact('a vehicle is guarded by a schedule and after parking, and a phone is bound', { as: 'owner' }, async (page) => {
+await fact('a vehicle is guarded by a schedule and after parking, and a phone is bound', { as: 'owner', map: false }, async (page) => {
   const card = page.locator('article.card').nth(1);
   await card.locator('summary').click();
   await card.locator('input[name=auto]').check();
