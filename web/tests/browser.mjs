@@ -4,8 +4,8 @@
 // if it is not where Debian puts it. RIDEGUARD_SCREENSHOTS: a folder for pictures of every page.
 import { end } from './browser/harness.mjs';
 
-// The theft is staged half a minute after the start; the other facts use that time. One after another: importing
-// them side by side would run them side by side.
-for (const part of ['sessions', 'owner', 'offices', 'states', 'access', 'theft']) await import(`./browser/${part}.mjs`);
+// What needs no positions uses the time until the staged theft; what looks at tracks comes after it, when there are some.
+// One after another: imports side by side would run side by side.
+for (const part of ['sessions', 'states', 'access', 'theft', 'owner', 'offices']) await import(`./browser/${part}.mjs`);
 
 await end();

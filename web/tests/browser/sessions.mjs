@@ -53,5 +53,5 @@ await fact('without WebGL everything but the map works', { map: false }, async (
   await page.waitForSelector('text=no WebGL2');
   await page.waitForSelector('article.card');
   await visit(page, 'track');
-  await page.waitForSelector('[data-fixes]');
+  await page.waitForSelector('[data-fixes], .panel p:has-text("No fixes in this time")');
 });

@@ -10,7 +10,7 @@ await fact('the staged theft is in the list of alerts, with its evidence', { as:
   must((await page.locator('pre').first().textContent()).includes('thresholds'), 'the evidence has thresholds');
   await picture(page, 'owner-alerts-en');
   await visit(page, 'vehicles');
-  await page.locator('article.stolen').getByRole('button', { name: 'Incident' }).click();
+  await page.locator('article.stolen').first().getByRole('button', { name: 'Incident' }).click();
   await page.waitForSelector('[data-incident]');
   await accessible(page, 'an incident');
   await visit(page, 'vehicles');
