@@ -20,8 +20,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const TRACKERS: usize = 600;
+/// The rate that must be held, fixes/s; above it a machine may have its limit.
+const NOMINAL: u32 = 1000;
 /// Fixes a second, and for how long.
-const LOADS: [(u32, u32); 3] = [(1000, 70), (10_000, 45), (30_000, 45)];
+const LOADS: [(u32, u32); 3] = [(NOMINAL, 70), (10_000, 45), (30_000, 45)];
 
 /// Plate, when the packet came, when the webhook came.
 type Arrivals = Arc<Mutex<Vec<(String, Timestamp, Timestamp)>>>;
@@ -43,7 +45,10 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (rate_per_s, duration_s) in LOADS {
         if asked.is_empty() || asked.split(',').any(|a| a == rate_per_s.to_string()) {
-            runtime.block_on(measure(rate_per_s, duration_s))?;
+            match runtime.block_on(measure(rate_per_s, duration_s)) {
+                Err(error) if rate_per_s > NOMINAL => eprintln!("at {rate_per_s}/s: not held: {error}"),
+                measured => measured?,
+            }
         }
     }
     Ok(())
@@ -153,7 +158,7 @@ fn report(thefts: &Path, arrivals: &[(String, Timestamp, Timestamp)], rate_per_s
     anyhow::ensure!(took_ms.len() * 2 > published.len(), "{} alerts for {} thefts", took_ms.len(), published.len());
     let share = |p: f64| took_ms[((took_ms.len() - 1) as f64 * p).round() as usize];
     let (stage, at) = match rate_per_s {
-        1000 => ("chain", String::new()),
+        NOMINAL => ("chain", String::new()),
         rate => ("ingest", format!("_at_{rate}")),
     };
     println!("{stage}.thefts{at}: {} alerts", took_ms.len());
