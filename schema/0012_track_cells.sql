@@ -1,6 +1,6 @@
 -- Pieces are found by the number of their cell and their time in a B-tree (src/tracks/cell.rs): an entry is 36 bytes,
 -- where one of the GiST over box and time took 165, and costs a fraction of the processor time.
--- docs/decisions/0011-cells-instead-of-gist.md has the figures.
+-- docs/decisions/0012-cells-instead-of-gist.md has the figures.
 
 -- The number of a box: its size (1024 millionths of a degree, doubled up to 11 times), and the cell of its south-west
 -- corner in a grid of quarters of that.

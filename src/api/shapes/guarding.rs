@@ -128,16 +128,6 @@ pub struct TimelineLine {
     pub more: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The incident as it is after an answer, or that the answer is on its way.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum Answered {
-    /// Taken.
-    Taken(Box<Incident>),
-    /// On its way.
-    Pending(super::Pending),
-}
-
 /// A page of zones.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

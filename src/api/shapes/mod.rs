@@ -9,8 +9,8 @@ mod searches;
 mod vehicles;
 
 pub use guarding::{
-    Answered, Corner, Ended, GuardState, Guarding, Incident, IncidentSummary, Incidents, Schedule, Shape, TimelineLine,
-    Window, Zone, Zones,
+    Corner, Ended, GuardState, Guarding, Incident, IncidentSummary, Incidents, Schedule, Shape, TimelineLine, Window,
+    Zone, Zones,
 };
 pub use people::{
     Account, Grant, Grants, Me, Opened, Outage, Outages, Refusal, Ticket, Token, TrackerCounts, TrackerHealth, Trackers,
