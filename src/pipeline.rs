@@ -209,20 +209,26 @@ impl<'a> Pipeline<'a> {
     async fn come_ashore(&mut self) -> anyhow::Result<Option<Timestamp>> {
         let mut last_at = None;
         self.shore.settle(&self.client, self.lane, self.progress.journaled).await?;
-        while let Some((file, entries)) = self.shore.oldest_spooled()? {
-            last_at = entries.iter().map(Entry::at).max().max(last_at);
-            let handled = self.handle(Batch { entries, ..self.empty_batch() }).await;
-            if handled.is_err() {
-                self.shore.unsettled = None; // its file is still there
-            }
-            handled?;
-            self.shore.forget_spooled(&file)?;
+        let youngest = self.shore.unsettled.take(); // what lies in the spool came before it
+        let drained = self.drain_spool(&mut last_at).await;
+        if drained.is_err() {
+            self.shore.unsettled = youngest; // and not what was in hand: its file is still there
+            return drained.map(|()| None);
         }
-        if let Some(unsettled) = self.shore.unsettled.take() {
+        if let Some(unsettled) = youngest {
             self.handle(Batch { setting_cursor: self.progress.setting_cursor, ..unsettled.batch }).await?;
         }
         self.shore.is_back();
         Ok(last_at)
+    }
+
+    async fn drain_spool(&mut self, last_at: &mut Option<Timestamp>) -> anyhow::Result<()> {
+        while let Some((file, entries)) = self.shore.oldest_spooled()? {
+            *last_at = entries.iter().map(Entry::at).max().max(*last_at);
+            self.handle(Batch { entries, ..self.empty_batch() }).await?;
+            self.shore.forget_spooled(&file)?;
+        }
+        Ok(())
     }
 
     fn empty_batch(&self) -> Batch {
@@ -242,7 +248,11 @@ impl<'a> Pipeline<'a> {
     /// The story of every batch, until `stop` or until other workers have a right to the lane.
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         while !*stop.borrow() {
-            let batch = self.next_batch(stop).await?;
+            let mut batch = self.empty_batch();
+            if let Err(error) = self.gather(&mut batch, stop).await {
+                self.shore.keep(self.progress.journaled + 1, batch);
+                return Err(error);
+            }
             self.handle(batch).await?;
             if self.is_checkpoint_due() {
                 self.write_checkpoint().await?;
@@ -307,36 +317,36 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Waits for inputs: packets, settings, the clock, a broker that lost our session.
-    async fn next_batch(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<Batch> {
+    /// Waits for inputs: packets, settings, the clock, a broker that lost our session. After an error the
+    /// batch still holds what was taken, and nobody else has it.
+    async fn gather(&mut self, batch: &mut Batch, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         let tick_every = Duration::from_secs(self.shared.config.ingest.tick_every_s);
         let until_tick = tick_every.saturating_sub(self.ticked_at.elapsed());
         let until_answer = self.shore.answers.next_due().map(|due| due.saturating_duration_since(Instant::now()));
         let pause = until_answer.map_or(until_tick, |answer| answer.min(until_tick));
-        let mut batch = self.empty_batch();
         let session = self.shore.session()?;
         tokio::select! {
             delivery = session.deliveries.recv() => match delivery {
-                Some(delivery) => self.fill(&mut batch, delivery).await?,
-                None => anyhow::bail!("the MQTT session ended"),
+                Some(delivery) => self.fill(batch, delivery).await?,
+                None => return Err(self.shore.session_ended()),
             },
             Some((from, to)) = session.gaps.recv() => {
                 self.ways.expect_duplicates(); // what was in flight comes again
                 batch.entries.push(Entry::Gap { from, to });
             }
-            Ok(()) = self.settings_changed.changed() => self.take_settings(&mut batch).await?,
+            Ok(()) = self.settings_changed.changed() => self.take_settings(batch).await?,
             _ = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
         self.shore.answers.tell(Instant::now(), &self.shared.publisher);
         if self.ticked_at.elapsed() >= tick_every {
-            self.take_settings(&mut batch).await?; // in case a notice was lost
+            self.take_settings(batch).await?; // in case a notice was lost
             if self.shore.session()?.is_connected() {
                 batch.entries.push(Entry::Tick { at: now() });
             }
             self.ticked_at = Instant::now();
         }
-        Ok(batch)
+        Ok(())
     }
 
     /// Takes what is there, up to the limit, and waits a moment for more. A tracker that we do not
@@ -346,13 +356,15 @@ impl<'a> Pipeline<'a> {
         let until = tokio::time::Instant::now() + Duration::from_millis(self.shared.config.ingest.batch_wait_ms);
         let mut next = Some(first);
         let mut is_settled = false;
-        while let Some(delivery) = next {
-            if !is_settled && !self.state.knows_sender_of(&delivery.packet) {
-                self.take_settings(batch).await?;
+        while let Some(Delivery { packet, receipt }) = next {
+            let mut asked = Ok(());
+            if !is_settled && !self.state.knows_sender_of(&packet) {
+                asked = self.take_settings(batch).await;
                 is_settled = true; // once a batch: a stranger must not make us ask for every packet
             }
-            batch.entries.push(Entry::Packet(delivery.packet));
-            batch.receipts.push(delivery.receipt);
+            batch.entries.push(Entry::Packet(packet));
+            batch.receipts.push(receipt);
+            asked?; // not before the packet is in the batch, or it would be gone
             if batch.receipts.len() >= limit {
                 break;
             }

@@ -71,11 +71,19 @@ pub struct Acks {
 }
 
 /// What belongs to one connection to the broker.
-#[derive(Default)]
 struct Connection {
     epoch: u64,
     /// Behind each first acknowledgement that is on its way: the rest of its batch.
     rests: VecDeque<(u16, Vec<u16>)>,
+}
+
+impl Default for Connection {
+    /// No other connection of this process has its epoch, not even of another session: a receipt may
+    /// outlive the session it came by.
+    fn default() -> Self {
+        static EPOCHS: AtomicU64 = AtomicU64::new(1);
+        Self { epoch: EPOCHS.fetch_add(1, Ordering::Relaxed), rests: VecDeque::new() }
+    }
 }
 
 impl Acks {
@@ -218,7 +226,7 @@ impl Session {
         let (to_lane, deliveries) = mpsc::channel(DELIVERIES_MAX);
         let (to_gaps, gaps) = mpsc::channel(16);
         let connected = Arc::new(AtomicBool::new(false));
-        let connection = Arc::new(Mutex::new(Connection { epoch: 1, rests: VecDeque::new() }));
+        let connection = Arc::new(Mutex::new(Connection::default()));
         let acks = Acks { client: client.clone(), connection: connection.clone(), suppressed: Arc::default() };
         let poller = Poller { lane, client, connection, connected: connected.clone(), subscribed, to_lane, to_gaps };
         let task = tokio::spawn(poller.run(event_loop));
@@ -366,8 +374,7 @@ impl Poller {
             _ => None,
         });
         let leftovers = leftovers.collect();
-        connection.epoch += 1;
-        connection.rests.clear();
+        *connection = Connection::default();
         // Acknowledgements that slipped in after rumqttc's own clean-up would go out with the
         // next connection; this drains them, and it ends the connection if we gave up on it.
         event_loop.clean();

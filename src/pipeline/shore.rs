@@ -28,7 +28,7 @@ pub(super) struct Shore {
     batch_wait: Duration,
     /// Open while the lane is ours, as far as we know.
     pub session: Option<Session>,
-    /// The batch of a commit 1 that was not answered.
+    /// The batch of a commit 1 that was not answered, or that was not begun.
     pub unsettled: Option<Unsettled>,
     /// What the engine believed when PostgreSQL went; enough to answer trackers.
     pub state: Option<LaneState>,
@@ -77,6 +77,19 @@ impl Shore {
         self.session.as_mut().context("the lane has no MQTT session")
     }
 
+    /// The session's task is gone, which only a panic of it explains: the next session gets from the broker
+    /// what this one has not acknowledged.
+    pub fn session_ended(&mut self) -> anyhow::Error {
+        self.session = None;
+        anyhow::anyhow!("the MQTT session ended")
+    }
+
+    /// Keeps a batch that was to become number `n` of the journal: its packets are nobody else's before
+    /// the broker's connection breaks, and that may be in a month.
+    pub fn keep(&mut self, n: i64, batch: Batch) {
+        self.unsettled = Some(Unsettled { n, batch });
+    }
+
     pub async fn release(&self, receipts: &[Receipt]) {
         if let Some(session) = &self.session {
             session.acks.release(receipts).await;
@@ -106,7 +119,7 @@ impl Shore {
         let until = Instant::now() + pause;
         let away = self.away_since.get_or_insert_with(Instant::now).elapsed();
         if away >= PATIENCE && self.spool.is_some() && self.session.is_some() {
-            while Instant::now() < until {
+            while Instant::now() < until && self.session.is_some() {
                 if let Err(error) = self.spool_batch(shared, until).await {
                     tracing::error!(lane = self.lane.0, error = %format!("{error:#}"), "The broker has to keep what comes now");
                     break;
@@ -122,12 +135,12 @@ impl Shore {
         let n = self.unsettled.as_ref().map_or(0, |u| u.n);
         let mut batch = self.unsettled.take().map(|u| u.batch.owed()).unwrap_or_default();
         if batch.entries.is_empty() {
-            self.fill(&mut batch, until).await?;
+            self.fill(&mut batch, until).await;
         }
         let Some(spool) = self.spool.as_mut().filter(|_| !batch.entries.is_empty()) else { return Ok(()) };
         let before = spool.bytes();
         if let Err(error) = spool.put(&batch.entries) {
-            self.unsettled = Some(Unsettled { n, batch });
+            self.keep(n, batch);
             return Err(error);
         }
         self.metrics.spool_bytes.add((spool.bytes() - before) as i64);
@@ -145,9 +158,9 @@ impl Shore {
     }
 
     /// Takes what is there, up to the limits of a batch.
-    async fn fill(&mut self, batch: &mut Batch, until: Instant) -> anyhow::Result<()> {
+    async fn fill(&mut self, batch: &mut Batch, until: Instant) {
         let (limit, wait) = (self.batch_packets_max, self.batch_wait);
-        let session = self.session()?;
+        let Some(session) = &mut self.session else { return };
         while let Ok((from, to)) = session.gaps.try_recv() {
             batch.entries.push(Entry::Gap { from, to });
         }
@@ -159,11 +172,13 @@ impl Shore {
                     batch.entries.push(Entry::Packet(packet));
                     batch.receipts.push(receipt);
                 }
-                Ok(None) => anyhow::bail!("the MQTT session ended"),
+                Ok(None) => {
+                    self.session = None;
+                    break;
+                }
                 Err(_) => break,
             }
         }
-        Ok(())
     }
 
     /// Finds out whether the unsettled batch stands in the journal, whose last number is `journaled`.
