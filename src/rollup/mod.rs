@@ -143,6 +143,9 @@ impl Rollup {
             return Ok(None);
         }
         let to = Timestamp::from_micros((from.micros().div_euclid(SLICE_US) + 1) * SLICE_US).min(self.marks.closing_to);
+        if let Err(error) = partitions::summarize(&self.client, from).await {
+            tracing::debug!(%error, "The slice is read without its newest index entries");
+        }
         let transaction = self.client.transaction().await?;
         let heard = store::read_slice(&transaction, from, to).await?;
         let sliced = slice::slice(&mut self.open, &heard, to);

@@ -40,6 +40,19 @@ pub async fn make_for(
     Ok(client.query_one(sql, &[&table, &days]).await?.get(0))
 }
 
+/// Notes where the hot fixes written last lie in time, in the index of the day of `at`; says how many stretches of the
+/// table were new to it. PostgreSQL notes it by itself, but a minute later or, after a load, never; until then every
+/// question about a quarter of an hour reads all that is new.
+///
+/// # Errors
+/// The database's own word; a lock that somebody holds for longer among them.
+pub async fn summarize(client: &Client, at: Timestamp) -> Result<i64, Error> {
+    let sql = "SELECT coalesce(sum(brin_summarize_new_values(x.indexrelid)), 0)::bigint
+        FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
+        WHERE a.amname = 'brin' AND x.indrelid = to_regclass('fix_' || to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD'))";
+    Ok(client.query_one(sql, &[&at]).await?.get(0))
+}
+
 /// Lets go of hot days that lie `hot_days` back and are pieces through and through; says how many.
 /// The mark goes first: nothing reads or writes those days afterwards, wherever this is interrupted.
 ///

@@ -75,6 +75,8 @@ async fn what_was_hot_is_there_once_after_rolling_up_merging_and_dropping() {
     assert_same(&client, false, "hot").await;
     roll_everything(&mut rollup, last_closed(now(), 3600 * 4)).await.unwrap();
     assert_same(&client, false, "half of it pieces").await;
+    let last = rollup.marks().rolled_to.plus_secs_f64(-1.0);
+    assert_eq!(partitions::summarize(&client, last).await.unwrap(), 0, "the index by time knows what was rolled up");
     assert!(count(&client, "SELECT count(*) FROM track WHERE kind = 1").await > 100);
     client.execute("SELECT hear(true)", &[]).await.unwrap();
     assert_same(&client, true, "late ones wait").await;
