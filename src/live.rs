@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 /// Filter for the news of all lanes.
 pub const FILTER: &str = "rideguard/live/+";
 
+/// The lane whose news come by a topic.
+pub fn lane_of(topic: &str) -> Option<Lane> {
+    topic.strip_prefix("rideguard/live/")?.parse().ok().map(Lane)
+}
+
 /// Where a lane's news go.
 pub fn topic(lane: Lane) -> String {
     format!("rideguard/live/{}", lane.0)
@@ -45,8 +50,8 @@ pub struct LiveFix {
 }
 
 impl News {
-    /// The news of a batch, if there are any.
-    pub fn of(applied: &Applied<'_>, written: &[Written]) -> Option<Self> {
+    /// The news of a batch. Without any the lane says just that it works: each tick of the clock is a batch.
+    pub fn of(applied: &Applied<'_>, written: &[Written]) -> Self {
         let mut news = Self::default();
         for (_, effects) in &applied.entries {
             for row in effects
@@ -76,7 +81,7 @@ impl News {
         // One too many of a storm is kept and listed, and pushed to nobody.
         let pushed = written.iter().filter(|w| !w.alert.held_back);
         news.alerts.extend(pushed.map(|w| (w.alert_id, w.alert.vehicle.0)));
-        (news != Self::default()).then_some(news)
+        news
     }
 
     /// As sent.

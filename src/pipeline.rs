@@ -311,9 +311,8 @@ impl<'a> Pipeline<'a> {
         self.progress.applied = n;
         failpoint::pass(Point::Counted);
         self.shared.metrics.count(&applied, &written);
-        if let Some(news) = live::News::of(&applied, &written) {
-            self.shared.publisher.send(live::topic(self.lane), news.to_bytes());
-        }
+        let news = live::News::of(&applied, &written);
+        self.shared.publisher.send(live::topic(self.lane), news.to_bytes());
         Ok(())
     }
 

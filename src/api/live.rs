@@ -121,7 +121,8 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
     let mut alerts = api.live.alerts.subscribe();
     let snapshot = watcher.changes(&api.live.memory());
     account(api, &watcher, snapshot.len()).await;
-    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot }))).await?;
+    let mut held_up = api.live.is_held_up();
+    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot, "held_up": held_up }))).await?;
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
     let (mut accounted, mut said) = (Instant::now(), Instant::now());
     loop {
@@ -130,7 +131,7 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
                 Some(Ok(Message::Text(said))) => if watcher.look_elsewhere(&said) {
                     account(api, &watcher, watcher.shown.len()).await;
                     let snapshot = watcher.changes(&api.live.memory());
-                    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot }))).await?;
+                    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot, "held_up": held_up }))).await?;
                 },
                 Some(Ok(Message::Close(_))) | None => return Ok(()),
                 Some(Ok(_)) => {}
@@ -141,9 +142,10 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
             },
             _ = every_second.tick() => {
                 let changed = watcher.changes(&api.live.memory());
-                if !changed.is_empty() || said.elapsed() >= SILENCE_MAX {
+                let told = std::mem::replace(&mut held_up, api.live.is_held_up());
+                if !changed.is_empty() || held_up != told || said.elapsed() >= SILENCE_MAX {
                     said = Instant::now();
-                    socket.send(text(&json!({ "type": "delta", "vehicles": changed }))).await?;
+                    socket.send(text(&json!({ "type": "delta", "vehicles": changed, "held_up": held_up }))).await?;
                 }
                 if accounted.elapsed() >= ACCOUNT_EVERY {
                     accounted = Instant::now();
@@ -261,7 +263,11 @@ mod tests {
             incident: false,
             version: 1,
         };
-        Memory { version: 1, vehicles: BTreeMap::from([(1, place(10, 112.3)), (2, place(20, 113.0))]) }
+        Memory {
+            version: 1,
+            vehicles: BTreeMap::from([(1, place(10, 112.3)), (2, place(20, 113.0))]),
+            ..Memory::default()
+        }
     }
 
     fn watcher(role: Role) -> Watcher {
@@ -304,7 +310,7 @@ mod tests {
     fn a_city_larger_than_one_message_is_sent_in_several() {
         let one = memory().vehicles[&1].clone();
         let vehicles = (0..VEHICLES_MAX as i64 + 7).map(|id| (id, one.clone())).collect();
-        let mut memory = Memory { version: 1, vehicles };
+        let mut memory = Memory { version: 1, vehicles, ..Memory::default() };
         let mut watcher = watcher(Role::Operator);
         assert_eq!(watcher.changes(&memory).len(), VEHICLES_MAX);
         // What moves meanwhile is not forgotten, on whichever side of the cut it stands.

@@ -2,21 +2,26 @@
 
 use super::error::Problem;
 use crate::config::Broker;
-use crate::domain::Timestamp;
+use crate::domain::{Lane, Timestamp};
 use crate::ingest::mqtt::{jittered, options};
-use crate::live::{FILTER, News};
+use crate::live::{FILTER, News, lane_of};
+use crate::store::lane::LEASE_S;
 use deadpool_postgres::Pool;
 use rumqttc::{AsyncClient, Event, Packet, QoS};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
 /// Alerts a client may lag behind before it must read them again by `GET /alerts`.
 const ALERTS_BEHIND_MAX: usize = 256;
 /// How often the memory is read again from the database: new vehicles, new owners.
 const REREAD_EVERY: Duration = Duration::from_secs(30);
+
+/// A lane speaks at every tick of the clock, if only to say that it works. After so many ticks, and the time in which a
+/// lane changes hands, without a word of one the positions are held up somewhere.
+const TICKS_UNHEARD_MAX: u32 = 3;
 
 /// What is known of a vehicle.
 #[derive(Clone, Debug)]
@@ -35,17 +40,35 @@ pub struct Hub {
     places: Arc<Mutex<Memory>>,
     pub(super) alerts: broadcast::Sender<(i64, Value)>,
     pool: Pool,
+    unheard_max: Duration,
 }
 
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) version: u64,
     pub(super) vehicles: BTreeMap<i64, Place>,
+    heard: Heard,
+}
+
+/// When each lane last said something.
+struct Heard(BTreeMap<Lane, Instant>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self(Lane::all().map(|lane| (lane, Instant::now())).collect()) // it has not been silent yet
+    }
 }
 
 impl Hub {
-    pub(super) fn new(pool: Pool) -> Self {
-        Self { places: Arc::default(), alerts: broadcast::channel(ALERTS_BEHIND_MAX).0, pool }
+    pub(super) fn new(pool: Pool, tick_every: Duration) -> Self {
+        let unheard_max = tick_every * TICKS_UNHEARD_MAX + Duration::from_secs_f64(LEASE_S);
+        Self { places: Arc::default(), alerts: broadcast::channel(ALERTS_BEHIND_MAX).0, pool, unheard_max }
+    }
+
+    /// Whether some lane has been silent for too long: its vehicles' positions may be old, as when PostgreSQL hangs,
+    /// the broker is gone or no worker holds the lane.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.memory().heard.0.values().any(|at| at.elapsed() > self.unheard_max)
     }
 
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -66,7 +89,7 @@ impl Hub {
                 match event_loop.poll().await {
                     Ok(Event::Incoming(Packet::ConnAck(_))) => drop(client.try_subscribe(FILTER, QoS::AtMostOnce)),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        if to_reader.send(publish.payload).await.is_err() {
+                        if to_reader.send((publish.topic, publish.payload)).await.is_err() {
                             return;
                         }
                     }
@@ -78,7 +101,9 @@ impl Hub {
         let mut reread = tokio::time::interval(REREAD_EVERY);
         loop {
             tokio::select! {
-                Some(bytes) = news.recv() => if let Some(news) = News::from_bytes(&bytes) { self.take(news).await },
+                Some((topic, bytes)) = news.recv() => if let (Some(lane), Some(news)) = (lane_of(&topic), News::from_bytes(&bytes)) {
+                    self.take(lane, news).await;
+                },
                 _ = reread.tick() => if let Err(problem) = self.reread().await {
                     tracing::warn!(?problem, "The live map's memory could not be read again");
                 },
@@ -117,9 +142,12 @@ impl Hub {
         Ok(())
     }
 
-    async fn take(&self, news: News) {
+    async fn take(&self, lane: Lane, news: News) {
         {
             let mut memory = self.memory();
+            if let Some(at) = memory.heard.0.get_mut(&lane) {
+                *at = Instant::now();
+            }
             memory.version += 1;
             let version = memory.version;
             for fix in &news.fixes {

@@ -158,10 +158,17 @@ fn pool(settings: &tokio_postgres::Config, name: &str, (size, statement_ms): (us
         .build()?)
 }
 
-/// Makes the API; `waits_for` holds back `/ready` until ingest of the same process hears everybody.
-pub fn new(pools: Pools, cursors: CursorKey, metrics: Arc<Metrics>, waits_for: Option<Subscribed>) -> (Api, Router) {
+/// Makes the API; `waits_for` holds back `/ready` until ingest of the same process hears everybody;
+/// `tick_every` is ingest's clock.
+pub fn new(
+    pools: Pools,
+    cursors: CursorKey,
+    metrics: Arc<Metrics>,
+    waits_for: Option<Subscribed>,
+    tick_every: Duration,
+) -> (Api, Router) {
     let Pools { everything: pool, tracks } = pools;
-    let live = memory::Hub::new(pool.clone());
+    let live = memory::Hub::new(pool.clone(), tick_every);
     let api = Api { live, pool, tracks, cursors, metrics, logins: Arc::default(), waits_for };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();

@@ -96,7 +96,7 @@ class App {
       },
       onVehicles: (vehicles) => {
         this.vehicles = vehicles;
-        this.liveAt = Date.now();
+        if (this.liveState === 'live') this.liveAt = Date.now();
       },
       onAlert: (alert) => {
         this.news.heard(alert);

@@ -3,8 +3,11 @@
 import { ApiError } from './api';
 import type { Alert, LiveMessage, LiveVehicle } from './types';
 
-/** `refused`: the server lets us watch no longer, for example because a grant has ended. */
-export type LiveState = 'off' | 'connecting' | 'live' | 'stale' | 'refused';
+/**
+ * `held_up`: the line stands, but positions do not arrive at the server.
+ * `refused`: the server lets us watch no longer, for example because a grant has ended.
+ */
+export type LiveState = 'off' | 'connecting' | 'live' | 'held_up' | 'stale' | 'refused';
 
 /** The code with which the server closes a stream whose session has ended. */
 const SESSION_ENDED = 4002;
@@ -43,6 +46,7 @@ export class Live {
   private attempt = 0;
   private closed = false;
   private vehicles = new Map<string, LiveVehicle>();
+  private heldUp = false;
 
   constructor(
     private readonly ticket: () => Promise<string>,
@@ -109,9 +113,10 @@ export class Live {
       this.events.onAlert(message.alert);
       return;
     }
-    if (message.type === 'snapshot') {
+    if (message.type === 'snapshot' || message.held_up !== this.heldUp) {
       this.attempt = 0;
-      this.events.onState('live');
+      this.heldUp = message.held_up;
+      this.events.onState(message.held_up ? 'held_up' : 'live');
     }
     this.vehicles = merge(this.vehicles, message);
     this.events.onVehicles(this.vehicles);

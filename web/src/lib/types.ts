@@ -230,6 +230,6 @@ export interface LiveVehicle {
 }
 
 export type LiveMessage =
-  | { type: 'snapshot'; vehicles: LiveVehicle[] }
-  | { type: 'delta'; vehicles: LiveVehicle[] }
+  /** `held_up`: positions do not arrive at the server just now. */
+  | { type: 'snapshot' | 'delta'; vehicles: LiveVehicle[]; held_up: boolean }
   | { type: 'alert'; alert: Alert };
