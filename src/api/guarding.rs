@@ -117,7 +117,7 @@ pub(super) struct PhoneBody {
 
 /// "My phone is with the bike": ends the guard session, as the owner's disarm does. Needs no log-in, so
 /// that a phone can say it by itself.
-#[utoipa::path(post, path = "/phone", request_body = PhoneBody, responses((status = 200, description = "in force", body = shapes::Ended), (status = 202, description = "not yet", body = shapes::Ended), (status = 404, description = "no such token")))]
+#[utoipa::path(post, path = "/phone", request_body = PhoneBody, responses((status = 200, description = "in force", body = shapes::Ended), (status = 202, description = "not yet", body = shapes::Ended), (status = 404, description = "no such token"), (status = 429, description = "too often")))]
 pub(super) async fn phone(
     State(api): State<Api>,
     body: Result<Json<PhoneBody>, JsonRejection>,
@@ -126,8 +126,12 @@ pub(super) async fn phone(
     if said.token.len() != TOKEN_CHARS {
         return Err(Problem::NotFound);
     }
+    let digest = digest(&said.token);
+    if !api.limits.allow_phone(&digest) {
+        return Err(Problem::TooMany);
+    }
     let client = api.pool.get().await?;
-    let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&digest(&said.token)]).await?.get(0);
+    let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&digest]).await?.get(0);
     let status = match is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,

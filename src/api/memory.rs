@@ -47,11 +47,11 @@ pub struct Hub {
 pub(super) struct Memory {
     pub(super) version: u64,
     pub(super) vehicles: BTreeMap<i64, Place>,
-    heard: Heard,
+    pub(super) heard: Heard,
 }
 
 /// When each lane last said something.
-struct Heard(BTreeMap<Lane, Instant>);
+pub(super) struct Heard(BTreeMap<Lane, Instant>);
 
 impl Default for Heard {
     fn default() -> Self {

@@ -9,6 +9,7 @@ mod cursor;
 mod error;
 mod guarding;
 mod incidents;
+mod limits;
 mod live;
 mod memory;
 mod police;
@@ -60,7 +61,7 @@ pub struct Api {
     cursors: CursorKey,
     metrics: Arc<Metrics>,
     live: memory::Hub,
-    logins: Arc<session::Logins>,
+    limits: Arc<limits::Limits>,
     waits_for: Option<Subscribed>,
 }
 
@@ -169,7 +170,7 @@ pub fn new(
 ) -> (Api, Router) {
     let Pools { everything: pool, tracks } = pools;
     let live = memory::Hub::new(pool.clone(), tick_every);
-    let api = Api { live, pool, tracks, cursors, metrics, logins: Arc::default(), waits_for };
+    let api = Api { live, pool, tracks, cursors, metrics, limits: Arc::default(), waits_for };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();
     let router = router

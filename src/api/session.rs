@@ -10,42 +10,14 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use governor::clock::DefaultClock;
-use governor::state::keyed::DefaultKeyedStateStore;
-use governor::{Quota, RateLimiter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::num::NonZeroU32;
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 /// A session's life, hours.
 const SESSION_HOURS: f64 = 12.0;
-/// Attempts per login and minute; a person who mistypes needs fewer.
-const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
-/// Attempts of all logins together per minute.
-const LOGINS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0");
-/// Argon2 runs side by side; each takes 19 MiB for a few dozen milliseconds.
-const HASHES_MAX: usize = 2;
 /// Longest login and password, bytes.
 const CREDENTIAL_BYTES_MAX: usize = 256;
-
-/// Limits on logging in.
-pub struct Logins {
-    by_login: RateLimiter<String, DefaultKeyedStateStore<String>, DefaultClock>,
-    all: RateLimiter<governor::state::NotKeyed, governor::state::InMemoryState, DefaultClock>,
-    hashing: Semaphore,
-}
-
-impl Default for Logins {
-    fn default() -> Self {
-        Self {
-            by_login: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
-            all: RateLimiter::direct(Quota::per_minute(LOGINS_PER_MINUTE)),
-            hashing: Semaphore::new(HASHES_MAX),
-        }
-    }
-}
 
 /// What a person types.
 #[derive(Deserialize, ToSchema)]
@@ -154,7 +126,7 @@ pub(super) async fn log_in(
     if given.login.len() > CREDENTIAL_BYTES_MAX || given.password.len() > CREDENTIAL_BYTES_MAX {
         return Err(Problem::BadRequest(format!("login and password have at most {CREDENTIAL_BYTES_MAX} bytes")));
     }
-    if api.logins.all.check().is_err() || api.logins.by_login.check_key(&given.login).is_err() {
+    if !api.limits.allow_login(&given.login) {
         return Err(Problem::TooMany);
     }
     let client = api.pool.get().await?;
@@ -186,7 +158,7 @@ const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 async fn verify(api: &Api, password: String, hash: String) -> Result<bool, Problem> {
-    let _place = api.logins.hashing.acquire().await.map_err(|_| Problem::Unavailable)?;
+    let _place = api.limits.hashing.acquire().await.map_err(|_| Problem::Unavailable)?;
     tokio::task::spawn_blocking(move || {
         PasswordHash::new(&hash).is_ok_and(|parsed| argon().verify_password(password.as_bytes(), &parsed).is_ok())
     })

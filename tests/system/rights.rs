@@ -87,6 +87,11 @@ async fn every_refusal_has_one_form_and_logging_in_is_limited() {
         statuses.push(owner.ask("POST", "/session", Some(json!({ "login": "police", "password": "guess" }))).await.0);
     }
     assert_eq!((statuses[0], statuses[11]), (401, 429), "{statuses:?}");
+    let mut statuses = Vec::new();
+    for _ in 0..40 {
+        statuses.push(owner.ask("POST", "/phone", Some(json!({ "token": "0".repeat(64) }))).await.0);
+    }
+    assert_eq!((statuses[0], statuses[39]), (404, 429), "{statuses:?}");
     let kept = up.count("SELECT count(*) FROM session WHERE octet_length(token_sha256) = 32").await;
     assert_eq!(up.count("SELECT count(*) FROM session").await, kept, "a token is kept as its SHA-256 only");
     assert_eq!(up.count("SELECT count(*) FROM account WHERE password_hash NOT LIKE '$argon2id$%'").await, 0);
