@@ -32,6 +32,7 @@ mod tampering;
 #[cfg(test)]
 mod tests;
 mod vehicle;
+mod zone_index;
 mod zones;
 
 pub use params::Params;
@@ -45,7 +46,7 @@ use neighbourhood::Neighbourhood;
 use rules::Deadline;
 use serde::{Deserialize, Serialize};
 use silence::Step;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use vehicle::Vehicle;
 use zones::Zones;
 
@@ -75,7 +76,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Guard {
     params: Params,
-    vehicles: BTreeMap<VehicleId, Box<Vehicle>>,
+    vehicles: HashMap<VehicleId, Box<Vehicle>>,
     schedule: BTreeSet<(Timestamp, VehicleId)>,
     resumed_at: Option<Timestamp>,
     zones: Zones,

@@ -10,6 +10,9 @@ use super::zones::Zones;
 use crate::domain::{LatLon, Timestamp, VehicleId, VehicleKind, Zone, ZoneId, ZoneRule, distance_m};
 use serde::{Deserialize, Serialize};
 
+/// No degree is longer than this, metres.
+const METRES_PER_DEGREE_MAX: f64 = 112_000.0;
+
 /// A position at an event time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
@@ -133,8 +136,15 @@ pub fn observe(
 /// Whether a vehicle can have come this way: two fixes not too far apart in time and place, at a speed
 /// that vehicles have.
 fn is_way(params: &ZoneParams, last: Sighting, seen: Sighting) -> bool {
-    let (gap_s, way_m) = (seen.at.seconds_since(last.at), distance_m(last.place, seen.place));
-    gap_s > 0.0 && gap_s <= params.way_gap_s && way_m <= params.way_m && way_m <= params.way_speed_mps * gap_s
+    let gap_s = seen.at.seconds_since(last.at);
+    let way_m_max = params.way_m.min(params.way_speed_mps * gap_s);
+    gap_s > 0.0 && gap_s <= params.way_gap_s && is_within_m(last.place, seen.place, way_m_max)
+}
+
+/// Whether two places are at most so far apart; those of a parked vehicle are without trigonometry.
+fn is_within_m(a: LatLon, b: LatLon, max_m: f64) -> bool {
+    let degrees = (a.lat_deg - b.lat_deg).abs() + (a.lon_deg - b.lon_deg).abs();
+    degrees * METRES_PER_DEGREE_MAX <= max_m || distance_m(a, b) <= max_m
 }
 
 fn is_passed(params: &ZoneParams, zone: &Zone, from: LatLon, to: LatLon) -> bool {

@@ -1,14 +1,13 @@
-//! All zones, in every version that an event may still ask for, and the index that finds the few near.
+//! All zones, in every version that an event may still ask for, and what each may still push.
 //!
-//! City-wide zones lie in an R-tree of boxes, personal ones in a list of their vehicle, so a zone of
-//! somebody else costs nothing. Both follow each change; neither is built anew. A change keeps the
-//! version before it for a while: an event is judged by the rule that was valid when it happened.
+//! A change keeps the version before it for a while: an event is judged by the rule that was valid when
+//! it happened. Which zones are near a position, `zone_index` finds.
 
 use super::params::ZoneParams;
+use super::zone_index::Index;
 use crate::domain::{LatLon, Timestamp, VehicleId, Zone, ZoneId};
-use rstar::{AABB, RTree, RTreeObject};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Versions kept of one zone; somebody who edits more often within the time asks for it.
 const VERSIONS_MAX: usize = 4;
@@ -22,11 +21,13 @@ struct Version {
     zone: Option<Zone>,
 }
 
+/// Versions of each zone, oldest first.
+type Versions = HashMap<ZoneId, Vec<Version>>;
+
 /// All zones, with their index.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Zones {
-    /// Oldest first.
-    versions: BTreeMap<ZoneId, Vec<Version>>,
+    versions: Versions,
     /// When versions were superseded, oldest first: what to forget in time.
     superseded: VecDeque<(Timestamp, ZoneId)>,
     /// What each zone may still push; only those that have pushed lately.
@@ -41,27 +42,6 @@ pub struct Zones {
 struct Bucket {
     tokens: f32,
     at: Timestamp,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Index {
-    city: RTree<Boxed>,
-    personal: BTreeMap<VehicleId, Vec<Boxed>>,
-}
-
-/// A box around a version of a zone.
-#[derive(Clone, Debug, PartialEq)]
-struct Boxed {
-    zone: ZoneId,
-    from: Timestamp,
-    envelope: AABB<[f64; 2]>,
-}
-
-impl RTreeObject for Boxed {
-    type Envelope = AABB<[f64; 2]>;
-    fn envelope(&self) -> Self::Envelope {
-        self.envelope
-    }
 }
 
 impl Zones {
@@ -84,12 +64,11 @@ impl Zones {
 
     /// A zone as it was at a time, and since when it had been so.
     pub fn valid(&self, id: ZoneId, at: Timestamp) -> Option<(&Zone, Timestamp)> {
-        let version = self.versions.get(&id)?.iter().rev().find(|v| v.from <= at)?;
-        Some((version.zone.as_ref()?, version.from))
+        valid(&self.versions, id, at)
     }
 
     /// Zones of a vehicle or of the city whose boxes touch the way between two positions, as they
-    /// were at a time; at most `near_max`, which bounds what a fix can cost.
+    /// were at a time, by their numbers; at most `near_max`, which bounds what a fix can cost.
     pub fn near(
         &mut self,
         params: &ZoneParams,
@@ -98,17 +77,9 @@ impl Zones {
         at: Timestamp,
         mut visit: impl FnMut(&Zone, Timestamp),
     ) {
-        if self.index.is_none() {
-            self.index = Some(build(&self.versions));
-        }
-        let Some(index) = &self.index else { return };
-        let corner = |p: LatLon| [p.lon_deg, p.lat_deg];
-        let envelope = AABB::from_corners(corner(way.0), corner(way.1));
-        let touches = |b: &&Boxed| rstar::Envelope::intersects(&b.envelope, &envelope);
-        let mine = index.personal.get(&vehicle).into_iter().flatten().filter(touches);
-        let city = index.city.locate_in_envelope_intersecting(&envelope);
-        for near in mine.chain(city).take(usize::from(params.near_max)) {
-            if let Some((zone, from)) = self.valid(near.zone, at).filter(|(_, from)| *from == near.from) {
+        let index = self.index.get_or_insert_with(|| Index::build(current_and_past(&self.versions)));
+        for (id, from) in index.near(usize::from(params.near_max), vehicle, way) {
+            if let Some((zone, from)) = valid(&self.versions, id, at).filter(|(_, valid_from)| *valid_from == from) {
                 visit(zone, from);
             }
         }
@@ -172,54 +143,14 @@ impl Zones {
     }
 }
 
-impl Index {
-    fn insert(&mut self, zone: &Zone, from: Timestamp) {
-        match zone.vehicle {
-            Some(vehicle) => self.personal.entry(vehicle).or_default().extend(boxes(zone, from)),
-            None => boxes(zone, from).into_iter().for_each(|b| self.city.insert(b)),
-        }
-    }
-
-    fn remove(&mut self, zone: &Zone, from: Timestamp) {
-        let Some(vehicle) = zone.vehicle else {
-            boxes(zone, from).iter().for_each(|b| {
-                self.city.remove(b);
-            });
-            return;
-        };
-        if let Some(mine) = self.personal.get_mut(&vehicle) {
-            mine.retain(|b| (b.zone, b.from) != (zone.id, from));
-            if mine.is_empty() {
-                self.personal.remove(&vehicle);
-            }
-        }
-    }
+fn valid(versions: &Versions, id: ZoneId, at: Timestamp) -> Option<(&Zone, Timestamp)> {
+    let version = versions.get(&id)?.iter().rev().find(|v| v.from <= at)?;
+    Some((version.zone.as_ref()?, version.from))
 }
 
-fn build(versions: &BTreeMap<ZoneId, Vec<Version>>) -> Index {
-    let all = || versions.values().flatten().filter_map(|v| Some((v.zone.as_ref()?, v.from)));
-    let city = all().filter(|(zone, _)| zone.vehicle.is_none()).flat_map(|(zone, from)| boxes(zone, from)).collect();
-    let mut index = Index { city: RTree::bulk_load(city), personal: BTreeMap::new() };
-    all().filter(|(zone, _)| zone.vehicle.is_some()).for_each(|(zone, from)| index.insert(zone, from));
-    index
-}
-
-/// The box around a zone. A circle across the antimeridian has one on both sides of it.
-fn boxes(zone: &Zone, from: Timestamp) -> Vec<Boxed> {
-    let (sw, ne) = zone.shape.bounds();
-    let one = |west: f64, east: f64| Boxed {
-        zone: zone.id,
-        from,
-        envelope: AABB::from_corners([west, sw.lat_deg], [east, ne.lat_deg]),
-    };
-    let mut boxes = vec![one(sw.lon_deg, ne.lon_deg)];
-    if sw.lon_deg < -180.0 {
-        boxes.push(one(sw.lon_deg + 360.0, 180.0));
-    }
-    if ne.lon_deg > 180.0 {
-        boxes.push(one(-180.0, ne.lon_deg - 360.0));
-    }
-    boxes
+/// Every version that is an area, and since when it was so.
+fn current_and_past(versions: &Versions) -> impl Iterator<Item = (&Zone, Timestamp)> {
+    versions.values().flatten().filter_map(|v| Some((v.zone.as_ref()?, v.from)))
 }
 
 #[cfg(test)]
