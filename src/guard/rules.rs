@@ -277,7 +277,7 @@ fn learn(
 
 /// Whether it stands at its guard point and nothing is going on that older samples could throw light on.
 fn is_at_ease(params: &Params, vehicle: &Vehicle, departure: &exit::Departure) -> bool {
-    let Some(anchor) = vehicle.anchor.filter(|a| a.weight > params.anchor.young_weight) else { return false };
+    let Some(anchor) = vehicle.anchor else { return false };
     let newest = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite);
     departure.evidence <= 0.0
         && departure.fixes_outside == 0
