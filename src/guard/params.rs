@@ -250,6 +250,12 @@ params! {
         rhythm_start_s: f32 = 300.0,
         /// Longest rhythm believed, seconds.
         rhythm_max_s: f32 = 900.0,
+        /// Share by which the rhythm falls towards a shorter interval: more hears a slower tracker sooner, and
+        /// takes minutes of shaking for its rhythm.
+        rhythm_fall: f32 = 0.02,
+        /// The same where the rhythm seems to be that of an interval with lost heartbeats: more forgets them
+        /// sooner, and a tracker with two rhythms has the shorter one's deadline.
+        rhythm_fall_after_lost_beat: f32 = 0.2,
         /// Lost contact is told (quietly) after this many rhythms ...
         lost_rhythms: f32 = 3.0,
         /// ... plus this, seconds.

@@ -20,6 +20,9 @@ pub struct SilenceState {
     told_silent: bool,
 }
 
+/// Where one or two heartbeats were lost, the next interval is such a share of the one that was learned.
+const LOST_BEAT_SHARE: std::ops::Range<f32> = 0.3..0.7;
+
 /// A silence deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -45,13 +48,21 @@ impl SilenceState {
     }
 
     /// Learns the rhythm from the event times of moments in order: rises at once, falls slowly, so
-    /// that ten-second reports of a shake do not shorten the deadline of the heartbeats.
+    /// that ten-second reports of a shake do not shorten the deadline of the heartbeats. After a heartbeat
+    /// that was lost the next ones say so: between a third and two thirds of what was believed, it falls fast.
     pub fn learn_rhythm(&mut self, params: &SilenceParams, before: Option<Timestamp>, at: Timestamp) {
         let Some(before) = before else { return };
         let interval = at.seconds_since(before) as f32;
         if interval > 0.0 && interval <= params.rhythm_max_s {
-            self.rhythm_s =
-                if interval > self.rhythm_s { interval } else { self.rhythm_s + 0.02 * (interval - self.rhythm_s) };
+            let had_lost_beats = LOST_BEAT_SHARE.contains(&(interval / self.rhythm_s));
+            let gain = if interval > self.rhythm_s {
+                1.0
+            } else if had_lost_beats {
+                params.rhythm_fall_after_lost_beat
+            } else {
+                params.rhythm_fall
+            };
+            self.rhythm_s += gain * (interval - self.rhythm_s);
         }
     }
 
@@ -89,5 +100,37 @@ impl SilenceState {
             Step::Lost => self.told_lost = true,
             Step::Silent => self.told_silent = true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rhythm after moments with these intervals, seconds.
+    fn rhythm_after(intervals_s: &[i64]) -> f32 {
+        let (params, mut state, mut at_s) = (SilenceParams::default(), SilenceState::default(), 0);
+        for interval_s in intervals_s {
+            let before = Timestamp::from_secs(at_s);
+            at_s += interval_s;
+            state.learn_rhythm(&params, Some(before), Timestamp::from_secs(at_s));
+        }
+        state.rhythm_s(&params)
+    }
+
+    #[test]
+    fn a_lost_heartbeat_lengthens_the_rhythm_for_a_few_intervals_only() {
+        assert_eq!(rhythm_after(&[180, 180, 360]), 360.0, "who knows that it was lost?");
+        let later_s = rhythm_after(&[180, 180, 360, 180, 180, 180, 180]);
+        assert!((180.0..270.0).contains(&later_s), "{later_s}");
+        let later_s = rhythm_after(&[[180, 360].as_slice(), &[180; 40]].concat());
+        assert!((180.0..230.0).contains(&later_s), "{later_s}");
+    }
+
+    #[test]
+    fn minutes_of_shaking_do_not_shorten_it() {
+        let shaken_s = rhythm_after(&[[300].as_slice(), &[10; 6]].concat());
+        assert!(shaken_s > 260.0, "{shaken_s}");
+        assert_eq!(rhythm_after(&[[300].as_slice(), &[10; 60], &[300]].concat()), 300.0, "it rises at once");
     }
 }
