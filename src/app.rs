@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::domain::Lane;
+use crate::ingest::limits;
 use crate::ingest::mqtt::Subscribed;
 use crate::ingest::publisher::Publisher;
 use crate::pipeline::{self, Shared};
@@ -95,6 +96,7 @@ pub async fn run(
         for lane in Lane::all() {
             tasks.spawn(pipeline::run(shared.clone(), lane, stop.clone()));
         }
+        tasks.spawn(check_the_broker(config.clone(), metrics.clone(), stop.clone()));
         tasks.spawn(share.keep(database.clone(), shared.owner.clone(), stop.clone()));
         tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
     }
@@ -132,6 +134,14 @@ async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: wa
     tokio::select! {
         ended = served => if let Err(error) = ended { tracing::error!(%error, "The HTTP server ended") },
         () = async { late.await; tokio::time::sleep(DRAIN_MAX).await } => {}
+    }
+}
+
+/// Says where the broker's limits are at odds with ours, once it is there.
+async fn check_the_broker(config: Config, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        conflicts = limits::check(config.broker, config.ingest) => metrics.broker_conflicts.set(conflicts as i64),
+        _ = stop.changed() => {}
     }
 }
 

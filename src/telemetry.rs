@@ -34,6 +34,8 @@ pub struct Metrics {
     packet_age_s: Histogram,
     /// Lanes held by this process.
     pub lanes_held: IntGauge,
+    /// Limits of the broker that are at odds with ours.
+    pub broker_conflicts: IntGauge,
     /// What lies in the spool, bytes.
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
@@ -82,6 +84,10 @@ impl Metrics {
                 .buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0])
             )),
             lanes_held: register!(IntGauge::new("rideguard_lanes_held", "Lanes this process works on")),
+            broker_conflicts: register!(IntGauge::new(
+                "rideguard_broker_conflicts",
+                "Limits of the broker that are at odds with ours, as it told them at the start; the log names them"
+            )),
             spool_bytes: register!(IntGauge::new(
                 "rideguard_spool_bytes",
                 "Acknowledged and waiting in files for PostgreSQL to come back, bytes"

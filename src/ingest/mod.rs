@@ -3,6 +3,7 @@
 //! In: publishes. Out: [`Delivery`]s, each of which is acknowledged once its bytes are in the
 //! journal, on the connection it came on or not at all. Never: decoding, SQL.
 
+pub mod limits;
 pub mod mqtt;
 pub mod publisher;
 pub mod topic;

@@ -31,10 +31,10 @@ pub const PACKET_BYTES_MAX: usize = Packet::PAYLOAD_BYTES_MAX;
 /// set aside by the fold. Were it refused for ever, nothing behind it would ever come.
 const OVERSIZE_ENDS_MAX: u32 = 2;
 /// Largest packet of the protocol, bytes (MQTT 3.1.1, 2.2.3).
-const PROTOCOL_BYTES_MAX: usize = 268_435_455;
+pub(super) const PROTOCOL_BYTES_MAX: usize = 268_435_455;
 /// Deliveries waiting for their batch; twice the private broker's in-flight window of 4,000, so
 /// that the poll task never waits.
-const DELIVERIES_MAX: usize = 8192;
+pub(super) const DELIVERIES_MAX: usize = 8192;
 /// Requests (acknowledgements) on their way to the socket; as above.
 const REQUESTS_MAX: usize = 8192;
 /// Longest a flush of acknowledgements may take.
@@ -176,19 +176,24 @@ impl Drop for Session {
 /// # Errors
 /// Names the file that cannot be read or is no certificate.
 pub fn options(broker: &Broker, client_id: &str) -> anyhow::Result<MqttOptions> {
-    let (host, port, transport) = match &broker.socket {
-        Some(socket) => (socket.to_string_lossy().into_owned(), 0, Transport::unix()),
-        None => {
-            let tls = TlsConfiguration::Rustls(Arc::new(tls(broker)?));
-            (broker.host.clone(), broker.port, Transport::Tls(tls))
-        }
-    };
+    let (host, port, transport) = way(broker)?;
     let mut options = MqttOptions::new(client_id, host, port);
     options.set_transport(transport);
     options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
     options.set_keep_alive(Duration::from_secs(20));
     options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     Ok(options)
+}
+
+/// The way to the broker: host or path, port, and what lies between.
+pub(super) fn way(broker: &Broker) -> anyhow::Result<(String, u16, Transport)> {
+    Ok(match &broker.socket {
+        Some(socket) => (socket.to_string_lossy().into_owned(), 0, Transport::unix()),
+        None => {
+            let tls = TlsConfiguration::Rustls(Arc::new(tls(broker)?));
+            (broker.host.clone(), broker.port, Transport::Tls(tls))
+        }
+    })
 }
 
 /// A lane's client id: the same at every start, so that the broker knows its session again, and with a
@@ -256,6 +261,8 @@ enum Broken {
     Lost(#[from] ConnectionError),
     #[error("the broker refuses our subscription; its access list must let us read v1/#")]
     Refused,
+    #[error("the broker grants our subscription without acknowledgements (QoS 0); it must allow QoS 1")]
+    Unacknowledged,
     #[error("the acknowledgements are out of step with the connection")]
     OutOfStep,
 }
@@ -298,8 +305,11 @@ impl Poller {
                     Ok(())
                 }
                 Ok(Event::Incoming(Mqtt::SubAck(ack))) => {
-                    if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                    let granted = |code| ack.return_codes.contains(&code);
+                    if granted(SubscribeReasonCode::Failure) {
                         Err(Broken::Refused)
+                    } else if granted(SubscribeReasonCode::Success(QoS::AtMostOnce)) {
+                        Err(Broken::Unacknowledged)
                     } else {
                         wait = BACKOFF.0;
                         self.subscribed.note(self.lane);

@@ -15,6 +15,7 @@ mod faults;
 mod harness;
 mod incidents;
 mod kills;
+mod limits;
 mod live;
 mod operating;
 mod questions;

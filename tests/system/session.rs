@@ -1,7 +1,7 @@
 //! A lane's session against a broker that misbehaves (F-04, F-05, F-06): no acknowledgement of a
 //! message that was not released ever leaves, and nothing that arrived is forgotten.
 
-use crate::fake_broker::{self, FakeBroker, Link, Message, malformed};
+use crate::fake_broker::{self, FakeBroker, Grant, Link, Message, malformed};
 use crate::harness::{PATIENCE, seed};
 use rand::{Rng, SeedableRng};
 use rideguard::domain::Lane;
@@ -139,19 +139,21 @@ async fn an_oversize_packet_is_taken_after_three_connections_and_blocks_nothing(
 }
 
 #[tokio::test]
-async fn a_refused_subscription_is_no_subscription() {
-    let broker = FakeBroker::start().await;
-    broker.refuse_subscriptions(true);
-    let subscribed = Subscribed::default();
-    let session = Session::start(&broker.settings(), Lane(1), subscribed.clone()).unwrap();
-    let link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
-    link.ended().await; // it tries again on another connection
-    assert_eq!(subscribed.count(), 0);
-    broker.refuse_subscriptions(false);
-    let since = std::time::Instant::now();
-    while subscribed.count() == 0 {
-        assert!(since.elapsed() < PATIENCE, "it has not subscribed");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+async fn a_subscription_that_is_refused_or_without_acknowledgements_is_none() {
+    for grant in [Grant::Nothing, Grant::Qos0] {
+        let broker = FakeBroker::start().await;
+        broker.grant(grant);
+        let subscribed = Subscribed::default();
+        let session = Session::start(&broker.settings(), Lane(1), subscribed.clone()).unwrap();
+        let link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
+        link.ended().await; // it tries again on another connection
+        assert_eq!(subscribed.count(), 0, "{grant:?}");
+        broker.grant(Grant::Qos1);
+        let since = std::time::Instant::now();
+        while subscribed.count() == 0 {
+            assert!(since.elapsed() < PATIENCE, "it has not subscribed");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        drop(session);
     }
-    drop(session);
 }

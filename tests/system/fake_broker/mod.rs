@@ -3,7 +3,7 @@
 
 mod wire;
 
-pub use wire::{Message, malformed};
+pub use wire::{Grant, Message, malformed};
 
 use crate::harness::PATIENCE;
 use rideguard::config::Broker;
@@ -27,7 +27,9 @@ struct Shared {
     links: Mutex<HashMap<String, Vec<Link>>>,
     came: Notify,
     keeps_sessions: AtomicBool,
-    refuses_subscriptions: AtomicBool,
+    grants: Mutex<Grant>,
+    /// Properties of its answer by MQTT 5; `None`: it does not speak that.
+    limits: Mutex<Option<Vec<u8>>>,
 }
 
 /// The broker.
@@ -91,9 +93,14 @@ impl FakeBroker {
         self.shared.keeps_sessions.store(keep, Ordering::SeqCst);
     }
 
-    /// Whether it refuses every subscription from now on.
-    pub fn refuse_subscriptions(&self, refuse: bool) {
-        self.shared.refuses_subscriptions.store(refuse, Ordering::SeqCst);
+    /// What it answers to every subscription from now on.
+    pub fn grant(&self, grant: Grant) {
+        *self.shared.grants.lock().unwrap() = grant;
+    }
+
+    /// Speaks MQTT 5 from now on as far as to tell these properties.
+    pub fn tell_limits(&self, properties: &[u8]) {
+        *self.shared.limits.lock().unwrap() = Some(properties.to_vec());
     }
 
     /// The next connection of a client, once it has subscribed.
@@ -115,7 +122,20 @@ impl FakeBroker {
 
 async fn serve(socket: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, shared: &Shared) {
     let (mut reader, mut writer) = tokio::io::split(socket);
-    let Some(FromClient::Connect(client_id)) = wire::read(&mut reader).await else { return };
+    let client_id = match wire::read(&mut reader).await {
+        Some(FromClient::Connect(client_id)) => client_id,
+        Some(FromClient::Connect5) => {
+            let limits = shared.limits.lock().unwrap().clone();
+            if let Some(limits) = limits
+                && writer.write_all(&wire::connack5(&limits)).await.is_ok()
+                && writer.flush().await.is_ok()
+            {
+                wire::read(&mut reader).await; // its good-bye
+            }
+            return;
+        }
+        _ => return,
+    };
     let (to_client, mut outgoing) = mpsc::unbounded_channel::<Vec<u8>>();
     let (to_test, acks) = mpsc::unbounded_channel();
     to_client.send(wire::connack(shared.keeps_sessions.load(Ordering::SeqCst))).unwrap();
@@ -142,7 +162,7 @@ async fn serve(socket: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, s
                         shared.links.lock().unwrap().entry(client_id.clone()).or_default().push(link);
                         shared.came.notify_waiters();
                     }
-                    wire::suback(id, filters, !shared.refuses_subscriptions.load(Ordering::SeqCst))
+                    wire::suback(id, filters, *shared.grants.lock().unwrap())
                 }
                 FromClient::Ping => wire::pong(),
                 FromClient::Disconnect => return,

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 pub enum FromClient {
     /// Its client id.
     Connect(String),
+    /// By MQTT 5, as whoever asks for limits does.
+    Connect5,
     /// A packet id and how many filters.
     Subscribe(u16, usize),
     /// A packet id.
@@ -51,10 +53,31 @@ pub fn connack(session_present: bool) -> Vec<u8> {
     packet(0x20, &[u8::from(session_present), 0])
 }
 
-/// Grants QoS 1 for each filter, or refuses each.
-pub fn suback(id: u16, filters: usize, is_granted: bool) -> Vec<u8> {
+/// "Success" in MQTT 5, with properties (3.2.2.3) as they stand on the wire, at most 127 bytes.
+pub fn connack5(properties: &[u8]) -> Vec<u8> {
+    let mut body = vec![0, 0, properties.len() as u8];
+    body.extend(properties);
+    packet(0x20, &body)
+}
+
+/// What a broker may answer to a subscription.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grant {
+    #[default]
+    Qos1,
+    Qos0,
+    Nothing,
+}
+
+/// Answers for each filter alike.
+pub fn suback(id: u16, filters: usize, grant: Grant) -> Vec<u8> {
+    let code = match grant {
+        Grant::Qos1 => 1,
+        Grant::Qos0 => 0,
+        Grant::Nothing => 0x80,
+    };
     let mut body = id.to_be_bytes().to_vec();
-    body.extend(vec![if is_granted { 1 } else { 0x80 }; filters]);
+    body.extend(vec![code; filters]);
     packet(0x90, &body)
 }
 
@@ -103,7 +126,8 @@ pub async fn read(socket: &mut (impl AsyncRead + Unpin)) -> Option<FromClient> {
     socket.read_exact(&mut body).await.ok()?;
     let number = |at: usize| Some(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?]));
     Some(match first >> 4 {
-        // Protocol name (6), level, flags, keep alive (2), then the client id.
+        // Protocol name (6), level, flags, keep alive (2), then (of level 4) the client id.
+        1 if body.get(6) == Some(&5) => FromClient::Connect5,
         1 => {
             let length = usize::from(number(10)?);
             FromClient::Connect(String::from_utf8(body.get(12..12 + length)?.to_vec()).ok()?)
