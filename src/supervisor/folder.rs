@@ -92,7 +92,10 @@ impl Folder {
     pub fn secret(&self, name: &str) -> anyhow::Result<(PathBuf, String)> {
         let path = self.root.join("secrets").join(name);
         if !path.exists() {
-            write_private(&path, &format!("{}\n", hex::encode(rand::random::<[u8; 16]>())))?;
+            // Under its name only when it is whole: on a full disk the first start must not leave an empty one.
+            let fresh = path.with_extension("new");
+            write_private(&fresh, &format!("{}\n", hex::encode(rand::random::<[u8; 16]>())))?;
+            fs::rename(fresh, &path)?;
         }
         let secret = crate::config::read_secret(&path)?;
         Ok((path, secret))

@@ -1,5 +1,6 @@
 //! Starts the real program, speaks to it as people and trackers do, and cleans up after it.
 
+use crate::support::disk::Disk;
 use rideguard::config::Config;
 use rideguard::domain::Shard;
 use rumqttc::{AsyncClient, Event, Outgoing, Packet, QoS};
@@ -24,6 +25,8 @@ pub struct Up {
     pub http: String,
     metrics: String,
     pub args: Vec<String>,
+    /// What lies under the folder, if it is not the machine's own.
+    pub disk: Option<Disk>,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
@@ -54,10 +57,16 @@ pub fn free_port() -> u16 {
 impl Up {
     /// Starts it with the demonstration's people but without its simulator.
     pub async fn start(vehicles: usize, more: &[&str]) -> Self {
+        Self::start_on(vehicles, more, |_| None).await
+    }
+
+    /// The same on a disk that `mount` puts under the folder.
+    pub async fn start_on(vehicles: usize, more: &[&str], mount: fn(&Path) -> Option<Disk>) -> Self {
         let turn = TURN.lock().await;
         let folder = std::env::temp_dir().join(format!("rideguard-test-{:016x}", rand::random::<u64>()));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
+        let disk = mount(&folder);
         let (http, metrics) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let mut args: Vec<String> =
             ["up", "--demo", "--demo-without-simulator", "--data", &folder.to_string_lossy(), "--http", &http]
@@ -67,7 +76,7 @@ impl Up {
                 .collect();
         args.extend(["--metrics".into(), metrics.clone(), "--demo-vehicles".into(), vehicles.to_string()]);
         let child = spawn(&args, &folder);
-        let mut up = Self { child, folder, http, metrics, args, _turn: turn };
+        let mut up = Self { child, folder, http, metrics, args, disk, _turn: turn };
         up.wait_ready().await;
         up
     }
@@ -192,7 +201,8 @@ impl Up {
         }
     }
 
-    async fn try_sql(&self) -> Option<Client> {
+    /// The same, if the database is there now.
+    pub async fn try_sql(&self) -> Option<Client> {
         let config = Config::read(&self.config()).unwrap();
         let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Owner).unwrap();
         rideguard::store::connect(&settings, "test").await.ok()
@@ -340,7 +350,9 @@ pub fn topic(ident: &str) -> String {
 
 fn spawn(args: &[String], folder: &Path) -> Child {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("test.log")).unwrap();
-    Command::new(program())
+    // SIGXFSZ is ignored, also by whom it starts: a file that may not grow is an error, not an end.
+    Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", program()])
         .args(args)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())

@@ -10,6 +10,7 @@ mod bad_input;
 mod chain;
 mod city;
 mod corpus;
+mod disk_full;
 mod fake_broker;
 mod faults;
 mod harness;

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 pub struct Oracle {
     fleet: Child,
     notes: PathBuf,
+    /// Apart from what is broken: its disk is never full.
+    _folder: tempfile::TempDir,
 }
 
 /// What binds us, by SHA-256 of the payload.
@@ -32,14 +34,15 @@ pub struct Notes {
 impl Oracle {
     /// Starts a fleet whose first vehicle is stolen after 14 s.
     pub fn start(up: &Up, seed: u64, vehicles: usize, more: &[&str]) -> Self {
-        let notes = up.folder.join(format!("notes-{:08x}.jsonl", rand::random::<u32>()));
+        let folder = tempfile::tempdir().unwrap();
+        let notes = folder.path().join("notes.jsonl");
         let own =
             [format!("--vehicles={vehicles}"), format!("--seed={seed}"), format!("--obligations={}", notes.display())];
         let fixed = ["--parked-interval-s=0.5", "--moving-interval-s=0.5"];
         let staged = ["--theft-vehicle=yy000001", "--theft-after-s=14"];
         let args: Vec<&str> =
             own.iter().map(String::as_str).chain(fixed).chain(staged).chain(more.iter().copied()).collect();
-        Self { fleet: up.fleet(&args), notes }
+        Self { fleet: up.fleet(&args), notes, _folder: folder }
     }
 
     /// Lets it finish what it has begun; returns its notes.
