@@ -11,8 +11,8 @@ mod recent;
 mod tracker;
 
 use crate::domain::{
-    Entry, Finding, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent, TrackerKey,
-    VehicleId,
+    Entry, Finding, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
+    TrackerKey, VehicleId,
 };
 use crate::guard::{Guard, Params, Seen};
 use crate::ingest::topic::Address;
@@ -72,9 +72,9 @@ impl LaneState {
             Entry::Packet(packet) => self.packet(packet, settings),
             Entry::Setting { at, setting } => self.setting(*at, setting),
             Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
-            Entry::Gap { from, to } => {
+            Entry::Gap { from, to, cause } => {
                 self.guard.gap(*from, *to);
-                Effects::default()
+                Effects { findings: told_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
             }
             Entry::LetGo { .. } => Effects::default(),
         };
@@ -283,6 +283,14 @@ impl LaneState {
         }
         Ok((address.ident, report))
     }
+}
+
+/// Shortest broken connection that operators are told of, seconds: shorter ones are in every start.
+const GAP_TOLD_S_MIN: f64 = 2.0;
+
+fn told_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
+    let is_told = cause == GapCause::SessionLost || to.seconds_since(from) >= GAP_TOLD_S_MIN;
+    is_told.then_some(Finding::CoverageGap { from, to, cause })
 }
 
 /// A packet without any time cannot be told from its repetition: two equal heartbeats are two.

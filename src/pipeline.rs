@@ -13,7 +13,7 @@ mod shore;
 
 use crate::clock::now;
 use crate::config::Config;
-use crate::domain::{Entry, Lane, Timestamp};
+use crate::domain::{Entry, GapCause, Lane, Timestamp};
 use crate::failpoint::{self, Point};
 use crate::fold::{Effects, FoldSettings, LaneState};
 use crate::ingest::mqtt::{Subscribed, jittered};
@@ -143,7 +143,8 @@ impl<'a> Pipeline<'a> {
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
         // The session is opened before recovery so that the broker keeps what comes meanwhile.
         if shore.session.is_none() {
-            shore.session = Some(Session::start(&shared.config.broker, lane, shared.subscribed.clone())?);
+            let (broker, subscribed) = (&shared.config.broker, shared.subscribed.clone());
+            shore.session = Some(Session::start(broker, lane, subscribed, progress.journaled > 0)?);
         }
         let checkpoint = (checkpoint, Instant::now());
         let settings_changed = shared.settings_changed.clone();
@@ -241,7 +242,7 @@ impl<'a> Pipeline<'a> {
         if to.seconds_since(from) < 2.0 * self.shared.config.ingest.tick_every_s as f64 {
             return Ok(());
         }
-        let batch = Batch { entries: vec![Entry::Gap { from, to }], ..self.empty_batch() };
+        let batch = Batch { entries: vec![Entry::Gap { from, to, cause: GapCause::Away }], ..self.empty_batch() };
         self.handle(batch).await
     }
 
@@ -329,9 +330,9 @@ impl<'a> Pipeline<'a> {
                 Some(delivery) => self.fill(batch, delivery).await?,
                 None => return Err(self.shore.session_ended()),
             },
-            Some((from, to)) = session.gaps.recv() => {
+            Some(gap) = session.gaps.recv() => {
                 self.ways.expect_duplicates(); // what was in flight comes again
-                batch.entries.push(Entry::Gap { from, to });
+                batch.entries.push(gap);
             }
             Ok(()) = self.settings_changed.changed() => self.take_settings(batch).await?,
             _ = tokio::time::sleep(pause) => {}

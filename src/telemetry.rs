@@ -43,6 +43,7 @@ pub struct Metrics {
     /// Notifications held back from a storm.
     pub held_back: IntCounter,
     outages: IntCounterVec,
+    coverage_gaps: IntCounterVec,
     /// Live streams open.
     pub live_streams: IntGauge,
     /// HTTP answers, by status class.
@@ -103,6 +104,11 @@ impl Metrics {
                 "Neighbourhoods that fell silent together, as lanes saw them, by kind",
                 "kind"
             )),
+            coverage_gaps: register!(vec(
+                "rideguard_coverage_gaps_total",
+                "Times in which a lane heard nothing because of ourselves or the broker, by cause",
+                "cause"
+            )),
             live_streams: register!(IntGauge::new("rideguard_live_streams", "Live streams open")),
             http_answers: register!(vec("rideguard_http_answers_total", "HTTP answers, by status class", "class")),
             rollup_behind_s: register!(IntGauge::new(
@@ -130,8 +136,14 @@ impl Metrics {
             self.wrong_check_sums.inc_by(effects.is_check_sum_wrong.into());
             self.fixes.inc_by(effects.fixes.len() as u64);
             for finding in &effects.findings {
-                if let Finding::OutageBegan { outage, .. } = finding {
-                    self.outages.with_label_values(&[outage.kind.name()]).inc();
+                match finding {
+                    Finding::OutageBegan { outage, .. } => {
+                        self.outages.with_label_values(&[outage.kind.name()]).inc();
+                    }
+                    Finding::CoverageGap { cause, .. } => {
+                        self.coverage_gaps.with_label_values(&[cause.name()]).inc();
+                    }
+                    _ => {}
                 }
             }
         }

@@ -110,6 +110,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(zones::change, zones::delete))
         .routes(routes!(trackers::list))
         .routes(routes!(trackers::outages))
+        .routes(routes!(trackers::coverage_gaps))
         .routes(routes!(live::ticket))
         .route("/live", axum::routing::get(live::stream));
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();

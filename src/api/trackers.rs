@@ -52,6 +52,18 @@ pub(super) async fn list(
     Ok(Json(json!({ "trackers": trackers, "next": next, "counts": counts })))
 }
 
+/// Most gaps in one answer.
+const GAPS_MAX: i32 = 50;
+
+/// Times of the last week in which we heard nothing because of ourselves or the broker, newest first.
+#[utoipa::path(get, path = "/coverage-gaps", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "gaps", body = shapes::CoverageGaps)))]
+pub(super) async fn coverage_gaps(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Operator, Role::Admin])?;
+    let rows = api.pool.get().await?.query("SELECT * FROM api_coverage_gaps($1)", &[&GAPS_MAX]).await?;
+    let gaps: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    Ok(Json(json!({ "gaps": gaps })))
+}
+
 /// Most outages in one answer.
 const OUTAGES_MAX: i32 = 50;
 

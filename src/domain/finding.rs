@@ -1,6 +1,6 @@
 //! What the guard says in answer to one input.
 
-use super::{Alert, IncidentEnd, IncidentId, IncidentState, Note, SessionBy, Timestamp, VehicleId};
+use super::{Alert, GapCause, IncidentEnd, IncidentId, IncidentState, Note, SessionBy, Timestamp, VehicleId};
 use serde::{Deserialize, Serialize};
 
 /// What trackers have in common that have gone silent together.
@@ -105,6 +105,15 @@ pub enum Finding {
         begun: bool,
         /// By what.
         by: SessionBy,
+    },
+    /// We were deaf for a while; operators are told.
+    CoverageGap {
+        /// From, server time.
+        from: Timestamp,
+        /// To, server time.
+        to: Timestamp,
+        /// Why.
+        cause: GapCause,
     },
     /// A neighbourhood has gone silent.
     OutageBegan {

@@ -43,6 +43,31 @@ impl Packet {
     }
 }
 
+/// Why we heard nothing for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapCause {
+    /// The connection to the broker was broken; the broker kept what came.
+    #[default]
+    Connection,
+    /// The same, and the broker has lost our session with what it kept for it. Trackers that wait for our
+    /// answers send it again, the others do not.
+    SessionLost,
+    /// Nobody worked on the lane; the broker kept what came.
+    Away,
+}
+
+impl GapCause {
+    /// Its name in tables and API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::SessionLost => "session_lost",
+            Self::Away => "away",
+        }
+    }
+}
+
 /// One input of a lane's fold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
@@ -66,6 +91,9 @@ pub enum Entry {
         from: Timestamp,
         /// To.
         to: Timestamp,
+        /// Why.
+        #[serde(default)]
+        cause: GapCause,
     },
     /// Something that was let go: its time of keeping was over, or it was erased.
     LetGo {

@@ -22,7 +22,7 @@ pub use alert::{Alert, AlertKind, Cause, Evidence, EvidenceFix, IncidentId, Pack
 pub use finding::{Finding, Outage, OutageKind};
 pub use geometry::{LatLon, distance_m};
 pub use incident::{Answer, IncidentEnd, IncidentState, Note};
-pub use journal::{Entry, Outcome, Packet};
+pub use journal::{Entry, GapCause, Outcome, Packet};
 pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, ReplyBytes, Report, Status};
 pub use schedule::Schedule;
 pub use setting::{GuardPolicy, SessionBy, Setting};

@@ -143,3 +143,14 @@ fn a_checkpoint_goes_on_where_the_state_was() {
     let next = packet("yy1", &fix(NOW_S + 10, 28.56));
     assert_eq!(lane.fold(&next, &SETTINGS), again.fold(&next, &SETTINGS));
 }
+
+#[test]
+fn operators_are_told_of_gaps_but_not_of_each_start() {
+    let told = |seconds: i64, cause| {
+        let (from, to) = (Timestamp::from_secs(NOW_S), Timestamp::from_secs(NOW_S + seconds));
+        lane().fold(&Entry::Gap { from, to, cause }, &SETTINGS).findings == [Finding::CoverageGap { from, to, cause }]
+    };
+    assert!(told(60, GapCause::Connection) && told(60, GapCause::Away));
+    assert!(!told(1, GapCause::Connection));
+    assert!(told(0, GapCause::SessionLost), "however short: what the broker had kept is gone");
+}

@@ -3,9 +3,11 @@
 //! In: publishes. Out: [`Delivery`]s, each of which is acknowledged once its bytes are in the
 //! journal, on the connection it came on or not at all. Never: decoding, SQL.
 
+mod acks;
 pub mod limits;
 pub mod mqtt;
 pub mod publisher;
 pub mod topic;
 
-pub use mqtt::{Acks, Delivery, Session};
+pub use acks::{Acks, Receipt};
+pub use mqtt::{Delivery, Session};

@@ -9,7 +9,8 @@
 
 use crate::clock::now;
 use crate::config::{Broker, read_secret};
-use crate::domain::{Lane, Packet, Timestamp};
+use crate::domain::{Entry, GapCause, Lane, Packet};
+use crate::ingest::acks::{Acks, Connection, Receipt, lock};
 use crate::ingest::topic;
 use anyhow::Context;
 use rumqttc::{
@@ -17,9 +18,8 @@ use rumqttc::{
     Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport, mqttbytes,
 };
 use sha2::{Digest, Sha256};
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -50,90 +50,14 @@ pub struct Delivery {
     pub receipt: Receipt,
 }
 
-/// Names one publish on one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    epoch: u64,
-    /// Its packet id; 0: QoS 0, which nobody acknowledges.
-    id: u16,
-}
-
-/// Sends acknowledgements of one session.
-///
-/// rumqttc flushes after each request, which would make every acknowledgement a TLS record and two
-/// system calls on each side. So only the first of a batch goes as a request, which wakes the poll
-/// task; the task writes the others behind it and flushes once.
-#[derive(Clone)]
-pub struct Acks {
-    client: AsyncClient,
-    connection: Arc<Mutex<Connection>>,
-    suppressed: Arc<AtomicU64>,
-}
-
-/// What belongs to one connection to the broker.
-struct Connection {
-    epoch: u64,
-    /// Behind each first acknowledgement that is on its way: the rest of its batch.
-    rests: VecDeque<(u16, Vec<u16>)>,
-}
-
-impl Default for Connection {
-    /// No other connection of this process has its epoch, not even of another session: a receipt may
-    /// outlive the session it came by.
-    fn default() -> Self {
-        static EPOCHS: AtomicU64 = AtomicU64::new(1);
-        Self { epoch: EPOCHS.fetch_add(1, Ordering::Relaxed), rests: VecDeque::new() }
-    }
-}
-
-impl Acks {
-    /// Acknowledges, in order of receipt. Receipts of an older connection are dropped: the broker
-    /// delivers those again, and the duplicate filter knows them.
-    pub async fn release(&self, receipts: &[Receipt]) {
-        // A full queue means that the connection stalls; waiting here is what holds the
-        // broker back, and the poll task is another one.
-        while !self.try_release(receipts) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    /// Acknowledgements that came too late for their connection.
-    pub fn suppressed(&self) -> u64 {
-        self.suppressed.load(Ordering::Relaxed)
-    }
-
-    fn try_release(&self, receipts: &[Receipt]) -> bool {
-        // The lock is held over the call: the poll task raises the epoch under it.
-        let mut connection = lock(&self.connection);
-        let current = |r: &&Receipt| r.id != 0 && r.epoch == connection.epoch;
-        let late = receipts.iter().filter(|r| r.id != 0 && r.epoch != connection.epoch).count();
-        let mut ids = receipts.iter().filter(current).map(|r| r.id);
-        if let Some(first) = ids.next() {
-            let rest = ids.collect();
-            let mut publish = Publish::new("", QoS::AtLeastOnce, Vec::new());
-            publish.pkid = first;
-            if self.client.try_ack(&publish).is_err() {
-                return false;
-            }
-            connection.rests.push_back((first, rest));
-        }
-        self.suppressed.fetch_add(late as u64, Ordering::Relaxed);
-        true
-    }
-}
-
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A running session.
 pub struct Session {
     /// Packets, in order of receipt. Closes when the session ends.
     pub deliveries: mpsc::Receiver<Delivery>,
     /// The way back.
     pub acks: Acks,
-    /// Spans in which we heard nothing because the connection was broken.
-    pub gaps: mpsc::Receiver<(Timestamp, Timestamp)>,
+    /// Spans in which we heard nothing because the connection was broken: entries for the journal.
+    pub gaps: mpsc::Receiver<Entry>,
     connected: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
@@ -219,11 +143,12 @@ fn tls(broker: &Broker) -> anyhow::Result<rustls::ClientConfig> {
 }
 
 impl Session {
-    /// Starts the session of a lane: a stable client id, not clean, manual acknowledgements.
+    /// Starts the session of a lane: a stable client id, not clean, manual acknowledgements. `was_here`:
+    /// the lane has heard by it before, so that a broker without it has lost it.
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn start(broker: &Broker, lane: Lane, subscribed: Subscribed) -> anyhow::Result<Self> {
+    pub fn start(broker: &Broker, lane: Lane, subscribed: Subscribed, was_here: bool) -> anyhow::Result<Self> {
         let mut options = options(broker, &client_id(lane, &read_secret(&broker.password_file)?))?;
         options.set_clean_session(false);
         options.set_manual_acks(true);
@@ -232,8 +157,10 @@ impl Session {
         let (to_gaps, gaps) = mpsc::channel(16);
         let connected = Arc::new(AtomicBool::new(false));
         let connection = Arc::new(Mutex::new(Connection::default()));
-        let acks = Acks { client: client.clone(), connection: connection.clone(), suppressed: Arc::default() };
-        let poller = Poller { lane, client, connection, connected: connected.clone(), subscribed, to_lane, to_gaps };
+        let acks = Acks::new(client.clone(), connection.clone());
+        let is_connected = connected.clone();
+        let poller =
+            Poller { lane, client, connection, connected: is_connected, subscribed, to_lane, to_gaps, was_here };
         let task = tokio::spawn(poller.run(event_loop));
         Ok(Self { deliveries, acks, gaps, connected, task })
     }
@@ -251,7 +178,9 @@ struct Poller {
     connected: Arc<AtomicBool>,
     subscribed: Subscribed,
     to_lane: mpsc::Sender<Delivery>,
-    to_gaps: mpsc::Sender<(Timestamp, Timestamp)>,
+    to_gaps: mpsc::Sender<Entry>,
+    /// Whether the broker had a session of ours before.
+    was_here: bool,
 }
 
 /// Why a connection is at its end.
@@ -279,10 +208,9 @@ impl Broken {
 }
 
 impl Poller {
-    async fn run(self, mut event_loop: EventLoop) {
+    async fn run(mut self, mut event_loop: EventLoop) {
         let mut wait = BACKOFF.0;
         let mut away_since = now();
-        let mut was_here = false;
         let mut oversize_ends = 0;
         loop {
             let happened = match event_loop.poll().await {
@@ -295,11 +223,15 @@ impl Poller {
                 }
                 Ok(Event::Outgoing(Outgoing::PubAck(first))) => self.acknowledge_rest(&mut event_loop, first).await,
                 Ok(Event::Incoming(Mqtt::ConnAck(ack))) if ack.code == ConnectReturnCode::Success => {
-                    if !ack.session_present && was_here {
+                    let cause = match ack.session_present || !self.was_here {
+                        true => GapCause::Connection,
+                        false => GapCause::SessionLost,
+                    };
+                    if cause == GapCause::SessionLost {
                         tracing::warn!(lane = self.lane.0, "The broker has lost our session");
                     }
-                    was_here = true;
-                    let _ = self.to_gaps.try_send((away_since, now()));
+                    self.was_here = true;
+                    let _ = self.to_gaps.try_send(Entry::Gap { from: away_since, to: now(), cause });
                     self.connected.store(true, Ordering::Relaxed);
                     self.subscribe();
                     Ok(())

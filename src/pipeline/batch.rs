@@ -1,7 +1,7 @@
 //! A batch on its way.
 
 use crate::domain::{Entry, Packet};
-use crate::ingest::mqtt::Receipt;
+use crate::ingest::Receipt;
 
 /// Inputs in the order in which they will be journaled, and what is owed for them.
 #[derive(Clone, Default)]

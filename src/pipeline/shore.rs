@@ -5,8 +5,7 @@ use super::answers::Answers;
 use super::{Batch, Shared, as_packet};
 use crate::domain::{Entry, Lane};
 use crate::fold::LaneState;
-use crate::ingest::mqtt::Receipt;
-use crate::ingest::{Delivery, Session};
+use crate::ingest::{Delivery, Receipt, Session};
 use crate::store::journal;
 use crate::store::spool::Spool;
 use crate::telemetry::Metrics;
@@ -161,8 +160,8 @@ impl Shore {
     async fn fill(&mut self, batch: &mut Batch, until: Instant) {
         let (limit, wait) = (self.batch_packets_max, self.batch_wait);
         let Some(session) = &mut self.session else { return };
-        while let Ok((from, to)) = session.gaps.try_recv() {
-            batch.entries.push(Entry::Gap { from, to });
+        while let Ok(gap) = session.gaps.try_recv() {
+            batch.entries.push(gap);
         }
         let mut until = tokio::time::Instant::from_std(until);
         while batch.receipts.len() < limit {

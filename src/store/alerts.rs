@@ -27,6 +27,9 @@ pub(super) const BEGIN_OUTAGE: &str = "INSERT INTO outage_part (lane, kind, name
 pub(super) const END_OUTAGE: &str =
     "UPDATE outage_part SET ended_at = $5 WHERE lane = $1 AND kind = $2 AND name = $3 AND began_at = $4";
 
+pub(super) const NOTE_GAP: &str =
+    "INSERT INTO coverage_gap (lane, cause, from_at, until_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+
 // Born in one statement: the alert, and a row for each owner who wants to be told by a channel.
 pub(super) const RAISE: &str = "WITH a AS (
     INSERT INTO alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence)
@@ -86,6 +89,9 @@ pub(super) async fn write(
             let parameters: [&(dyn ToSql + Sync); 5] =
                 [&(lane.0 as i16), &outage.kind.name(), &outage.name, &outage.began_at, at];
             client.execute(&statements.end_outage, &parameters).await?;
+        }
+        Finding::CoverageGap { from, to, cause } => {
+            client.execute(&statements.note_gap, &[&(lane.0 as i16), &cause.name(), from, to]).await?;
         }
         Finding::Session { .. } => {} // its guard's row says it
     }

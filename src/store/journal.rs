@@ -216,7 +216,8 @@ pub async fn scan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Packet, Setting, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape};
+    use crate::domain::{GapCause, Packet, Setting, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape};
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_batch_survives_packing() {
@@ -241,10 +242,17 @@ mod tests {
             Entry::Setting { at: Timestamp::from_secs(6), setting: Setting::Zone(zone) },
             Entry::Setting { at: Timestamp::from_secs(6), setting: Setting::Arm { vehicle: VehicleId(9) } },
             Entry::Tick { at: Timestamp::from_secs(7) },
-            Entry::Gap { from: Timestamp::from_secs(7), to: Timestamp::from_secs(9) },
+            Entry::Gap { from: Timestamp::from_secs(7), to: Timestamp::from_secs(9), cause: GapCause::SessionLost },
         ];
         assert_eq!(unpack(&pack(&entries).unwrap()).unwrap(), entries);
         assert_eq!(unpack(&pack_any(&entries).unwrap()).unwrap(), entries, "as journals were written at first");
+    }
+
+    #[test]
+    fn gaps_without_a_cause_as_journals_held_them_at_first_are_read() {
+        let (from, to) = (Timestamp::from_secs(7), Timestamp::from_secs(9));
+        let old = compressed(COMPACT, &rmp_serde::to_vec(&[BTreeMap::from([("Gap", (from, to))])]).unwrap()).unwrap();
+        assert_eq!(unpack(&old).unwrap(), [Entry::Gap { from, to, cause: GapCause::Connection }]);
     }
 
     #[test]

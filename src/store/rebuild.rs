@@ -24,6 +24,7 @@ const DERIVED: &[(&str, &str)] = &[
     ("incident", "incident_id, vehicle_id, opened_at, closed_at, ended_by, fixes_from, state, score, answer"),
     ("incident_note", "incident_id, at, kind, detail"),
     ("outage_part", "lane, kind, name, began_at, ended_at"),
+    ("coverage_gap", "lane, cause, from_at, until_at"),
     ("alert", "incident_id, vehicle_id, kind, raised_at, cause, late"),
     ("quarantine", "lane, n, entry, ident, reason"),
 ];
@@ -143,7 +144,8 @@ async fn put_right(transaction: &Transaction<'_>) -> anyhow::Result<()> {
              INSERT INTO public.alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence)
                 SELECT incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence FROM refold.alert ON CONFLICT DO NOTHING;
              INSERT INTO public.incident_note SELECT * FROM refold.incident_note ON CONFLICT DO NOTHING;
-             INSERT INTO public.outage_part SELECT * FROM refold.outage_part ON CONFLICT DO NOTHING",
+             INSERT INTO public.outage_part SELECT * FROM refold.outage_part ON CONFLICT DO NOTHING;
+             INSERT INTO public.coverage_gap SELECT * FROM refold.coverage_gap ON CONFLICT DO NOTHING",
         )
         .await?;
     Ok(())

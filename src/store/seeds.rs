@@ -33,6 +33,7 @@ fn seeds() -> Vec<(&'static str, String)> {
         all("incident", &format!("opened_at <= {BASE}")),
         all("incident_note", &format!("at <= {BASE}")),
         all("outage_part", &format!("began_at <= {BASE}")),
+        all("coverage_gap", &format!("until_at <= {BASE}")),
         (
             "alert",
             format!(

@@ -21,6 +21,7 @@ pub struct Statements {
     pub(super) close_incident: Statement,
     pub(super) begin_outage: Statement,
     pub(super) end_outage: Statement,
+    pub(super) note_gap: Statement,
     pub(super) raise_alert: Statement,
 }
 
@@ -46,6 +47,7 @@ impl Statements {
             close_incident: client.prepare(alerts::CLOSE_INCIDENT).await?,
             begin_outage: client.prepare(alerts::BEGIN_OUTAGE).await?,
             end_outage: client.prepare(alerts::END_OUTAGE).await?,
+            note_gap: client.prepare(alerts::NOTE_GAP).await?,
             raise_alert: client.prepare(alerts::RAISE).await?,
         })
     }

@@ -103,4 +103,9 @@ async fn survive(victim: Victim, kills: u64) {
     let verdict = judge(&up, &notes, binds_from_ms, None).await;
     note(victim.fault(), kills, seed, &verdict);
     verdict.must_be_clean();
+    if waits {
+        let told = up.log_in("operator").await.get("/coverage-gaps").await;
+        let gaps = told["gaps"].as_array().unwrap();
+        assert!(gaps.iter().any(|gap| gap["cause"] == "session_lost"), "operators see that queues were lost: {told}");
+    }
 }

@@ -13,7 +13,7 @@ const TOPIC: &str = "v1/1/a/up";
 
 async fn session() -> (FakeBroker, Session, Link) {
     let broker = FakeBroker::start().await;
-    let session = Session::start(&broker.settings(), Lane(1), Subscribed::default()).unwrap();
+    let session = Session::start(&broker.settings(), Lane(1), Subscribed::default(), false).unwrap();
     let link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
     (broker, session, link)
 }
@@ -144,7 +144,7 @@ async fn a_subscription_that_is_refused_or_without_acknowledgements_is_none() {
         let broker = FakeBroker::start().await;
         broker.grant(grant);
         let subscribed = Subscribed::default();
-        let session = Session::start(&broker.settings(), Lane(1), subscribed.clone()).unwrap();
+        let session = Session::start(&broker.settings(), Lane(1), subscribed.clone(), false).unwrap();
         let link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
         link.ended().await; // it tries again on another connection
         assert_eq!(subscribed.count(), 0, "{grant:?}");

@@ -13,7 +13,8 @@ pub use guarding::{
     Zone, Zones,
 };
 pub use people::{
-    Account, Grant, Grants, Me, Opened, Outage, Outages, Refusal, Ticket, Token, TrackerCounts, TrackerHealth, Trackers,
+    Account, CoverageGap, CoverageGaps, Grant, Grants, Me, Opened, Outage, Outages, Refusal, Ticket, Token,
+    TrackerCounts, TrackerHealth, Trackers,
 };
 pub use searches::{Area, Companion, Company, Gap, Newest, Point, Presence, Seen, Stop, Track, Trip, Trips};
 pub use vehicles::{Alert, Alerts, Fix, Place, Vehicle, Vehicles};

@@ -182,3 +182,26 @@ pub struct Outage {
     /// Lanes that noticed it.
     pub lanes: i64,
 }
+
+/// Gaps of the last 7 days.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CoverageGaps {
+    /// Newest first.
+    pub gaps: Vec<CoverageGap>,
+}
+
+/// A time in which we heard nothing because of ourselves or the broker.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CoverageGap {
+    /// `connection`: to the broker, which kept what came; `session_lost`: it has lost what it had kept for us;
+    /// `away`: nobody worked on the lane, the broker kept what came.
+    pub cause: String,
+    /// From.
+    pub from: Time,
+    /// To.
+    pub to: Time,
+    /// Lanes, of 16, that it concerns.
+    pub lanes: i64,
+}

@@ -35,6 +35,7 @@ const SHAPES: &[(&str, &str, &str, Check)] = &[
     ("PUT", "/zones/{id}", "Zone", check::<Zone>),
     ("GET", "/trackers", "Trackers", check::<Trackers>),
     ("GET", "/outages", "Outages", check::<Outages>),
+    ("GET", "/coverage-gaps", "CoverageGaps", check::<CoverageGaps>),
     ("POST", "/live/ticket", "Ticket", check::<Ticket>),
 ];
 

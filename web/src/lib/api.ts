@@ -1,6 +1,6 @@
 // The typed client of docs/api.md. Every failure is an ApiError with the server's own code.
 
-import type { Account, Alert, Answer, AreaPage, Did, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
+import type { Account, Alert, Answer, AreaPage, CoverageGap, Did, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
 import type { Vehicle, Zone } from './types';
 
 export class ApiError extends Error {
@@ -94,6 +94,7 @@ export class Api {
   makePhone = async (vehicle: string) =>
     (await this.call<{ token: string }>('POST', `/vehicles/${encodeURIComponent(vehicle)}/phone`)).token;
   removePhones = (vehicle: string) => this.call<void>('DELETE', `/vehicles/${encodeURIComponent(vehicle)}/phone`);
+  coverageGaps = async () => (await this.call<{ gaps: CoverageGap[] }>('GET', '/coverage-gaps')).gaps;
   outages = async () => (await this.call<{ outages: Outage[] }>('GET', '/outages')).outages;
   grants = async () => (await this.call<{ grants: Grant[] }>('GET', '/grants')).grants;
   searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date, did: Did, cursor?: string | null) =>

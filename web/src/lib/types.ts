@@ -202,6 +202,14 @@ export interface Outage {
   members: number;
 }
 
+/** A time in which the system heard nothing because of itself or the broker. */
+export interface CoverageGap {
+  cause: 'connection' | 'session_lost' | 'away';
+  from: string;
+  to: string;
+  lanes: number;
+}
+
 export interface Tracker {
   id: string;
   ident: string;
