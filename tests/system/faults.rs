@@ -93,6 +93,12 @@ async fn a_notifier_that_is_killed_tells_each_alert_under_one_name() {
 /// A tracker's vehicle is armed, seen parked and then seen riding away, all in one burst.
 async fn steal(world: &World, n: usize) {
     let (ident, password) = world.up.tracker(n);
+    arm(world, &ident).await;
+    world.up.publish(&ident, &password, theft(&ident)).await;
+}
+
+/// Guards a tracker's vehicle, and waits until the guard has it.
+pub async fn arm(world: &World, ident: &str) {
     let client = world.up.sql().await;
     let row = client
         .query_one(
@@ -104,6 +110,10 @@ async fn steal(world: &World, n: usize) {
     assert!(rideguard::store::people::arm(&client, row.get(1), row.get(0), true).await.unwrap());
     let armed = format!("SELECT count(*) FROM guard_status WHERE armed AND vehicle_id = {}", row.get::<_, i64>(0));
     world.up.wait_for(&armed, 1).await;
+}
+
+/// Parked for 40 s, then ridden away for 30.
+pub fn theft(ident: &str) -> Vec<(String, Vec<u8>)> {
     let now_ms = rideguard::clock::now().micros() / 1000;
     let message = |second: i64, metres: f64| {
         let (t, lat) = (now_ms + second * 1000, 28.55 + metres / 111_195.0);
@@ -112,11 +122,11 @@ async fn steal(world: &World, n: usize) {
             r#"{{"v":1,"id":"{ident}","seq":{second},"fixes":[{{"t":{t},"lat":{lat},"lon":112.35,"kmh":{},"sats":12,"acc":4}}],"status":{{"battery":80,"moving":{moving}}}}}"#,
             if moving { 25 } else { 0 }
         );
-        (topic(&ident), text.into_bytes())
+        (topic(ident), text.into_bytes())
     };
     let parked = (1..=40).map(|second| message(second, 0.0));
     let ridden = (41..=70).map(|second| message(second, (second - 40) as f64 * 7.0));
-    world.up.publish(&ident, &password, parked.chain(ridden).collect()).await;
+    parked.chain(ridden).collect()
 }
 
 /// What is wrong with a way that passes through the proxy.

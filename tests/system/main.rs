@@ -18,6 +18,7 @@ mod incidents;
 mod kills;
 mod limits;
 mod live;
+mod misbehaving;
 mod operating;
 mod questions;
 mod restarts;

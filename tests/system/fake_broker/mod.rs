@@ -194,6 +194,11 @@ impl Link {
         tokio::time::timeout(PATIENCE, self.acks.recv()).await.expect("no acknowledgement").expect("the client is gone")
     }
 
+    /// The next acknowledgement, unless the connection is over.
+    pub async fn ack_or_end(&mut self) -> Option<u16> {
+        tokio::time::timeout(PATIENCE, self.acks.recv()).await.expect("neither an acknowledgement nor an end")
+    }
+
     /// The acknowledgements up to one, in their order.
     pub async fn acks_until(&mut self, last: u16) -> Vec<u16> {
         let mut ids = vec![self.ack().await];
