@@ -30,6 +30,9 @@ pub struct Config {
     /// How long what is kept.
     #[serde(default)]
     pub retention: Retention,
+    /// The old journal, sealed.
+    #[serde(default)]
+    pub journal: Journal,
 }
 
 /// How to reach PostgreSQL.
@@ -220,6 +223,22 @@ impl Default for Retention {
     }
 }
 
+/// How the old journal is sealed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journal {
+    /// File of the master key; without one the journal stays as it came.
+    pub key_file: Option<PathBuf>,
+    /// Days after which the nightly job seals what was received.
+    pub seal_after_days: u32,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { key_file: None, seal_after_days: 1 }
+    }
+}
+
 /// Longest time that anything is kept, days.
 const DAYS_MAX: u64 = 36_500;
 
@@ -244,6 +263,7 @@ impl Config {
         ] {
             *file = base.join(&*file);
         }
+        config.journal.key_file = config.journal.key_file.map(|file| base.join(file));
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
         config.ingest.spool_folder = config.ingest.spool_folder.map(|folder| base.join(folder));
         config.ingest.profiles_folder = config.ingest.profiles_folder.map(|folder| base.join(folder));
@@ -275,6 +295,7 @@ impl Config {
         within("retention.normal_days", normal_days.into(), u64::from(journal_days), DAYS_MAX)?;
         within("retention.incident_days", incident_days.into(), u64::from(normal_days), DAYS_MAX)?;
         within("retention.case_days", case_days.into(), u64::from(incident_days), DAYS_MAX)?;
+        within("journal.seal_after_days", self.journal.seal_after_days.into(), 1, DAYS_MAX)?;
         within("retention.hour_utc", hour_utc.into(), 0, 23)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         if !self.http.listen.ip().is_loopback() && !self.http.behind_tls_proxy {

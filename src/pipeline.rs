@@ -24,6 +24,7 @@ use crate::store::effects::{self, Applied};
 use crate::store::fixes::Ways;
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::statements::Statements;
+use crate::store::vault::Vault;
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
 use batch::{Batch, as_packet};
@@ -180,10 +181,11 @@ impl<'a> Pipeline<'a> {
     /// Folds the journal after a checkpoint. Effects up to the watermark stand already; those
     /// after it are written now, as they would have been then. Returns the time of the last entry.
     async fn recover(&mut self, checkpoint: i64) -> anyhow::Result<Option<Timestamp>> {
+        let vault = Vault::of(&self.shared.config.journal);
         let mut n = checkpoint;
         let mut last_at = None;
         loop {
-            let batches = answered(journal::read_after(&self.client, self.lane, n, RECOVERY_ROWS)).await?;
+            let batches = answered(journal::read_after(&self.client, &vault, self.lane, n, RECOVERY_ROWS)).await?;
             if batches.is_empty() {
                 break;
             }

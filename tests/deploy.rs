@@ -153,6 +153,7 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
         &config.database.api_password_file,
         &config.broker.password_file,
         &config.broker.ca_file,
+        config.journal.key_file.as_ref().expect("a key"),
     ] {
         let name = secret.file_name().expect("a name").to_string_lossy().into_owned();
         assert!(secret.starts_with("/run/secrets") && texts(&services["ingest"]["secrets"]).contains(&name), "{name}");
@@ -166,6 +167,8 @@ fn the_example_settings_are_the_defaults() {
     assert_eq!(example["ingest"]["batch_packets_max"].as_integer(), Some(defaults.batch_packets_max as i64));
     assert_eq!(example["ingest"]["max_fix_age_days"].as_integer(), Some(defaults.max_fix_age_days.into()));
     assert_eq!(example["ingest"]["batch_wait_ms"].as_integer(), Some(defaults.batch_wait_ms as i64));
+    let journal = rideguard::config::Journal::default();
+    assert_eq!(example["journal"]["seal_after_days"].as_integer(), Some(journal.seal_after_days.into()));
     let notify = rideguard::config::Notify::default();
     assert_eq!(example["notify"]["attempts_max"].as_integer(), Some(notify.attempts_max.into()));
 }

@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::domain::{Entry, Outcome, Timestamp};
 use crate::fold::FoldSettings;
 use crate::ingest::topic::Address;
+use crate::store::journal::Asked;
+use crate::store::vault::Vault;
 use crate::store::{self, Role, explain, rebuild as refold, retention, verify as invariants};
 use clap::Parser;
 use serde_json::json;
@@ -71,9 +73,10 @@ pub fn journal(args: JournalArgs) -> anyhow::Result<()> {
     let from = args.from.unwrap_or(Timestamp::from_secs(0));
     let to = args.to.unwrap_or(Timestamp::from_secs(253_402_300_799));
     block_on(async {
-        let (_, mut client) = connect(&args.role).await?;
+        let (config, mut client) = connect(&args.role).await?;
         let mut out = BufWriter::new(std::io::stdout().lock());
-        store::journal::scan(&mut client, from, to, |row| {
+        let asked = Asked { from, to, tracker: args.tracker.clone() };
+        store::journal::scan(&mut client, &Vault::of(&config.journal), &asked, |row| {
             for (i, entry) in row.entries.iter().enumerate() {
                 let Entry::Packet(packet) = entry else { continue };
                 let address = Address::parse(&packet.topic).ok();
@@ -120,7 +123,7 @@ pub fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
         let (config, mut client) = connect(&args.role).await?;
         app::install_profiles(config.ingest.profiles_folder.as_deref())?;
         let fold = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * 86_400.0 };
-        refold::run(&mut client, &fold, args.replace).await
+        refold::run(&mut client, &Vault::of(&config.journal), &fold, args.replace).await
     })?;
     let is_equal = |c: &refold::Compared| c.missing == 0 && c.extra == 0;
     for c in &compared {

@@ -7,6 +7,7 @@ use crate::domain::Timestamp;
 use crate::store::erasure::{self, Asked};
 use crate::store::holds::{self, By, NewHold};
 use crate::store::retention;
+use crate::store::vault::Vault;
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 
@@ -104,7 +105,7 @@ pub struct EraseArgs {
 pub fn retain(args: RetainArgs) -> anyhow::Result<()> {
     let report = block_on(async {
         let (config, mut client) = connect(&args.role).await?;
-        retention::run(&mut client, &config.retention, args.dry_run).await
+        retention::run(&mut client, &config.retention, &config.journal, args.dry_run).await
     })?;
     match report {
         Some(report) => Ok(say(serde_json::to_string_pretty(&report)?)?),
@@ -155,9 +156,9 @@ pub fn hold(args: HoldArgs) -> anyhow::Result<()> {
 /// The database is away, or there is no such owner or administrator.
 pub fn erase(args: EraseArgs) -> anyhow::Result<()> {
     let report = block_on(async {
-        let (_, mut client) = connect(&args.role).await?;
+        let (config, mut client) = connect(&args.role).await?;
         let asked = Asked { login: &args.login, by: &args.by, request: &args.request, dry_run: args.dry_run };
-        erasure::erase(&mut client, &asked).await
+        erasure::erase(&mut client, &Vault::of(&config.journal), &asked).await
     })?;
     Ok(say(serde_json::to_string_pretty(&report)?)?)
 }

@@ -2,7 +2,7 @@
 
 use super::{announce, block_on, demo, say};
 use crate::app::{self, Roles};
-use crate::config::{Broker, Config, Database, Http, Ingest, Notify, Retention, Rollup};
+use crate::config::{Broker, Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::ingest::mqtt::Subscribed;
 use crate::supervisor::broker::{self, Credential, INGEST_USER, Mosquitto};
 use crate::supervisor::folder::write_private;
@@ -264,6 +264,7 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
 /// Writes the settings that the other commands of this data folder read.
 fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
     let (api_password_file, _) = folder.secret("database-api")?;
+    let journal_key_file = folder.key("journal-key")?;
     let config = Config {
         database: Database {
             host: "127.0.0.1".into(),
@@ -287,6 +288,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },
         rollup: Rollup::default(),
         retention: Retention::default(),
+        journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
     };
     let (d, b) = (&config.database, &config.broker);
     let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest.sock\"\n");
@@ -298,7 +300,8 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
 [broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n{}
 [ingest]\nmax_fix_age_days = {}\nspool_folder = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\n
-[notify]\nallow_private_webhooks = {}\n",
+[notify]\nallow_private_webhooks = {}\n
+[journal]\nkey_file = \"secrets/journal-key\"\n",
             d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.demo
         ),
     )?;

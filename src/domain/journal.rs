@@ -1,6 +1,6 @@
 //! What the journal holds: every input that moves the engine, in order.
 
-use super::{PacketDigest, Setting, Timestamp};
+use super::{PacketDigest, Setting, Timestamp, TrackerIdent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +27,12 @@ impl Packet {
     /// Whether its topic names this tracker, by itself or behind a gateway.
     pub fn is_of(&self, ident: &str) -> bool {
         self.topic.split('/').any(|part| part == ident)
+    }
+
+    /// The tracker that its topic names, where it names one: in every form of ours it stands after version and shard.
+    pub fn tracker(&self) -> Option<TrackerIdent> {
+        let mut parts = self.topic.split('/');
+        (parts.next() == Some("v1")).then(|| parts.nth(1).and_then(|ident| TrackerIdent::parse(ident).ok())).flatten()
     }
 
     /// Its identity by content: the same for every redelivery.

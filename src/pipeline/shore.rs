@@ -185,8 +185,8 @@ impl Shore {
     pub async fn settle(&mut self, client: &Client, lane: Lane, journaled: i64) -> anyhow::Result<()> {
         let Some(Unsettled { n, batch }) = &self.unsettled else { return Ok(()) };
         let is_there = journaled >= *n && {
-            let rows = journal::read_after(client, lane, n - 1, 1).await?;
-            rows.first().is_some_and(|row| row.n == *n && row.entries == batch.entries)
+            let row = journal::read_row(client, lane, *n).await?;
+            row.is_some_and(|entries| entries == batch.entries)
         };
         let Some(Unsettled { n, batch }) = self.unsettled.take() else { return Ok(()) };
         if is_there {

@@ -111,7 +111,7 @@ impl Rollup {
 
     /// The nightly job: lets go of what no purpose keeps any more.
     async fn let_go(&mut self, config: &Config) -> anyhow::Result<()> {
-        if let Some(report) = retention::run(&mut self.client, &config.retention, false).await? {
+        if let Some(report) = retention::run(&mut self.client, &config.retention, &config.journal, false).await? {
             tracing::info!(report = %serde_json::to_string(&report)?, "What no purpose keeps any more was let go");
         }
         Ok(())

@@ -3,9 +3,11 @@
 //! What is theirs are windows: this vehicle, with this tracker, from then to then. Going through them again does no
 //! harm, and the nightly job does, for what came late.
 
-use super::journal;
-use super::people;
+use super::blocks::Holder;
+use super::forget::{self, Wanted};
 use super::sieve::{self, Received};
+use super::vault::Vault;
+use super::{journal, people, sealed};
 use crate::domain::{Entry, Lane, Setting, Timestamp, TrackerKey, VehicleId};
 use crate::fold::{FoldSettings, LaneState};
 use anyhow::Context;
@@ -80,7 +82,7 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// No such owner or administrator, the database's own word, or a damaged journal row, named.
-pub async fn erase(client: &mut Client, asked: &Asked<'_>) -> anyhow::Result<Value> {
+pub async fn erase(client: &mut Client, vault: &Vault, asked: &Asked<'_>) -> anyhow::Result<Value> {
     let account = people::account(client, asked.login, &["owner"]).await?;
     let by = people::account(client, asked.by, &["admin"]).await?;
     let transaction = client.transaction().await?;
@@ -93,7 +95,7 @@ pub async fn erase(client: &mut Client, asked: &Asked<'_>) -> anyhow::Result<Val
     } else {
         transaction.commit().await?;
     }
-    let packets = let_go_packets(client, &theirs, asked.dry_run).await?;
+    let packets = let_go_packets(client, vault, &theirs, asked.dry_run).await?;
     let mut report = json!({ "account": account, "by": by, "request": asked.request, "dry_run": asked.dry_run,
         "windows": theirs.windows, "erased": sweep.erased, "journal": packets, "kept_under_hold": sweep.held,
         "stays": ["audit: what was asked, never what was answered", "incidents and alerts without places and evidence, for retention.incident_days",
@@ -112,7 +114,7 @@ pub async fn erase(client: &mut Client, asked: &Asked<'_>) -> anyhow::Result<Val
 ///
 /// # Errors
 /// As [`erase`].
-pub(super) async fn repeat(client: &mut Client) -> anyhow::Result<usize> {
+pub(super) async fn repeat(client: &mut Client, vault: &Vault) -> anyhow::Result<usize> {
     let sql = "SELECT erasure_id, now() - make_interval(secs => $2) FROM erasure WHERE at > now() - make_interval(days => $1) ORDER BY 1";
     let recent = client.query(sql, &[&REPEATED_DAYS, &REPEATED_JOURNAL_S]).await?;
     for row in &recent {
@@ -121,7 +123,7 @@ pub(super) async fn repeat(client: &mut Client) -> anyhow::Result<usize> {
         sweep(&transaction, erasure).await?;
         let theirs = Theirs::read(&transaction, erasure, Some(since)).await?;
         transaction.commit().await?;
-        let_go_packets(client, &theirs, false).await?;
+        let_go_packets(client, vault, &theirs, false).await?;
     }
     Ok(recent.len())
 }
@@ -228,7 +230,7 @@ impl Theirs {
     async fn read(transaction: &Transaction<'_>, erasure: i64, since: Option<Timestamp>) -> anyhow::Result<Self> {
         let rows = transaction
             .query(
-                "SELECT w.vehicle_id, w.tracker_id, greatest(w.from_at, $2), w.to_at, t.ident, lane_of(t.ident)
+                "SELECT w.vehicle_id, w.tracker_id, greatest(w.from_at, $2), w.to_at, t.ident
                  FROM erased_window w LEFT JOIN tracker t USING (tracker_id) WHERE w.erasure_id = $1 AND w.to_at > coalesce($2, '-infinity') ORDER BY 1, 3",
                 &[&erasure, &since],
             )
@@ -241,11 +243,18 @@ impl Theirs {
                 json!({ "vehicle": vehicle, "tracker": tracker, "from": from.to_string(), "to": to.to_string() }),
             );
             match row.get::<_, Option<String>>(4) {
-                Some(ident) => theirs.packets.push(Received { ident, lane: row.get(5), from, to }),
+                Some(ident) => theirs.packets.push(Received { ident, from, to }),
                 None => theirs.vehicles.push((VehicleId(vehicle), from, to)),
             }
         }
         Ok(theirs)
+    }
+
+    /// The same for what is sealed.
+    fn wanted(&self) -> Vec<Wanted> {
+        let packets = self.packets.iter().map(|p| (Holder::Tracker(p.ident.clone()), p.from, p.to));
+        let zones = self.vehicles.iter().map(|(vehicle, from, to)| (Holder::Vehicle(*vehicle), *from, *to));
+        packets.chain(zones).map(|(holder, from, to)| Wanted { holder, from, to }).collect()
     }
 
     fn has(&self, entry: &Entry) -> bool {
@@ -259,7 +268,7 @@ impl Theirs {
 }
 
 /// Takes packets and zones out of the journal, but for what is held.
-async fn let_go_packets(client: &mut Client, theirs: &Theirs, dry_run: bool) -> anyhow::Result<Value> {
+async fn let_go_packets(client: &mut Client, vault: &Vault, theirs: &Theirs, dry_run: bool) -> anyhow::Result<Value> {
     let held = sieve::held(client, None).await?;
     let goes = |entry: &Entry| theirs.has(entry) && !held.iter().any(|h| h.has(entry));
     let (Some(from), Some(to)) =
@@ -268,10 +277,11 @@ async fn let_go_packets(client: &mut Client, theirs: &Theirs, dry_run: bool) -> 
         return Ok(json!({ "packets": 0, "quarantined": 0 }));
     };
     let (mut packets, mut quarantined) = (0, 0);
-    for lane in Lane::all().map(|lane| lane.0 as i16).filter(|lane| theirs.packets.iter().any(|p| p.lane == *lane)) {
+    for lane in Lane::all().filter(|lane| theirs.packets.iter().any(|p| p.is_in(*lane))).map(|lane| lane.0 as i16) {
         let mut after = 0_i64;
         loop {
             let transaction = client.transaction().await?;
+            sealed::lock(&transaction, lane).await?;
             let rows = transaction
                 .query(
                     "SELECT n, content FROM journal WHERE lane = $1 AND n > $2 AND last_at >= $3 AND first_at < $4
@@ -294,5 +304,8 @@ async fn let_go_packets(client: &mut Client, theirs: &Theirs, dry_run: bool) -> 
             transaction.commit().await?;
         }
     }
-    Ok(json!({ "packets": packets, "quarantined": quarantined }))
+    let gone = forget::erase(client, vault, &theirs.wanted(), &held, goes, dry_run).await?;
+    Ok(
+        json!({ "packets": packets + gone.entries, "of_them_sealed": gone.entries, "quarantined": quarantined + gone.quarantined }),
+    )
 }

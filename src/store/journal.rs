@@ -1,9 +1,15 @@
-//! The journal: batches of entries, compressed, one row each.
+//! The journal: batches of entries, compressed, one row each. Old ones stand in ranges, sealed (`sealed`); who reads
+//! the journal here gets both as one.
 
+use super::blocks::Holder;
+use super::sealed;
+use super::vault::Vault;
 use crate::domain::{Entry, Lane, Outcome, Timestamp};
 use anyhow::{Context, bail};
 use std::cell::RefCell;
-use tokio_postgres::{Client, GenericClient};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
+use tokio_postgres::{Client, GenericClient, IsolationLevel};
 
 /// First byte of a journal row: how the rest is written. 1 = zstd over MessagePack with names (still
 /// read, and written for checkpoints, whose fields come and go); 2 = without names.
@@ -11,6 +17,8 @@ const NAMED: u8 = 1;
 const COMPACT: u8 = 2;
 /// zstd level: 1, because level 3 saves 5 % for twice the time on packets this small.
 const ZSTD_LEVEL: i32 = 1;
+/// zstd level of what is sealed: nobody waits for it, and it stays.
+const SEALED_ZSTD_LEVEL: i32 = 9;
 /// Largest row when unpacked; a batch of 2,000 packets of 64 KiB stays below.
 const UNPACKED_BYTES_MAX: usize = 256 << 20;
 
@@ -19,7 +27,15 @@ const UNPACKED_BYTES_MAX: usize = 256 << 20;
 /// # Errors
 /// Never for entries that came from outside; the encoder's word otherwise.
 pub fn pack(entries: &[Entry]) -> anyhow::Result<Vec<u8>> {
-    compressed(COMPACT, &rmp_serde::to_vec(entries)?)
+    compressed(COMPACT, ZSTD_LEVEL, &rmp_serde::to_vec(entries)?)
+}
+
+/// Packs what is to be sealed.
+///
+/// # Errors
+/// The encoder's word.
+pub(super) fn pack_tight<T: serde::Serialize>(value: &T) -> anyhow::Result<Vec<u8>> {
+    compressed(COMPACT, SEALED_ZSTD_LEVEL, &rmp_serde::to_vec(value)?)
 }
 
 /// Unpacks a row.
@@ -35,22 +51,17 @@ pub fn unpack(content: &[u8]) -> anyhow::Result<Vec<Entry>> {
 /// # Errors
 /// The encoder's word.
 pub fn pack_any<T: serde::Serialize>(value: &T) -> anyhow::Result<Vec<u8>> {
-    compressed(NAMED, &rmp_serde::to_vec_named(value)?)
+    compressed(NAMED, ZSTD_LEVEL, &rmp_serde::to_vec_named(value)?)
 }
 
-fn compressed(format: u8, plain: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn compressed(format: u8, level: i32, plain: &[u8]) -> anyhow::Result<Vec<u8>> {
     thread_local! {
-        // Making the compressor costs as much as a small batch.
-        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+        // Making a compressor costs as much as a small batch.
+        static COMPRESSORS: RefCell<BTreeMap<i32, zstd::bulk::Compressor<'static>>> = const { RefCell::new(BTreeMap::new()) };
     }
-    let content = COMPRESSOR.with_borrow_mut(|kept| {
-        let mut compressor = match kept.take() {
-            Some(compressor) => compressor,
-            None => zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
-        };
-        let content = compressor.compress(plain);
-        *kept = Some(compressor);
-        content
+    let content = COMPRESSORS.with_borrow_mut(|kept| match kept.entry(level) {
+        MapEntry::Occupied(compressor) => compressor.into_mut().compress(plain),
+        MapEntry::Vacant(place) => place.insert(zstd::bulk::Compressor::new(level)?).compress(plain),
     })?;
     let mut out = Vec::with_capacity(content.len() + 1);
     out.push(format);
@@ -151,54 +162,96 @@ pub async fn handed_over(client: &Client, lane: Lane) -> anyhow::Result<Vec<(i64
         .collect()
 }
 
-/// The batches of a lane after number `after`, at most `limit`, in order.
+/// The batches of a lane after number `after`, in order: at most `limit` rows, or one range.
+///
+/// # Errors
+/// The database's own word, a damaged row, named, or a range whose key is not there.
+pub async fn read_after(
+    client: &impl GenericClient,
+    vault: &Vault,
+    lane: Lane,
+    after: i64,
+    limit: i64,
+) -> anyhow::Result<Vec<Batch>> {
+    let lane = lane.0 as i16;
+    // One statement, so that a row that is being sealed is seen in one place.
+    let rows = client
+        .query(
+            "(SELECT n, content FROM journal WHERE lane = $1 AND n > $2 ORDER BY n LIMIT $3)
+             UNION ALL (SELECT from_n, NULL FROM journal_range WHERE lane = $1 AND to_n > $2 ORDER BY from_n LIMIT 1) ORDER BY 1",
+            &[&lane, &after, &limit],
+        )
+        .await?;
+    let mut batches = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let n: i64 = row.get(0);
+        match row.get::<_, Option<&[u8]>>(1) {
+            Some(content) => {
+                let entries = unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
+                batches.push(Batch { n, entries });
+            }
+            None if batches.is_empty() => {
+                let rows = sealed::open(client, vault, (lane, n), None).await?.rows()?;
+                let numbered = (n..).zip(rows).filter(|(n, _)| *n > after);
+                return Ok(numbered.map(|(n, (entries, _))| Batch { n, entries }).collect());
+            }
+            None => break,
+        }
+    }
+    Ok(batches)
+}
+
+/// A row that was just written, if it stands there.
 ///
 /// # Errors
 /// The database's own word, or a damaged row, named.
-pub async fn read_after(client: &impl GenericClient, lane: Lane, after: i64, limit: i64) -> anyhow::Result<Vec<Batch>> {
-    let rows = client
-        .query(
-            "SELECT n, content FROM journal WHERE lane = $1 AND n > $2 ORDER BY n LIMIT $3",
-            &[&(lane.0 as i16), &after, &limit],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let n: i64 = row.get(0);
-            let entries = unpack(row.get(1)).with_context(|| format!("journal row {n} of lane {}", lane.0))?;
-            Ok(Batch { n, entries })
-        })
-        .collect()
+pub async fn read_row(client: &Client, lane: Lane, n: i64) -> anyhow::Result<Option<Vec<Entry>>> {
+    let row =
+        client.query_opt("SELECT content FROM journal WHERE lane = $1 AND n = $2", &[&(lane.0 as i16), &n]).await?;
+    row.map(|row| unpack(row.get(0)).with_context(|| format!("journal row {n} of lane {}", lane.0))).transpose()
 }
 
-/// One row of the journal with its outcomes, for `rideguard journal`.
+/// Entries of the journal with their outcomes, for `rideguard journal`.
 pub struct Judged {
     /// Which lane.
     pub lane: i16,
-    /// Its entries.
+    /// The entries, in order.
     pub entries: Vec<Entry>,
-    /// What became of each, in order; empty while not applied.
+    /// What became of each; empty while not applied.
     pub outcomes: Vec<Outcome>,
 }
 
-/// Calls `each` for every journal row with packets received in a span, in the order of lanes and numbers.
+/// Which part of the journal is asked for.
+pub struct Asked {
+    /// Received at or after.
+    pub from: Timestamp,
+    /// Received before.
+    pub to: Timestamp,
+    /// Of this tracker at least: what is sealed of others is not opened.
+    pub tracker: Option<String>,
+}
+
+/// Calls `each` for every row or range with packets received in a span, in the order of lanes and numbers.
 ///
 /// # Errors
-/// The database's word, a damaged row, or what `each` says.
+/// The database's word, a damaged row, a range whose key is not there, or what `each` says.
 pub async fn scan(
     client: &mut Client,
-    from: Timestamp,
-    to: Timestamp,
+    vault: &Vault,
+    asked: &Asked,
     mut each: impl FnMut(Judged) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let transaction = client.transaction().await?;
+    // What is sealed meanwhile is seen as it was.
+    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     let statement = transaction
         .prepare(
             "SELECT j.lane, j.n, j.content, coalesce(o.outcomes, ''::bytea) FROM journal j
-             LEFT JOIN journal_outcome o USING (lane, n) WHERE j.last_at >= $1 AND j.first_at < $2 ORDER BY j.lane, j.n",
+             LEFT JOIN journal_outcome o USING (lane, n) WHERE j.last_at >= $1 AND j.first_at < $2
+             UNION ALL SELECT lane, from_n, NULL, NULL FROM journal_range WHERE last_at >= $1 AND first_at < $2 ORDER BY 1, 2",
         )
         .await?;
-    let portal = transaction.bind(&statement, &[&from, &to]).await?;
+    let portal = transaction.bind(&statement, &[&asked.from, &asked.to]).await?;
+    let holder = asked.tracker.clone().map(Holder::Tracker);
     loop {
         let rows = transaction.query_portal(&portal, 64).await?;
         if rows.is_empty() {
@@ -206,8 +259,13 @@ pub async fn scan(
         }
         for row in rows {
             let (lane, n): (i16, i64) = (row.get(0), row.get(1));
-            let entries = unpack(row.get(2)).with_context(|| format!("journal row {n} of lane {lane}"))?;
-            let outcomes = row.get::<_, &[u8]>(3).iter().map(|b| Outcome::from_byte(*b)).collect();
+            let (entries, outcomes) = match row.get::<_, Option<&[u8]>>(2) {
+                None => sealed::open(&transaction, vault, (lane, n), holder.as_ref()).await?.entries()?,
+                Some(content) => {
+                    let entries = unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
+                    (entries, row.get::<_, &[u8]>(3).iter().map(|b| Outcome::from_byte(*b)).collect())
+                }
+            };
             each(Judged { lane, entries, outcomes })?;
         }
     }

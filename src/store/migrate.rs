@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_track_questions", include_str!("../../schema/0009_track_questions.sql")),
     ("0011_retention", include_str!("../../schema/0011_retention.sql")),
     ("0012_track_cells", include_str!("../../schema/0012_track_cells.sql")),
+    ("0013_sealed_journal", include_str!("../../schema/0013_sealed_journal.sql")),
     ("0017_coverage_gaps", include_str!("../../schema/0017_coverage_gaps.sql")),
 ];
 

@@ -3,10 +3,12 @@
 //! In: rows. Out: rows. Never: decisions about what they mean.
 
 pub mod alerts;
+mod blocks;
 pub mod effects;
 pub mod erasure;
 pub mod explain;
 pub mod fixes;
+mod forget;
 pub mod holds;
 pub mod journal;
 pub mod lane;
@@ -22,6 +24,8 @@ pub mod rebuild;
 pub mod replay;
 pub mod retention;
 pub mod rollup;
+pub mod seal;
+mod sealed;
 mod seeds;
 pub mod settings;
 mod sieve;
@@ -29,6 +33,7 @@ pub mod spool;
 pub mod statements;
 mod statuses;
 mod types;
+pub mod vault;
 pub mod verify;
 
 use crate::config::{Database, read_secret};

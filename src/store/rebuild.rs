@@ -8,6 +8,7 @@ use super::journal;
 use super::parts;
 use super::seeds;
 use super::statements::Statements;
+use super::vault::Vault;
 use crate::domain::{Entry, Lane};
 use crate::fold::FoldSettings;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
@@ -28,7 +29,7 @@ const DERIVED: &[(&str, &str)] = &[
     ("alert", "incident_id, vehicle_id, kind, raised_at, cause, late"),
     ("quarantine", "lane, n, entry, ident, reason"),
 ];
-/// Journal rows folded at a time.
+/// Journal rows folded at a time; a sealed range comes as a whole.
 const ROWS: i64 = 256;
 
 /// A table compared.
@@ -51,7 +52,12 @@ pub struct Compared {
 ///
 /// # Errors
 /// The database's own word, or a damaged journal row, named.
-pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> anyhow::Result<Vec<Compared>> {
+pub async fn run(
+    client: &mut Client,
+    vault: &Vault,
+    fold: &FoldSettings,
+    replace: bool,
+) -> anyhow::Result<Vec<Compared>> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     transaction
         .batch_execute("SET LOCAL client_min_messages = warning; SET LOCAL statement_timeout = 0; CREATE SCHEMA refold")
@@ -70,7 +76,7 @@ pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> any
     let planted = seeds::plant(&transaction).await?;
     let statements = Statements::prepare(&transaction).await?;
     for lane in Lane::all() {
-        fold_lane(&transaction, &statements, lane, fold).await?;
+        fold_lane(&transaction, &statements, vault, lane, fold).await?;
     }
     let mut compared = Vec::new();
     for (table, columns) in DERIVED {
@@ -103,6 +109,7 @@ pub async fn run(client: &mut Client, fold: &FoldSettings, replace: bool) -> any
 async fn fold_lane(
     transaction: &Transaction<'_>,
     statements: &Statements,
+    vault: &Vault,
     lane: Lane,
     fold: &FoldSettings,
 ) -> anyhow::Result<()> {
@@ -110,7 +117,7 @@ async fn fold_lane(
         transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
     let (mut n, mut state) = seeds::beginning(transaction, lane).await?;
     while n < applied {
-        let batches = journal::read_after(transaction, lane, n, ROWS).await?;
+        let batches = journal::read_after(transaction, vault, lane, n, ROWS).await?;
         if batches.is_empty() {
             anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
         }

@@ -1,5 +1,6 @@
 //! The journal as it was applied, read for whoever wants to fold it once more: `rideguard backtest --journal`.
 
+use super::vault::Vault;
 use super::{journal, seeds};
 use crate::domain::{Entry, Lane, Timestamp, VehicleId};
 use crate::fold::LaneState;
@@ -25,7 +26,7 @@ pub trait Reader {
 ///
 /// # Errors
 /// The database's own word, or a damaged journal row, named.
-pub async fn run(client: &mut Client, reader: &mut impl Reader) -> anyhow::Result<BTreeSet<Told>> {
+pub async fn run(client: &mut Client, vault: &Vault, reader: &mut impl Reader) -> anyhow::Result<BTreeSet<Told>> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
     for lane in Lane::all() {
@@ -34,7 +35,7 @@ pub async fn run(client: &mut Client, reader: &mut impl Reader) -> anyhow::Resul
         let (mut n, state) = seeds::beginning(&transaction, lane).await?;
         reader.begin(state);
         while n < applied {
-            let batches = journal::read_after(&transaction, lane, n, ROWS).await?;
+            let batches = journal::read_after(&transaction, vault, lane, n, ROWS).await?;
             if batches.is_empty() {
                 anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
             }

@@ -1,7 +1,8 @@
 //! What the nightly job lets go of: days of tracks, incidents, and (in `sieve`) the journal.
 
-use super::{erasure, partitions, sieve};
-use crate::config::Retention;
+use super::vault::Vault;
+use super::{erasure, partitions, seal, sieve};
+use crate::config::{Journal, Retention};
 use serde::Serialize;
 use tokio_postgres::{Client, Error, GenericClient, Transaction};
 
@@ -35,6 +36,10 @@ pub struct Report {
     pub journal_rows: i64,
     /// Journal rows of which the packets under a hold stay.
     pub journal_rows_kept: i64,
+    /// What was sealed of the journal.
+    pub sealed: seal::Sealed,
+    /// Why not all of what is old enough was sealed.
+    pub not_sealed: Option<String>,
     /// Packets set aside.
     pub quarantined: i64,
     /// Holds in force.
@@ -57,16 +62,21 @@ pub async fn is_due(client: &Client, hour_utc: u32) -> Result<bool, Error> {
 ///
 /// # Errors
 /// The database's own word, or a damaged journal row, named; the next run goes on where this one stopped.
-pub async fn run(client: &mut Client, keep: &Retention, dry_run: bool) -> anyhow::Result<Option<Report>> {
+pub async fn run(
+    client: &mut Client,
+    keep: &Retention,
+    journal: &Journal,
+    dry_run: bool,
+) -> anyhow::Result<Option<Report>> {
     if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&RUN_LOCK]).await?.get::<_, bool>(0) {
         return Ok(None);
     }
-    let done = let_go(client, keep, dry_run).await;
+    let done = let_go(client, keep, journal, dry_run).await;
     client.execute("SELECT pg_advisory_unlock($1)", &[&RUN_LOCK]).await?;
     done.map(Some)
 }
 
-async fn let_go(client: &mut Client, keep: &Retention, dry_run: bool) -> anyhow::Result<Report> {
+async fn let_go(client: &mut Client, keep: &Retention, journal: &Journal, dry_run: bool) -> anyhow::Result<Report> {
     let mut report = Report { dry_run, ..Report::default() };
     report.holds = client.query_one("SELECT count(*) FROM hold_in_force", &[]).await?.get(0);
     if dry_run {
@@ -88,7 +98,19 @@ async fn let_go(client: &mut Client, keep: &Retention, dry_run: bool) -> anyhow:
     }
     sieve::let_go_journal(client, keep.journal_days, &mut report).await?;
     if !dry_run {
-        report.erasures_repeated = erasure::repeat(client).await?;
+        let vault = Vault::of(journal);
+        if vault.has_key() {
+            // A wrong key file holds up nothing else: the journal stays as it came, and the report says why.
+            report.not_sealed =
+                match seal::older_than(client, &vault, journal.seal_after_days, &mut report.sealed).await {
+                    Ok(()) => None,
+                    Err(error) => {
+                        tracing::error!(error = %format!("{error:#}"), "The journal could not be sealed");
+                        Some(format!("{error:#}"))
+                    }
+                };
+        }
+        report.erasures_repeated = erasure::repeat(client, &vault).await?;
         client
             .execute(
                 "WITH ran AS (UPDATE retention_mark SET ran_at = now()) INSERT INTO retention_run (report) VALUES ($1)",

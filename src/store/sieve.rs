@@ -1,9 +1,9 @@
 //! The journal with something taken out: rows whose days are over go, packets under a hold stay, and single
 //! entries give way to [`Entry::LetGo`], so that the places and outcomes of the others stay as they are.
 
-use super::journal;
 use super::retention::Report;
-use crate::domain::{Entry, Timestamp};
+use super::{forget, journal, sealed};
+use crate::domain::{Entry, Lane, Shard, Timestamp};
 use anyhow::Context;
 use tokio_postgres::{Client, GenericClient, Transaction};
 
@@ -13,12 +13,16 @@ const ROWS: i64 = 2_000;
 /// Packets of a tracker received in a time: from, before.
 pub(super) struct Received {
     pub ident: String,
-    pub lane: i16,
     pub from: Timestamp,
     pub to: Timestamp,
 }
 
 impl Received {
+    /// Whether a lane is the tracker's.
+    pub fn is_in(&self, lane: Lane) -> bool {
+        Shard::of(&self.ident).lane() == lane
+    }
+
     /// Whether an entry is one of them.
     pub fn has(&self, entry: &Entry) -> bool {
         matches!(entry, Entry::Packet(p) if p.received_at >= self.from && p.received_at < self.to && p.is_of(&self.ident))
@@ -33,10 +37,9 @@ pub(super) async fn held(
     client: &impl GenericClient,
     lane: Option<i16>,
 ) -> Result<Vec<Received>, tokio_postgres::Error> {
-    let sql =
-        "SELECT ident, lane, from_at, to_at FROM held_packets WHERE lane = coalesce($1, lane) AND from_at < to_at";
+    let sql = "SELECT ident, from_at, to_at FROM held_packets WHERE lane = coalesce($1, lane) AND from_at < to_at";
     let rows = client.query(sql, &[&lane]).await?;
-    Ok(rows.iter().map(|r| Received { ident: r.get(0), lane: r.get(1), from: r.get(2), to: r.get(3) }).collect())
+    Ok(rows.iter().map(|r| Received { ident: r.get(0), from: r.get(1), to: r.get(2) }).collect())
 }
 
 /// Replaces what goes; says where it stood.
@@ -63,6 +66,18 @@ pub(super) async fn rewrite(
 ) -> anyhow::Result<i64> {
     let content = journal::pack(entries)?;
     transaction.execute("UPDATE journal SET content = $3 WHERE lane = $1 AND n = $2", &[&lane, &n, &content]).await?;
+    Ok(forget_quarantined(transaction, (lane, n), gone).await?)
+}
+
+/// Takes entries of a row out of quarantine; says how many were there.
+///
+/// # Errors
+/// The database's own word.
+pub(super) async fn forget_quarantined(
+    transaction: &Transaction<'_>,
+    (lane, n): (i16, i64),
+    gone: &[i32],
+) -> Result<i64, tokio_postgres::Error> {
     let sql = "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = $2 AND entry = ANY ($3) RETURNING 1),
         counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT count(*) FROM q) WHERE lane = $1)
         SELECT count(*) FROM q";
@@ -98,7 +113,8 @@ pub(super) async fn let_go_journal(client: &mut Client, journal_days: u32, repor
     let bases = transaction.query("SELECT lane, n FROM journal_base WHERE n > 0 ORDER BY lane", &[]).await?;
     if report.dry_run {
         for base in &bases {
-            let sql = "SELECT count(*) FROM journal WHERE lane = $1 AND n <= $2";
+            let sql = "SELECT (SELECT count(*) FROM journal WHERE lane = $1 AND n <= $2)
+                + (SELECT coalesce(sum(to_n - from_n + 1), 0)::bigint FROM journal_range WHERE lane = $1 AND to_n <= $2)";
             report.journal_rows +=
                 transaction.query_one(sql, &[&base.get::<_, i16>(0), &base.get::<_, i64>(1)]).await?.get::<_, i64>(0);
         }
@@ -106,17 +122,25 @@ pub(super) async fn let_go_journal(client: &mut Client, journal_days: u32, repor
     }
     transaction.commit().await?;
     for base in &bases {
-        let_go_lane(client, (base.get(0), base.get(1)), report).await?;
+        let (lane, to) = (base.get(0), base.get(1));
+        let held = held(client, Some(lane)).await?;
+        let_go_rows(client, (lane, to), &held, report).await?;
+        forget::let_go(client, (lane, to), &held, report).await?;
     }
     Ok(())
 }
 
 /// Rows of a lane up to `to`, some at a time, in order.
-async fn let_go_lane(client: &mut Client, (lane, to): (i16, i64), report: &mut Report) -> anyhow::Result<()> {
-    let held = held(client, Some(lane)).await?;
+async fn let_go_rows(
+    client: &mut Client,
+    (lane, to): (i16, i64),
+    held: &[Received],
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut after = 0_i64;
     loop {
         let transaction = client.transaction().await?;
+        sealed::lock(&transaction, lane).await?;
         let rows = transaction
             .query(
                 "SELECT n, first_at, last_at FROM journal WHERE lane = $1 AND n > $2 AND n <= $3 ORDER BY n LIMIT $4",
@@ -129,7 +153,7 @@ async fn let_go_lane(client: &mut Client, (lane, to): (i16, i64), report: &mut R
         for row in &rows {
             let (n, first_at, last_at): (i64, Timestamp, Timestamp) = (row.get(0), row.get(1), row.get(2));
             let is_touched = held.iter().any(|h| first_at < h.to && last_at >= h.from);
-            if is_touched && keep_held(&transaction, (lane, n), &held, report).await? {
+            if is_touched && keep_held(&transaction, (lane, n), held, report).await? {
                 report.journal_rows_kept += 1;
             } else {
                 gone.push(n);
@@ -185,8 +209,7 @@ mod tests {
 
     #[test]
     fn what_goes_leaves_its_place_and_its_time_and_goes_once() {
-        let wanted =
-            Received { ident: "a".into(), lane: 0, from: Timestamp::from_secs(10), to: Timestamp::from_secs(20) };
+        let wanted = Received { ident: "a".into(), from: Timestamp::from_secs(10), to: Timestamp::from_secs(20) };
         let mut entries = [packet("a", 9), packet("a", 10), packet("b", 11), packet("a", 19), packet("a", 20)];
         let before = entries.clone();
         assert_eq!(sift(&mut entries, |e| wanted.has(e)), [1, 3]);

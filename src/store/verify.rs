@@ -18,7 +18,15 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "journal_has_no_holes",
-        "SELECT count(*) FROM (SELECT l.journaled, b.n AS base, max(j.n) AS last, count(j.n) AS rows FROM lane l JOIN journal_base b USING (lane) LEFT JOIN journal j ON j.lane = l.lane AND j.n > b.n GROUP BY l.lane, b.n) s WHERE coalesce(last, base) <> journaled OR rows <> journaled - base",
+        "SELECT count(*) FROM lane l JOIN journal_base b USING (lane),
+            LATERAL (SELECT max(n) AS last, count(*) AS rows FROM journal WHERE lane = l.lane AND n > b.n) j,
+            LATERAL (SELECT max(to_n) AS last, coalesce(sum(to_n - from_n + 1), 0) AS rows FROM journal_range WHERE lane = l.lane AND from_n > b.n) r
+         WHERE coalesce(greatest(j.last, r.last), b.n) <> journaled OR j.rows + r.rows <> journaled - b.n",
+    ),
+    (
+        "what_is_sealed_and_was_not_let_go_has_its_key",
+        "SELECT count(*) FROM journal_range r WHERE entries - let_go <> coalesce((SELECT sum(b.entries) FROM journal_block b
+            JOIN journal_key k USING (lane, key_id) WHERE b.lane = r.lane AND b.from_n = r.from_n), 0)",
     ),
     ("effects_do_not_lead_the_journal", "SELECT count(*) FROM lane WHERE applied > journaled"),
     (

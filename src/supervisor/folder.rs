@@ -90,15 +90,28 @@ impl Folder {
     /// # Errors
     /// It cannot be written or read.
     pub fn secret(&self, name: &str) -> anyhow::Result<(PathBuf, String)> {
+        let path = self.random::<16>(name)?;
+        let secret = crate::config::read_secret(&path)?;
+        Ok((path, secret))
+    }
+
+    /// The same of 256 bits, as keys are.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn key(&self, name: &str) -> anyhow::Result<PathBuf> {
+        self.random::<32>(name)
+    }
+
+    fn random<const BYTES: usize>(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.root.join("secrets").join(name);
         if !path.exists() {
             // Under its name only when it is whole: on a full disk the first start must not leave an empty one.
             let fresh = path.with_extension("new");
-            write_private(&fresh, &format!("{}\n", hex::encode(rand::random::<[u8; 16]>())))?;
+            write_private(&fresh, &format!("{}\n", hex::encode(rand::random::<[u8; BYTES]>())))?;
             fs::rename(fresh, &path)?;
         }
-        let secret = crate::config::read_secret(&path)?;
-        Ok((path, secret))
+        Ok(path)
     }
 }
 

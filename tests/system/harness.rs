@@ -1,6 +1,7 @@
 //! Starts the real program, speaks to it as people and trackers do, and cleans up after it.
 
 use crate::support::disk::Disk;
+use rideguard::clock::now;
 use rideguard::config::Config;
 use rideguard::domain::Shard;
 use rumqttc::{AsyncClient, Event, Outgoing, Packet, QoS};
@@ -416,4 +417,38 @@ impl Person {
 /// One provider of cryptography for the test's own clients.
 pub fn use_ring() {
     drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+/// What a command that must succeed printed.
+pub fn lines(output: &Output) -> Vec<String> {
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// A tracker, by its number, tells where it is, twenty times.
+pub async fn tell(up: &Up, number: usize) {
+    let (ident, password) = up.tracker(number);
+    let messages = (0..20).map(|n| {
+        let at_ms = now().micros() / 1000 + n;
+        let text = format!(r#"{{"v":1,"id":"{ident}","fixes":[{{"t":{at_ms},"lat":28.55,"lon":112.35{n}}}]}}"#);
+        (topic(&ident), text.into_bytes())
+    });
+    let before = up.count("SELECT count(*) FROM fix").await;
+    up.publish(&ident, &password, messages.collect()).await;
+    up.wait_for("SELECT count(*) FROM fix", before + 20).await;
+}
+
+/// Until every lane knows what people have set.
+pub async fn settled(up: &Up) {
+    up.wait_for(
+        "SELECT (count(*) = 16)::int::bigint FROM lane WHERE applied = journaled
+            AND setting_cursor >= (SELECT coalesce(max(setting_id), 0) FROM setting WHERE setting.lane IS NULL)",
+        1,
+    )
+    .await;
 }

@@ -25,6 +25,7 @@ mod restarts;
 mod retention;
 mod rights;
 mod scale;
+mod sealed;
 mod session;
 mod spool;
 mod support;

@@ -1,13 +1,12 @@
 //! What is kept goes when its days are over; what a case holds stays; a person who is erased is gone from everywhere.
 
-use crate::harness::{Database, Up, topic, use_ring};
+use crate::harness::{Database, Up, lines, settled, tell, use_ring};
 use crate::tracks::{LIFE, lead, roll_everything};
 use rideguard::clock::now;
-use rideguard::config::Retention;
+use rideguard::config::{Journal, Retention};
 use rideguard::rollup::last_closed;
 use rideguard::store::{partitions, retention};
 use serde_json::Value;
-use std::process::Output;
 use tokio_postgres::Client;
 
 /// The pieces of the last hours, put so many days back.
@@ -56,13 +55,13 @@ async fn old_days_go_but_for_incidents_and_cases() {
         .unwrap();
     let days = Retention { normal_days: 365, incident_days: 730, case_days: 1095, journal_days: 30, hour_utc: 19 };
     let before = count(&client, OLD).await;
-    let planned = retention::run(&mut client, &days, true).await.unwrap().unwrap();
+    let planned = retention::run(&mut client, &days, &Journal::default(), true).await.unwrap().unwrap();
     assert_eq!(
         (count(&client, OLD).await, count(&client, "SELECT count(*) FROM incident").await),
         (before, 2),
         "a dry run only counts"
     );
-    let done = retention::run(&mut client, &days, false).await.unwrap().unwrap();
+    let done = retention::run(&mut client, &days, &Journal::default(), false).await.unwrap().unwrap();
     assert_eq!(
         (planned.pieces_kept, planned.pieces_deleted, planned.incidents, planned.alerts),
         (done.pieces_kept, done.pieces_deleted, done.incidents, done.alerts)
@@ -83,7 +82,7 @@ async fn old_days_go_but_for_incidents_and_cases() {
         .await
         .unwrap();
     let shorter = Retention { case_days: 880, ..days };
-    retention::run(&mut client, &shorter, false).await.unwrap().unwrap();
+    retention::run(&mut client, &shorter, &Journal::default(), false).await.unwrap().unwrap();
     let left: String = client.query_one(vehicles, &[]).await.unwrap().get(0);
     assert_eq!(left, "1001 1003");
     assert_eq!(count(&client, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^track_[0-9]{8}$' AND right(relname, 8) < to_char(now() - interval '800 days', 'YYYYMMDD')").await, 0);
@@ -121,16 +120,6 @@ async fn old_days_go_but_for_incidents_and_cases() {
     assert_eq!(count(&client, "SELECT count(*) FROM audit WHERE action IN ('hold', 'hold_released')").await, 3);
 }
 
-fn lines(output: &Output) -> Vec<String> {
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
-}
-
 /// Everything that is checked of a live database; what was let go is said.
 fn check(up: &Up, let_go: &str) {
     let verified = lines(&up.command(&["verify"])).join("\n");
@@ -139,34 +128,11 @@ fn check(up: &Up, let_go: &str) {
     assert!(rebuilt.contains("let go"), "{rebuilt}");
 }
 
-/// A tracker tells where it is, twenty times.
-async fn tell(up: &Up) {
-    let (ident, password) = up.tracker(0);
-    let messages = (0..20).map(|n| {
-        let at_ms = now().micros() / 1000 + n;
-        let text = format!(r#"{{"v":1,"id":"{ident}","fixes":[{{"t":{at_ms},"lat":28.55,"lon":112.35{n}}}]}}"#);
-        (topic(&ident), text.into_bytes())
-    });
-    let before = up.count("SELECT count(*) FROM fix").await;
-    up.publish(&ident, &password, messages.collect()).await;
-    up.wait_for("SELECT count(*) FROM fix", before + 20).await;
-}
-
-/// Until every lane knows what people have set.
-async fn settled(up: &Up) {
-    up.wait_for(
-        "SELECT (count(*) = 16)::int::bigint FROM lane WHERE applied = journaled
-            AND setting_cursor >= (SELECT coalesce(max(setting_id), 0) FROM setting WHERE setting.lane IS NULL)",
-        1,
-    )
-    .await;
-}
-
 #[tokio::test]
 async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     use_ring();
     let mut up = Up::start(5, &[]).await;
-    tell(&up).await;
+    tell(&up, 0).await;
     let between = now().plus_secs_f64(1.0).to_string();
     // A clean end leaves a checkpoint of every lane.
     assert!(up.interrupt());
@@ -174,7 +140,7 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     settled(&up).await;
     let mut client = up.sql().await;
     let everything = Retention { journal_days: 0, ..Retention::default() };
-    let report = retention::run(&mut client, &everything, true).await.unwrap().unwrap();
+    let report = retention::run(&mut client, &everything, &Journal::default(), true).await.unwrap().unwrap();
     assert!(report.journal_rows > 0);
     assert_eq!(up.count("SELECT max(n) FROM journal_base").await, 0, "a dry run only counts");
     // What a case holds stays in the journal, row for row.
@@ -187,11 +153,11 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
         "--ends", &ends, "--reason", "theft",
     ];
     assert_eq!(lines(&up.command(&held)), ["hold 1"]);
-    let report = retention::run(&mut client, &everything, false).await.unwrap().unwrap();
+    let report = retention::run(&mut client, &everything, &Journal::default(), false).await.unwrap().unwrap();
     assert!(report.journal_rows > 0 && report.journal_rows_kept > 0, "{report:?}");
     assert_eq!(lines(&up.command(&["journal"])).len(), 20);
     check(&up, "let go: ");
-    tell(&up).await;
+    tell(&up, 0).await;
     check(&up, "let go: ");
     assert_eq!(lines(&up.command(&["journal"])).len(), 40);
 
@@ -226,7 +192,7 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     check(&up, "1 erased people");
     // A hold's packets are held by when they came, up to a day late: the whole telling of today is under it.
     lines(&up.command(&["hold", "release", "2", "--by", "police", "--grant", "1", "--reason", "over"]));
-    retention::run(&mut client, &everything, false).await.unwrap().unwrap();
+    retention::run(&mut client, &everything, &Journal::default(), false).await.unwrap().unwrap();
     assert_eq!(up.count("SELECT count(*) FROM fix").await, 0, "without the hold the night takes the rest");
     let journal = lines(&up.command(&["journal"]));
     assert!(journal.is_empty(), "{journal:?}");

@@ -7,6 +7,7 @@ use crate::cli::{backstage, block_on, say};
 use crate::domain::{Entry, Finding, Timestamp, VehicleId};
 use crate::fold::{Effects, FoldSettings, LaneState};
 use crate::store::replay::{self, Told};
+use crate::store::vault::Vault;
 use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_S: f64 = 86_400.0;
@@ -22,7 +23,7 @@ pub fn run(role: &RoleArgs, variants: &[Variant], list: bool) -> anyhow::Result<
         let settings = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * DAY_S };
         let mut refolded = Refolded { settings, lane: Vec::new(), by_variant: Vec::new(), variants };
         refolded.by_variant.resize_with(variants.len(), Story::default);
-        let sent = replay::run(&mut client, &mut refolded).await?;
+        let sent = replay::run(&mut client, &Vault::of(&config.journal), &mut refolded).await?;
         Ok((sent, refolded.by_variant))
     })?;
     say("variant | woken | per 1,000 armed vehicle-days | informed | told that was not | not told that was")?;
