@@ -260,7 +260,7 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{LatLon, Zone, ZoneId, ZoneRule, ZoneShape};
+    use crate::domain::{GapCause, LatLon, Zone, ZoneId, ZoneRule, ZoneShape};
     use crate::store::journal::{pack_tight, unpack_any};
     use proptest::prelude::*;
 
@@ -283,7 +283,7 @@ mod tests {
         let payload = proptest::collection::vec(any::<u8>(), 0..40);
         (at, topic, payload, any::<bool>(), 0..10).prop_map(|(at, topic, payload, retained, kind)| match kind {
             0 => Entry::Tick { at },
-            1 => Entry::Gap { from: at, to: at },
+            1 => Entry::Gap { from: at, to: at, cause: GapCause::SessionLost },
             2 => Entry::Setting { at, setting: zone(None) },
             3 => Entry::Setting { at, setting: zone(Some(VehicleId(9))) },
             4 => Entry::LetGo { at },

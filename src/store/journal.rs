@@ -309,7 +309,9 @@ mod tests {
     #[test]
     fn gaps_without_a_cause_as_journals_held_them_at_first_are_read() {
         let (from, to) = (Timestamp::from_secs(7), Timestamp::from_secs(9));
-        let old = compressed(COMPACT, &rmp_serde::to_vec(&[BTreeMap::from([("Gap", (from, to))])]).unwrap()).unwrap();
+        let old =
+            compressed(COMPACT, ZSTD_LEVEL, &rmp_serde::to_vec(&[BTreeMap::from([("Gap", (from, to))])]).unwrap())
+                .unwrap();
         assert_eq!(unpack(&old).unwrap(), [Entry::Gap { from, to, cause: GapCause::Connection }]);
     }
 
