@@ -16,7 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_retention", include_str!("../../schema/0011_retention.sql")),
     ("0012_track_cells", include_str!("../../schema/0012_track_cells.sql")),
     ("0013_sealed_journal", include_str!("../../schema/0013_sealed_journal.sql")),
-    ("0017_coverage_gaps", include_str!("../../schema/0017_coverage_gaps.sql")),
+    ("0014_coverage_gaps", include_str!("../../schema/0014_coverage_gaps.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.
