@@ -5,7 +5,7 @@
 
 use super::anchor::Point;
 use super::params::Params;
-use super::vehicle::{CELLS_MAX, Sample, SampleKind, Vehicle};
+use super::vehicle::{Beside, CELLS_MAX, Sample, SampleKind, Vehicle};
 use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -59,29 +59,31 @@ impl Dark {
 pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: Option<Timestamp>) {
     let p = &params.cell;
     if sample.kind == SampleKind::Satellite {
-        vehicle.dark = None;
+        vehicle.set_dark(None);
         vehicle.rested_at = if sample.moving == Some(true) { vehicle.rested_at } else { Some(sample.at) };
         return;
     }
     let Some(moving) = sample.moving else { return };
-    if let Some(dark) = &mut vehicle.dark {
+    let known = vehicle.beside();
+    let dark = if let Some(mut dark) = known.dark {
         dark.told = dark.told.saturating_add(1);
         dark.shaken = dark.shaken.saturating_add(u16::from(moving));
         if moving {
             dark.shaken_at = sample.at;
         }
-        dark.hear(p.same_mast_m, sample, &vehicle.cells);
-        if sample.at.seconds_since(dark.shaken_at) > p.dark_rest_s {
-            vehicle.dark = None;
-        }
+        dark.hear(p.same_mast_m, sample, &known.cells);
+        Some(dark).filter(|d| sample.at.seconds_since(d.shaken_at) <= p.dark_rest_s)
     } else if moving {
         let rhythm_s = f64::from(vehicle.silence.rhythm_s(&params.silence));
         let had_sky = sky_at.is_some_and(|t| sample.at.seconds_since(t) < p.sky_rhythms * rhythm_s + p.sky_extra_s);
         let just_began = sky_at <= vehicle.rested_at.map(|r| r.plus_secs_f64(p.sky_extra_s));
         let mut dark = Dark::begin(sample, had_sky && just_began);
-        dark.hear(p.same_mast_m, sample, &vehicle.cells);
-        vehicle.dark = Some(Box::new(dark));
-    }
+        dark.hear(p.same_mast_m, sample, &known.cells);
+        Some(dark)
+    } else {
+        None
+    };
+    vehicle.set_dark(dark);
     if !moving {
         vehicle.rested_at = Some(sample.at);
     }
@@ -104,10 +106,11 @@ pub struct CellDeparture {
 pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
     let (shaken, told) = vehicle.shaken(6);
     let at_rest = if told > 0 { shaken <= 1 } else { true };
-    let known = vehicle.cells.iter().any(|c| c.distance_m(place) < 150.0);
+    let cells = &vehicle.beside().cells;
+    let known = cells.iter().any(|c| c.distance_m(place) < 150.0);
     let near = vehicle.anchor.is_none_or(|a| a.centre.distance_m(place) < 5_000.0);
-    if at_rest && !known && near && vehicle.cells.len() < CELLS_MAX {
-        vehicle.cells.push(place);
+    if at_rest && !known && near && cells.len() < CELLS_MAX {
+        vehicle.learn_cell(place);
     }
 }
 
@@ -115,12 +118,13 @@ pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
 pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
     let p = &params.cell;
     let Some(anchor) = vehicle.anchor else { return CellDeparture::default() };
+    let Beside { cells, dark, .. } = vehicle.beside();
     let (shaken, told) = vehicle.shaken(8);
     let has_motion = told > 0;
     let boundary = p.distance_min_m * if has_motion { 1.0 } else { p.no_motion_factor };
     let beyond = |place: Point| {
         let from_guard = place.distance_m(anchor.centre);
-        vehicle.cells.iter().map(|c| c.distance_m(place) + 800.0).fold(from_guard, f32::min)
+        cells.iter().map(|c| c.distance_m(place) + 800.0).fold(from_guard, f32::min)
     };
     let mut fixes = 0;
     let mut distance_m = 0.0_f32;
@@ -139,7 +143,7 @@ pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
         }
     }
     let newest_at = vehicle.samples.last().map(|s| s.at);
-    let dark = vehicle.dark.as_deref().filter(|d| f32::from(d.shaken) >= p.dark_share * f32::from(d.told));
+    let dark = dark.as_ref().filter(|d| f32::from(d.shaken) >= p.dark_share * f32::from(d.told));
     let dark_s = match (dark, newest_at) {
         (Some(d), Some(at)) => at.seconds_since(d.since) as f32,
         _ => 0.0,
@@ -148,7 +152,7 @@ pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
     let last_mast = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Coarse);
     let by_dark = dark.filter(|d| d.shaken >= p.dark_packets).is_some_and(|d| {
         let is_long = d.lost_sky && dark_s >= p.dark_s;
-        let stands = last_mast.is_some_and(|m| d.still_hears(p.same_mast_m, m.place, &vehicle.cells));
+        let stands = last_mast.is_some_and(|m| d.still_hears(p.same_mast_m, m.place, cells));
         let passed = d.masts.iter().flatten().count();
         is_long && !stands || passed >= usize::from(p.masts_passed)
     });

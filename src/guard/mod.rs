@@ -46,7 +46,8 @@ use neighbourhood::Neighbourhood;
 use rules::Deadline;
 use serde::{Deserialize, Serialize};
 use silence::Step;
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use vehicle::Vehicle;
 use zones::Zones;
 
@@ -72,12 +73,16 @@ pub struct Snapshot {
     pub by: SessionBy,
 }
 
+/// What is due first lies on top.
+type Schedule = BinaryHeap<Reverse<(Timestamp, VehicleId)>>;
+
 /// All vehicles of one lane, and the zones. Serialise it for a checkpoint; nothing else is state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Guard {
     params: Params,
     vehicles: HashMap<VehicleId, Box<Vehicle>>,
-    schedule: BTreeSet<(Timestamp, VehicleId)>,
+    /// When to look at a vehicle, the earliest first. Only the entry that the vehicle itself names counts.
+    schedule: Schedule,
     resumed_at: Option<Timestamp>,
     zones: Zones,
     /// When windows of schedules begin and end.
@@ -169,11 +174,12 @@ impl Guard {
         while let Some(&(due, vehicle)) = self.appointments.first().filter(|(due, _)| *due <= now) {
             findings.extend(self.keep_appointment(vehicle, due));
         }
-        while let Some(&(due, vehicle)) = self.schedule.first() {
-            if due > now {
-                break;
+        while let Some(Reverse((due, vehicle))) = self.schedule.peek().copied().filter(|Reverse((due, _))| *due <= now)
+        {
+            self.schedule.pop();
+            if self.vehicles.get(&vehicle).is_some_and(|v| v.scheduled == Some(due)) {
+                self.fire(vehicle, now, true, &mut findings);
             }
-            self.fire(vehicle, now, true, &mut findings);
         }
         findings.extend(self.hood.tick(&self.params.hood, now));
         findings
@@ -230,9 +236,6 @@ impl Guard {
     pub fn forget(&mut self, vehicle: VehicleId) {
         let Some(state) = self.vehicles.remove(&vehicle) else { return };
         self.hood.leave(vehicle, state.hood);
-        if let Some(due) = state.scheduled {
-            self.schedule.remove(&(due, vehicle));
-        }
         if let Some(due) = state.session.and_then(|s| s.appointment) {
             self.appointments.remove(&(due, vehicle));
         }
@@ -307,9 +310,8 @@ impl Guard {
             }
         }
         if let Some(state) = self.vehicles.get_mut(&vehicle)
-            && let Some(scheduled) = state.scheduled.filter(|s| *s <= now)
+            && state.scheduled.is_some_and(|s| s <= now)
         {
-            self.schedule.remove(&(scheduled, vehicle));
             state.scheduled = None;
         }
         self.reschedule(vehicle);
@@ -326,16 +328,15 @@ impl Guard {
 /// moved away keeps its early entry: cheaper than moving it with every packet.
 fn reschedule(
     params: &Params,
-    schedule: &mut BTreeSet<(Timestamp, VehicleId)>,
+    schedule: &mut Schedule,
     resumed_at: Option<Timestamp>,
     vehicle: VehicleId,
     state: &mut Vehicle,
 ) {
     let Some((due, _)) = rules::next_deadline(params, state, resumed_at) else { return };
     if state.scheduled.is_none_or(|s| s > due) {
-        if let Some(late) = state.scheduled.replace(due) {
-            schedule.remove(&(late, vehicle));
-        }
-        schedule.insert((due, vehicle));
+        // What stood there before is passed over when its time comes.
+        state.scheduled = Some(due);
+        schedule.push(Reverse((due, vehicle)));
     }
 }

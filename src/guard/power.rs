@@ -5,14 +5,17 @@ use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What we know of the supply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PowerState {
     /// Whether it was there in this guard session: a tracker without supply cannot lose it.
     was_there: bool,
     /// First word of the loss: event time and arrival.
-    lost: Option<(Timestamp, Timestamp)>,
+    lost: Option<Box<(Timestamp, Timestamp)>>,
     /// Whether this loss was told.
     told: bool,
+    /// Whether the low battery of the tracker itself was told.
+    #[serde(default)]
+    pub battery_is_low: bool,
 }
 
 impl PowerState {
@@ -36,7 +39,7 @@ impl PowerState {
         received_at: Timestamp,
     ) -> bool {
         if there {
-            *self = Self { was_there: true, lost: None, told: false };
+            *self = Self { was_there: true, lost: None, told: false, battery_is_low: self.battery_is_low };
             return false;
         }
         if !is_armed {
@@ -48,7 +51,7 @@ impl PowerState {
         if !self.was_there {
             return false;
         }
-        let (since, _) = *self.lost.get_or_insert((at, received_at));
+        let (since, _) = **self.lost.get_or_insert_with(|| Box::new((at, received_at)));
         let confirmed = !self.told && at.seconds_since(since) >= f64::from(params.confirmed_s);
         self.told |= confirmed;
         confirmed
@@ -60,7 +63,7 @@ impl PowerState {
         if self.told {
             return None;
         }
-        let (_, heard) = self.lost?;
+        let (_, heard) = **self.lost.as_ref()?;
         Some(resumed_at.map_or(heard, |r| r.max(heard)).plus_secs_f64(f64::from(params.deadline_s)))
     }
 

@@ -161,20 +161,22 @@ pub fn consider(
             power_cut_confirmed = vehicle.power.observe(&params.power, there, is_guarded, at, seen.received_at);
         }
         if let Some(percent) = moment.status.battery_percent {
-            battery_is_newly_low = battery::observe(&params.battery, &mut vehicle.battery_is_low, percent);
+            battery_is_newly_low = battery::observe(&params.battery, &mut vehicle.power.battery_is_low, percent);
         }
     }
 
     let (sample, usable) = intake::sample(params, vehicle, moment, at);
-    let sky_at =
-        vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite).map(|s| s.at).max(vehicle.sky_at);
+    let sky_at = vehicle
+        .samples
+        .iter()
+        .rev()
+        .find(|s| s.kind == SampleKind::Satellite)
+        .map(|s| s.at)
+        .max(vehicle.sides.last_at());
     let since_s = sky_at.map(|t| at.seconds_since(t));
     let is_last = if vehicle.armed_at.is_none() || is_guarded { vehicle.remember(sample) } else { false };
 
     if is_last {
-        if sample.kind == SampleKind::Satellite {
-            vehicle.sky_at = Some(at);
-        }
         cell::follow(params, vehicle, &sample, sky_at);
     }
 

@@ -9,6 +9,7 @@ use super::params::ZoneParams;
 use super::zones::Zones;
 use crate::domain::{LatLon, Timestamp, VehicleId, VehicleKind, Zone, ZoneId, ZoneRule, distance_m};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// No degree is longer than this, metres.
 const METRES_PER_DEGREE_MAX: f64 = 112_000.0;
@@ -48,13 +49,78 @@ enum Side {
     Passing,
 }
 
-/// What the guard remembers of one vehicle's zones.
+/// What the guard remembers of one vehicle's zones; small, as a city is full of vehicles that are in none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
 pub struct Sides {
-    /// Where zones saw it last.
+    /// When zones saw it last, and where, in parts of a degree.
+    last_at: Option<Timestamp>,
+    last_place: (i32, i32),
+    /// Zones that it is in, about to enter, or may have passed; `None`: none.
+    presences: Option<Box<Presences>>,
+}
+
+type Presences = SmallVec<[Presence; 2]>;
+
+/// Places are kept in such parts of a degree (a centimetre): short decimals survive every format to the bit.
+const PARTS_PER_DEGREE: f64 = 1e7;
+
+/// As a checkpoint keeps it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
     last: Option<Sighting>,
-    /// Zones that it is in, about to enter, or may have passed.
-    presences: Vec<Presence>,
+    presences: Presences,
+}
+
+impl From<Kept> for Sides {
+    fn from(kept: Kept) -> Self {
+        let mut sides = Self::default();
+        if let Some(last) = kept.last {
+            sides.see(last);
+        }
+        sides.put_back(kept.presences);
+        sides
+    }
+}
+
+impl From<Sides> for Kept {
+    fn from(mut sides: Sides) -> Self {
+        Self { last: sides.last(), presences: sides.take() }
+    }
+}
+
+impl Sides {
+    /// When zones saw it last: when it last had a satellite fix, event time.
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.last_at
+    }
+
+    /// Where zones saw it last.
+    fn last(&self) -> Option<Sighting> {
+        let degrees = |parts: i32| f64::from(parts) / PARTS_PER_DEGREE;
+        let place = LatLon::new(degrees(self.last_place.0), degrees(self.last_place.1));
+        self.last_at.map(|at| Sighting { at, place })
+    }
+
+    /// Remembers a sighting, to a centimetre; returns it as it is remembered.
+    fn see(&mut self, seen: Sighting) -> Sighting {
+        let parts = |degrees: f64| (degrees * PARTS_PER_DEGREE).round() as i32;
+        self.last_at = Some(seen.at);
+        self.last_place = (parts(seen.place.lat_deg), parts(seen.place.lon_deg));
+        self.last().unwrap_or(seen)
+    }
+
+    fn take(&mut self) -> Presences {
+        self.presences.as_deref_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn put_back(&mut self, presences: Presences) {
+        if presences.is_empty() {
+            self.presences = None;
+        } else {
+            **self.presences.get_or_insert_default() = presences;
+        }
+    }
 }
 
 /// What happened at a zone.
@@ -91,19 +157,17 @@ pub fn observe(
     sides: &mut Sides,
     seen: Sighting,
 ) -> Vec<Crossing> {
-    // Short decimals (a centimetre) survive every text format to the bit.
-    let short = |degrees: f64| (degrees * 1e7).round() / 1e7;
-    let seen = Sighting { place: LatLon::new(short(seen.place.lat_deg), short(seen.place.lon_deg)), ..seen };
-    let last = sides.last.replace(seen);
+    let last = sides.last();
+    let seen = sides.see(seen);
+    let mut presences = sides.take();
     let mut news = Vec::new();
     if zones.is_empty() {
-        sides.presences.clear();
+        sides.presences = None;
         return news;
     }
     let way = last.filter(|last| is_way(params, *last, seen));
-    let led_back = settle_passings(params, zones, sides, way, seen, &mut news);
+    let led_back = settle_passings(params, zones, &mut presences, way, seen, &mut news);
     let from = way.map_or(seen.place, |w| w.place);
-    let presences = &mut sides.presences;
     zones.near(params, vehicle.0, (from, seen.place), seen.at, |zone, version| {
         let is_meant = zone.vehicle_kind.is_none_or(|kind| vehicle.1 == Some(kind));
         let is_known = presences.iter().any(|p| p.zone == zone.id);
@@ -130,6 +194,7 @@ pub fn observe(
         Some((zone, version)) if version == presence.version => presence.follow(params, zone, seen, &mut news),
         _ => false, // gone, or another area now: no vehicle has left it
     });
+    sides.put_back(presences);
     news
 }
 
@@ -166,13 +231,13 @@ fn is_in_force(zone: &Zone, at: Timestamp) -> bool {
 fn settle_passings(
     params: &ZoneParams,
     zones: &Zones,
-    sides: &mut Sides,
+    presences: &mut Presences,
     way: Option<Sighting>,
     seen: Sighting,
     news: &mut Vec<Crossing>,
 ) -> Vec<ZoneId> {
     let mut led_back = Vec::new();
-    sides.presences.retain(|presence| {
+    presences.retain(|presence| {
         if presence.side != Side::Passing {
             return true;
         }

@@ -40,10 +40,10 @@ pub fn follow(p: &StaleParams, vehicle: &mut Vehicle, sample: &Sample, is_on: bo
     }
     let moves = is_on || sample.moving == Some(true);
     let is_same = |s: &Stale| s.place == sample.place && sample.at.seconds_since(s.moved_at) <= p.rest_s;
-    let Some(stale) = vehicle.stale.as_mut().filter(|s| is_same(s)) else {
+    let Some(mut stale) = vehicle.beside().stale.filter(is_same) else {
         let (place, at) = (sample.place, sample.at);
         let begun = Stale { place, since: at, moved_at: at, reports: 1, moving: 1, is_told: false };
-        vehicle.stale = moves.then(|| Box::new(begun));
+        vehicle.set_stale(moves.then_some(begun));
         return None;
     };
     stale.reports = stale.reports.saturating_add(1);
@@ -55,5 +55,6 @@ pub fn follow(p: &StaleParams, vehicle: &mut Vehicle, sample: &Sample, is_on: bo
     let is_moved = stale.moving >= p.reports && f32::from(stale.moving) >= p.share * f32::from(stale.reports);
     let is_news = !stale.is_told && is_moved && for_s >= p.after_s;
     stale.is_told |= is_news;
+    vehicle.set_stale(Some(stale));
     is_news.then_some(Staleness { for_s, moving: stale.moving })
 }

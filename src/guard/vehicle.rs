@@ -1,22 +1,25 @@
 //! What we remember of one vehicle: bounded, serialisable, nothing that a clock could change.
 
 use super::anchor::{Anchor, Plane, Point};
+use super::cell::Dark;
 use super::incident::OpenIncident;
 use super::neighbourhood::Hood;
 use super::params::Params;
 use super::session::Session;
 use super::sides::Sides;
+use super::stale::Stale;
 use crate::domain::{EvidenceFix, LatLon, Timestamp, VehicleKind};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// Recent samples kept for evidence. 16 at ten seconds each see the first minutes of a theft.
 pub const SAMPLES_MAX: usize = 16;
-/// Samples kept of a vehicle that stands quietly: a city is mostly parked.
-const SAMPLES_AT_REST: usize = 2;
+/// Samples kept of a vehicle that stands quietly, from one report to the next: a city is mostly parked.
+/// The next is weighed beside it, and only if the vehicle is quiet no longer more are kept.
+const SAMPLES_AT_REST: usize = 1;
 /// Packets remembered to know a duplicate again. Retransmissions come within a minute; a fix that is
 /// still among the samples is known again without this.
-const SEEN_MAX: usize = 8;
+const SEEN_MAX: usize = 4;
 /// Cell positions remembered from the time at rest.
 pub const CELLS_MAX: usize = 8;
 
@@ -101,7 +104,7 @@ impl Sample {
     }
 }
 
-/// Everything the guard remembers of one vehicle: some 300 bytes while it is parked.
+/// Everything the guard remembers of one vehicle: a quarter of a kilobyte while it is parked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Vehicle {
     /// Since when it is guarded, event time.
@@ -118,12 +121,9 @@ pub struct Vehicle {
     pub is_calm: bool,
     /// Packets seen lately, newest first; 0 = none.
     seen: [u32; SEEN_MAX],
-    /// Cell positions while at rest in this guard session.
-    pub cells: Vec<Point>,
-    /// Shaking without sky, if it began with the shaking.
-    pub dark: Option<Box<super::cell::Dark>>,
-    /// When it last had a satellite fix, event time.
-    pub sky_at: Option<Timestamp>,
+    /// What is known beside satellite fixes: few vehicles have any of it.
+    #[serde(default)]
+    beside: Option<Box<Beside>>,
     /// When it was last told to be at rest, event time.
     pub rested_at: Option<Timestamp>,
     /// Whether its tracker ever told a speed above zero; some never do.
@@ -138,11 +138,6 @@ pub struct Vehicle {
     pub power: super::power::PowerState,
     /// When it was heard, and how often it speaks.
     pub silence: super::silence::SilenceState,
-    /// Whether its low battery was told.
-    pub battery_is_low: bool,
-    /// One place told again and again while it moves.
-    #[serde(default)]
-    pub stale: Option<Box<super::stale::Stale>>,
     /// What it is, for rules that are for one kind only.
     pub kind: Option<VehicleKind>,
     /// Its zones: inside, about to enter, may have passed.
@@ -159,7 +154,54 @@ pub struct Vehicle {
     pub scheduled: Option<Timestamp>,
 }
 
+/// What a vehicle has beside satellite fixes that say where it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Cell positions while at rest in this guard session.
+    pub cells: Vec<Point>,
+    /// Shaking without sky, if it began with the shaking.
+    pub dark: Option<Dark>,
+    /// One place told again and again while it moves.
+    pub stale: Option<Stale>,
+}
+
+impl Beside {
+    const NONE: &Self = &Self { cells: Vec::new(), dark: None, stale: None };
+}
+
 impl Vehicle {
+    /// What it has beside satellite fixes.
+    pub fn beside(&self) -> &Beside {
+        self.beside.as_deref().unwrap_or(Beside::NONE)
+    }
+
+    /// Remembers a cell position of the time at rest.
+    pub fn learn_cell(&mut self, place: Point) {
+        self.beside.get_or_insert_default().cells.push(place);
+    }
+
+    /// Shaking without sky began, goes on or is over.
+    pub fn set_dark(&mut self, dark: Option<Dark>) {
+        self.change_beside(dark.is_some(), |beside| beside.dark = dark);
+    }
+
+    /// One place is told again while it moves, or no longer.
+    pub fn set_stale(&mut self, stale: Option<Stale>) {
+        self.change_beside(stale.is_some(), |beside| beside.stale = stale);
+    }
+
+    /// Where there is nothing it takes no room.
+    fn change_beside(&mut self, is_something: bool, change: impl FnOnce(&mut Beside)) {
+        if is_something {
+            change(self.beside.get_or_insert_default());
+        } else if let Some(beside) = &mut self.beside {
+            change(beside);
+            if **beside == *Beside::NONE {
+                self.beside = None;
+            }
+        }
+    }
+
     /// Whether this packet was seen before; remembers it.
     pub fn is_duplicate(&mut self, key: u32) -> bool {
         if self.seen.contains(&key) {
@@ -178,7 +220,7 @@ impl Vehicle {
         if self.samples[..index].iter().rev().take_while(|s| s.at == sample.at).any(|s| *s == sample) {
             return false;
         }
-        if self.samples.len() >= if self.is_calm { SAMPLES_AT_REST } else { SAMPLES_MAX } {
+        if self.samples.len() >= if self.is_calm { SAMPLES_AT_REST + 1 } else { SAMPLES_MAX } {
             if index == 0 {
                 return false;
             }
@@ -230,9 +272,7 @@ impl Vehicle {
     fn forget_place(&mut self) {
         self.anchor = None;
         self.is_calm = false;
-        self.cells = Vec::new();
-        self.dark = None;
-        self.stale = None;
+        self.beside = None;
         self.suspicion_told = false;
     }
 

@@ -160,5 +160,5 @@ fn memory_of_zones_is_bounded() {
         ride.zones.put(&params, Zone { id: ZoneId(id), ..market(ZoneRule::Both) }, Timestamp::default());
     }
     ride.along(20.0, &[500.0, 0.0, 0.0, 0.0]);
-    assert!(ride.sides.presences.len() <= usize::from(params.inside_max));
+    assert!(ride.sides.take().len() <= usize::from(params.inside_max));
 }
