@@ -1,8 +1,10 @@
 //! After an outage of ingest: thefts are told although everything that trackers sent meanwhile comes first.
 
-use crate::harness::{Up, seed, simulator};
+use crate::harness::{Up, seed, simulator, use_ring};
+use crate::support::oracle::{Oracle, judge};
 use crate::support::role::Differs;
-use crate::support::world::World;
+use crate::support::world::{World, note};
+use nix::sys::signal::Signal;
 use rideguard::clock::now;
 use rideguard::config::Config;
 use rideguard::store::people;
@@ -53,6 +55,43 @@ async fn thefts_hidden_in_a_backlog_are_told_within_a_minute_of_the_restart() {
     println!("L-03: {backlog} messages, {} thefts told after {median:.1} s, the last after {last:.1} s", waits_s.len());
     assert!(last <= TOLD_WITHIN_S, "seed {seed}: {waits_s:?}\n{}", ingest.log());
     assert!(world.up.command(&["verify"]).status.success());
+}
+
+const HERD: usize = 250;
+const HERD_OUTAGE_S: u64 = 20;
+
+/// L-01, as large as a test may be: the broker stands still and then dies with its disk; every tracker comes
+/// back at once by TLS with some forty fixes, waits for answers and repeats. One is being stolen.
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn a_herd_that_waits_for_answers_gets_them_and_the_theft_in_it_is_told_within_a_minute() {
+    use_ring();
+    let seed = seed("a_herd_that_waits");
+    let up = Up::start(HERD, &[]).await;
+    let oracle = Oracle::start(&up, seed, HERD, &["--wait-for-answers", "--patience-s=90"]);
+    up.wait_for("SELECT sum(received)::bigint FROM lane", HERD as i64 * 5).await;
+    up.signal("services/mosquitto/mosquitto.pid", Signal::SIGSTOP);
+    tokio::time::sleep(Duration::from_secs(HERD_OUTAGE_S)).await; // the fault
+    up.crash_the_broker_and_wipe_its_disk();
+    let back_us = now().micros();
+    up.wait_for(
+        "SELECT count(*) FROM alert a JOIN outbox o USING (alert_id) WHERE o.state = 'done' AND a.kind = 'moved'",
+        1,
+    )
+    .await;
+    let told_after_s = told_us(&up).await.into_values().map(|told| (told - back_us) as f64 / 1e6).fold(0.0, f64::max);
+    let notes = oracle.end();
+    let drained_after_s = (now().micros() - back_us) as f64 / 1e6;
+    let unanswered = notes.sent.difference(&notes.answered).count();
+    assert_eq!(unanswered, 0, "of {} messages: whoever waits for our answers gets them", notes.sent.len());
+    let verdict = judge(&up, &notes, back_us / 1000, None).await;
+    note("L-01 herd of 250 with 40 fixes each, waiting for answers", 1, seed, &verdict);
+    verdict.must_be_clean();
+    println!(
+        "L-01: {} messages, the theft told {told_after_s:.1} s after the broker was ended, all answered after {drained_after_s:.1} s",
+        notes.sent.len()
+    );
+    assert!(told_after_s <= TOLD_WITHIN_S, "seed {seed}: {told_after_s} s\n{}", up.log());
 }
 
 async fn arm_all(up: &Up) {
