@@ -118,6 +118,23 @@ fn a_parked_bike_whose_gps_wanders_is_not_stolen() {
     assert_eq!(woken(&findings), []);
 }
 
+/// The deadline of a cut stands before that of silence; what was scheduled for the vehicle before it must
+/// neither fire twice nor be lost.
+#[test]
+fn a_deadline_that_a_nearer_one_overtook_is_still_met_once() {
+    let mut guard = parked(Some(false));
+    let mut supplied = moment(3605.0, 0.0, 0.0, Some(false));
+    supplied.status.external_power = Some(true);
+    guard.consider(V, &supplied, &seen(3605.0));
+    let mut cut = moment(3610.0, 0.0, 0.0, Some(false));
+    cut.status.external_power = Some(false);
+    let mut findings = guard.consider(V, &cut, &seen(3610.0));
+    for n in 0..300 {
+        findings.extend(guard.tick(after(3620.0 + 30.0 * f64::from(n))));
+    }
+    assert_eq!(woken(&findings), [AlertKind::PowerCut, AlertKind::Silent]);
+}
+
 #[test]
 fn a_duplicate_packet_changes_nothing() {
     let mut guard = parked(Some(false));

@@ -162,3 +162,17 @@ fn memory_of_zones_is_bounded() {
     ride.along(20.0, &[500.0, 0.0, 0.0, 0.0]);
     assert!(ride.sides.take().len() <= usize::from(params.inside_max));
 }
+
+/// What a checkpoint of an earlier version of this program holds is read as it was.
+#[test]
+fn a_checkpoint_keeps_what_zones_know_in_the_form_that_it_always_had() {
+    let mut ride = Ride::through(market(ZoneRule::Both));
+    ride.along(20.0, &[500.0, 250.0, 0.0]);
+    let kept = serde_json::to_value(&ride.sides).unwrap();
+    assert_eq!(kept["last"]["place"]["lat_deg"], 28.55);
+    assert_eq!(kept["presences"][0]["zone"], 1);
+    let read: Sides = serde_json::from_value(kept).unwrap();
+    assert_eq!(read, ride.sides);
+    let nothing: Sides = serde_json::from_str(r#"{"last":null,"presences":[]}"#).unwrap();
+    assert_eq!(nothing, Sides::default());
+}
