@@ -107,22 +107,25 @@ impl Index {
         }
     }
 
-    /// Zones of a vehicle or of the city whose boxes touch the way between two positions, at most `max`,
-    /// in the order of their numbers: whatever the index looks like, the same zones speak in the same order.
+    /// Zones of a vehicle or of the city whose boxes touch the way between two positions, in the order of their numbers.
+    /// Of more than `max` those of the vehicle go first, and then those with the smallest numbers: whatever the index
+    /// looks like after a restart, the same zones speak in the same order.
     pub fn near(&mut self, max: usize, vehicle: VehicleId, way: (LatLon, LatLon)) -> SmallVec<[Found; 4]> {
         let envelope = AABB::from_corners(corner(way.0), corner(way.1));
         let touching = |b: &&Boxed| b.envelope.intersects(&envelope);
-        let mut found = SmallVec::new();
+        let mut found: SmallVec<[Found; 4]> = SmallVec::new();
         if let Some(mine) = self.personal.get(&vehicle).filter(|mine| mine.envelope.intersects(&envelope)) {
-            found.extend(mine.boxes.iter().filter(touching).take(max).map(Boxed::found));
+            found.extend(mine.boxes.iter().filter(touching).map(Boxed::found));
+            keep_smallest(&mut found, 0, max);
         }
-        let room = max - found.len();
+        let of_vehicle = found.len();
         let square = square(way.0);
         if square == self::square(way.1) {
-            found.extend(self.square(square).iter().filter(touching).take(room).map(Boxed::found));
+            found.extend(self.square(square).iter().filter(touching).map(Boxed::found));
         } else {
-            found.extend(self.city.locate_in_envelope_intersecting(&envelope).take(room).map(Boxed::found));
+            found.extend(self.city.locate_in_envelope_intersecting(&envelope).map(Boxed::found));
         }
+        keep_smallest(&mut found, of_vehicle, max);
         found.sort_unstable();
         found
     }
@@ -164,6 +167,14 @@ impl Personal {
 impl Boxed {
     fn found(&self) -> Found {
         (self.zone, self.from)
+    }
+}
+
+/// Of what was found from `first` on, only the smallest, until there are `max` in all.
+fn keep_smallest(found: &mut SmallVec<[Found; 4]>, first: usize, max: usize) {
+    if found.len() > max {
+        found[first..].sort_unstable();
+        found.truncate(max);
     }
 }
 

@@ -1,6 +1,16 @@
 // One question to the server at a time, with its waiting, its answer and its failure.
 
+import { onMount } from 'svelte';
 import { i18n } from './i18n.svelte';
+
+/** Reads at once, and again and again as long as the component stands. To be called as it begins. */
+export function keepReading(read: () => unknown, everyMs: number) {
+  onMount(() => {
+    read();
+    const timer = setInterval(read, everyMs);
+    return () => clearInterval(timer);
+  });
+}
 
 export class Loader<T> {
   value = $state.raw<T | null>(null);
