@@ -43,6 +43,9 @@ impl IntoResponse for Problem {
     }
 }
 
+/// The one reference to a session that a question writes.
+const TICKET_OF_A_SESSION: &str = "live_ticket_session_sha256_fkey";
+
 impl From<tokio_postgres::Error> for Problem {
     /// The schema's own codes carry texts for people; everything else is ours to mend.
     fn from(error: tokio_postgres::Error) -> Self {
@@ -54,6 +57,8 @@ impl From<tokio_postgres::Error> for Problem {
                 "P0404" => return Self::NotFound,
                 "P0409" => return Self::Conflict(text),
                 "P0422" => return Self::Unprocessable(text),
+                // The session ended between being let in and asking for a stream of it.
+                "23503" if db.constraint() == Some(TICKET_OF_A_SESSION) => return Self::Unauthenticated,
                 // A NUL in a text or in JSON; a number out of a column's range; a rule of a column.
                 "22021" | "22P05" => {
                     return Self::BadRequest("a text holds a character that cannot be kept (NUL)".into());

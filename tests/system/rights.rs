@@ -104,6 +104,25 @@ async fn every_refusal_has_one_form_and_logging_in_is_limited() {
 }
 
 #[tokio::test]
+async fn a_stream_asked_for_while_its_session_ends_is_refused_like_any_question_after_it() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let owner = up.log_in("owner").await;
+    let mut client = up.sql().await;
+    let ending = client.transaction().await.unwrap();
+    ending.execute("DELETE FROM session", &[]).await.unwrap();
+    let asking = tokio::spawn(async move { owner.ask("POST", "/live/ticket", None).await.0 });
+    // It has been let in and waits to see whether the session stays.
+    up.wait_for(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%api_open_live%'",
+        1,
+    )
+    .await;
+    ending.commit().await.unwrap();
+    assert_eq!(asking.await.unwrap(), 401);
+}
+
+#[tokio::test]
 async fn the_role_of_the_api_reads_no_table_and_calls_only_functions_that_check() {
     use_ring();
     let up = Up::start(3, &[]).await;
