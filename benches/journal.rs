@@ -50,7 +50,7 @@ async fn measure() -> anyhow::Result<()> {
 async fn city(postgres: &Postgres, vault: &Vault, language: &str, every_s: f64, trackers: usize) -> anyhow::Result<()> {
     let mut settings = tokio_postgres::Config::new();
     let password = read_secret(&postgres.password_file)?;
-    settings.host("127.0.0.1").port(postgres.port).dbname("postgres").user("rideguard").password(password);
+    settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
     let mut client = store::connect(&settings, "bench").await?;
     migrate::migrate(&mut client).await?;
     let (idents, entries) = write(&mut client, language, every_s, trackers).await?;

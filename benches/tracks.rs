@@ -378,7 +378,7 @@ impl Place {
 async fn connect(postgres: &Postgres) -> anyhow::Result<Client> {
     let mut settings = tokio_postgres::Config::new();
     let password = read_secret(&postgres.password_file)?;
-    settings.host("127.0.0.1").port(postgres.port).dbname("postgres").user("rideguard").password(password);
+    settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
     store::connect(&settings, "bench").await
 }
 

@@ -39,9 +39,9 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// Host name or address.
+    /// Host name or address; with a slash at its start the folder of a Unix socket on this machine, as libpq has it.
     pub host: String,
-    /// Port.
+    /// Port; a part of the name of a Unix socket, too.
     #[serde(default = "port_5432")]
     pub port: u16,
     /// Database name.

@@ -45,9 +45,10 @@ impl Place {
         let broker = Mosquitto::start(&folder, None, None)?;
         let (api_password_file, _) = folder.secret("database-api")?;
         let text = format!(
-            "[database]\nhost = \"127.0.0.1\"\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\n
+            "[database]\nhost = {:?}\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\n
 [broker]\nhost = \"localhost\"\nport = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
 [http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n",
+            postgres.host,
             postgres.port,
             postgres.password_file,
             api_password_file,

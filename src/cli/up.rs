@@ -267,7 +267,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
     let journal_key_file = folder.key("journal-key")?;
     let config = Config {
         database: Database {
-            host: "127.0.0.1".into(),
+            host: postgres.host.clone(),
             port: postgres.port,
             name: "postgres".into(),
             user: "rideguard".into(),

@@ -111,7 +111,8 @@ pub async fn connect(settings: &tokio_postgres::Config, purpose: &str) -> anyhow
 fn place(settings: &tokio_postgres::Config) -> String {
     let host = match settings.get_hosts().first() {
         Some(tokio_postgres::config::Host::Tcp(host)) => host.clone(),
-        _ => "local socket".into(),
+        Some(tokio_postgres::config::Host::Unix(folder)) => folder.display().to_string(),
+        None => "no host".into(),
     };
     let port = settings.get_ports().first().copied().unwrap_or(5432);
     format!("{host}:{port}, database {}", settings.get_dbname().unwrap_or("?"))

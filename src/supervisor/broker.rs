@@ -2,7 +2,7 @@
 
 use super::certificates::Certificates;
 use super::folder::write_private;
-use super::{Child, Folder, certificates, free_port};
+use super::{Child, Folder, SOCKET_PATH_BYTES_MAX, certificates, free_port};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 pub const PACKET_BYTES_MAX: usize = 65_536;
 /// Messages on their way to a session without acknowledgement; above a lane's batch.
 const IN_FLIGHT_MAX: usize = 4000;
-/// Longest path that a Unix socket may have, bytes (unix(7): 108 with the final zero).
-const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Our own user at the broker.
 pub const INGEST_USER: &str = "rideguard-ingest";
 

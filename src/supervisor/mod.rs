@@ -17,6 +17,8 @@ pub use folder::Folder;
 /// Ports to choose from: above those with well-known users, below the ones that Linux gives to outgoing
 /// connections (`ip_local_port_range`, from 32768), any of which may take a port before its server does.
 const PORTS: std::ops::Range<u16> = 20_000..32_768;
+/// Longest path that a Unix socket may have, bytes (unix(7): 108 with the final zero).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Ports tried; with half of them in use, that all of these are is one case in 10³⁰.
 const TRIES: usize = 100;
 

@@ -1,6 +1,6 @@
 //! A private PostgreSQL cluster with PostGIS.
 
-use super::{Child, Folder, free_port};
+use super::{Child, Folder, SOCKET_PATH_BYTES_MAX, free_port};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -16,6 +16,9 @@ pub struct Postgres {
     child: Child,
     /// Its port on loopback.
     pub port: u16,
+    /// Where our own connections go: the folder of its Unix socket, cheaper than TCP for every row; 127.0.0.1
+    /// where the data folder's path is too long for a socket.
+    pub host: String,
     /// File with the password of the role `rideguard`.
     pub password_file: PathBuf,
 }
@@ -39,14 +42,19 @@ impl Postgres {
             && let Some(port) = fs::read_to_string(&pid_file)?.lines().nth(3).and_then(|l| l.trim().parse().ok())
         {
             tracing::info!("PostgreSQL of an earlier run is still there; going on with it");
-            return Ok(Self { child, port, password_file });
+            let host = socket_folder(&home, port).filter(|_| socket(&home, port).exists());
+            return Ok(Self { child, port, host: host.unwrap_or_else(loopback), password_file });
         }
         let port = port.map_or_else(free_port, Ok)?;
         let log = folder.path("postgres.log");
         let mut command = Command::new(bin.join("postgres"));
         command.arg("-D").arg(&data).arg("-p").arg(port.to_string());
+        let host = socket_folder(&home, port);
+        if let Some(sockets) = &host {
+            command.arg("-c").arg(format!("unix_socket_directories=\"{sockets}\""));
+        }
         let child = Child::start("PostgreSQL", &mut command, folder.servant(), &log, Signal::SIGINT)?;
-        let mut started = Self { child, port, password_file };
+        let mut started = Self { child, port, host: host.unwrap_or_else(loopback), password_file };
         started.wait(&pid_file, &log)?;
         Ok(started)
     }
@@ -77,6 +85,22 @@ impl Postgres {
     pub fn pid(&self) -> i32 {
         self.child.pid()
     }
+}
+
+fn loopback() -> String {
+    "127.0.0.1".into()
+}
+
+/// PostgreSQL's name for its socket (libpq, "host").
+fn socket(home: &Path, port: u16) -> PathBuf {
+    home.join(format!(".s.PGSQL.{port}"))
+}
+
+/// The servant's own folder, where nobody else may enter, if a socket in it has a name that the kernel takes
+/// and PostgreSQL's list of folders can say.
+fn socket_folder(home: &Path, port: u16) -> Option<String> {
+    let name = home.to_str().filter(|n| !n.contains('"'))?;
+    (socket(home, port).as_os_str().len() <= SOCKET_PATH_BYTES_MAX).then(|| name.to_owned())
 }
 
 /// Where Debian keeps PostgreSQL's server programs; the newest version that has PostGIS.
@@ -150,8 +174,8 @@ fn init(folder: &Folder, bin: &Path, home: &Path, data: &Path) -> anyhow::Result
     Ok(())
 }
 
-/// Why each differs from the default: loopback only; no socket (its path may be too long); room
-/// for 16 lanes and the API; less write-ahead churn on a small machine.
+/// Why each differs from the default: loopback only; a socket only where [`Postgres::start`] finds that its
+/// path is short enough; room for 16 lanes and the API; less write-ahead churn on a small machine.
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''

@@ -323,7 +323,7 @@ impl Database {
         let postgres = rideguard::supervisor::postgres::Postgres::start(&folder, None).unwrap();
         let mut settings = tokio_postgres::Config::new();
         let password = rideguard::config::read_secret(&postgres.password_file).unwrap();
-        settings.host("127.0.0.1").port(postgres.port).dbname("postgres").user("rideguard").password(password);
+        settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
         let database = Self { folder: path, postgres, settings, _turn: turn };
         let mut client = database.connect().await;
         rideguard::store::migrate::migrate(&mut client).await.unwrap();

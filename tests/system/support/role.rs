@@ -42,6 +42,7 @@ impl Role {
         };
         let port = |port: u16| toml::Value::Integer(port.into());
         set("database", "port", differs.database_port.map(port));
+        set("database", "host", differs.database_port.map(|_| toml::Value::String("127.0.0.1".into())));
         set("broker", "port", differs.broker_port.map(port));
         let ca = differs.ca_file.as_ref().map(|f| toml::Value::String(f.to_string_lossy().into_owned()));
         set("broker", "ca_file", ca);
