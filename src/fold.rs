@@ -8,6 +8,8 @@ mod doubt;
 mod effects;
 mod judge;
 mod recent;
+mod roster;
+mod status;
 mod tracker;
 
 use crate::domain::{
@@ -20,7 +22,9 @@ use crate::protocol::{self, DecodeError};
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
 pub use judge::{FUTURE_S_MAX, FixFlags};
 use recent::Recent;
-use serde::{Deserialize, Serialize};
+use roster::Roster;
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::HashMap;
 use tracker::Tracker;
 
@@ -32,13 +36,10 @@ pub struct FoldSettings {
 }
 
 /// Everything one lane believes. Checkpoints keep exactly this.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Deserialize)]
+#[serde(from = "Kept")]
 pub struct LaneState {
-    /// Places in `trackers`: a map of these is half the size of a map of trackers.
-    places: HashMap<TrackerIdent, u32>,
-    trackers: Vec<Tracker>,
-    /// Places of trackers that were removed.
-    free: Vec<u32>,
+    roster: Roster,
     /// Every profile in use, once.
     profiles: Vec<Profile>,
     recent: Recent,
@@ -48,13 +49,43 @@ pub struct LaneState {
 impl Default for LaneState {
     fn default() -> Self {
         Self {
-            places: HashMap::new(),
-            trackers: Vec::new(),
-            free: Vec::new(),
+            roster: Roster::default(),
             profiles: Vec::new(),
             recent: Recent::default(),
             guard: Guard::new(Params::default()),
         }
+    }
+}
+
+/// A checkpoint's form.
+#[derive(Deserialize)]
+#[serde(rename = "LaneState")]
+struct Kept {
+    places: HashMap<TrackerIdent, u32>,
+    trackers: Vec<tracker::Kept>,
+    profiles: Vec<Profile>,
+    recent: Recent,
+    guard: Guard,
+}
+
+impl From<Kept> for LaneState {
+    fn from(kept: Kept) -> Self {
+        let Kept { places, trackers, profiles, recent, guard } = kept;
+        Self { roster: Roster::of(places, trackers), profiles, recent, guard }
+    }
+}
+
+impl Serialize for LaneState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut kept = serializer.serialize_struct("LaneState", 6)?;
+        kept.serialize_field("places", &self.roster.places())?;
+        kept.serialize_field("trackers", &self.roster.kept())?;
+        // Programs before this form of the roster ask for it.
+        kept.serialize_field("free", &[0u32; 0])?;
+        kept.serialize_field("profiles", &self.profiles)?;
+        kept.serialize_field("recent", &self.recent)?;
+        kept.serialize_field("guard", &self.guard)?;
+        kept.end()
     }
 }
 
@@ -95,12 +126,12 @@ impl LaneState {
 
     /// How many trackers this lane knows.
     pub fn trackers(&self) -> usize {
-        self.places.len()
+        self.roster.len()
     }
 
     /// Whether a packet's topic names a tracker that is registered.
     pub fn knows_sender_of(&self, packet: &Packet) -> bool {
-        Address::parse(&packet.topic).is_ok_and(|a| self.places.contains_key(&a.ident))
+        Address::parse(&packet.topic).is_ok_and(|a| self.roster.place(&a.ident).is_some())
     }
 
     fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
@@ -108,15 +139,15 @@ impl LaneState {
         match setting {
             Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind } => {
                 let profile = self.profile_number(profile);
-                let known = self.entry(ident, *tracker);
+                let known = self.roster.entry(ident, *tracker);
                 known.key = *tracker;
                 known.profile = profile;
-                known.vehicle = *vehicle;
+                known.set_vehicle(*vehicle);
                 if let Some(vehicle) = vehicle {
                     self.guard.set_kind(*vehicle, *vehicle_kind);
                 }
             }
-            Setting::TrackerRemoved { ident } => self.free.extend(self.places.remove(ident)),
+            Setting::TrackerRemoved { ident } => self.roster.remove(ident),
             Setting::Arm { vehicle } => {
                 effects.findings = self.guard.arm(*vehicle, at, at);
                 effects.guards.push(self.guard_row(*vehicle, at));
@@ -143,25 +174,8 @@ impl LaneState {
     /// now is that one's.
     fn forget(&mut self, vehicle: VehicleId, trackers: &[TrackerKey]) {
         self.guard.forget(vehicle);
-        let is_its = |t: &Tracker| t.vehicle == Some(vehicle) || (t.vehicle.is_none() && trackers.contains(&t.key));
-        self.trackers.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
-    }
-
-    /// The tracker of an identifier, made if it is new.
-    fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
-        let place = match self.places.get(ident) {
-            Some(place) => *place,
-            None => {
-                let place = self.free.pop().unwrap_or(self.trackers.len() as u32);
-                self.places.insert(ident.clone(), place);
-                match self.trackers.get_mut(place as usize) {
-                    Some(free) => *free = Tracker::new(key),
-                    None => self.trackers.push(Tracker::new(key)),
-                }
-                place
-            }
-        };
-        &mut self.trackers[place as usize]
+        let is_its = |t: &Tracker| t.vehicle() == Some(vehicle) || (t.vehicle().is_none() && trackers.contains(&t.key));
+        self.roster.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
     }
 
     /// The number of a profile in the table; the table grows with the kinds of trackers, not with trackers.
@@ -175,7 +189,7 @@ impl LaneState {
 
     /// A tracker and how to read it.
     fn known(&self, ident: &TrackerIdent) -> Option<(&Tracker, &Profile)> {
-        let tracker = self.trackers.get(*self.places.get(ident)? as usize)?;
+        let tracker = self.roster.get(ident)?;
         Some((tracker, self.profiles.get(usize::from(tracker.profile))?))
     }
 
@@ -195,8 +209,8 @@ impl LaneState {
         };
         // A repetition changes nothing, but it is answered: its sender has not heard our first answer.
         let replies = self.replies(&ident, &report);
-        let place = self.places.get(&ident).map(|p| *p as usize);
-        let Some(tracker) = place.and_then(|p| self.trackers.get_mut(p)) else {
+        let place = self.roster.place(&ident);
+        let Some((tracker, firmwares)) = place.and_then(|p| self.roster.at(p)) else {
             return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
         };
         if carries_time(&report) && (tracker.recent.has(digest) || self.recent.has(digest)) {
@@ -209,8 +223,8 @@ impl LaneState {
             Ok(report) => report,
             Err(error) => return Effects { replies, ..set_aside(undecodable(tracker, profile, &ident, &error)) },
         };
-        let mut effects = Effects { replies, ..tracker.make_count(packet, &ident, &report, settings.max_fix_age_s) };
-        if let Some(vehicle) = tracker.vehicle {
+        let mut effects = Effects { replies, ..tracker.make_count(packet, &report, settings.max_fix_age_s, firmwares) };
+        if let Some(vehicle) = tracker.vehicle() {
             let before = self.guard.shown(vehicle);
             let seen = Seen { received_at: packet.received_at, digest };
             for moment in &report.moments {

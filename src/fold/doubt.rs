@@ -3,7 +3,8 @@
 //! Nothing is dropped for a doubt, and nobody is silenced by it: the fix is kept with its flag, and it does
 //! not become the newest place until others agree with it.
 
-use super::{FixFlags, NewestFix};
+use super::FixFlags;
+use super::status::Newest;
 use crate::domain::{AlarmKind, Fix, FixSource, LatLon, Moment, Timestamp, distance_m};
 use serde::{Deserialize, Serialize};
 
@@ -39,14 +40,14 @@ impl Place {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Doubt {
     /// The last place that was a jump, and how many agreed with it. Few trackers have one.
-    jumped: Option<Box<(Place, u8)>>,
+    pub jumped: Option<(Place, u8)>,
     /// Places that equalled the one before, while the vehicle moved.
-    equal: u8,
+    pub equal: u8,
 }
 
 impl Doubt {
     /// The flags of a fix that is otherwise good, against the newest place believed.
-    pub fn flags(&mut self, newest: Option<&NewestFix>, moment: &Moment, fix: &Fix, at: Timestamp) -> i16 {
+    pub fn flags(&mut self, newest: Option<&Newest>, moment: &Moment, fix: &Fix, at: Timestamp) -> i16 {
         let Some(newest) = newest else { return 0 };
         let newest_at = newest.fixed_at;
         if at <= newest_at || fix.source != FixSource::Gnss || newest.source != FixSource::Gnss {
@@ -63,7 +64,7 @@ impl Doubt {
         if turned(fix.position).any(|position| known.reaches(Place { position, at })) {
             return FixFlags::AXES_DOUBTED;
         }
-        let agreeing = match self.jumped.as_deref() {
+        let agreeing = match &self.jumped {
             Some((before, count)) if before.reaches(here) => count + 1,
             _ => 0,
         };
@@ -71,11 +72,11 @@ impl Doubt {
             self.jumped = None;
             return 0;
         }
-        self.jumped = Some(Box::new((here, agreeing)));
+        self.jumped = Some((here, agreeing));
         FixFlags::JUMP
     }
 
-    fn is_frozen(&mut self, newest: &NewestFix, moment: &Moment, fix: &Fix) -> bool {
+    fn is_frozen(&mut self, newest: &Newest, moment: &Moment, fix: &Fix) -> bool {
         let is_shaken = moment.alarms.iter().any(|a| a.kind == AlarmKind::Vibration);
         let moves = moment.status.ignition == Some(true) || moment.status.moving == Some(true) || is_shaken;
         self.equal = if fix.position == newest.position && moves { self.equal.saturating_add(1) } else { 0 };

@@ -59,9 +59,9 @@ impl Scene {
         effects
     }
 
-    fn newest(&self) -> &NewestFix {
+    fn newest(&self) -> NewestFix {
         let (tracker, _) = self.lane.known(&TrackerIdent::parse("yy1").unwrap()).unwrap();
-        tracker.status.newest.as_ref().unwrap()
+        tracker.newest.as_ref().unwrap().row()
     }
 
     /// Whether it is noticed that the bike is ridden away, with clocks and places that are right.
@@ -111,7 +111,7 @@ fn each_data_fault_is_kept_flagged_and_shown_and_neither_wakes_nor_silences() {
     ];
     for (name, off_s, place, more, kept) in faults {
         let mut scene = Scene::parked_and_armed();
-        let before = scene.newest().clone();
+        let before = scene.newest();
         let effects = scene.says(60, off_s, place, more);
         match kept {
             Kept::Row(flags, is_newest) => {
@@ -121,10 +121,10 @@ fn each_data_fault_is_kept_flagged_and_shown_and_neither_wakes_nor_silences() {
             }
             Kept::Aside(reason) => {
                 assert_eq!(effects.quarantined.as_ref().map(|q| q.reason), Some(reason), "{name}");
-                assert_eq!((effects.fixes.len(), scene.newest()), (0, &before), "{name}");
+                assert_eq!((effects.fixes.len(), scene.newest()), (0, before), "{name}");
             }
         }
-        let heard = scene.lane.known(&TrackerIdent::parse("yy1").unwrap()).unwrap().0.status.last_heard_at;
+        let heard = scene.lane.known(&TrackerIdent::parse("yy1").unwrap()).unwrap().0.last_heard_at;
         assert_eq!(heard, Timestamp::from_secs(scene.now_s), "{name}: it is alive");
         assert!(!scene.woken, "{name}: woken for nothing");
         assert!(scene.notices_a_theft(), "{name}: the theft behind it is not noticed");

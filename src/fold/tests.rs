@@ -100,7 +100,7 @@ fn a_late_fix_never_moves_the_newest_back() {
     let late = lane.fold(&packet("yy1", &fix(NOW_S - 3600, 28.50)), &SETTINGS);
     assert_eq!(late.fixes[0].flags.0 & FixFlags::LATE, FixFlags::LATE);
     let (tracker, _) = lane.known(&TrackerIdent::parse("yy1").unwrap()).unwrap();
-    assert_eq!(tracker.status.newest.as_ref().unwrap().fixed_at, Timestamp::from_secs(NOW_S));
+    assert_eq!(tracker.newest.as_ref().unwrap().fixed_at, Timestamp::from_secs(NOW_S));
 }
 
 #[test]

@@ -1,71 +1,191 @@
-//! A tracker as its lane knows it. A city has a million of them, so every byte counts here: profiles
-//! stand in a table of the lane, and of the status only what its row shows is kept.
+//! A tracker as its lane knows it. A city has a million of them, so every byte counts here: profiles and
+//! firmware versions stand in tables of the lane, and what few trackers have stands apart.
 
-use super::doubt::Doubt;
-use super::effects::{Effects, FixRow, NewestFix, Quarantined, StatusRow};
+use super::doubt::{Doubt, Place};
+use super::effects::{Effects, FixRow, Quarantined, StatusRow};
 use super::judge::{self, FixFlags, Judgement};
 use super::recent::Own;
-use crate::domain::{
-    Datum, Fix, Moment, Outcome, Packet, Profile, Report, Status, Timestamp, TrackerIdent, TrackerKey, VehicleId,
-};
+use super::roster::Firmwares;
+use super::status::{Newest, Said};
+use crate::domain::{Datum, Fix, Outcome, Packet, Profile, Report, Timestamp, TrackerIdent, TrackerKey, VehicleId};
 use crate::protocol::jt808::Parts;
 use crate::protocol::{self, DecodeError};
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU16;
 
 /// Seconds after which a tracker's status row is written although nothing that people see changed.
 const STATUS_EVERY_S: f64 = 15.0;
 
 /// See the module.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 pub(super) struct Tracker {
+    /// Its identifier.
+    pub ident: TrackerIdent,
     /// Its row.
     pub key: TrackerKey,
-    /// Number of its profile in the lane's table.
-    pub profile: u16,
-    /// The vehicle that carries it.
-    pub vehicle: Option<VehicleId>,
+    /// Row of the vehicle that carries it, or [`NOBODY`].
+    vehicle: i64,
     /// Its last packets.
     pub recent: Own,
-    /// What people see.
-    pub status: StatusRow,
+    /// When it was last heard of.
+    pub last_heard_at: Timestamp,
+    /// Its newest trustworthy fix, by event time.
+    pub newest: Option<Newest>,
+    said: Said,
     status_written_at: Timestamp,
-    /// What its last places say against the next.
+    /// What few trackers have.
+    rare: Option<Box<Rare>>,
+    /// Number of its profile in the lane's table.
+    pub profile: u16,
+    /// Equal places in a row: see [`Doubt`].
+    equal: u8,
+}
+
+/// No row has this number: they count from one.
+const NOBODY: i64 = i64::MIN;
+
+/// What few trackers have.
+#[derive(Clone, Default)]
+struct Rare {
+    /// The last place that was a jump: see [`Doubt`].
+    jumped: Option<(Place, u8)>,
+    /// Parts of a message that is not whole yet.
+    parts: Option<Parts>,
+    /// A firmware version for which the lane's table has no room.
+    firmware: Option<CompactString>,
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.jumped.is_none() && self.parts.is_none() && self.firmware.is_none()
+    }
+}
+
+/// A tracker as a checkpoint keeps it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    key: TrackerKey,
+    profile: u16,
+    vehicle: Option<VehicleId>,
+    recent: Own,
+    status: StatusRow,
+    status_written_at: Timestamp,
     #[serde(default)]
     doubt: Doubt,
-    /// Parts of a message that is not whole yet.
     #[serde(default)]
-    parts: Option<Box<Parts>>,
+    parts: Option<Parts>,
 }
 
 impl Tracker {
-    pub fn new(key: TrackerKey) -> Self {
+    pub fn new(ident: TrackerIdent, key: TrackerKey) -> Self {
         Self {
+            ident,
             key,
-            profile: 0,
-            vehicle: None,
+            vehicle: NOBODY,
             recent: Own::default(),
-            status: StatusRow::default(),
+            last_heard_at: Timestamp::default(),
+            newest: None,
+            said: Said::default(),
             status_written_at: Timestamp::default(),
-            doubt: Doubt::default(),
-            parts: None,
+            rare: None,
+            profile: 0,
+            equal: 0,
+        }
+    }
+
+    /// Made again of what a checkpoint kept.
+    pub fn of(ident: TrackerIdent, kept: Kept, firmwares: &mut Firmwares) -> Self {
+        let mut tracker = Self {
+            profile: kept.profile,
+            recent: kept.recent,
+            last_heard_at: kept.status.last_heard_at,
+            newest: kept.status.newest.as_ref().map(Newest::of_row),
+            said: Said::of(&kept.status),
+            status_written_at: kept.status_written_at,
+            ..Self::new(ident, kept.key)
+        };
+        tracker.set_vehicle(kept.vehicle);
+        tracker.set_doubt(kept.doubt);
+        tracker.set_rare(kept.parts, |rare| &mut rare.parts);
+        tracker.set_firmware(kept.status.firmware.as_ref(), firmwares);
+        tracker
+    }
+
+    /// What a checkpoint keeps.
+    pub fn kept(&self, firmwares: &Firmwares) -> Kept {
+        Kept {
+            key: self.key,
+            profile: self.profile,
+            vehicle: self.vehicle(),
+            recent: self.recent,
+            status: self.row(firmwares),
+            status_written_at: self.status_written_at,
+            doubt: self.doubt(),
+            parts: self.rare.as_ref().and_then(|r| r.parts.clone()),
+        }
+    }
+
+    /// The vehicle that carries it.
+    pub fn vehicle(&self) -> Option<VehicleId> {
+        (self.vehicle != NOBODY).then_some(VehicleId(self.vehicle))
+    }
+
+    pub fn set_vehicle(&mut self, vehicle: Option<VehicleId>) {
+        self.vehicle = vehicle.map_or(NOBODY, |v| v.0);
+    }
+
+    fn row(&self, firmwares: &Firmwares) -> StatusRow {
+        self.said.row(self.last_heard_at, self.newest.as_ref(), self.firmware(firmwares))
+    }
+
+    fn firmware<'t>(&'t self, firmwares: &'t Firmwares) -> Option<&'t CompactString> {
+        let own = self.rare.as_ref().and_then(|r| r.firmware.as_ref());
+        own.or_else(|| firmwares.name(self.said.firmware?.get() - 1))
+    }
+
+    fn set_firmware(&mut self, told: Option<&CompactString>, firmwares: &mut Firmwares) {
+        self.said.firmware = told.and_then(|name| NonZeroU16::new(firmwares.number(name)? + 1));
+        let own = told.filter(|_| self.said.firmware.is_none()).cloned();
+        self.set_rare(own, |rare| &mut rare.firmware);
+    }
+
+    fn doubt(&self) -> Doubt {
+        Doubt { jumped: self.rare.as_ref().and_then(|r| r.jumped), equal: self.equal }
+    }
+
+    fn set_doubt(&mut self, doubt: Doubt) {
+        self.equal = doubt.equal;
+        self.set_rare(doubt.jumped, |rare| &mut rare.jumped);
+    }
+
+    /// Room is taken for what is rare, and given back with the last of it.
+    fn set_rare<T>(&mut self, value: Option<T>, which: fn(&mut Rare) -> &mut Option<T>) {
+        match (&mut self.rare, value) {
+            (None, None) => {}
+            (None, value) => *which(self.rare.insert(Box::default())) = value,
+            (Some(rare), value) => {
+                *which(rare) = value;
+                if rare.is_empty() {
+                    self.rare = None;
+                }
+            }
         }
     }
 
     /// Forgets where it was; that it is there, and how to read it, stays.
     pub fn forget(&mut self) {
-        let (profile, vehicle, recent) = (self.profile, self.vehicle, std::mem::take(&mut self.recent));
-        *self = Self { profile, vehicle, recent, ..Self::new(self.key) };
+        let (profile, vehicle, recent) = (self.profile, self.vehicle, self.recent);
+        *self = Self { profile, vehicle, recent, ..Self::new(self.ident.clone(), self.key) };
     }
 
     /// A part of a longer message gives way to the whole, once all parts are there; positions of another
     /// datum become ours.
     pub fn whole(&mut self, profile: &Profile, packet: &Packet, mut report: Report) -> Result<Report, DecodeError> {
         if report.is_part {
-            let parts = self.parts.get_or_insert_default();
-            let whole = protocol::jt808::decode_with_parts(profile, &packet.payload, parts);
-            if parts.is_empty() {
-                self.parts = None;
-            }
+            let mut parts = self.rare.as_mut().and_then(|r| r.parts.take()).unwrap_or_default();
+            let whole = protocol::jt808::decode_with_parts(profile, &packet.payload, &mut parts);
+            self.set_rare(Some(parts).filter(|p| !p.is_empty()), |rare| &mut rare.parts);
             report = whole?;
         }
         // The profile's word, or that of its dialect.
@@ -83,20 +203,25 @@ impl Tracker {
     pub fn make_count(
         &mut self,
         packet: &Packet,
-        ident: &TrackerIdent,
         report: &Report,
         max_fix_age_s: f64,
+        firmwares: &mut Firmwares,
     ) -> Effects {
         let is_check_sum_wrong = report.is_check_sum_wrong;
         let mut effects = Effects { outcome: Some(Outcome::Stored), is_check_sum_wrong, ..Effects::default() };
         let before = self.shown();
-        self.status.last_heard_at = self.status.last_heard_at.max(packet.received_at);
-        let told = |m: &Moment| m.status.firmware.is_some() && m.status.firmware != self.status.firmware;
-        let is_firmware_new = report.moments.iter().any(told);
+        self.last_heard_at = self.last_heard_at.max(packet.received_at);
+        let mut is_firmware_new = false;
         for moment in &report.moments {
-            self.status.merge(&moment.status);
+            self.said.merge(&moment.status);
+            if let Some(told) = moment.status.firmware.as_ref()
+                && Some(told) != self.firmware(firmwares)
+            {
+                is_firmware_new = true;
+                self.set_firmware(Some(told), firmwares);
+            }
             let Some(fix) = &moment.fix else { continue };
-            let newest_at = self.status.newest.as_ref().map(|n| n.fixed_at);
+            let newest_at = self.newest.as_ref().map(|n| n.fixed_at);
             match judge::judge(fix, moment.buffered, packet.received_at, newest_at, max_fix_age_s) {
                 Judgement::Keep { fixed_at, mut flags } => {
                     let fix = judge::without_nonsense(fix, &mut flags);
@@ -104,12 +229,14 @@ impl Tracker {
                         flags.0 |= FixFlags::CHECK_SUM_WRONG;
                     }
                     if flags.is_trustworthy() {
-                        flags.0 |= self.doubt.flags(self.status.newest.as_ref(), moment, &fix, fixed_at);
+                        let mut doubt = self.doubt();
+                        flags.0 |= doubt.flags(self.newest.as_ref(), moment, &fix, fixed_at);
+                        self.set_doubt(doubt);
                     }
                     self.take_newest(&fix, fixed_at, packet.received_at, flags);
                     effects.fixes.push(FixRow {
                         tracker: self.key,
-                        vehicle: self.vehicle,
+                        vehicle: self.vehicle(),
                         fixed_at,
                         received_at: packet.received_at,
                         fix,
@@ -122,7 +249,7 @@ impl Tracker {
                     effects.outcome = Some(Outcome::Quarantined);
                     effects.quarantined.get_or_insert(Quarantined {
                         tracker: Some(self.key),
-                        ident: Some(ident.to_string()),
+                        ident: Some(self.ident.to_string()),
                         reason,
                         detail,
                         security: false,
@@ -134,39 +261,23 @@ impl Tracker {
         let is_due = packet.received_at.seconds_since(self.status_written_at) >= STATUS_EVERY_S;
         if is_due || is_firmware_new || before != self.shown() {
             self.status_written_at = packet.received_at;
-            effects.status = Some((self.key, self.vehicle, self.status.clone()));
+            effects.status = Some((self.key, self.vehicle(), self.row(firmwares)));
         }
         effects
     }
 
     fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags) {
-        let newer = self.status.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
+        let newer = self.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
         if newer && flags.is_trustworthy() {
-            self.status.newest = Some(NewestFix {
-                fixed_at,
-                received_at,
-                position: fix.position,
-                speed_kmh: fix.speed_kmh,
-                course_deg: fix.course_deg,
-                accuracy_m: fix.accuracy_m,
-                satellites: fix.satellites,
-                source: fix.source,
-            });
+            self.newest = Some(Newest::of(fix, fixed_at, received_at));
         }
     }
 
     /// What people would see change at once.
     fn shown(&self) -> (Option<bool>, Option<bool>, bool) {
-        (self.status.external_power, self.status.ignition, self.status.newest.is_some())
+        (self.said.external_power, self.said.ignition, self.newest.is_some())
     }
 }
 
-impl StatusRow {
-    /// Takes over every value that `later` has.
-    fn merge(&mut self, later: &Status) {
-        macro_rules! take {
-            ($($field:ident)*) => { $( if later.$field.is_some() { self.$field.clone_from(&later.$field); } )* };
-        }
-        take!(battery_percent external_power ignition signal_percent satellites firmware);
-    }
-}
+#[cfg(test)]
+mod tests;

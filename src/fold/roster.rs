@@ -1,0 +1,152 @@
+//! The trackers of a lane, found by their identifiers. An index of places, four bytes each: the
+//! identifiers themselves stand in the trackers.
+
+use super::tracker::{Kept, Tracker};
+use crate::domain::{TrackerIdent, TrackerKey};
+use compact_str::CompactString;
+use hashbrown::HashTable;
+use serde::{Serialize, Serializer};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+/// Firmware versions that a lane keeps once for all its trackers. A city has some dozens; a tracker that
+/// tells one beyond these has it for itself.
+const FIRMWARES_MAX: usize = 512;
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Roster {
+    index: HashTable<u32>,
+    hasher: RandomState,
+    trackers: Vec<Tracker>,
+    /// Places of trackers that were removed.
+    free: Vec<u32>,
+    firmwares: Firmwares,
+}
+
+/// Firmware versions by number.
+#[derive(Clone, Default)]
+pub(super) struct Firmwares(Vec<CompactString>);
+
+impl Firmwares {
+    /// The version of a number.
+    pub fn name(&self, number: u16) -> Option<&CompactString> {
+        self.0.get(usize::from(number))
+    }
+
+    /// The number of a version; none if there is no room for another.
+    pub fn number(&mut self, name: &CompactString) -> Option<u16> {
+        let known = self.0.iter().position(|n| n == name);
+        let number = known.or_else(|| {
+            (self.0.len() < FIRMWARES_MAX).then(|| {
+                self.0.push(name.clone());
+                self.0.len() - 1
+            })
+        });
+        number.and_then(|n| u16::try_from(n).ok())
+    }
+}
+
+impl Roster {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Where a tracker stands.
+    pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
+        let is_it = |place: &u32| self.trackers[*place as usize].ident == *ident;
+        self.index.find(self.hasher.hash_one(ident), is_it).map(|place| *place as usize)
+    }
+
+    /// A tracker.
+    pub fn get(&self, ident: &TrackerIdent) -> Option<&Tracker> {
+        self.trackers.get(self.place(ident)?)
+    }
+
+    /// The tracker at a place, with the table that its firmware stands in.
+    pub fn at(&mut self, place: usize) -> Option<(&mut Tracker, &mut Firmwares)> {
+        Some((self.trackers.get_mut(place)?, &mut self.firmwares))
+    }
+
+    /// The tracker of an identifier, made if it is new.
+    pub fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
+        let place = self.place(ident).unwrap_or_else(|| self.put(Tracker::new(ident.clone(), key)));
+        &mut self.trackers[place]
+    }
+
+    /// Removes one; its place is for the next.
+    pub fn remove(&mut self, ident: &TrackerIdent) {
+        let Self { index, hasher, trackers, free, .. } = self;
+        let is_it = |place: &u32| trackers[*place as usize].ident == *ident;
+        if let Ok(found) = index.find_entry(hasher.hash_one(ident), is_it) {
+            free.push(found.remove().0);
+        }
+    }
+
+    /// All, and those whose place is not taken again yet.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tracker> {
+        self.trackers.iter_mut()
+    }
+
+    fn put(&mut self, tracker: Tracker) -> usize {
+        let Self { index, hasher, trackers, free, .. } = self;
+        let hash = hasher.hash_one(&tracker.ident);
+        let place = match free.pop() {
+            Some(place) => {
+                trackers[place as usize] = tracker;
+                place
+            }
+            None => {
+                trackers.push(tracker);
+                trackers.len() as u32 - 1
+            }
+        };
+        index.insert_unique(hash, place, |place| hasher.hash_one(&trackers[*place as usize].ident));
+        place as usize
+    }
+
+    /// Made again of what a checkpoint kept.
+    pub fn of(places: HashMap<TrackerIdent, u32>, kept: Vec<Kept>) -> Self {
+        let mut roster = Self::default();
+        let mut kept: Vec<Option<Kept>> = kept.into_iter().map(Some).collect();
+        for (ident, place) in places {
+            if let Some(kept) = kept.get_mut(place as usize).and_then(Option::take) {
+                let tracker = Tracker::of(ident, kept, &mut roster.firmwares);
+                roster.put(tracker);
+            }
+        }
+        roster
+    }
+
+    /// What a checkpoint keeps: identifiers with their places in the list that [`Self::kept`] gives. One by one, as a
+    /// city's would be a second city in memory.
+    pub fn places(&self) -> impl Serialize {
+        Places(self)
+    }
+
+    /// The trackers of a checkpoint, in the order of [`Self::places`].
+    pub fn kept(&self) -> impl Serialize {
+        AllKept(self)
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = &Tracker> {
+        self.index.iter().map(|place| &self.trackers[*place as usize])
+    }
+}
+
+struct Places<'r>(&'r Roster);
+
+impl Serialize for Places<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|tracker| &tracker.ident).zip(0u32..))
+    }
+}
+
+struct AllKept<'r>(&'r Roster);
+
+impl Serialize for AllKept<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|tracker| tracker.kept(&self.0.firmwares)))
+    }
+}

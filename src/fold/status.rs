@@ -1,0 +1,117 @@
+//! What a lane keeps of a tracker's status row, in half of the row's bytes.
+
+use super::effects::{NewestFix, StatusRow};
+use crate::domain::{Fix, FixSource, LatLon, Status, Timestamp};
+use compact_str::CompactString;
+use std::num::NonZeroU16;
+
+/// What a tracker last said of itself. Its bytes are few enough to fill what others leave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    battery_percent: Option<u8>,
+    pub external_power: Option<bool>,
+    pub ignition: Option<bool>,
+    signal_percent: Option<u8>,
+    satellites: Option<u8>,
+    /// The firmware's number in the lane's table, plus one.
+    pub firmware: Option<NonZeroU16>,
+}
+
+impl Said {
+    /// Of a row; its firmware is numbered by who has the table.
+    pub fn of(row: &StatusRow) -> Self {
+        Self {
+            battery_percent: row.battery_percent,
+            external_power: row.external_power,
+            ignition: row.ignition,
+            signal_percent: row.signal_percent,
+            satellites: row.satellites,
+            firmware: None,
+        }
+    }
+
+    /// The row, with what else it shows.
+    pub fn row(
+        &self,
+        last_heard_at: Timestamp,
+        newest: Option<&Newest>,
+        firmware: Option<&CompactString>,
+    ) -> StatusRow {
+        StatusRow {
+            last_heard_at,
+            newest: newest.map(Newest::row),
+            battery_percent: self.battery_percent,
+            external_power: self.external_power,
+            ignition: self.ignition,
+            signal_percent: self.signal_percent,
+            satellites: self.satellites,
+            firmware: firmware.cloned(),
+        }
+    }
+
+    /// Takes over every value that `later` has, but for the firmware.
+    pub fn merge(&mut self, later: &Status) {
+        macro_rules! take {
+            ($($field:ident)*) => { $( self.$field = later.$field.or(self.$field); )* };
+        }
+        take!(battery_percent external_power ignition signal_percent satellites);
+    }
+}
+
+/// See [`NewestFix`]. No value that was kept is NaN, so NaN says that there is none.
+#[derive(Clone, Debug)]
+pub(super) struct Newest {
+    pub fixed_at: Timestamp,
+    received_at: Timestamp,
+    pub position: LatLon,
+    speed_kmh: f32,
+    course_deg: f32,
+    accuracy_m: f32,
+    satellites: Option<u8>,
+    pub source: FixSource,
+}
+
+impl Newest {
+    /// Of a fix that was judged.
+    pub fn of(fix: &Fix, fixed_at: Timestamp, received_at: Timestamp) -> Self {
+        Self {
+            fixed_at,
+            received_at,
+            position: fix.position,
+            speed_kmh: fix.speed_kmh.unwrap_or(f32::NAN),
+            course_deg: fix.course_deg.unwrap_or(f32::NAN),
+            accuracy_m: fix.accuracy_m.unwrap_or(f32::NAN),
+            satellites: fix.satellites,
+            source: fix.source,
+        }
+    }
+
+    /// Of a row.
+    pub fn of_row(row: &NewestFix) -> Self {
+        Self {
+            fixed_at: row.fixed_at,
+            received_at: row.received_at,
+            position: row.position,
+            speed_kmh: row.speed_kmh.unwrap_or(f32::NAN),
+            course_deg: row.course_deg.unwrap_or(f32::NAN),
+            accuracy_m: row.accuracy_m.unwrap_or(f32::NAN),
+            satellites: row.satellites,
+            source: row.source,
+        }
+    }
+
+    /// As its row shows it.
+    pub fn row(&self) -> NewestFix {
+        let told = |value: f32| Some(value).filter(|v| !v.is_nan());
+        NewestFix {
+            fixed_at: self.fixed_at,
+            received_at: self.received_at,
+            position: self.position,
+            speed_kmh: told(self.speed_kmh),
+            course_deg: told(self.course_deg),
+            accuracy_m: told(self.accuracy_m),
+            satellites: self.satellites,
+            source: self.source,
+        }
+    }
+}
