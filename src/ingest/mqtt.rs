@@ -9,7 +9,7 @@
 
 use crate::clock::now;
 use crate::config::{Broker, read_secret};
-use crate::domain::{Entry, GapCause, Lane, Packet};
+use crate::domain::{Entry, GapCause, Lane, Packet, Timestamp};
 use crate::ingest::acks::{Acks, Connection, Receipt, lock};
 use crate::ingest::topic;
 use anyhow::Context;
@@ -37,6 +37,8 @@ pub(super) const PROTOCOL_BYTES_MAX: usize = 268_435_455;
 pub(super) const DELIVERIES_MAX: usize = 8192;
 /// Requests (acknowledgements) on their way to the socket; as above.
 const REQUESTS_MAX: usize = 8192;
+/// Gaps waiting for their lane, which takes each at once unless it waits for PostgreSQL.
+pub const GAPS_MAX: usize = 16;
 /// Longest a flush of acknowledgements may take.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// First and longest wait before connecting again.
@@ -154,13 +156,22 @@ impl Session {
         options.set_manual_acks(true);
         let (client, event_loop) = AsyncClient::new(options, REQUESTS_MAX);
         let (to_lane, deliveries) = mpsc::channel(DELIVERIES_MAX);
-        let (to_gaps, gaps) = mpsc::channel(16);
+        let (to_gaps, gaps) = mpsc::channel(GAPS_MAX);
         let connected = Arc::new(AtomicBool::new(false));
         let connection = Arc::new(Mutex::new(Connection::default()));
         let acks = Acks::new(client.clone(), connection.clone());
         let is_connected = connected.clone();
-        let poller =
-            Poller { lane, client, connection, connected: is_connected, subscribed, to_lane, to_gaps, was_here };
+        let poller = Poller {
+            lane,
+            client,
+            connection,
+            connected: is_connected,
+            subscribed,
+            to_lane,
+            to_gaps,
+            untold: None,
+            was_here,
+        };
         let task = tokio::spawn(poller.run(event_loop));
         Ok(Self { deliveries, acks, gaps, connected, task })
     }
@@ -179,6 +190,8 @@ struct Poller {
     subscribed: Subscribed,
     to_lane: mpsc::Sender<Delivery>,
     to_gaps: mpsc::Sender<Entry>,
+    /// Gaps that the lane has had no room for, as one.
+    untold: Option<(Timestamp, GapCause)>,
     /// Whether the broker had a session of ours before.
     was_here: bool,
 }
@@ -207,6 +220,14 @@ impl Broken {
     }
 }
 
+/// However it ends: what waits to acknowledge by it is told that its connection is over.
+impl Drop for Poller {
+    fn drop(&mut self) {
+        *lock(&self.connection) = Connection::default();
+        self.connected.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Poller {
     async fn run(mut self, mut event_loop: EventLoop) {
         let mut wait = BACKOFF.0;
@@ -231,7 +252,7 @@ impl Poller {
                         tracing::warn!(lane = self.lane.0, "The broker has lost our session");
                     }
                     self.was_here = true;
-                    let _ = self.to_gaps.try_send(Entry::Gap { from: away_since, to: now(), cause });
+                    self.tell_gap(away_since, cause);
                     self.connected.store(true, Ordering::Relaxed);
                     self.subscribe();
                     Ok(())
@@ -266,6 +287,19 @@ impl Poller {
                 tokio::time::sleep(jittered(wait)).await;
                 wait = (wait * 2).min(BACKOFF.1);
             }
+        }
+    }
+
+    /// Tells the lane of a gap until now; one that takes nothing in is told of several as one later, and hears
+    /// nothing between them anyway.
+    fn tell_gap(&mut self, from: Timestamp, cause: GapCause) {
+        let (from, cause) = match self.untold.take() {
+            Some((earlier, GapCause::SessionLost)) => (earlier, GapCause::SessionLost),
+            Some((earlier, _)) => (earlier, cause),
+            None => (from, cause),
+        };
+        if self.to_gaps.try_send(Entry::Gap { from, to: now(), cause }).is_err() {
+            self.untold = Some((from, cause));
         }
     }
 

@@ -4,8 +4,8 @@
 use crate::fake_broker::{self, FakeBroker, Grant, Link, Message, malformed};
 use crate::harness::{PATIENCE, seed};
 use rand::{Rng, SeedableRng};
-use rideguard::domain::Lane;
-use rideguard::ingest::mqtt::{PACKET_BYTES_MAX, Subscribed, client_id};
+use rideguard::domain::{Entry, Lane};
+use rideguard::ingest::mqtt::{GAPS_MAX, PACKET_BYTES_MAX, Subscribed, client_id};
 use rideguard::ingest::{Delivery, Session};
 use std::collections::BTreeSet;
 
@@ -41,6 +41,47 @@ async fn an_acknowledgement_of_an_older_connection_never_leaves() {
     // Acknowledgements leave in order: had one of the old ones left, it would be seen before this one.
     session.acks.release(&[second.receipt]).await;
     assert_eq!(link.ack().await, 2);
+}
+
+#[tokio::test]
+async fn acknowledgements_of_a_session_that_ended_are_dropped_and_not_waited_for() {
+    let (_broker, mut session, link) = session().await;
+    link.send(&Message::new(TOPIC, 1, "taken"));
+    let taken = next(&mut session).await.receipt;
+    session.deliveries.close();
+    link.send(&Message::new(TOPIC, 2, "nobody is there to take it")); // by which the task ends
+    let released = tokio::time::timeout(PATIENCE, async {
+        while session.acks.suppressed() == 0 {
+            session.acks.release(&[taken]).await;
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    released.await.expect("waited for a connection that will never be");
+}
+
+#[tokio::test]
+async fn gaps_that_a_lane_had_no_room_for_are_told_as_one() {
+    let (broker, mut session, mut link) = session().await;
+    let mut ends = Vec::new();
+    for _ in 0..GAPS_MAX + 2 {
+        ends.push(rideguard::clock::now());
+        drop(link);
+        link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
+        // It speaks when it is connected, so the gap has been told, or had no room.
+        link.send(&Message::new(TOPIC, 1, "here"));
+        next(&mut session).await;
+    }
+    let mut told = Vec::new();
+    while let Ok(Entry::Gap { from, to, .. }) = session.gaps.try_recv() {
+        told.push((from, to));
+    }
+    assert_eq!(told.len(), GAPS_MAX);
+    drop(link);
+    let _link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
+    let last = tokio::time::timeout(PATIENCE, session.gaps.recv()).await.expect("no gap").expect("the session ended");
+    // The first connection was a gap, too, so that the last three breaks are those without room.
+    let Entry::Gap { from, to, .. } = last else { panic!("{last:?}") };
+    assert!(from >= ends[GAPS_MAX - 1] && from < ends[GAPS_MAX] && to > from, "{from} to {to}, broken at {ends:?}");
 }
 
 #[tokio::test]
