@@ -48,7 +48,12 @@ impl Place {
             "[database]\nhost = {:?}\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\n
 [broker]\nhost = \"localhost\"\nport = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
 [http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n",
-            postgres.host,
+            // The alternative to the Unix socket.
+            if std::env::var("RIDEGUARD_BENCH_DATABASE_BY").is_ok_and(|by| by == "tcp") {
+                "127.0.0.1"
+            } else {
+                &postgres.host
+            },
             postgres.port,
             postgres.password_file,
             api_password_file,

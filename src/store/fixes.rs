@@ -101,7 +101,8 @@ pub(super) async fn copy(client: &Client, statement: &Statement, rows: &[&FixRow
     sink.finish().await
 }
 
-fn encode(rows: &[&FixRow]) -> Bytes {
+/// What a COPY sends for these rows.
+pub fn encode(rows: &[&FixRow]) -> Bytes {
     let mut out = BytesMut::with_capacity(32 + rows.len() * 180);
     out.put_slice(b"PGCOPY\n\xff\r\n\0");
     out.put_i32(0);
