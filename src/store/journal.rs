@@ -76,13 +76,21 @@ fn compressed(format: u8, level: i32, plain: &[u8]) -> anyhow::Result<Vec<u8>> {
 pub fn unpack_any<T: serde::de::DeserializeOwned>(content: &[u8]) -> anyhow::Result<T> {
     match content.split_first() {
         // The reader of MessagePack takes a record either way.
-        Some((&(NAMED | COMPACT), rest)) => {
-            Ok(rmp_serde::from_slice(&zstd::bulk::decompress(rest, UNPACKED_BYTES_MAX)?)?)
-        }
+        Some((&(NAMED | COMPACT), rest)) => Ok(rmp_serde::from_slice(&zstd::bulk::decompress(rest, room_for(rest)?)?)?),
         Some((format, _)) => {
             bail!("the journal row has format {format}; this program reads formats {NAMED} and {COMPACT}")
         }
         None => bail!("the journal row is empty"),
+    }
+}
+
+/// The room that a row takes unpacked, as it says itself: what we write always does.
+fn room_for(packed: &[u8]) -> anyhow::Result<usize> {
+    match zstd::zstd_safe::get_frame_content_size(packed) {
+        Ok(Some(size)) if size <= UNPACKED_BYTES_MAX as u64 => Ok(size as usize),
+        Ok(Some(size)) => bail!("the journal row is {size} bytes when unpacked; at most {UNPACKED_BYTES_MAX} are read"),
+        Ok(None) => Ok(UNPACKED_BYTES_MAX),
+        Err(_) => bail!("the journal row is damaged: it does not begin as zstd does"),
     }
 }
 
@@ -276,6 +284,20 @@ mod tests {
     use super::*;
     use crate::domain::{GapCause, Packet, Setting, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape};
     use std::collections::BTreeMap;
+
+    #[test]
+    fn a_row_takes_the_room_that_it_says_and_no_more_than_the_limit() {
+        let batch = vec![Entry::Tick { at: Timestamp::from_secs(7) }; 500];
+        let plain = rmp_serde::to_vec(&batch).unwrap();
+        let packed = pack(&batch).unwrap();
+        assert_eq!(room_for(&packed[1..]).unwrap(), plain.len());
+        assert_eq!(unpack(&packed).unwrap().len(), 500);
+        // A frame that says 4 GiB: magic number, one segment with a size of eight bytes, the size (RFC 8878, 3.1.1.1).
+        let claim = [&[0x28, 0xb5, 0x2f, 0xfd, 0xe0][..], &(4_u64 << 30).to_le_bytes(), &[0; 8]].concat();
+        let row = [&[COMPACT][..], &claim].concat();
+        assert!(unpack(&row).unwrap_err().to_string().contains("4294967296 bytes when unpacked"));
+        assert!(unpack(&[COMPACT, 1, 2, 3, 4, 5]).unwrap_err().to_string().contains("damaged"));
+    }
 
     #[test]
     fn a_batch_survives_packing() {
