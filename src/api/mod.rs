@@ -8,6 +8,7 @@ mod alerts;
 mod cursor;
 mod error;
 mod guarding;
+mod holds;
 mod incidents;
 mod limits;
 mod live;
@@ -103,6 +104,8 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(guarding::make_phone, guarding::remove_phones))
         .routes(routes!(guarding::phone))
         .routes(routes!(police::grants))
+        .routes(routes!(holds::list, holds::place))
+        .routes(routes!(holds::release))
         .routes(routes!(search::area))
         .routes(routes!(search::company))
         .routes(routes!(search::newest))

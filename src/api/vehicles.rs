@@ -72,16 +72,18 @@ pub(super) async fn one(
     Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
 }
 
+/// A time as people give it.
+pub(super) fn time(text: &str, what: &str) -> Result<Timestamp, Problem> {
+    Timestamp::parse_rfc3339(text).ok_or_else(|| {
+        Problem::BadRequest(format!(
+            "{what} is {:?}; it must be a time like 2026-11-23T10:00:00Z",
+            text.chars().take(40).collect::<String>()
+        ))
+    })
+}
+
 /// Reads a span of time and checks its length.
 pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Timestamp), Problem> {
-    let time = |text: &str, what: &str| {
-        Timestamp::parse_rfc3339(text).ok_or_else(|| {
-            Problem::BadRequest(format!(
-                "{what} is {:?}; it must be a time like 2026-11-23T10:00:00Z",
-                text.chars().take(40).collect::<String>()
-            ))
-        })
-    };
     let (from, to) = (time(from, "from")?, time(to, "to")?);
     let days = to.seconds_since(from) / 86_400.0;
     if days <= 0.0 || days > days_max {

@@ -236,11 +236,22 @@ impl Up {
     /// Logs in with a demonstration login.
     pub async fn log_in(&self, login: &str) -> Person {
         let logins = fs::read_to_string(self.folder.join("demo-logins")).unwrap();
-        let password = logins.lines().find_map(|l| l.strip_prefix(login)).unwrap().trim();
+        self.log_in_with(login, logins.lines().find_map(|l| l.strip_prefix(login)).unwrap().trim()).await
+    }
+
+    async fn log_in_with(&self, login: &str, password: &str) -> Person {
         let (status, body) =
             self.person("").ask("POST", "/session", Some(json!({ "login": login, "password": password }))).await;
         assert_eq!(status, 200, "{body}");
         self.person(body["token"].as_str().unwrap())
+    }
+
+    /// Enters an administrator, whom the demonstration does not have, as `chief`, and logs in.
+    pub async fn administrator(&self) -> Person {
+        let hash = rideguard::api::hash_password("long enough").unwrap();
+        let sql = "INSERT INTO account (login, name, role, password_hash) VALUES ('chief', 'Chief', 'admin', $1)";
+        self.sql().await.execute(sql, &[&hash]).await.unwrap();
+        self.log_in_with("chief", "long enough").await
     }
 
     /// Whoever has this token.

@@ -14,6 +14,7 @@ mod disk_full;
 mod fake_broker;
 mod faults;
 mod harness;
+mod holds;
 mod incidents;
 mod kills;
 mod limits;

@@ -18,6 +18,7 @@ async fn every_route_is_open_to_its_roles_only() {
     for role in ["owner", "police", "operator"] {
         people.push((role, up.log_in(role).await));
     }
+    people.push(("admin", up.administrator().await));
     let nobody = up.person("");
     let mut asked = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {

@@ -4,6 +4,7 @@
 //! and finds nothing missing and nothing unsaid (`tests/system/support/shapes.rs`).
 
 mod guarding;
+mod holds;
 mod people;
 mod searches;
 mod vehicles;
@@ -12,6 +13,7 @@ pub use guarding::{
     Corner, Ended, GuardState, Guarding, Incident, IncidentSummary, Incidents, Schedule, Shape, TimelineLine, Window,
     Zone, Zones,
 };
+pub use holds::{Hold, Holds};
 pub use people::{
     Account, CoverageGap, CoverageGaps, Grant, Grants, Me, Opened, Outage, Outages, Refusal, Ticket, Token,
     TrackerCounts, TrackerHealth, Trackers,

@@ -1,0 +1,157 @@
+//! Legal holds: what a case needs is kept, however old. Police see and change those of their grant's
+//! case, administrators all; every call leaves an audit row.
+
+use super::Api;
+use super::error::Problem;
+use super::session::{Person, Role};
+use super::shapes;
+use super::vehicles::{id, span, time};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+/// Who may have holds.
+const ROLES: &[Role] = &[Role::Police, Role::Admin];
+/// Most holds in one answer.
+const HOLDS_MAX: i32 = 200;
+/// Longest window of a hold, days: more than anything is kept without one.
+const WINDOW_DAYS_MAX: f64 = 3660.0;
+/// Longest number of a case, and longest reason, characters.
+const CASE_CHARS_MAX: usize = 64;
+const REASON_CHARS_MAX: usize = 500;
+
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Page {
+    /// The grant whose case it is (police).
+    grant: Option<String>,
+    /// How many, 1 to 200 (50).
+    limit: Option<i32>,
+    /// Only older than this cursor.
+    before: Option<String>,
+}
+
+/// Holds of my grant's case, or all for an administrator; the newest first.
+#[utoipa::path(get, path = "/holds", params(Page), security(("bearer" = ["police", "admin"])), responses((status = 200, description = "holds", body = shapes::Holds), (status = 403, description = "no grant")))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    person: Person,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(ROLES)?;
+    let limit = page.limit.unwrap_or(50);
+    if !(1..=HOLDS_MAX).contains(&limit) {
+        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {HOLDS_MAX}")));
+    }
+    let before = page.before.as_deref().map(|b| id(b, "before")).transpose()?;
+    let grant = the_grant(&person, page.grant.as_deref())?;
+    let rows = api
+        .pool
+        .get()
+        .await?
+        .query("SELECT * FROM api_holds($1, $2, $3, $4)", &[&person.account, &grant, &before, &limit])
+        .await?;
+    let holds: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    let next = if holds.len() == limit as usize { holds.last().map(|h| h["id"].clone()) } else { None };
+    Ok(Json(json!({ "holds": holds, "next": next })))
+}
+
+/// What to keep. Police give a grant, whose case it is then; administrators the number of a case.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct HoldAsked {
+    /// The grant that allows it (police).
+    grant: Option<String>,
+    /// Number of the case, 1 to 64 characters (administrators).
+    case_number: Option<String>,
+    /// Plate of the vehicle.
+    plate: String,
+    /// Begin of what is kept, RFC 3339.
+    from: String,
+    /// End of what is kept, RFC 3339; it may lie ahead.
+    to: String,
+    /// When the hold ends by itself, RFC 3339, within 5 years from now.
+    ends_at: String,
+    /// Why, 1 to 500 characters.
+    reason: String,
+}
+
+/// Keep a vehicle's positions, packets and incidents of a time until the hold ends or is released.
+#[utoipa::path(post, path = "/holds", request_body = HoldAsked, security(("bearer" = ["police", "admin"])), responses((status = 201, description = "the hold", body = shapes::Hold), (status = 400, description = "not understood, or too long"), (status = 403, description = "no grant"), (status = 404, description = "no such vehicle")))]
+pub(super) async fn place(
+    State(api): State<Api>,
+    person: Person,
+    body: Result<Json<HoldAsked>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    person.must_be(ROLES)?;
+    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let grant = the_grant(&person, asked.grant.as_deref())?;
+    let case_number = asked.case_number.as_deref().map(str::trim).unwrap_or_default();
+    if person.role == Role::Police && !case_number.is_empty() {
+        return Err(Problem::BadRequest("case_number is for administrators; a grant has its own".into()));
+    }
+    if person.role == Role::Admin {
+        has_chars(case_number, "case_number", CASE_CHARS_MAX)?;
+    }
+    let reason = has_chars(&asked.reason, "reason", REASON_CHARS_MAX)?;
+    let (from, to) = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
+    let ends_at = time(&asked.ends_at, "ends_at")?;
+    let row = api
+        .pool
+        .get()
+        .await?
+        .query_one(
+            "SELECT api_place_hold($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[&person.account, &grant, &case_number, &asked.plate, &from, &to, &ends_at, &reason],
+        )
+        .await?;
+    Ok((StatusCode::CREATED, Json(row.get(0))))
+}
+
+/// Why a hold is released.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ReleaseAsked {
+    /// A grant of the same case (police).
+    grant: Option<String>,
+    /// Why, 1 to 500 characters.
+    reason: String,
+}
+
+/// Release a hold: what it kept goes when its purpose's days are over.
+#[utoipa::path(post, path = "/holds/{id}/release", params(("id" = String, Path)), request_body = ReleaseAsked, security(("bearer" = ["police", "admin"])), responses((status = 200, description = "the hold", body = shapes::Hold), (status = 403, description = "no grant"), (status = 404, description = "none of this case"), (status = 409, description = "released already")))]
+pub(super) async fn release(
+    State(api): State<Api>,
+    person: Person,
+    Path(hold): Path<String>,
+    body: Result<Json<ReleaseAsked>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    person.must_be(ROLES)?;
+    let hold = id(&hold, "id")?;
+    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let grant = the_grant(&person, asked.grant.as_deref())?;
+    let reason = has_chars(&asked.reason, "reason", REASON_CHARS_MAX)?;
+    let client = api.pool.get().await?;
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&person.account, &grant, &hold, &reason];
+    let row = client.query_one("SELECT api_release_hold($1, $2, $3, $4)", &values).await?;
+    Ok(Json(row.get(0)))
+}
+
+/// The grant of an officer; administrators have none.
+fn the_grant(person: &Person, given: Option<&str>) -> Result<Option<i64>, Problem> {
+    match (person.role, given) {
+        (Role::Police, given) => given.map(|g| id(g, "grant")).transpose(),
+        (_, None) => Ok(None),
+        (_, Some(_)) => Err(Problem::BadRequest("grant is for police; administrators have none".into())),
+    }
+}
+
+/// The text without blanks around it, if something is left and it is not too long.
+fn has_chars<'a>(text: &'a str, what: &str, most: usize) -> Result<&'a str, Problem> {
+    let text = text.trim();
+    match text.chars().count() {
+        n if (1..=most).contains(&n) => Ok(text),
+        n => Err(Problem::BadRequest(format!("{what} has {n} characters; it must have 1 to {most}"))),
+    }
+}
