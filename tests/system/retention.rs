@@ -1,13 +1,15 @@
 //! What is kept goes when its days are over; what a case holds stays; a person who is erased is gone from everywhere.
 
-use crate::harness::{Database, Up, lines, settled, tell, use_ring};
-use crate::tracks::{LIFE, lead, roll_everything};
+use crate::harness::{Database, PATIENCE, Up, lines, settled, tell, use_ring};
+use crate::tracks::{LIFE, assert_same, lead, roll_everything};
 use rideguard::clock::now;
-use rideguard::config::{Journal, Retention};
+use rideguard::config::{Config, Journal, Retention};
 use rideguard::rollup::last_closed;
 use rideguard::store::{partitions, retention};
+use rideguard::telemetry::Metrics;
 use serde_json::Value;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 /// The pieces of the last hours, put so many days back.
@@ -119,6 +121,44 @@ async fn old_days_go_but_for_incidents_and_cases() {
         assert_eq!(error.code().unwrap().code(), code, "{wrong}");
     }
     assert_eq!(count(&client, "SELECT count(*) FROM audit WHERE action IN ('hold', 'hold_released')").await, 3);
+}
+
+#[tokio::test]
+async fn a_nightly_job_that_fails_holds_up_no_slice() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    client.batch_execute(LIFE).await.unwrap();
+    client.execute("SELECT hear(false)", &[]).await.unwrap();
+    client.execute("SELECT hear(true)", &[]).await.unwrap();
+    // The worst of failures: each run takes the connection with it.
+    client
+        .batch_execute(
+            "CREATE SEQUENCE failure;
+             CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                PERFORM nextval('failure'), pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+             CREATE TRIGGER fail BEFORE INSERT ON retention_run FOR EACH ROW EXECUTE FUNCTION fail();
+             UPDATE retention_mark SET ran_at = now() - interval '2 days'",
+        )
+        .await
+        .unwrap();
+    let nowhere = "[database]\nhost = ''\npassword_file = ''\napi_password_file = ''\n[broker]\nhost = ''\nca_file = ''\npassword_file = ''";
+    let config: Config = toml::from_str(nowhere).unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let rolling = tokio::spawn(rideguard::rollup::run(config, database.settings.clone(), metrics, stopped));
+    let since = Instant::now();
+    let ended = "SELECT last_value * is_called::int FROM failure";
+    while count(&client, ended).await == 0 {
+        assert!(since.elapsed() < PATIENCE && !rolling.is_finished(), "the job was never tried");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.send(true).unwrap();
+    rolling.await.unwrap();
+    assert_eq!(count(&client, "SELECT count(*) FROM retention_run").await, 0);
+    let marks = rideguard::store::rollup::marks(&client).await.unwrap();
+    assert!(marks.rolled_to >= last_closed(now(), 3600), "it was rolled up before: {marks:?}");
+    assert_eq!(count(&client, "SELECT count(*) FROM fix_late").await, 0, "and late fixes were merged");
+    assert_same(&client, true, "while the job fails").await;
 }
 
 /// Everything that is checked of a live database; what was let go is said.
