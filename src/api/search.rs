@@ -318,9 +318,7 @@ pub(super) async fn newest(
                 )));
             }
             let ids = watched.iter().map(|v| id(v, "vehicles")).collect::<Result<Vec<_>, _>>()?;
-            let rows =
-                client.query("SELECT * FROM api_police_newest($1, $2, $3)", &[&person.account, &grant, &ids]).await?;
-            let vehicles: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+            let vehicles = questions::newest(&client, Officer { account: person.account, grant }, &ids).await?;
             Ok(Json(json!({ "vehicles": vehicles, "truncated": false })))
         }
         (None, Some([west, south, east, north])) => {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0013_sealed_journal", include_str!("../../schema/0013_sealed_journal.sql")),
     ("0014_coverage_gaps", include_str!("../../schema/0014_coverage_gaps.sql")),
     ("0015_holds", include_str!("../../schema/0015_holds.sql")),
+    ("0016_newest", include_str!("../../schema/0016_newest.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -4,8 +4,8 @@ use super::pieces;
 use crate::domain::{Timestamp, VehicleId};
 use crate::tracks::Found;
 use std::collections::HashMap;
-use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error};
 
 /// Most pieces that one search by area brings: some megabytes, read in some hundredths of a second.
 pub const AREA_PIECES_MAX: i32 = 20_000;
@@ -24,8 +24,9 @@ pub struct Officer {
 /// A span of time: first instant, first instant after.
 pub type Span = (Timestamp, Timestamp);
 
-async fn ask(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<Found>> {
-    client.query(sql, values).await?.iter().map(pieces::found).collect()
+/// The types are said, so that one round trip is enough: a statement is not described first.
+async fn ask(client: &Client, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> anyhow::Result<Vec<Found>> {
+    client.query_typed(sql, values).await?.iter().map(pieces::found).collect()
 }
 
 /// The track of an owner's vehicle, from when it became theirs.
@@ -33,7 +34,9 @@ async fn ask(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyh
 /// # Errors
 /// The database's own word, with the schema's codes; a piece of an unknown kind.
 pub async fn mine(client: &Client, account: i64, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Found>> {
-    ask(client, "SELECT * FROM api_my_pieces($1, $2, $3, $4)", &[&account, &vehicle, &from, &to]).await
+    let values: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&account, Type::INT8), (&vehicle, Type::INT8), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
+    ask(client, "SELECT * FROM api_my_pieces($1, $2, $3, $4)", &values).await
 }
 
 /// The track of a vehicle, for the police.
@@ -46,7 +49,13 @@ pub async fn of_vehicle(
     vehicle: i64,
     (from, to): Span,
 ) -> anyhow::Result<Vec<Found>> {
-    let values: [&(dyn ToSql + Sync); 5] = [&officer.account, &officer.grant, &vehicle, &from, &to];
+    let values: [(&(dyn ToSql + Sync), Type); 5] = [
+        (&officer.account, Type::INT8),
+        (&officer.grant, Type::INT8),
+        (&vehicle, Type::INT8),
+        (&from, Type::TIMESTAMPTZ),
+        (&to, Type::TIMESTAMPTZ),
+    ];
     ask(client, "SELECT * FROM api_police_pieces($1, $2, $3, $4, $5)", &values).await
 }
 
@@ -64,7 +73,15 @@ pub async fn near(
     ask(
         client,
         "SELECT * FROM api_police_near($1, $2, $3, $4, $5, make_interval(secs => $6), $7)",
-        &[&officer.account, &officer.grant, &area, &from, &to, &beyond_s, &AREA_PIECES_MAX],
+        &[
+            (&officer.account, Type::INT8),
+            (&officer.grant, Type::INT8),
+            (&area, Type::TEXT),
+            (&from, Type::TIMESTAMPTZ),
+            (&to, Type::TIMESTAMPTZ),
+            (&beyond_s, Type::FLOAT8),
+            (&AREA_PIECES_MAX, Type::INT4),
+        ],
     )
     .await
 }
@@ -83,9 +100,29 @@ pub async fn beside(
     ask(
         client,
         "SELECT * FROM api_police_company($1, $2, $3, $4, $5, $6, $7, $8)",
-        &[&officer.account, &officer.grant, &vehicle, &from, &to, &within.0, &within.1, &COMPANY_RIDES_MAX],
+        &[
+            (&officer.account, Type::INT8),
+            (&officer.grant, Type::INT8),
+            (&vehicle, Type::INT8),
+            (&from, Type::TIMESTAMPTZ),
+            (&to, Type::TIMESTAMPTZ),
+            (&within.0, Type::FLOAT8),
+            (&within.1, Type::FLOAT8),
+            (&COMPANY_RIDES_MAX, Type::INT4),
+        ],
     )
     .await
+}
+
+/// Where vehicles of a list were last, each as the API shows it.
+///
+/// # Errors
+/// As [`mine`].
+pub async fn newest(client: &Client, officer: Officer, vehicles: &[i64]) -> Result<Vec<serde_json::Value>, Error> {
+    let values: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&officer.account, Type::INT8), (&officer.grant, Type::INT8), (&vehicles, Type::INT8_ARRAY)];
+    let rows = client.query_typed("SELECT * FROM api_police_newest($1, $2, $3)", &values).await?;
+    Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
 /// Plates and trackers of vehicles that a search has found.
@@ -98,7 +135,8 @@ pub async fn names(
     vehicles: &[VehicleId],
 ) -> anyhow::Result<HashMap<VehicleId, (String, Option<String>)>> {
     let ids: Vec<i64> = vehicles.iter().map(|v| v.0).collect();
-    let rows =
-        client.query("SELECT * FROM api_police_names($1, $2, $3)", &[&officer.account, &officer.grant, &ids]).await?;
+    let values: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&officer.account, Type::INT8), (&officer.grant, Type::INT8), (&ids, Type::INT8_ARRAY)];
+    let rows = client.query_typed("SELECT * FROM api_police_names($1, $2, $3)", &values).await?;
     Ok(rows.iter().map(|r| (VehicleId(r.get(0)), (r.get(1), r.get(2)))).collect())
 }
