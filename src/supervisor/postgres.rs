@@ -48,7 +48,8 @@ impl Postgres {
         let port = port.map_or_else(free_port, Ok)?;
         let log = folder.path("postgres.log");
         let mut command = Command::new(bin.join("postgres"));
-        command.arg("-D").arg(&data).arg("-p").arg(port.to_string());
+        // It is nobody's standby: on the way back to a point in time it is "ready" only where it can be written to.
+        command.arg("-D").arg(&data).arg("-p").arg(port.to_string()).args(["-c", "hot_standby=off"]);
         let host = socket_folder(&home, port);
         if let Some(sockets) = &host {
             command.arg("-c").arg(format!("unix_socket_directories=\"{sockets}\""));
@@ -61,9 +62,14 @@ impl Postgres {
 
     fn wait(&mut self, pid_file: &Path, log: &Path) -> anyhow::Result<()> {
         let since = Instant::now();
+        // Going back to a point in time takes as long as there is log to replay; it says by itself when it cannot.
+        let is_going_back = pid_file.with_file_name("recovery.signal").exists();
+        if is_going_back {
+            tracing::info!("PostgreSQL goes back to a point in time; waiting until it is there");
+        }
         // The eighth line of postmaster.pid says "ready" (PostgreSQL, miscadmin.h, PM_STATUS_READY).
         while !fs::read_to_string(pid_file).is_ok_and(|t| t.lines().nth(7).is_some_and(|l| l.trim() == "ready")) {
-            if !self.child.is_alive() || since.elapsed() > START_MAX {
+            if !self.child.is_alive() || !is_going_back && since.elapsed() > START_MAX {
                 bail!("PostgreSQL did not start; its log is {}", log.display());
             }
             std::thread::sleep(Duration::from_millis(20));
