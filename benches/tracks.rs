@@ -6,8 +6,9 @@
 //! the same questions were asked once before. "Cold": PostgreSQL was restarted and its files dropped
 //! from the page cache before each.
 //!
-//! `RIDEGUARD_BENCH_VEHICLES` (default 3,000) and `_DAYS` (1) set the size; `_COLD` (0) how many cold
-//! questions; `_CROWD` (1,000,000) how many trackers the box question has.
+//! `RIDEGUARD_BENCH_VEHICLES` (default 3,000) and `_DAYS` (1) set the size, or `_MINUTES` (of one day, from 07:00 on;
+//! in quarters of an hour) instead of days, for larger cities; `_COLD` (0) how many cold questions; `_CROWD` (1,000,000)
+//! how many trackers the box question has; `_ROWS` (1) whether the baseline is measured, too.
 
 #[path = "support/cpu.rs"]
 mod cpu;
@@ -18,7 +19,7 @@ use rand::{Rng, SeedableRng};
 use rideguard::cli::load;
 use rideguard::config::read_secret;
 use rideguard::domain::{LatLon, Timestamp};
-use rideguard::rollup::Rollup;
+use rideguard::rollup::{self, Rollup};
 use rideguard::store::questions::{self, Officer};
 use rideguard::store::{self, migrate, partitions};
 use rideguard::supervisor::Folder;
@@ -52,13 +53,16 @@ struct Place {
     client: Client,
     officer: Officer,
     from: Timestamp,
-    days: u32,
+    /// How much of a city's life there is.
+    minutes: i64,
 }
 
 async fn measure() -> anyhow::Result<()> {
     let (vehicles, days) = (setting("RIDEGUARD_BENCH_VEHICLES", 3000), setting("RIDEGUARD_BENCH_DAYS", 1));
-    let mut place = Place::make(vehicles, days).await?;
-    let measured = place.everything(f64::from(vehicles) * f64::from(days), vehicles).await;
+    let minutes = setting("RIDEGUARD_BENCH_MINUTES", 0);
+    let mut place = Place::make(vehicles, days, minutes).await?;
+    let vehicle_days = f64::from(vehicles) * place.minutes as f64 / 1440.0;
+    let measured = place.everything(vehicle_days, vehicles).await;
     place.postgres.stop();
     std::fs::remove_dir_all(&place.root)?;
     measured
@@ -72,7 +76,7 @@ fn p95_p50(mut values: Vec<f64>) -> (f64, f64) {
 }
 
 impl Place {
-    async fn make(vehicles: u32, days: u32) -> anyhow::Result<Self> {
+    async fn make(vehicles: u32, days: u32, minutes: u32) -> anyhow::Result<Self> {
         let root = std::env::temp_dir().join(format!("rideguard-bench-{:08x}", rand::random::<u32>()));
         let folder = Folder::open(&root)?;
         let postgres = Postgres::start(&folder, None)?;
@@ -86,16 +90,26 @@ impl Place {
             )
             .await?;
         let simulator = std::path::Path::new(env!("CARGO_BIN_EXE_rideguard")).with_file_name("simulator");
-        let from = Timestamp::from_secs((rideguard::clock::now().micros() / 86_400_000_000 - i64::from(days)) * 86_400);
+        let midnight = (rideguard::clock::now().micros() / 86_400_000_000 - i64::from(days)) * 86_400;
+        let (how_long, from_s, minutes) = match minutes {
+            0 => (["--days".to_owned(), days.to_string()], midnight, i64::from(days) * 1440),
+            _ => (["--hours".to_owned(), (f64::from(minutes) / 60.0).to_string()], midnight + 7 * 3600, minutes.into()),
+        };
+        let from = Timestamp::from_secs(from_s);
         let made = Command::new(simulator)
-            .args(["tracks", "--vehicles", &vehicles.to_string(), "--days", &days.to_string()])
-            .args(["--from", &(from.micros() / 1_000_000).to_string(), "--out"])
+            .args(["tracks", "--vehicles", &vehicles.to_string()])
+            .args(how_long)
+            .args(["--from", &midnight.to_string(), "--out"])
             .arg(root.join("city"))
             .output()
             .context("cannot start the simulator: cargo build --release --workspace first")?;
         eprint!("{}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
         anyhow::ensure!(made.status.success(), "the simulator failed");
-        Ok(Self { root, folder, postgres, client, officer: Officer { account: 1, grant: 1 }, from, days })
+        Ok(Self { root, folder, postgres, client, officer: Officer { account: 1, grant: 1 }, from, minutes })
+    }
+
+    fn end(&self) -> Timestamp {
+        self.from.plus_secs_f64(self.minutes as f64 * 60.0)
     }
 
     async fn everything(&mut self, vehicle_days: f64, vehicles: u32) -> anyhow::Result<()> {
@@ -155,16 +169,22 @@ impl Place {
     /// Slice by slice, as it is in life; everybody's processor time counts.
     async fn roll_up(&self, fixes: u64) -> anyhow::Result<()> {
         self.client.batch_execute("CHECKPOINT").await?;
-        let spent =
-            || cpu::cpu_s(std::process::id()) + cpu::children(self.postgres.pid() as u32).map(cpu::cpu_s).sum::<f64>();
-        let mut rollup = Rollup::lead(connect(&self.postgres).await?).await?.context("nobody else leads")?;
+        let pid = self.postgres.pid() as u32;
+        let spent = move || cpu::cpu_s(std::process::id()) + cpu::children(pid).map(cpu::cpu_s).sum::<f64>();
+        let (settings, end) = (settings(&self.postgres)?, self.end());
         let (before, started) = (spent(), Instant::now());
-        rollup.close(self.from.plus_secs_f64(f64::from(self.days) * 86_400.0)).await?;
-        let mut rolled = 0;
-        while let Some(count) = rollup.roll_next().await? {
-            rolled += count;
-        }
-        let (cpu_s, wall_s) = (spent() - before, started.elapsed().as_secs_f64());
+        let work = async move || -> anyhow::Result<(usize, f64)> {
+            let client = store::connect(&settings, "bench").await?;
+            let mut rollup = Rollup::lead(client).await?.context("nobody else leads")?;
+            rollup.close(end).await?;
+            let mut rolled = 0;
+            while let Some(count) = rollup.roll_next().await? {
+                rolled += count;
+            }
+            Ok((rolled, spent())) // while its backend is there
+        };
+        let (rolled, after) = rollup::alone(work).await??;
+        let (cpu_s, wall_s) = (after - before, started.elapsed().as_secs_f64());
         anyhow::ensure!(rolled as u64 >= fixes * 99 / 100, "{rolled} of {fixes} fixes were rolled up");
         println!("tracks.rollup_cpu_per_fix: {:.2} us", cpu_s * 1e6 / rolled as f64);
         println!("tracks.rollup_rate: {:.0} fixes/s", rolled as f64 / wall_s);
@@ -202,17 +222,19 @@ impl Place {
             .client
             .query("SELECT ST_X(position), ST_Y(position) FROM tracker_status ORDER BY tracker_id", &[])
             .await?;
-        let last = i64::from(self.days) * 24 - hours;
+        let last = self.minutes - hours * 60;
+        anyhow::ensure!(last >= 0, "there are fewer than {hours} hours");
         Ok((0..count)
             .map(|_| {
                 let row = &rows[random.random_range(0..rows.len())];
+                let day = random.random_range(0..=last / 1440) * 1440;
                 // By day, where there is something to find; of whole days every one.
-                let hour = if hours >= 24 {
-                    random.random_range(0..=last / 24) * 24
-                } else {
-                    random.random_range(0..=last / 24) * 24 + random.random_range(0..14)
+                let minute = match self.minutes {
+                    ..1440 => random.random_range(0..=last),
+                    _ if hours >= 24 => day,
+                    _ => day + random.random_range(0..14) * 60,
                 };
-                (LatLon::new(row.get(1), row.get(0)), self.from.plus_secs_f64(hour.min(last) as f64 * 3600.0))
+                (LatLon::new(row.get(1), row.get(0)), self.from.plus_secs_f64(minute.min(last) as f64 * 60.0))
             })
             .collect())
     }
@@ -229,7 +251,7 @@ impl Place {
     }
 
     async fn ask_about_areas(&self) -> anyhow::Result<()> {
-        for hours in [1, 24] {
+        for hours in [1, 24].into_iter().filter(|h| h * 60 <= self.minutes) {
             let circles = self.circles(hours, QUESTIONS, 1).await?;
             let (mut ours, mut pieces, mut vehicles) = (Vec::new(), 0, 0);
             for is_timed in [false, true] {
@@ -247,9 +269,11 @@ impl Place {
             println!("tracks.area_{hours}h_p50: {p50:.2} ms");
             println!("tracks.area_{hours}h_pieces: {} pieces", pieces / QUESTIONS);
             println!("tracks.area_{hours}h_vehicles: {} vehicles", vehicles / QUESTIONS);
-            let rows_p95 = self.ask_rows(&circles, hours).await?;
-            println!("tracks.rows_area_{hours}h_p95: {rows_p95:.2} ms");
-            println!("tracks.area_{hours}h_vs_rows: {:.2} x", rows_p95 / p95);
+            if setting("RIDEGUARD_BENCH_ROWS", 1) > 0 {
+                let rows_p95 = self.ask_rows(&circles, hours).await?;
+                println!("tracks.rows_area_{hours}h_p95: {rows_p95:.2} ms");
+                println!("tracks.area_{hours}h_vs_rows: {:.2} x", rows_p95 / p95);
+            }
         }
         Ok(())
     }
@@ -285,18 +309,18 @@ impl Place {
         let mut random = StdRng::seed_from_u64(2);
         let asked: Vec<(i64, Timestamp)> = (0..QUESTIONS)
             .map(|_| {
-                let day = random.random_range(0..self.days);
-                (random.random_range(1..=i64::from(vehicles)), self.from.plus_secs_f64(f64::from(day) * 86_400.0))
+                let day = random.random_range(0..=(self.minutes - 1) / 1440);
+                (random.random_range(1..=i64::from(vehicles)), self.from.plus_secs_f64(day as f64 * 86_400.0))
             })
             .collect();
         let (mut day, mut company, mut newest) = (Vec::new(), Vec::new(), Vec::new());
         for is_timed in [false, true] {
             for (vehicle, from) in &asked {
-                let span = (*from, from.plus_secs_f64(86_400.0));
+                let span = (*from, from.plus_secs_f64(86_400.0).min(self.end()));
                 let started = Instant::now();
                 let found = questions::of_vehicle(&self.client, self.officer, *vehicle, span).await?;
                 let points = story::points(&bodies(&found)?);
-                anyhow::ensure!(points.len() > 100, "a day has {} points", points.len());
+                anyhow::ensure!(!points.is_empty(), "vehicle {vehicle} has no points");
                 let day_ms = started.elapsed().as_secs_f64() * 1e3;
                 let started = Instant::now();
                 let found = questions::beside(&self.client, self.officer, *vehicle, span, (50.0, 30.0)).await?;
@@ -307,9 +331,7 @@ impl Place {
                 companions(&samples.collect::<Vec<_>>(), &found, 50.0, 30.0, 5)?;
                 let company_ms = started.elapsed().as_secs_f64() * 1e3;
                 let started = Instant::now();
-                self.client
-                    .query("SELECT * FROM api_police_newest($1, $2, $3)", &[&1_i64, &1_i64, &vec![*vehicle]])
-                    .await?;
+                questions::newest(&self.client, self.officer, &[*vehicle]).await?;
                 if is_timed {
                     newest.push(started.elapsed().as_secs_f64() * 1e3);
                     day.push(day_ms);
@@ -354,7 +376,7 @@ impl Place {
     }
 
     async fn ask_cold(&mut self, count: u32) -> anyhow::Result<()> {
-        for hours in [1, 24] {
+        for hours in [1, 24].into_iter().filter(|h| h * 60 <= self.minutes) {
             let mut times = Vec::new();
             for circle in self.circles(hours, count as usize, 7).await? {
                 self.postgres.stop();
@@ -376,10 +398,14 @@ impl Place {
 }
 
 async fn connect(postgres: &Postgres) -> anyhow::Result<Client> {
+    store::connect(&settings(postgres)?, "bench").await
+}
+
+fn settings(postgres: &Postgres) -> anyhow::Result<tokio_postgres::Config> {
     let mut settings = tokio_postgres::Config::new();
     let password = read_secret(&postgres.password_file)?;
     settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
-    store::connect(&settings, "bench").await
+    Ok(settings)
 }
 
 /// posix_fadvise(POSIX_FADV_DONTNEED) on every file, by coreutils' dd.

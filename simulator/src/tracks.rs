@@ -36,12 +36,27 @@ pub struct Args {
     /// First midnight, seconds since 1970; by default so that the last day ended this morning (Beijing).
     #[arg(long)]
     from: Option<i64>,
+    /// Only so many hours of the first day, in quarters, instead of days: what a larger city is measured by.
+    #[arg(long, conflicts_with = "days", value_parser = quarters)]
+    hours: Option<i64>,
+    /// The hour of the day with which they begin: 7 is before the rush.
+    #[arg(long, default_value = "7", requires = "hours", value_parser = quarters)]
+    from_hour: i64,
     /// Makes the same city again.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where to write.
     #[arg(long)]
     out: PathBuf,
+}
+
+/// Hours in quarters, as seconds.
+fn quarters(text: &str) -> Result<i64, String> {
+    let hours: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if !(0.0..=24.0).contains(&hours) || (hours * 4.0).fract() != 0.0 {
+        return Err(format!("{hours} hours; it must be 0 to 24, in quarters of an hour"));
+    }
+    Ok((hours * 4.0) as i64 * BLOCK_S)
 }
 
 /// Writes the file.
@@ -54,17 +69,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             (now + BEIJING_S).div_euclid(86_400) * 86_400 - BEIJING_S - days_s
         }
     };
+    let (written_from, written_to) = match args.hours {
+        Some(hours_s) => (from + args.from_hour, from + args.from_hour + hours_s),
+        None => (from, from + days_s),
+    };
     let mut file = std::fs::File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
-    let head = serde_json::json!({ "format": "rideguard-tracks", "version": 1, "vehicles": args.vehicles, "from_s": from, "to_s": from + days_s });
+    let head = serde_json::json!({ "format": "rideguard-tracks", "version": 1, "vehicles": args.vehicles, "from_s": written_from, "to_s": written_to });
     writeln!(file, "{head}")?;
     let mut out = zstd::Encoder::new(file, ZSTD_LEVEL)?;
     let mut riders: Vec<_> = (0..args.vehicles).map(|n| Rider::new(args.seed, n, from)).collect();
     let (mut fixes, mut moving) = (0_u64, 0_u64);
     let mut block = Vec::new();
-    for start in (from..from + days_s).step_by(BLOCK_S as usize) {
+    for start in (from..written_to).step_by(BLOCK_S as usize) {
         block.clear();
         for rider in &mut riders {
             rider.live_until(start + BLOCK_S, &mut block);
+        }
+        if start < written_from {
+            continue; // lived through, so that everybody is where they would be
         }
         block.sort_unstable_by_key(|r| (r.received_s, r.tracker));
         for record in &block {
@@ -74,7 +96,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         moving += block.iter().filter(|r| r.speed_tenths > 0).count() as u64;
     }
     out.finish()?.sync_all()?;
-    println!("{fixes} fixes of {} vehicles in {} days, {moving} of them moving", args.vehicles, args.days);
+    let hours = (written_to - written_from) as f64 / 3600.0;
+    println!("{fixes} fixes of {} vehicles in {hours} hours, {moving} of them moving", args.vehicles);
     Ok(())
 }
 
@@ -268,6 +291,14 @@ mod tests {
     fn vehicles_stand_most_of_the_day_and_ride_some_of_it() {
         let moving_s = (0..40).flat_map(day).filter(|f| f.speed_tenths > 0).count() as f64 * RIDE_EVERY_S as f64 / 40.0;
         assert!((600.0..3.0 * 3600.0).contains(&moving_s), "{moving_s} s of riding a day");
+    }
+
+    #[test]
+    fn hours_are_given_in_quarters() {
+        assert_eq!((quarters("1.5"), quarters("24")), (Ok(5400), Ok(86_400)));
+        assert!(
+            quarters("1.1").is_err() && quarters("25").is_err() && quarters("-1").is_err() && quarters("x").is_err()
+        );
     }
 
     #[test]
