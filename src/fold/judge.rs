@@ -89,6 +89,13 @@ pub enum Judgement {
     },
 }
 
+impl Judgement {
+    /// Whether it tells of a time before the newest. A clock that may be eight hours behind does not: it is live.
+    pub fn is_history(&self) -> bool {
+        matches!(self, Self::Keep { flags, .. } if flags.0 & (FixFlags::LATE | FixFlags::ZONE_DOUBTED) == FixFlags::LATE)
+    }
+}
+
 /// The time of a clock that is wrong by a known amount: one or two week rollovers, or Beijing's
 /// time called UTC. A clock eight hours behind cannot be told from a backlog; its profile says so.
 fn repaired(told: Timestamp, received_at: Timestamp) -> Option<Timestamp> {

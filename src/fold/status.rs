@@ -49,10 +49,12 @@ impl Said {
         }
     }
 
-    /// Takes over every value that `later` has, but for the firmware.
-    pub fn merge(&mut self, later: &Status) {
+    /// Takes over every value that `said` has, but for the firmware; of history only what was not known.
+    pub fn merge(&mut self, said: &Status, is_history: bool) {
         macro_rules! take {
-            ($($field:ident)*) => { $( self.$field = later.$field.or(self.$field); )* };
+            ($($field:ident)*) => { $(
+                self.$field = if is_history { self.$field.or(said.$field) } else { said.$field.or(self.$field) };
+            )* };
         }
         take!(battery_percent external_power ignition signal_percent satellites);
     }

@@ -104,6 +104,20 @@ fn a_late_fix_never_moves_the_newest_back() {
 }
 
 #[test]
+fn what_a_late_packet_says_of_its_tracker_undoes_nothing_newer() {
+    let mut lane = lane();
+    let mut says = |t_s: i64, status: &str| {
+        let said = fix(t_s, 28.55).replace(r#"{"battery":80}"#, status);
+        lane.fold(&packet("yy1", &said), &SETTINGS).status.map(|(.., row)| row)
+    };
+    says(NOW_S - 10, r#"{"battery":90,"external_power":true,"firmware":"1.2"}"#);
+    says(NOW_S - 86_400, r#"{"battery":5,"external_power":false,"firmware":"1.1","signal":30}"#);
+    let row = says(NOW_S - 5, r#"{"ignition":true}"#).unwrap(); // people see that at once
+    assert_eq!((row.battery_percent, row.external_power, row.firmware.as_deref()), (Some(90), Some(true), Some("1.2")));
+    assert_eq!(row.signal_percent, Some(30), "nobody has said it since");
+}
+
+#[test]
 fn a_wrong_check_sum_that_the_profile_tolerates_is_counted_and_flagged_on_its_fix() {
     let at = Timestamp::from_secs(NOW_S);
     // A location of 2026-09-21T14:13:20Z (NOW_S): its last byte but one is the check sum.

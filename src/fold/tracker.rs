@@ -7,7 +7,9 @@ use super::judge::{self, FixFlags, Judgement};
 use super::recent::Own;
 use super::roster::Firmwares;
 use super::status::{Newest, Said};
-use crate::domain::{Datum, Fix, Outcome, Packet, Profile, Report, Timestamp, TrackerIdent, TrackerKey, VehicleId};
+use crate::domain::{
+    Datum, Fix, Outcome, Packet, Profile, Report, Status, Timestamp, TrackerIdent, TrackerKey, VehicleId,
+};
 use crate::protocol::jt808::Parts;
 use crate::protocol::{self, DecodeError};
 use compact_str::CompactString;
@@ -199,6 +201,19 @@ impl Tracker {
         Ok(report)
     }
 
+    /// Takes over what a moment says of the tracker; returns whether its firmware is new. One that is older than the
+    /// newest (`is_history`) says only what nothing newer has said: a day late, an empty battery is full again.
+    fn hear(&mut self, status: &Status, is_history: bool, firmwares: &mut Firmwares) -> bool {
+        self.said.merge(status, is_history);
+        let known = self.firmware(firmwares);
+        let Some(told) = status.firmware.as_ref().filter(|told| Some(*told) != known && !(is_history && known.is_some()))
+        else {
+            return false;
+        };
+        self.set_firmware(Some(told), firmwares);
+        true
+    }
+
     /// Judges every moment and turns it into rows.
     pub fn make_count(
         &mut self,
@@ -213,16 +228,17 @@ impl Tracker {
         self.last_heard_at = self.last_heard_at.max(packet.received_at);
         let mut is_firmware_new = false;
         for moment in &report.moments {
-            self.said.merge(&moment.status);
-            if let Some(told) = moment.status.firmware.as_ref()
-                && Some(told) != self.firmware(firmwares)
-            {
-                is_firmware_new = true;
-                self.set_firmware(Some(told), firmwares);
-            }
-            let Some(fix) = &moment.fix else { continue };
             let newest_at = self.newest.as_ref().map(|n| n.fixed_at);
-            match judge::judge(fix, moment.buffered, packet.received_at, newest_at, max_fix_age_s) {
+            let Some(fix) = &moment.fix else {
+                let is_plausible = |at: &Timestamp| packet.received_at.seconds_since(*at) <= max_fix_age_s;
+                let is_older = |at: Timestamp| newest_at.is_some_and(|newest| at < newest);
+                let is_history = moment.at.filter(is_plausible).is_some_and(is_older);
+                is_firmware_new |= self.hear(&moment.status, is_history, firmwares);
+                continue;
+            };
+            let judgement = judge::judge(fix, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
+            is_firmware_new |= self.hear(&moment.status, judgement.is_history(), firmwares);
+            match judgement {
                 Judgement::Keep { fixed_at, mut flags } => {
                     let fix = judge::without_nonsense(fix, &mut flags);
                     if is_check_sum_wrong {
