@@ -206,7 +206,8 @@ impl Tracker {
     fn hear(&mut self, status: &Status, is_history: bool, firmwares: &mut Firmwares) -> bool {
         self.said.merge(status, is_history);
         let known = self.firmware(firmwares);
-        let Some(told) = status.firmware.as_ref().filter(|told| Some(*told) != known && !(is_history && known.is_some()))
+        let Some(told) =
+            status.firmware.as_ref().filter(|told| Some(*told) != known && !(is_history && known.is_some()))
         else {
             return false;
         };

@@ -1,24 +1,50 @@
-//! The client that speaks: replies to trackers and the internal live topic.
+//! The clients that speak: replies to trackers and the internal live topic.
 //!
 //! Apart from the sessions that listen, because a publisher whose window is full also stops the
 //! acknowledgements of its connection. Everything it sends is QoS 0 and may be lost: a tracker
 //! asks again, a map gets the next position.
+//!
+//! Many messages leave as one TLS record. Mosquitto takes one packet from each connection that has something,
+//! or all of a record, and then looks at the next connection: when thousands of trackers come back at once, answers that
+//! stand by themselves wait behind thousands of packets each, trackers repeat what was not answered, and
+//! nothing gets through any more. That is why our Unix socket to the broker is not used here.
 
 use super::mqtt::{jittered, options};
 use crate::config::Broker;
-use rumqttc::{AsyncClient, QoS};
-use std::sync::Arc;
+use rumqttc::mqttbytes::v4::{Packet, Publish};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, QoS};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Messages waiting for the socket; beyond that they are dropped and counted.
+/// Messages waiting for a connection; beyond that they are dropped and counted.
 const OUTGOING_MAX: usize = 16_384;
+/// Connections, each with the topics that fall to it: a record of each goes out in one round of the broker's.
+const CONNECTIONS: usize = 4;
+/// Messages written before a flush; the client's own buffer of 8 KiB flushes earlier.
+const BATCH_MAX: usize = 512;
+/// Longest a flush may take before the connection counts as broken.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 /// Sends and forgets.
 #[derive(Clone)]
 pub struct Publisher {
-    client: AsyncClient,
+    connections: Arc<[Connection]>,
     dropped: Arc<AtomicU64>,
+}
+
+struct Connection {
+    client: AsyncClient,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// What has not left yet.
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Publish>,
+    /// Whether one has been given to the client, which wakes its task; the others follow behind it.
+    is_woken: bool,
 }
 
 impl Publisher {
@@ -27,23 +53,15 @@ impl Publisher {
     /// # Errors
     /// Names the file that cannot be read.
     pub fn start(broker: &Broker, name: &str) -> anyhow::Result<Self> {
-        let mut options = options(broker, &format!("rideguard-{name}-{:08x}", rand::random::<u32>()))?;
-        options.set_clean_session(true);
-        let (client, mut event_loop) = AsyncClient::new(options, OUTGOING_MAX);
-        tokio::spawn(async move {
-            loop {
-                if let Err(error) = event_loop.poll().await {
-                    tracing::debug!(%error, "The publishing connection broke; connecting again");
-                    tokio::time::sleep(jittered(Duration::from_secs(1))).await;
-                }
-            }
-        });
-        Ok(Self { client, dropped: Arc::default() })
+        let broker = Broker { socket: None, ..broker.clone() };
+        let connections = (0..CONNECTIONS).map(|n| connect(&broker, &format!("{name}-{n}")));
+        Ok(Self { connections: connections.collect::<anyhow::Result<_>>()?, dropped: Arc::default() })
     }
 
-    /// Sends a message, or drops it if the way out is full.
+    /// Sends a message, or drops it if the way out is full. Messages of one topic leave in order.
     pub fn send(&self, topic: String, payload: Vec<u8>) {
-        if self.client.try_publish(topic, QoS::AtMostOnce, false, payload).is_err() {
+        let place = crc32fast::hash(topic.as_bytes()) as usize % self.connections.len();
+        if !self.connections[place].send(Publish::new(topic, QoS::AtMostOnce, payload)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -52,4 +70,78 @@ impl Publisher {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+}
+
+impl Connection {
+    fn send(&self, message: Publish) -> bool {
+        let mut waiting = lock(&self.waiting);
+        if waiting.is_woken {
+            let has_room = waiting.messages.len() < OUTGOING_MAX;
+            if has_room {
+                waiting.messages.push_back(message);
+            }
+            return has_room;
+        }
+        let first = waiting.messages.pop_front();
+        let (first, behind) = match first {
+            Some(first) => (first, Some(message)),
+            None => (message, None),
+        };
+        waiting.messages.extend(behind);
+        let sent = self.client.try_publish(first.topic, QoS::AtMostOnce, false, first.payload).is_ok();
+        waiting.is_woken = sent;
+        sent
+    }
+}
+
+fn connect(broker: &Broker, name: &str) -> anyhow::Result<Connection> {
+    let mut options = options(broker, &format!("rideguard-{name}-{:08x}", rand::random::<u32>()))?;
+    options.set_clean_session(true);
+    let (client, mut event_loop) = AsyncClient::new(options, BATCH_MAX);
+    let waiting = Arc::new(Mutex::new(Waiting::default()));
+    let connection = Connection { client, waiting: waiting.clone() };
+    tokio::spawn(async move {
+        loop {
+            let went = match event_loop.poll().await {
+                Ok(Event::Outgoing(Outgoing::Publish(_))) => follow(&mut event_loop, &waiting).await,
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = went {
+                event_loop.clean();
+                // What woke us is lost with the connection; the next message wakes the next one.
+                lock(&waiting).is_woken = false;
+                tracing::debug!(%error, "A publishing connection broke; connecting again");
+                tokio::time::sleep(jittered(Duration::from_secs(1))).await;
+            }
+        }
+    });
+    Ok(connection)
+}
+
+/// Writes what waits behind the message that has just left, a flush for many.
+async fn follow(event_loop: &mut EventLoop, waiting: &Mutex<Waiting>) -> Result<(), ConnectionError> {
+    loop {
+        let batch: Vec<Publish> = {
+            let mut waiting = lock(waiting);
+            let count = waiting.messages.len().min(BATCH_MAX);
+            waiting.is_woken = count > 0;
+            waiting.messages.drain(..count).collect()
+        };
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let Some(network) = event_loop.network.as_mut() else { return Err(ConnectionError::NetworkTimeout) };
+        let written = async {
+            for message in batch {
+                network.write(Packet::Publish(message)).await?;
+            }
+            network.flush().await
+        };
+        tokio::time::timeout(FLUSH_MAX, written).await.map_err(|_| ConnectionError::FlushTimeout)??;
+    }
+}
+
+fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
