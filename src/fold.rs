@@ -16,7 +16,7 @@ use crate::domain::{
     Entry, Finding, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
     TrackerKey, VehicleId,
 };
-use crate::guard::{Guard, Params, Seen};
+use crate::guard::{AHEAD, Guard, Params, Seen};
 use crate::ingest::topic::Address;
 use crate::protocol::{self, DecodeError};
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
@@ -111,6 +111,23 @@ impl LaneState {
         };
         self.show_sessions(&mut effects);
         effects
+    }
+
+    /// Folds entries in order. What the next vehicles will need of memory is looked at first, some at a time.
+    pub fn fold_all(&mut self, entries: &[Entry], settings: &FoldSettings) -> Vec<Effects> {
+        let mut effects = Vec::with_capacity(entries.len());
+        for part in entries.chunks(AHEAD) {
+            let vehicles: Vec<VehicleId> = part.iter().filter_map(|entry| self.vehicle_of(entry)).collect();
+            self.guard.look_ahead(&vehicles);
+            effects.extend(part.iter().map(|entry| self.fold(entry, settings)));
+        }
+        effects
+    }
+
+    /// The vehicle whose packet an entry is.
+    fn vehicle_of(&self, entry: &Entry) -> Option<VehicleId> {
+        let Entry::Packet(packet) = entry else { return None };
+        self.roster.get(&Address::parse(&packet.topic).ok()?.ident)?.vehicle()
     }
 
     /// Sessions that began or ended by themselves are shown like those that the owner switched.

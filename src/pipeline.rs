@@ -294,7 +294,7 @@ impl<'a> Pipeline<'a> {
 
     /// Decodes and judges; pure, in order.
     fn understand(&mut self, entries: &[Entry]) -> Vec<Effects> {
-        entries.iter().map(|entry| self.state.fold(entry, &self.fold)).collect()
+        self.state.fold_all(entries, &self.fold)
     }
 
     /// Trackers are answered as soon as the journal holds what they sent.

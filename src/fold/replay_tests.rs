@@ -114,6 +114,19 @@ proptest! {
     }
 
     #[test]
+    fn batches_cut_anywhere_say_what_their_entries_say_one_by_one(seed: u64) {
+        let mut random = StdRng::seed_from_u64(seed);
+        let entries = journal(&mut random);
+        let (mut lane, mut rest, mut told) = (LaneState::default(), &entries[..], Vec::new());
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(random.random_range(1..=rest.len().min(50)));
+            told.extend(lane.fold_all(batch, &SETTINGS));
+            rest = later;
+        }
+        prop_assert_eq!(told, fold(&entries));
+    }
+
+    #[test]
     fn repetitions_change_nothing(seed: u64) {
         let mut random = StdRng::seed_from_u64(seed);
         let entries = journal(&mut random);

@@ -12,6 +12,7 @@ use super::evidence::{Course, FixFacts};
 use super::params::{ExitParams, Params};
 use super::vehicle::{SAMPLES_MAX, Sample, SampleKind, Vehicle};
 use crate::domain::Timestamp;
+use smallvec::SmallVec;
 
 /// Two fixes within this are the same place told twice, metres (a stuck receiver repeats exactly).
 const SAME_PLACE_M: f32 = 0.3;
@@ -40,7 +41,7 @@ pub fn weigh(params: &Params, vehicle: &Vehicle, anchor: &Anchor) -> Departure {
     for sample in &vehicle.samples {
         run.take(sample);
     }
-    let Run { evidence, spread_m, outside_n, .. } = run;
+    let (evidence, spread_m, outside_n) = (run.evidence, run.spread_m, run.outside.len());
     let Some(distance_m) = run.newest_m else { return Departure { spread_m, ..Departure::default() } };
     let boundary_m = p.distance_min_m.max(p.distance_min_spreads * spread_m);
     let no_speed = if run.speed_floor_kmh.is_some() { 0.0 } else { p.without_speed_extra };
@@ -73,8 +74,8 @@ struct Run<'a> {
     shaken_at_home: u32,
     /// Fixes whose course agreed with their displacement, less those whose did not.
     on_course: u32,
-    outside: [Option<Sample>; SAMPLES_MAX],
-    outside_n: usize,
+    /// Distinct fixes outside in a row.
+    outside: SmallVec<[Sample; SAMPLES_MAX]>,
     before: Option<Sample>,
     newest_m: Option<f32>,
     is_ridden: bool,
@@ -99,8 +100,7 @@ impl<'a> Run<'a> {
             shaking_since: None,
             shaken_at_home: 0,
             on_course: 0,
-            outside: [None; SAMPLES_MAX],
-            outside_n: 0,
+            outside: SmallVec::new(),
             before: None,
             newest_m: None,
             is_ridden: false,
@@ -152,13 +152,12 @@ impl<'a> Run<'a> {
                 self.shaken_at_home += u32::from(gap_s < p.rest_s);
                 self.on_course = 0;
             }
-            self.outside_n = 0;
+            self.outside.clear();
             self.is_ridden = false;
         } else if !self.is_repeated(sample) {
             self.is_ridden = self.is_ridden || facts.is_ridden(p);
             self.evidence = (self.evidence + facts.weigh(p)).clamp(0.0, p.evidence_max);
-            self.outside[self.outside_n] = Some(*sample);
-            self.outside_n += 1;
+            self.outside.push(*sample);
         }
         self.before = Some(*sample);
     }
@@ -181,7 +180,7 @@ impl<'a> Run<'a> {
 
     /// A place told before is no new evidence.
     fn is_repeated(&self, sample: &Sample) -> bool {
-        self.outside[..self.outside_n].iter().flatten().any(|o| o.place.distance_m(sample.place) < SAME_PLACE_M)
+        self.outside.iter().any(|o| o.place.distance_m(sample.place) < SAME_PLACE_M)
     }
 }
 
@@ -209,7 +208,7 @@ fn is_elsewhere(p: &ExitParams, vehicle: &Vehicle, anchor: &Anchor) -> bool {
 /// Whether the fixes outside hang together as a departure does: heading out, or far off; and the
 /// accelerometer, where there is one, was shaken.
 fn is_coherent(p: &ExitParams, vehicle: &Vehicle, anchor: &Anchor, run: &Run, distance_m: f32) -> bool {
-    let (outside, spread_m) = (&run.outside[..run.outside_n], run.spread_m);
+    let (outside, spread_m) = (&run.outside, run.spread_m);
     let far = distance_m > p.far_m.max(p.far_spreads * spread_m);
     let (shaken, told) = vehicle.shaken(4);
     if told > 0 && !far && shaken < told.min(3) {
@@ -223,10 +222,10 @@ fn is_coherent(p: &ExitParams, vehicle: &Vehicle, anchor: &Anchor, run: &Run, di
     if is_path_only && outside.len() < 3 {
         return false;
     }
-    let last: Vec<_> = outside.iter().flatten().rev().take(3).map(|s| s.place.distance_m(anchor.centre)).collect();
+    let last: Vec<_> = outside.iter().rev().take(3).map(|s| s.place.distance_m(anchor.centre)).collect();
     let heads_out = last.windows(2).all(|w| w[0] > w[1] - 2.0);
     let net = match (outside.first(), outside.last()) {
-        (Some(Some(a)), Some(Some(b))) => a.place.distance_m(b.place),
+        (Some(a), Some(b)) => a.place.distance_m(b.place),
         _ => 0.0,
     };
     heads_out && net > 8.0

@@ -96,6 +96,11 @@ impl Sides {
     }
 
     /// Where zones saw it last.
+    pub fn last_place(&self) -> Option<LatLon> {
+        self.last().map(|last| last.place)
+    }
+
+    /// When and where zones saw it last.
     fn last(&self) -> Option<Sighting> {
         let degrees = |parts: i32| f64::from(parts) / PARTS_PER_DEGREE;
         let place = LatLon::new(degrees(self.last_place.0), degrees(self.last_place.1));

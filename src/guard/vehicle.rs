@@ -202,6 +202,15 @@ impl Vehicle {
         }
     }
 
+    /// Touches every part of what a moment will ask of it, and says where zones saw it last.
+    pub fn look_ahead(&self) -> (u64, Option<LatLon>) {
+        let first = self.samples.first().map_or(0, |s| s.at.micros() as u64);
+        let flags = u64::from(self.seen[0]) ^ u64::from(self.is_calm) ^ self.alarms ^ first;
+        let times = [self.armed_at, self.newest_at, self.scheduled, self.silence.last_heard()];
+        let times = times.into_iter().flatten().fold(0, |sum, t| sum ^ t.micros() as u64);
+        (flags ^ times, self.sides.last_place())
+    }
+
     /// Whether this packet was seen before; remembers it.
     pub fn is_duplicate(&mut self, key: u32) -> bool {
         if self.seen.contains(&key) {

@@ -5,10 +5,10 @@
 //! vehicles that stand, so what the R-tree said of a square is kept until a zone near it changes: one
 //! look at a table instead of a walk down the tree.
 
+use super::hashing::Table;
 use crate::domain::{LatLon, Timestamp, VehicleId, Zone, ZoneId};
 use rstar::{AABB, Envelope, RTree, RTreeObject};
 use smallvec::SmallVec;
-use std::collections::HashMap;
 
 /// Squares per degree: some 200 m, a few zones each even where a city is full of them.
 const SQUARES_PER_DEGREE: f64 = 500.0;
@@ -24,9 +24,9 @@ pub type Found = (ZoneId, Timestamp);
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     city: RTree<Boxed>,
-    personal: HashMap<VehicleId, Personal>,
+    personal: Table<VehicleId, Personal>,
     /// Zones of the city whose boxes touch a square, by what the R-tree said.
-    squares: HashMap<Square, Box<[Boxed]>>,
+    squares: Table<Square, Box<[Boxed]>>,
 }
 
 /// The zones of one vehicle.
@@ -128,6 +128,20 @@ impl Index {
         keep_smallest(&mut found, of_vehicle, max);
         found.sort_unstable();
         found
+    }
+
+    /// Looks where a vehicle at a place will look next, one table after the other for all of them, so that the waits for
+    /// memory overlap; returns versions that it will be compared with. Of those at the place only.
+    pub fn look_ahead(&self, vehicles: &[(VehicleId, LatLon)]) -> SmallVec<[Found; 16]> {
+        let own = vehicles.iter().filter_map(|(id, _)| self.personal.get(id)).map(|p| p.boxes.len()).sum::<usize>();
+        std::hint::black_box(own);
+        let squares: SmallVec<[(&[Boxed], LatLon); 16]> =
+            vehicles.iter().filter_map(|(_, place)| Some((&**self.squares.get(&square(*place))?, *place))).collect();
+        let here = |(boxes, place): &(&[Boxed], LatLon)| {
+            let place = AABB::from_point(corner(*place));
+            boxes.iter().find(|b| b.envelope.intersects(&place)).map(Boxed::found)
+        };
+        squares.iter().filter_map(here).collect()
     }
 
     /// Zones of the city that touch a square.

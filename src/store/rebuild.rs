@@ -122,7 +122,8 @@ async fn fold_lane(
             anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
         }
         for batch in batches.iter().filter(|b| b.n <= applied) {
-            let entries = batch.entries.iter().map(|e| (as_packet(e), state.fold(e, fold))).collect();
+            let effects = state.fold_all(&batch.entries, fold);
+            let entries = batch.entries.iter().map(as_packet).zip(effects).collect();
             parts::write(transaction, statements, lane, &mut Applied { n: batch.n, entries }).await?;
         }
         n = batches.last().map_or(applied, |b| b.n);
