@@ -18,6 +18,8 @@ const SEED: u64 = 5;
 /// Heartbeats of a parked vehicle before it is weighed.
 const HEARTBEATS: i64 = 30;
 const START: Timestamp = Timestamp::from_secs(1_790_000_000);
+/// Packets of a vehicle while all are shaken.
+const SHAKES: i64 = 20;
 /// Half of the city's extent, degrees: about 30 km.
 const REACH_DEG: f64 = 0.27;
 
@@ -41,6 +43,14 @@ fn main() {
     // The first fix at a place pays for looking it up; those of a standing vehicle go on for hours.
     everybody_speaks(&mut guard, &mut random, &homes, HEARTBEATS + 1);
     println!("guard.cost_per_fix: {:.0} ns", cost_per_fix(&mut guard, &mut random, &homes));
+
+    // Last, as it moves everything in memory: the ground shakes, and everybody is a suspect.
+    let quiet = resident_bytes();
+    for beat in 0..SHAKES {
+        everybody_is_shaken(&mut guard, &mut random, &homes, 300 * (HEARTBEATS + 20) + 10 * beat);
+    }
+    println!("guard.bytes_more_per_suspect: {:.0} B", (resident_bytes() - quiet) as f64 / VEHICLES as f64);
+    println!("guard.windows_held: {}", guard.windows().0);
 }
 
 /// Fastest of eleven rounds over a tenth of the vehicles each: what it costs when nobody disturbs.
@@ -82,6 +92,15 @@ fn everybody_speaks(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], be
         let digest = PacketDigest((at as u64) << 32 | id as u64);
         let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest };
         black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(false), 0.0), &seen));
+    }
+}
+
+/// A packet of everybody at once, ten seconds after the last: the ground shakes.
+fn everybody_is_shaken(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], at: i64) {
+    for (id, home) in homes.iter().enumerate() {
+        let digest = PacketDigest((at as u64) << 32 | id as u64);
+        let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest };
+        black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(true), 0.0), &seen));
     }
 }
 

@@ -23,6 +23,7 @@ mod incident;
 mod intake;
 mod neighbourhood;
 pub mod params;
+mod pool;
 mod power;
 mod rules;
 mod session;
@@ -45,6 +46,7 @@ use crate::domain::{
 };
 use hashing::Table;
 use neighbourhood::Neighbourhood;
+use pool::Pool;
 use rules::Deadline;
 use serde::{Deserialize, Serialize};
 use silence::Step;
@@ -94,6 +96,9 @@ pub struct Guard {
     /// When windows of schedules begin and end.
     appointments: BTreeSet<(Timestamp, VehicleId)>,
     hood: Neighbourhood,
+    /// Which suspects remember more.
+    #[serde(default)]
+    pool: Pool,
 }
 
 impl Guard {
@@ -141,6 +146,8 @@ impl Guard {
         let mut findings = Vec::new();
         incident::explain_by_disarm(state, at, known_at, &mut findings);
         state.end_session(at);
+        state.has_window = false;
+        self.pool.leave(vehicle);
         if let Some(session) = &mut state.session {
             session.settle(by);
             session.ride = None;
@@ -179,10 +186,12 @@ impl Guard {
             return findings;
         }
         rules::consider(&self.params, &mut self.zones, vehicle, state, moment, seen, &mut findings);
+        let loser = self.pool.settle(&self.params.pool, vehicle, state);
         self.hood.hear(vehicle, state.hood);
         let place = state.guard_point();
         state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), place, moment);
         reschedule(&self.params, &mut self.schedule, self.resumed_at, vehicle, state);
+        self.narrow(loser);
         findings
     }
 
@@ -263,9 +272,15 @@ impl Guard {
     pub fn forget(&mut self, vehicle: VehicleId) {
         let Some(state) = self.vehicles.remove(&vehicle) else { return };
         self.hood.leave(vehicle, state.hood);
+        self.pool.leave(vehicle);
         if let Some(due) = state.session.and_then(|s| s.appointment) {
             self.appointments.remove(&(due, vehicle));
         }
+    }
+
+    /// Full windows that suspects hold, and moments of suspects that found none free since the beginning.
+    pub fn windows(&self) -> (usize, u64) {
+        (self.pool.held(), self.pool.refused())
     }
 
     /// The owner's word on an incident.
@@ -336,12 +351,23 @@ impl Guard {
                 }
             }
         }
-        if let Some(state) = self.vehicles.get_mut(&vehicle)
-            && state.scheduled.is_some_and(|s| s <= now)
-        {
-            state.scheduled = None;
+        let mut loser = None;
+        if let Some(state) = self.vehicles.get_mut(&vehicle) {
+            if state.scheduled.is_some_and(|s| s <= now) {
+                state.scheduled = None;
+            }
+            // An incident may have begun: what it holds it keeps.
+            loser = self.pool.settle(&self.params.pool, vehicle, state);
         }
+        self.narrow(loser);
         self.reschedule(vehicle);
+    }
+
+    /// Its window is another's now.
+    fn narrow(&mut self, loser: Option<VehicleId>) {
+        if let Some(state) = loser.and_then(|loser| self.vehicles.get_mut(&loser)) {
+            state.narrow();
+        }
     }
 
     fn reschedule(&mut self, vehicle: VehicleId) {

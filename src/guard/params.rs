@@ -31,6 +31,8 @@ pub struct Params {
     pub incident: IncidentParams,
     /// Outages of a neighbourhood.
     pub hood: HoodParams,
+    /// What suspects may remember together.
+    pub pool: PoolParams,
 }
 
 macro_rules! params {
@@ -377,5 +379,15 @@ params! {
         over_share: f32 = 0.5,
         /// After its end, a vehicle has so long to report before its silence is its own, seconds.
         grace_s: f64 = 900.0,
+    }
+}
+
+params! {
+    /// What the suspects of a lane, a sixteenth of the city, may remember together.
+    PoolParams {
+        /// Vehicles that hold a full window of samples at once; 240 bytes each, so 2 MB a lane. Of 60,000 guarded
+        /// vehicles some hundreds are not quiet at a time. Lower: in a storm fewer thefts are weighed by
+        /// more than their newest samples, and some are told later.
+        windows_max: u32 = 8192,
     }
 }

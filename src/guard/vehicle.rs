@@ -5,6 +5,7 @@ use super::cell::Dark;
 use super::incident::OpenIncident;
 use super::neighbourhood::Hood;
 use super::params::Params;
+use super::pool::Unrest;
 use super::session::Session;
 use super::sides::Sides;
 use super::stale::Stale;
@@ -17,6 +18,9 @@ pub const SAMPLES_MAX: usize = 16;
 /// Samples kept of a vehicle that stands quietly, from one report to the next: a city is mostly parked.
 /// The next is weighed beside it, and only if the vehicle is quiet no longer more are kept.
 const SAMPLES_AT_REST: usize = 1;
+/// Samples kept of one that has no full window: unguarded, or a suspect of too many. Every rule but the sum of the
+/// evidence looks at no more.
+const SAMPLES_NARROW: usize = 6;
 /// Packets remembered to know a duplicate again. Retransmissions come within a minute; a fix that is
 /// still among the samples is known again without this.
 const SEEN_MAX: usize = 4;
@@ -119,6 +123,12 @@ pub struct Vehicle {
     pub samples: SmallVec<[Sample; SAMPLES_AT_REST]>,
     /// Whether it stood quietly at its guard point when last heard: then few samples are kept.
     pub is_calm: bool,
+    /// Whether what it told last speaks for a departure.
+    #[serde(default)]
+    pub is_pressing: bool,
+    /// Whether it holds one of the lane's full windows.
+    #[serde(default)]
+    pub has_window: bool,
     /// Packets seen lately, newest first; 0 = none.
     seen: [u32; SEEN_MAX],
     /// What is known beside satellite fixes: few vehicles have any of it.
@@ -229,7 +239,12 @@ impl Vehicle {
         if self.samples[..index].iter().rev().take_while(|s| s.at == sample.at).any(|s| *s == sample) {
             return false;
         }
-        if self.samples.len() >= if self.is_calm { SAMPLES_AT_REST + 1 } else { SAMPLES_MAX } {
+        let room = match (self.is_calm, self.has_window) {
+            (true, _) => SAMPLES_AT_REST + 1,
+            (false, true) => SAMPLES_MAX,
+            (false, false) => SAMPLES_NARROW,
+        };
+        if self.samples.len() >= room {
             if index == 0 {
                 return false;
             }
@@ -241,13 +256,34 @@ impl Vehicle {
         is_newest
     }
 
+    /// How much there is to remember, by its newest moment.
+    pub fn unrest(&self) -> Unrest {
+        if self.armed_at.is_none() || self.is_calm {
+            Unrest::None
+        } else if self.is_pressing || self.suspicion_told || self.incident.is_some() {
+            Unrest::Pressing
+        } else {
+            Unrest::Restless
+        }
+    }
+
+    /// Gives its full window away: the newest samples stay.
+    pub fn narrow(&mut self) {
+        self.has_window = false;
+        self.keep_newest(SAMPLES_NARROW);
+    }
+
+    fn keep_newest(&mut self, count: usize) {
+        let forgotten = self.samples.len().saturating_sub(count);
+        self.samples.drain(..forgotten);
+        self.samples.shrink_to_fit();
+    }
+
     /// Notes whether it stands quietly, and then forgets what only a departure would need.
     pub fn calm(&mut self, is_calm: bool) {
         self.is_calm = is_calm;
         if is_calm && (self.samples.len() > SAMPLES_AT_REST || self.samples.spilled()) {
-            let forgotten = self.samples.len().saturating_sub(SAMPLES_AT_REST);
-            self.samples.drain(..forgotten);
-            self.samples.shrink_to_fit();
+            self.keep_newest(SAMPLES_AT_REST);
         }
     }
 
