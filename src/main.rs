@@ -51,6 +51,8 @@ enum Command {
     },
     /// Plays recordings to the guard with other parameters and compares what it says.
     Backtest(backtest::Args),
+    /// Scores the alerts that this deployment told against what really happened.
+    Score(backtest::told::Args),
     /// Prints the packets of the journal as JSON lines.
     Journal(backstage::JournalArgs),
     /// Checks the invariants of a live database.
@@ -101,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay { scenario, alerts } => replay::run(&scenario, &alerts)?,
         Command::Openapi => say(rideguard::api::openapi().to_pretty_json()?)?,
         Command::Backtest(args) => backtest::run(&args)?,
+        Command::Score(args) => backtest::told::run(&args)?,
         Command::Up(args) => up::up(args)?,
         Command::Ingest(args) => up::role(args, up::INGEST)?,
         Command::Api(args) => up::role(args, up::API)?,

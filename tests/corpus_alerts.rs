@@ -45,7 +45,7 @@ fn the_dev_set_is_guarded_well() {
         }
     })
     .expect("the recording is readable");
-    let truths = score::truths(&folder.join("truth.jsonl.gz")).expect("the corpus holds the truth");
+    let (truths, _) = score::truths(&folder.join("truth.jsonl.gz")).expect("the corpus holds the truth");
     let none = Vec::new();
     let scores: Vec<_> = truths.iter().map(|(name, truth)| truth.score(woken.get(name).unwrap_or(&none))).collect();
     let pooled = score::Pooled::of(&scores);

@@ -2,6 +2,7 @@
 
 pub mod command;
 mod plan;
+mod play;
 mod receiver;
 
 use rand::Rng;

@@ -7,6 +7,7 @@ mod fleet;
 mod flood;
 mod load;
 mod mqtt;
+mod owners;
 mod say;
 mod tracks;
 mod truth;

@@ -1,7 +1,7 @@
 //! One vehicle's life: parked, ridden, stolen; and what its tracker says of it.
 
 use crate::city::{Place, gauss, home, turn};
-use crate::encode::Said;
+use crate::encode::{Said, Source};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -117,8 +117,9 @@ impl Vehicle {
             battery_percent: self.battery as u8,
             external_power: self.external_power,
             ignition: self.doing == Doing::Ridden,
-            moving: self.speed_kmh > 0.0,
+            moving: Some(self.speed_kmh > 0.0),
             vibration: std::mem::take(&mut self.just_shaken),
+            source: Source::Gnss,
         }
     }
 }

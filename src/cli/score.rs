@@ -24,9 +24,33 @@ const SLACK_S: f64 = 2.0;
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Row {
-    Armed { vehicle: String, t0: f64, t1: f64 },
-    Incident { vehicle: String, sub: String, t0: f64, t_first: f64, floor_rx: Option<f64> },
-    Nontheft,
+    Armed {
+        vehicle: String,
+        t0: f64,
+        t1: f64,
+    },
+    Incident {
+        vehicle: String,
+        sub: String,
+        t0: f64,
+        t_first: f64,
+        floor_rx: Option<f64>,
+    },
+    Nontheft {
+        #[serde(flatten)]
+        played: Option<Played>,
+    },
+}
+
+/// How a city was played to a deployment: its time from `t0` on passed from `began` (ours) on, `speed` times as fast.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct Played {
+    /// Its first second, since 1970.
+    pub t0: f64,
+    /// Our time then, seconds since 1970.
+    pub began: f64,
+    /// Times faster than life.
+    pub speed: f64,
 }
 
 /// What really happened to one vehicle.
@@ -44,12 +68,12 @@ struct Incident {
     floor_rx: Option<f64>,
 }
 
-/// Reads a truth file.
+/// Reads a truth file; and how it was played, if it was played to a deployment.
 ///
 /// # Errors
 /// Names the file, and the line and the problem of a row that cannot be read.
-pub fn truths(path: &Path) -> anyhow::Result<BTreeMap<String, Truth>> {
-    let mut truths = BTreeMap::<String, Truth>::new();
+pub fn truths(path: &Path) -> anyhow::Result<(BTreeMap<String, Truth>, Option<Played>)> {
+    let (mut truths, mut how) = (BTreeMap::<String, Truth>::new(), None);
     for (n, line) in std::io::BufRead::lines(recording::open(path)?).enumerate() {
         let context = || format!("{}: line {}", path.display(), n + 1);
         match serde_json::from_str(&line.with_context(context)?).with_context(context)? {
@@ -57,10 +81,10 @@ pub fn truths(path: &Path) -> anyhow::Result<BTreeMap<String, Truth>> {
             Row::Incident { vehicle, sub, t0, t_first, floor_rx } => {
                 truths.entry(vehicle).or_default().incident = Some(Incident { sub, t0, t_first, floor_rx });
             }
-            Row::Nontheft => {}
+            Row::Nontheft { played } => how = how.or(played),
         }
     }
-    Ok(truths)
+    Ok((truths, how))
 }
 
 /// What kind of incident an outcome belongs to.

@@ -56,3 +56,49 @@ async fn told(transaction: &Transaction<'_>) -> Result<BTreeSet<Told>, tokio_pos
         .await?;
     Ok(rows.iter().map(|row| (VehicleId(row.get(0)), row.get(1), row.get(2))).collect())
 }
+
+/// An alert that was told of a tracker's vehicle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToldOf {
+    /// The tracker.
+    pub ident: String,
+    /// The alert's kind.
+    pub kind: String,
+    /// Whether it wakes its owner.
+    pub wakes_owner: bool,
+    /// When, server time.
+    pub raised_at: Timestamp,
+    /// Whether it rests on late packets.
+    pub late: bool,
+    /// The newest fix that it rests on, event time.
+    pub newest_fix_at: Option<Timestamp>,
+    /// Whether a deadline raised it and no packet.
+    pub is_deadline: bool,
+}
+
+/// Every alert raised from a time on, oldest first, by the tracker that its vehicle carried then.
+///
+/// # Errors
+/// The database's own word.
+pub async fn told_of_trackers(client: &Client, since: Timestamp) -> Result<Vec<ToldOf>, tokio_postgres::Error> {
+    let rows = client
+        .query(
+            "SELECT t.ident, a.kind, a.raised_at, a.late, a.cause IS NULL, a.wakes_owner,
+                    (SELECT max((f ->> 'at')::bigint) FROM jsonb_array_elements(a.evidence -> 'fixes') f)
+             FROM alert a
+             JOIN installation i ON i.vehicle_id = a.vehicle_id AND i.valid_from <= a.raised_at AND coalesce(i.valid_to > a.raised_at, true)
+             JOIN tracker t USING (tracker_id) WHERE a.raised_at >= $1 ORDER BY a.alert_id",
+            &[&since],
+        )
+        .await?;
+    let told = |row: &tokio_postgres::Row| ToldOf {
+        ident: row.get(0),
+        kind: row.get(1),
+        raised_at: row.get(2),
+        late: row.get(3),
+        is_deadline: row.get(4),
+        wakes_owner: row.get(5),
+        newest_fix_at: row.get::<_, Option<i64>>(6).map(Timestamp::from_micros),
+    };
+    Ok(rows.iter().map(told).collect())
+}

@@ -1,9 +1,10 @@
 //! `simulator city`: a city's days with thefts and outages, into a file or to a broker.
 
 use super::plan::{City, Doing, Life, Outage, Theft};
+use super::play::{self, Act, Acts, Stage, is_judged};
 use super::receiver::{Nuisance, Packet, Receiver};
-use crate::encode::Said;
-use crate::mqtt::{Broker, Credential, Manners, Message, credentials, publish};
+use crate::mqtt::{Broker, Credential, credentials};
+use crate::owners::Owners;
 use crate::truth::Lines;
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -11,12 +12,9 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::task::JoinSet;
-
-/// Vehicles of a city rely on the broker's PUBACK.
-const MANNERS: Manners = Manners { waits_for_answers: false, patience: Duration::from_secs(3) };
 
 /// Flags of `city`.
 #[derive(Parser)]
@@ -36,7 +34,8 @@ pub struct Args {
     /// Hours to play.
     #[arg(long, default_value_t = 24.0)]
     hours: f64,
-    /// First second, since 1970; by default a Monday at four in the morning in China. A broker gets it as now.
+    /// First second, since 1970; by default a Monday at four in the morning in China. A broker gets it as now, or
+    /// faster than life at the last such hour of which all is over.
     #[arg(long, default_value_t = 1_779_652_800.0)]
     from: f64,
     /// Where to write the packets, in the format of `rideguard replay`.
@@ -55,16 +54,23 @@ pub struct Args {
     #[arg(long)]
     credentials: Option<PathBuf>,
     /// How many times faster than life a broker gets it.
-    #[arg(long, default_value_t = 1.0)]
-    speedup: f64,
+    #[arg(long, alias = "speedup", default_value_t = 1.0)]
+    speed: f64,
+    /// The API by which owners guard their vehicles when parked and end that before they ride: http://HOST:PORT.
+    /// Without it nobody does, and the truth tells of no theft.
+    #[arg(long, requires_all = ["owners", "broker"])]
+    api: Option<String>,
+    /// A line per owner: LOGIN PASSWORD.
+    #[arg(long, requires = "api")]
+    owners: Option<PathBuf>,
 }
 
 /// A vehicle's life as it was lived.
-struct Lived {
+pub(super) struct Lived {
     life: Life,
     tracker: Receiver,
     /// By arrival.
-    packets: Vec<Packet>,
+    pub packets: Vec<Packet>,
     noise: Vec<Nuisance>,
 }
 
@@ -73,7 +79,7 @@ struct Lived {
 /// # Errors
 /// A flag, a file.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    for (name, value, low, high) in [("--hours", args.hours, 4.0, 720.0), ("--speedup", args.speedup, 0.01, 10_000.0)] {
+    for (name, value, low, high) in [("--hours", args.hours, 4.0, 720.0), ("--speed", args.speed, 1.0, 10_000.0)] {
         if !(low..=high).contains(&value) {
             bail!("{name} is {value}; it must be {low} to {high}");
         }
@@ -88,8 +94,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             let (ca, file) = (args.ca.clone().unwrap_or_default(), args.credentials.clone().unwrap_or_default());
             let trackers = credentials(&file, args.vehicles as usize)?;
             let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
-            let city = City { vehicles: trackers.len() as u32, from_s: now_s, ..city(&args) };
-            play(city, &Broker::new(broker, &ca)?, trackers, args.speedup, &truth).await
+            let asked = city(&args);
+            let from_s = begins_s(now_s, args.from, asked.played_s, args.speed);
+            let owners = match (&args.api, &args.owners) {
+                (Some(url), Some(file)) => Some(Owners::log_in(url, file).await?),
+                _ => None,
+            };
+            let stage = Stage { broker: Broker::new(broker, &ca)?, owners, speed: args.speed };
+            play(City { vehicles: trackers.len() as u32, from_s, ..asked }, stage, trackers, &truth).await
         }
         (None, None) => bail!("--out or --broker is missing: where is the city to go?"),
     }
@@ -106,7 +118,7 @@ fn city(args: &Args) -> City {
     }
 }
 
-fn live(city: &City, outages: &[Outage], vehicle: u32) -> Lived {
+pub(super) fn live(city: &City, outages: &[Outage], vehicle: u32) -> Lived {
     let life = city.life(vehicle);
     let mut tracker = Receiver::new(city, vehicle);
     let (mut packets, mut noise) = (Vec::new(), Vec::new());
@@ -138,7 +150,7 @@ fn write(city: &City, out: &PathBuf, truth: &Lines) -> anyhow::Result<()> {
         for (_, row) in &rows {
             writeln!(file, "{row}")?;
         }
-        tell(&name, &lived, truth);
+        tell(&name, &lived, &lived.life.armed, true, truth);
     }
     file.flush().with_context(|| format!("cannot write {}", out.display()))
 }
@@ -159,10 +171,10 @@ fn row(vehicle: &str, p: &Packet) -> Value {
     row
 }
 
-/// What really happened, as the scorer reads it.
-fn tell(name: &str, lived: &Lived, truth: &Lines) {
+/// What really happened, as the scorer reads it; a theft only if it is to be judged.
+fn tell(name: &str, lived: &Lived, armed: &[(f64, f64)], is_judged: bool, truth: &Lines) {
     let (life, environment) = (&lived.life, lived.tracker.environment.name());
-    for (from_s, to_s) in &life.armed {
+    for (from_s, to_s) in armed {
         let until_s = life.theft.map_or(*to_s, |(_, at_s)| to_s.min(at_s));
         truth.write(&json!({ "vehicle": name, "kind": "armed", "t0": from_s, "t1": until_s, "drift": "modelled", "env": environment, "src": "city" }));
     }
@@ -173,7 +185,7 @@ fn tell(name: &str, lived: &Lived, truth: &Lines) {
     for leg in life.legs.iter().filter(|l| l.doing == Doing::Ridden) {
         note(if leg.tunnel_s.is_some() { "tunnel_ride" } else { "owner_ride" }, leg.from_s, leg.to_s);
     }
-    let Some((theft, at_s)) = life.theft else { return };
+    let Some((theft, at_s)) = life.theft.filter(|_| is_judged) else { return };
     let Some(leg) = life.legs.iter().find(|l| matches!(l.doing, Doing::Stolen(_))) else { return };
     let moves = !matches!(theft, Theft::PowerCut | Theft::Silent);
     let window_s = if theft == Theft::Silent { 7200.0 } else { 900.0 };
@@ -188,62 +200,60 @@ fn tell(name: &str, lived: &Lived, truth: &Lines) {
     }));
 }
 
-/// Plays to a broker, every tracker over its own connection, each packet when it arrives. Positions of masts
-/// are left out, since not every language has them. Nobody here can arm a vehicle: that is the owners'.
-async fn play(
-    city: City,
-    broker: &Broker,
-    trackers: Vec<Credential>,
-    speedup: f64,
-    truth: &Lines,
-) -> anyhow::Result<()> {
-    let outages = city.outages();
-    let started = tokio::time::Instant::now();
-    let mut playing = JoinSet::new();
-    for (vehicle, credential) in trackers.into_iter().enumerate() {
+/// Plays to a broker; the truth is told first, for all of it.
+async fn play(city: City, stage: Stage, trackers: Vec<Credential>, truth: &Lines) -> anyhow::Result<()> {
+    let outages: Arc<[Outage]> = city.outages().into();
+    for (vehicle, credential) in trackers.iter().enumerate() {
         let lived = live(&city, &outages, vehicle as u32);
-        tell(&credential.ident, &lived, truth);
-        let (broker, from_s) = (broker.clone(), city.from_s);
-        playing.spawn(async move {
-            let (to_broker, messages) = mpsc::channel(100);
-            let (ident, language) = (credential.ident.clone(), credential.language);
-            let publishing = tokio::spawn(publish(broker, credential, messages, |_, _| {}, MANNERS));
-            for packet in lived.packets.iter().filter(|p| p.valid && p.satellites > 0) {
-                let after_s = |s: f64| (s - from_s) / speedup;
-                tokio::time::sleep_until(started + Duration::from_secs_f64(after_s(packet.rx_s).max(0.0))).await;
-                // Faster than life, the clock of the trackers runs faster, too.
-                let said = said(packet, from_s + after_s(packet.at_s));
-                if to_broker
-                    .send(Message { sequence: packet.seq, payload: language.message(&ident, packet.seq, &said) })
-                    .await
-                    .is_err()
-                {
-                    break;
-                }
-            }
-            drop(to_broker);
-            let _ = publishing.await;
-        });
+        let mut guarded = Vec::new();
+        if stage.owners.as_ref().is_some_and(|o| o.own(&credential.ident)) {
+            let mut acts = Acts::new(&city, &outages, vehicle as u32);
+            guarded.extend(acts.by_ref().filter_map(|act| match act {
+                Act::EndGuard(from_s, to_s) => Some((from_s, to_s)),
+                Act::Say(_) => None,
+            }));
+            guarded.extend(acts.guarded_since().map(|since| (since, lived.life.end_s())));
+        }
+        let is_judged = |(theft, at_s): (Theft, f64)| {
+            guarded.iter().any(|(from_s, to_s)| (*from_s..*to_s).contains(&at_s)) && is_judged(theft, stage.speed)
+        };
+        let is_judged = lived.life.theft.is_some_and(is_judged);
+        tell(&credential.ident, &lived, &guarded, is_judged, truth);
     }
-    while playing.join_next().await.is_some() {}
+    if let Some(owners) = &stage.owners {
+        let mut guarding = JoinSet::new();
+        for ident in trackers.iter().map(|t| t.ident.clone()).filter(|ident| owners.own(ident)) {
+            let owners = owners.clone();
+            guarding.spawn(async move { owners.guard_when_parked(&ident).await });
+        }
+        while let Some(done) = guarding.join_next().await {
+            done??;
+        }
+    }
+    let (stage, started) = (Arc::new(stage), tokio::time::Instant::now());
+    let began_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+    truth.write(&json!({
+        "vehicle": "", "kind": "nontheft", "tag": "played", "t0": city.from_s, "t1": city.from_s + city.played_s,
+        "began": began_s, "speed": stage.speed,
+    }));
+    let mut playing = JoinSet::new();
+    for (number, credential) in (0..).zip(trackers) {
+        playing.spawn(play::vehicle(city, outages.clone(), number, credential, stage.clone(), started));
+    }
+    while let Some(done) = playing.join_next().await {
+        done??;
+    }
     Ok(())
 }
 
-fn said(p: &Packet, at_s: f64) -> Said {
-    Said {
-        at_ms: (at_s * 1000.0) as i64,
-        lat: p.place.lat,
-        lon: p.place.lon,
-        speed_kmh: p.speed_kmh,
-        course_deg: p.course_deg,
-        satellites: p.satellites,
-        accuracy_m: p.hdop.unwrap_or(2.0) * 4.0,
-        battery_percent: p.battery,
-        external_power: p.external_power,
-        ignition: p.ignition,
-        moving: p.moving.unwrap_or(p.speed_kmh > 3.0),
-        vibration: p.shake,
+/// When a play begins, seconds since 1970. In real time it is now; faster, the city has caught up with now by its end
+/// at the latest, and begins at the hour of the day that is asked for, so that a seed plays the same days.
+fn begins_s(now_s: f64, asked_s: f64, played_s: f64, speed: f64) -> f64 {
+    if speed == 1.0 {
+        return now_s;
     }
+    let latest_s = now_s - played_s * (1.0 - 1.0 / speed).max(0.0);
+    asked_s + ((latest_s - asked_s) / 86_400.0).floor() * 86_400.0
 }
 
 #[cfg(test)]
@@ -252,6 +262,18 @@ mod tests {
 
     fn small() -> City {
         City { seed: 3, vehicles: 40, thefts: 8, outages: 12, from_s: 1_779_652_800.0, played_s: 86_400.0 }
+    }
+
+    #[test]
+    fn faster_than_life_a_city_is_over_when_it_is_and_begins_at_its_hour() {
+        let (now_s, asked_s, played_s) = (1_790_000_000.0, 1_779_652_800.0, 86_400.0);
+        assert_eq!(begins_s(now_s, asked_s, played_s, 1.0), now_s);
+        for speed in [2.0, 60.0, 1440.0] {
+            let from_s = begins_s(now_s, asked_s, played_s, speed);
+            assert_eq!((from_s - asked_s) % 86_400.0, 0.0);
+            let over_s = now_s + played_s / speed;
+            assert!((0.0..=86_400.0).contains(&(over_s - (from_s + played_s))), "{speed}: {from_s}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The `json` language, version 1 (docs/protocol-json.md).
 
-use super::Said;
+use super::{Said, Source};
 use serde_json::json;
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -9,10 +9,17 @@ use std::ops::RangeInclusive;
 pub fn message(ident: &str, sequence: u32, said: &Said) -> Vec<u8> {
     let round = |value: f64, places: i32| (value * 10f64.powi(places)).round() / 10f64.powi(places);
     let alarms: &[&str] = if said.vibration { &["vibration"] } else { &[] };
+    let mut fix = json!({
+        "t": said.at_ms, "lat": round(said.lat, 6), "lon": round(said.lon, 6), "kmh": round(said.speed_kmh, 1),
+        "deg": round(said.course_deg, 0), "sats": said.satellites, "acc": round(said.accuracy_m, 1),
+    });
+    match said.source {
+        Source::Gnss => {}
+        Source::Cell => fix["src"] = "cell".into(),
+        Source::Nothing => fix["valid"] = false.into(),
+    }
     json!({
-        "v": 1, "id": ident, "seq": sequence,
-        "fixes": [{ "t": said.at_ms, "lat": round(said.lat, 6), "lon": round(said.lon, 6), "kmh": round(said.speed_kmh, 1),
-            "deg": round(said.course_deg, 0), "sats": said.satellites, "acc": round(said.accuracy_m, 1) }],
+        "v": 1, "id": ident, "seq": sequence, "fixes": [fix],
         "status": { "battery": said.battery_percent, "external_power": said.external_power, "ignition": said.ignition, "moving": said.moving },
         "alarms": alarms,
     })
@@ -69,8 +76,9 @@ mod tests {
             battery_percent: 88,
             external_power: true,
             ignition: false,
-            moving: false,
+            moving: Some(false),
             vibration: true,
+            source: Source::Gnss,
         };
         let value: serde_json::Value = serde_json::from_slice(&batch("a", 3, &[said.clone(), said])).unwrap();
         assert_eq!((value["fixes"][1]["lon"].as_f64(), value["status"]["battery"].as_i64()), (Some(112.35), Some(88)));
@@ -89,8 +97,9 @@ mod tests {
             battery_percent: 88,
             external_power: true,
             ignition: false,
-            moving: false,
+            moving: Some(false),
             vibration: true,
+            source: Source::Gnss,
         };
         let value: serde_json::Value = serde_json::from_slice(&message("a", 3, &said)).unwrap();
         assert_eq!(

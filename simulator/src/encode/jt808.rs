@@ -1,6 +1,6 @@
 //! JT/T 808-2013 frames, written from the standard's tables: header, 28 fixed bytes, items, XOR, escapes.
 
-use super::Said;
+use super::{Said, Source};
 use std::ops::RangeInclusive;
 
 /// A 0x0200 location, escaped as on the wire. `phone` has up to twelve digits.
@@ -23,7 +23,11 @@ pub fn batch(phone: &str, sequence: u16, said: &[Said]) -> Vec<u8> {
 fn body(said: &Said) -> Vec<u8> {
     let mut body = Vec::with_capacity(64);
     let alarms = u32::from(!said.external_power) << 8 | u32::from(said.vibration) << 15;
-    let status = u32::from(said.ignition) | 1 << 1 | u32::from(said.lat < 0.0) << 2 | u32::from(said.lon < 0.0) << 3;
+    let is_fix = said.source == Source::Gnss;
+    let status = u32::from(said.ignition)
+        | u32::from(is_fix) << 1
+        | u32::from(said.lat < 0.0) << 2
+        | u32::from(said.lon < 0.0) << 3;
     body.extend_from_slice(&alarms.to_be_bytes());
     body.extend_from_slice(&status.to_be_bytes());
     body.extend_from_slice(&((said.lat.abs() * 1e6).round() as u32).to_be_bytes());
@@ -34,7 +38,9 @@ fn body(said: &Said) -> Vec<u8> {
     body.extend_from_slice(&beijing_bcd(said.at_ms));
     body.extend_from_slice(&[0x31, 1, said.satellites]);
     body.extend_from_slice(&[0xd4, 1, said.battery_percent]);
-    body.extend_from_slice(&[0xe5, 1, u8::from(said.moving)]);
+    if let Some(moving) = said.moving {
+        body.extend_from_slice(&[0xe5, 1, u8::from(moving)]);
+    }
     body
 }
 

@@ -31,10 +31,23 @@ pub struct Said {
     pub external_power: bool,
     /// Ignition on.
     pub ignition: bool,
-    /// Accelerometer.
-    pub moving: bool,
+    /// Accelerometer; `None` without one.
+    pub moving: Option<bool>,
     /// A shake just began.
     pub vibration: bool,
+    /// What the place comes from.
+    pub source: Source,
+}
+
+/// What a place comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Satellites.
+    Gnss,
+    /// A mast; said in languages that have a word for it, else as no fix.
+    Cell,
+    /// Nothing: the last one again, called not valid.
+    Nothing,
 }
 
 /// A language the simulator speaks.

@@ -21,7 +21,7 @@ pub fn location(said: &Said) -> Vec<u8> {
         239,
         u8::from(said.ignition),
         240,
-        u8::from(said.moving),
+        u8::from(said.moving == Some(true)),
         252,
         u8::from(!said.external_power),
     ]);

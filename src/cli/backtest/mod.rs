@@ -6,6 +6,7 @@
 
 mod journal;
 mod table;
+pub mod told;
 
 use super::recording;
 use super::score::{self, Score, Truth};
@@ -55,7 +56,7 @@ struct Variant {
 #[derive(Clone, Debug, Default)]
 struct Answer {
     /// When the owner was woken, server time, seconds, and by what.
-    woken: Vec<(f64, &'static str)>,
+    woken: Vec<(f64, String)>,
     /// Alerts that only inform.
     informed: usize,
     /// Against the truth, where there is one.
@@ -104,7 +105,7 @@ fn play_all(args: &Args, variants: &[Variant]) -> anyhow::Result<Vec<Answers>> {
 }
 
 fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::Result<Answers> {
-    let truths = truth.map(score::truths).transpose()?.unwrap_or_default();
+    let truths = truth.map(score::truths).transpose()?.unwrap_or_default().0;
     let mut guards: Vec<Guard> = variants.iter().map(|v| Guard::new(v.params)).collect();
     let mut answers: Answers =
         variants.iter().map(|_| truths.keys().map(|v| (v.clone(), Answer::default())).collect()).collect();
@@ -114,7 +115,7 @@ fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::
                 let Finding::Alert(alert) = finding else { continue };
                 let answer = answers.entry(name.to_owned()).or_default();
                 if alert.kind.wakes_owner() {
-                    answer.woken.push((alert.raised_at.secs_f64(), alert.kind.name()));
+                    answer.woken.push((alert.raised_at.secs_f64(), alert.kind.name().to_owned()));
                 } else {
                     answer.informed += 1;
                 }

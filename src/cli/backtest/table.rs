@@ -64,7 +64,7 @@ pub fn list(variants: &[Variant], answers: &[Vec<(String, Answer)>]) {
     for (variant, answers) in std::iter::zip(variants, answers) {
         for (vehicle, answer) in answers {
             for t in &answer.score.false_alarms {
-                let kind = answer.woken.iter().find(|(at, _)| at == t).map(|(_, kind)| *kind);
+                let kind = answer.woken.iter().find(|(at, _)| at == t).map(|(_, kind)| kind.as_str());
                 println!(
                     "{}",
                     serde_json::json!({ "variant": variant.name, "vehicle": vehicle, "false_alarm": t, "kind": kind })
