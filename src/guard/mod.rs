@@ -146,7 +146,7 @@ impl Guard {
         let mut findings = Vec::new();
         incident::explain_by_disarm(state, at, known_at, &mut findings);
         state.end_session(at);
-        state.has_window = false;
+        state.silence.has_window = false;
         self.pool.leave(vehicle);
         if let Some(session) = &mut state.session {
             session.settle(by);

@@ -40,13 +40,13 @@ impl Pool {
     pub fn settle(&mut self, params: &PoolParams, id: VehicleId, vehicle: &mut Vehicle) -> Option<VehicleId> {
         let unrest = vehicle.unrest();
         if unrest == Unrest::None {
-            if vehicle.has_window {
-                vehicle.has_window = false;
+            if vehicle.silence.has_window {
+                vehicle.silence.has_window = false;
                 self.leave(id);
             }
             return None;
         }
-        if vehicle.has_window {
+        if vehicle.silence.has_window {
             let (from, to) = match unrest {
                 Unrest::Pressing => (&mut self.restless, &mut self.pressing),
                 _ => (&mut self.pressing, &mut self.restless),
@@ -62,7 +62,7 @@ impl Pool {
             self.refused += 1;
             return None;
         }
-        vehicle.has_window = true;
+        vehicle.silence.has_window = true;
         match unrest {
             Unrest::Pressing => self.pressing.insert(id),
             _ => self.restless.insert(id),

@@ -235,7 +235,7 @@ pub fn consider(
     }
     if is_guarded {
         let is_calm = is_at_ease(params, vehicle, &departure);
-        vehicle.is_pressing = departure.evidence > 0.0 || departure.fixes_outside > 0;
+        vehicle.silence.is_pressing = departure.evidence > 0.0 || departure.fixes_outside > 0;
         vehicle.calm(is_calm);
     }
     if let Some(position) = usable.filter(|_| is_last && sample.kind == SampleKind::Satellite) {

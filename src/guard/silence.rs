@@ -18,6 +18,12 @@ pub struct SilenceState {
     told_lost: bool,
     /// Whether silence was told for this silence.
     told_silent: bool,
+    /// Not of silence, but there is room for it here: whether the vehicle holds one of the lane's full windows ...
+    #[serde(default)]
+    pub has_window: bool,
+    /// ... and whether what it told last speaks for a departure.
+    #[serde(default)]
+    pub is_pressing: bool,
 }
 
 /// Where one or two heartbeats were lost, the next interval is such a share of the one that was learned.

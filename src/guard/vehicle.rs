@@ -123,12 +123,6 @@ pub struct Vehicle {
     pub samples: SmallVec<[Sample; SAMPLES_AT_REST]>,
     /// Whether it stood quietly at its guard point when last heard: then few samples are kept.
     pub is_calm: bool,
-    /// Whether what it told last speaks for a departure.
-    #[serde(default)]
-    pub is_pressing: bool,
-    /// Whether it holds one of the lane's full windows.
-    #[serde(default)]
-    pub has_window: bool,
     /// Packets seen lately, newest first; 0 = none.
     seen: [u32; SEEN_MAX],
     /// What is known beside satellite fixes: few vehicles have any of it.
@@ -239,7 +233,7 @@ impl Vehicle {
         if self.samples[..index].iter().rev().take_while(|s| s.at == sample.at).any(|s| *s == sample) {
             return false;
         }
-        let room = match (self.is_calm, self.has_window) {
+        let room = match (self.is_calm, self.silence.has_window) {
             (true, _) => SAMPLES_AT_REST + 1,
             (false, true) => SAMPLES_MAX,
             (false, false) => SAMPLES_NARROW,
@@ -260,7 +254,7 @@ impl Vehicle {
     pub fn unrest(&self) -> Unrest {
         if self.armed_at.is_none() || self.is_calm {
             Unrest::None
-        } else if self.is_pressing || self.suspicion_told || self.incident.is_some() {
+        } else if self.silence.is_pressing || self.suspicion_told || self.incident.is_some() {
             Unrest::Pressing
         } else {
             Unrest::Restless
@@ -269,7 +263,7 @@ impl Vehicle {
 
     /// Gives its full window away: the newest samples stay.
     pub fn narrow(&mut self) {
-        self.has_window = false;
+        self.silence.has_window = false;
         self.keep_newest(SAMPLES_NARROW);
     }
 

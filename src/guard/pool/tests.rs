@@ -73,7 +73,7 @@ fn shake(guard: &mut Guard, random: &mut StdRng) -> Vec<(VehicleId, AlertKind)> 
 }
 
 fn full(guard: &Guard) -> usize {
-    guard.vehicles.values().filter(|v| v.has_window).count()
+    guard.vehicles.values().filter(|v| v.silence.has_window).count()
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn when_all_are_suspects_at_once_memory_is_bounded_and_the_thefts_among_them_are
         let long = guard.vehicles.values().filter(|v| v.samples.len() > SAMPLES_MAX / 2).count();
         assert!(long <= held, "{long} windows are long");
         // Those that are gone hold them, not those that are merely shaken.
-        let pressing = guard.vehicles.iter().filter(|(_, v)| v.has_window && v.incident.is_some()).count();
+        let pressing = guard.vehicles.iter().filter(|(_, v)| v.silence.has_window && v.incident.is_some()).count();
         assert_eq!(pressing, held);
 
         // The ground is quiet again: what was not stolen gives its window back, and nothing is left over.
@@ -122,7 +122,8 @@ fn windows_are_shared_out_the_same_after_any_restart() {
                 let metres = if random.random_bool(0.2) { 120.0 } else { 0.0 };
                 told.extend(woken(&says(&mut guard, id, 4000.0 + 5.0 * f64::from(n), metres, moving)));
             }
-            let mut holders: Vec<_> = guard.vehicles.iter().filter(|(_, v)| v.has_window).map(|(id, _)| id.0).collect();
+            let mut holders: Vec<_> =
+                guard.vehicles.iter().filter(|(_, v)| v.silence.has_window).map(|(id, _)| id.0).collect();
             holders.sort_unstable();
             (told, holders, guard.windows())
         };
@@ -142,7 +143,7 @@ fn no_window_with_an_open_incident_is_given_away() {
     for n in 0..10 {
         says(&mut guard, 2, 3700.0 + 10.0 * f64::from(n), 50.0 * f64::from(n), true);
     }
-    let holds = |id| guard.vehicles[&VehicleId(id)].has_window;
+    let holds = |id| guard.vehicles[&VehicleId(id)].silence.has_window;
     assert!(guard.vehicles[&VehicleId(2)].incident.is_some(), "told from its newest samples");
     assert_eq!((holds(1), holds(2)), (true, false));
 }
