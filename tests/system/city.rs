@@ -1,14 +1,17 @@
-//! A simulated city with dead cells and thefts, through the guard of one lane.
+//! A simulated city with dead cells and thefts, through the guard of one lane; and through everything.
 
-use crate::harness::simulator;
+use crate::harness::{PATIENCE, Up, program, simulator, use_ring};
+use rideguard::config::Config;
 use rideguard::domain::{
     Alarm, AlarmKind, AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId,
 };
 use rideguard::guard::{Guard, Params, Seen};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Eight in the evening in China, when people come home.
 const EVENING: &str = "1779710400";
@@ -148,4 +151,70 @@ fn a_citys_dead_cells_are_operator_alerts_and_its_thefts_are_found() {
     });
     let (found, all) = (found.count(), thefts.len());
     assert!(all >= 5 && found * 10 >= all * 8, "{found} of {all} thefts were found");
+}
+
+/// A password for the demonstration's other owners, who have none, and a file of both logins.
+fn owners(up: &Up) -> PathBuf {
+    let mut child = Command::new(program())
+        .args(["admin", "--config", &up.config().to_string_lossy()])
+        .args(["account", "city", "--role", "owner", "--name", "Other owners of the demo"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let password = format!("{:016x}", rand::random::<u64>());
+    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let logins = std::fs::read_to_string(up.folder.join("demo-logins")).unwrap();
+    let owner = logins.lines().find(|l| l.starts_with("owner ")).unwrap();
+    let file = up.folder.join("owners");
+    std::fs::write(&file, format!("city {password}\n{owner}\n")).unwrap();
+    file
+}
+
+/// Plays a city to the broker; its trackers tell its own time, so how fast the machine is makes no difference to what is true.
+fn play_to_broker(up: &Up, truth: &Path, more: &[&str]) {
+    let broker = Config::read(&up.config()).unwrap().broker;
+    let address = format!("localhost:{}", broker.port);
+    let played = Command::new(simulator())
+        .args(["city", "--broker", &address, "--api", &format!("http://{}", up.http)])
+        .args([
+            "--ca".as_ref(),
+            broker.ca_file.as_os_str(),
+            "--credentials".as_ref(),
+            up.folder.join("trackers").as_os_str(),
+        ])
+        .args(["--owners".as_ref(), owners(up).as_os_str(), "--truth".as_ref(), truth.as_os_str()])
+        .args(more)
+        .status()
+        .unwrap();
+    assert!(played.success(), "{}", up.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_city_is_played_through_the_broker_and_its_alerts_are_judged_by_the_truth() {
+    use_ring();
+    let up = Up::start(40, &[]).await;
+    let truth = up.folder.join("city-truth.jsonl");
+    play_to_broker(&up, &truth, &["--vehicles=40", "--thefts=12", "--outages=0", "--seed=5", "--speed=3600"]);
+    let thefts = lines(&truth).iter().filter(|r| r["kind"] == "incident").count();
+    let told = up.folder.join("city-alerts.jsonl");
+    let flags = ["score", "--list", "--truth", &truth.to_string_lossy(), "--alerts", &told.to_string_lossy()];
+    // Everything is with the broker; lanes may still be at work.
+    let since = Instant::now();
+    let said = loop {
+        let output = up.command(&flags);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        let is_missing = said.lines().any(|l| l.contains(r#""delay_s":null"#));
+        if !is_missing || since.elapsed() > PATIENCE {
+            break said;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    println!("{said}");
+    assert!(thefts >= 8, "only {thefts} thefts are judged");
+    assert!(!said.contains("delay_s\":null"), "a theft was not noticed");
+    assert!(!said.contains("false_alarm"), "somebody was woken for nothing");
+    assert!(lines(&told).iter().any(|a| a["kind"] == "moved"));
+    assert_eq!(String::from_utf8(up.command(&["verify"]).stdout).unwrap().matches("FAIL").count(), 0);
 }
