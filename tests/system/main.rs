@@ -21,6 +21,7 @@ mod limits;
 mod live;
 mod misbehaving;
 mod operating;
+mod publisher;
 mod questions;
 mod restarts;
 mod retention;
