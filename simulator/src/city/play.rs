@@ -166,8 +166,8 @@ pub async fn vehicle(
         }
     };
     let publishing = tokio::spawn(publish(stage.broker.clone(), credential, messages, promised, MANNERS));
-    let mut acts = Acts::new(&city, &outages, number);
-    while let Some(act) = acts.next() {
+    let acts = Acts::new(&city, &outages, number);
+    for act in acts {
         let at_s = match &act {
             Act::Say(packet) => packet.rx_s,
             Act::EndGuard(_, at_s) => *at_s,
