@@ -2,9 +2,9 @@
 
 use super::{announce, block_on, demo, say};
 use crate::app::{self, Roles};
-use crate::config::{Broker, Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
+use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::ingest::mqtt::Subscribed;
-use crate::supervisor::broker::{self, Credential, INGEST_USER, Mosquitto};
+use crate::supervisor::broker::{self, Credential, Mosquitto};
 use crate::supervisor::folder::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
@@ -275,14 +275,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
             api_user: "rideguard_api".into(),
             api_password_file,
         },
-        broker: Broker {
-            host: "localhost".into(),
-            port: broker.port,
-            ca_file: broker.ca_file.clone(),
-            username: INGEST_USER.into(),
-            password_file: broker.password_file.clone(),
-            socket: broker.socket.clone(),
-        },
+        broker: broker.settings(),
         ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
         http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: false },
         notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },

@@ -3,6 +3,7 @@
 use super::certificates::Certificates;
 use super::folder::write_private;
 use super::{Child, Folder, SOCKET_PATH_BYTES_MAX, certificates, free_port};
+use crate::config::Broker;
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -95,6 +96,18 @@ impl Mosquitto {
             fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
         }
         Ok(started)
+    }
+
+    /// How our own sessions reach it.
+    pub fn settings(&self) -> Broker {
+        Broker {
+            host: "localhost".into(),
+            port: self.port,
+            ca_file: self.ca_file.clone(),
+            username: INGEST_USER.into(),
+            password_file: self.password_file.clone(),
+            socket: self.socket.clone(),
+        }
     }
 
     /// Lets these trackers in, and nobody else.

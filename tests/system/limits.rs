@@ -55,14 +55,7 @@ async fn the_private_broker_tells_limits_that_fit_ours() {
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
-    let settings = Broker {
-        host: "localhost".into(),
-        port: broker.port,
-        ca_file: broker.ca_file.clone(),
-        username: INGEST_USER.into(),
-        password_file: broker.password_file.clone(),
-        socket: None,
-    };
+    let settings = Broker { socket: None, ..broker.settings() };
     let limits = limits::ask(&settings).await;
     broker.stop();
     let limits = limits.unwrap();

@@ -1,11 +1,10 @@
 //! Answers and live positions on their way through a real Mosquitto.
 
 use crate::harness::{PATIENCE, use_ring};
-use rideguard::config::Broker;
 use rideguard::ingest::mqtt;
 use rideguard::ingest::publisher::Publisher;
 use rideguard::supervisor::Folder;
-use rideguard::supervisor::broker::{INGEST_USER, Mosquitto};
+use rideguard::supervisor::broker::Mosquitto;
 use rumqttc::{AsyncClient, Event, EventLoop, Packet, QoS};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,14 +48,7 @@ async fn answers_of_a_topic_arrive_in_order_and_go_on_after_the_broker_was_away(
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
-    let settings = Broker {
-        host: "localhost".into(),
-        port: broker.port,
-        ca_file: broker.ca_file.clone(),
-        username: INGEST_USER.into(),
-        password_file: broker.password_file.clone(),
-        socket: broker.socket.clone(),
-    };
+    let settings = broker.settings();
     let (client, mut events) = AsyncClient::new(mqtt::options(&settings, "listener").unwrap(), 16);
     client.subscribe("v1/#", QoS::AtLeastOnce).await.unwrap();
     while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
