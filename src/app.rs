@@ -85,7 +85,7 @@ pub async fn run(
         let share = Arc::new(pipeline::share::Share::default());
         let shared = Arc::new(Shared {
             share: share.clone(),
-            publisher: Publisher::start(&config.broker, "publisher")?,
+            publisher: Publisher::start(&config.broker, "publisher", metrics.publications_dropped.clone())?,
             database: database.clone(),
             metrics: metrics.clone(),
             settings_changed,

@@ -7,6 +7,11 @@ use crate::domain::{Finding, Lane, Timestamp};
 use crate::store::alerts::Written;
 use crate::store::effects::Applied;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Most things of each kind in a message: with the longest numbers 46 KB, below what brokers take (64 KiB). One
+/// above that costs the connection, and the answers that wait on it.
+const EACH_MAX: usize = 200;
 
 /// Filter for the news of all lanes.
 pub const FILTER: &str = "rideguard/live/+";
@@ -53,6 +58,7 @@ impl News {
     /// The news of a batch. Without any the lane says just that it works: each tick of the clock is a batch.
     pub fn of(applied: &Applied<'_>, written: &[Written]) -> Self {
         let mut news = Self::default();
+        let mut newest = BTreeMap::<i64, LiveFix>::new();
         for (_, effects) in &applied.entries {
             for row in effects
                 .fixes
@@ -60,14 +66,17 @@ impl News {
                 .filter(|r| r.flags.is_trustworthy() && r.flags.0 & crate::fold::FixFlags::LATE == 0)
             {
                 let Some(vehicle) = row.vehicle else { continue };
-                let (at, fix) = (row.fixed_at, &row.fix);
-                news.fixes.push(LiveFix {
+                if newest.get(&vehicle.0).is_some_and(|known| known.fixed_at > row.fixed_at) {
+                    continue;
+                }
+                let fix = LiveFix {
                     vehicle: vehicle.0,
-                    fixed_at: at,
-                    lat: fix.position.lat_deg,
-                    lon: fix.position.lon_deg,
-                    speed_kmh: fix.speed_kmh,
-                });
+                    fixed_at: row.fixed_at,
+                    lat: row.fix.position.lat_deg,
+                    lon: row.fix.position.lon_deg,
+                    speed_kmh: row.fix.speed_kmh,
+                };
+                newest.insert(vehicle.0, fix);
             }
             news.guards.extend(effects.guards.iter().map(|guard| (guard.vehicle.0, guard.armed)));
             for finding in &effects.findings {
@@ -78,19 +87,66 @@ impl News {
                 }
             }
         }
+        news.fixes = newest.into_values().collect();
         // One too many of a storm is kept and listed, and pushed to nobody.
         let pushed = written.iter().filter(|w| !w.alert.held_back);
         news.alerts.extend(pushed.map(|w| (w.alert_id, w.alert.vehicle.0)));
         news
     }
 
-    /// As sent.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+    /// As sent: one message, or more if it would be too large for a broker.
+    pub fn to_messages(&self) -> Vec<Vec<u8>> {
+        let longest = [self.fixes.len(), self.guards.len(), self.incidents.len(), self.alerts.len()].into_iter().max();
+        let messages = longest.unwrap_or_default().div_ceil(EACH_MAX).max(1);
+        (0..messages)
+            .map(|n| {
+                let part = Self {
+                    fixes: nth_part(&self.fixes, n),
+                    guards: nth_part(&self.guards, n),
+                    incidents: nth_part(&self.incidents, n),
+                    alerts: nth_part(&self.alerts, n),
+                };
+                serde_json::to_vec(&part).unwrap_or_default()
+            })
+            .collect()
     }
 
     /// As received; `None` if it is not ours.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
+    }
+}
+
+fn nth_part<T: Clone>(all: &[T], n: usize) -> Vec<T> {
+    all.chunks(EACH_MAX).nth(n).unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_of_the_largest_batch_leave_in_messages_that_a_broker_takes() {
+        let fix = |n: i64| LiveFix {
+            vehicle: i64::MAX - n,
+            fixed_at: Timestamp::from_micros(253_402_300_799_999_999),
+            lat: -28.553_219_876_543_21,
+            lon: -112.355_123_456_789_01,
+            speed_kmh: Some(1.234_567_9e-30),
+        };
+        let pairs: Vec<_> = (0..2000).map(|n| (i64::MAX - n, i64::MAX)).collect();
+        let flags: Vec<_> = (0..2000).map(|n| (i64::MAX - n, false)).collect();
+        let news = News { fixes: (0..2000).map(fix).collect(), guards: flags.clone(), incidents: flags, alerts: pairs };
+        let messages = news.to_messages();
+        assert!(messages.iter().all(|m| m.len() < 60_000), "{:?}", messages.iter().map(Vec::len).max());
+        let read: Vec<News> = messages.iter().filter_map(|m| News::from_bytes(m)).collect();
+        assert_eq!(read.len(), messages.len());
+        assert_eq!(read.iter().flat_map(|n| n.fixes.clone()).collect::<Vec<_>>(), news.fixes);
+        assert_eq!(read.iter().flat_map(|n| n.alerts.clone()).collect::<Vec<_>>(), news.alerts);
+    }
+
+    #[test]
+    fn a_batch_without_news_still_says_that_its_lane_works() {
+        assert_eq!(News::default().to_messages().len(), 1);
     }
 }

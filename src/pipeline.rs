@@ -314,8 +314,9 @@ impl<'a> Pipeline<'a> {
         self.progress.applied = n;
         failpoint::pass(Point::Counted);
         self.shared.metrics.count(&applied, &written);
-        let news = live::News::of(&applied, &written);
-        self.shared.publisher.send(live::topic(self.lane), news.to_bytes());
+        for message in live::News::of(&applied, &written).to_messages() {
+            self.shared.publisher.send(live::topic(self.lane), message);
+        }
         Ok(())
     }
 

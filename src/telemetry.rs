@@ -36,6 +36,8 @@ pub struct Metrics {
     pub lanes_held: IntGauge,
     /// Limits of the broker that are at odds with ours.
     pub broker_conflicts: IntGauge,
+    /// Answers and live positions that found no room on their way out.
+    pub publications_dropped: IntCounter,
     /// What lies in the spool, bytes.
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
@@ -88,6 +90,10 @@ impl Metrics {
             broker_conflicts: register!(IntGauge::new(
                 "rideguard_broker_conflicts",
                 "Limits of the broker that are at odds with ours, as it told them at the start; the log names them"
+            )),
+            publications_dropped: register!(IntCounter::new(
+                "rideguard_publications_dropped_total",
+                "Answers to trackers and live positions that found no room on their way out"
             )),
             spool_bytes: register!(IntGauge::new(
                 "rideguard_spool_bytes",

@@ -11,10 +11,10 @@
 
 use super::mqtt::{jittered, options};
 use crate::config::Broker;
+use prometheus::IntCounter;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, QoS};
+use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, Outgoing, QoS};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Publisher {
     connections: Arc<[Connection]>,
-    dropped: Arc<AtomicU64>,
+    dropped: IntCounter,
 }
 
 struct Connection {
@@ -48,27 +48,22 @@ struct Waiting {
 }
 
 impl Publisher {
-    /// Connects in the background and keeps connected.
+    /// Connects in the background and keeps connected; what finds no room is counted in `dropped`.
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn start(broker: &Broker, name: &str) -> anyhow::Result<Self> {
+    pub fn start(broker: &Broker, name: &str, dropped: IntCounter) -> anyhow::Result<Self> {
         let broker = Broker { socket: None, ..broker.clone() };
         let connections = (0..CONNECTIONS).map(|n| connect(&broker, &format!("{name}-{n}")));
-        Ok(Self { connections: connections.collect::<anyhow::Result<_>>()?, dropped: Arc::default() })
+        Ok(Self { connections: connections.collect::<anyhow::Result<_>>()?, dropped })
     }
 
     /// Sends a message, or drops it if the way out is full. Messages of one topic leave in order.
     pub fn send(&self, topic: String, payload: Vec<u8>) {
         let place = crc32fast::hash(topic.as_bytes()) as usize % self.connections.len();
         if !self.connections[place].send(Publish::new(topic, QoS::AtMostOnce, payload)) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.inc();
         }
-    }
-
-    /// Messages dropped because the way out was full.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -101,8 +96,13 @@ fn connect(broker: &Broker, name: &str) -> anyhow::Result<Connection> {
     let waiting = Arc::new(Mutex::new(Waiting::default()));
     let connection = Connection { client, waiting: waiting.clone() };
     tokio::spawn(async move {
+        let mut is_connected = false;
         loop {
             let went = match event_loop.poll().await {
+                Ok(Event::Incoming(Incoming::ConnAck(_))) => {
+                    is_connected = true;
+                    Ok(())
+                }
                 Ok(Event::Outgoing(Outgoing::Publish(_))) => follow(&mut event_loop, &waiting).await,
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
@@ -111,7 +111,9 @@ fn connect(broker: &Broker, name: &str) -> anyhow::Result<Connection> {
                 event_loop.clean();
                 // What woke us is lost with the connection; the next message wakes the next one.
                 lock(&waiting).is_woken = false;
-                tracing::debug!(%error, "A publishing connection broke; connecting again");
+                if std::mem::take(&mut is_connected) {
+                    tracing::warn!(%error, "A connection for answers and live positions broke; connecting again");
+                }
                 tokio::time::sleep(jittered(Duration::from_secs(1))).await;
             }
         }
