@@ -39,8 +39,11 @@ pub(super) const DELIVERIES_MAX: usize = 8192;
 const REQUESTS_MAX: usize = 8192;
 /// Gaps waiting for their lane, which takes each at once unless it waits for PostgreSQL.
 pub const GAPS_MAX: usize = 16;
-/// Longest a flush of acknowledgements may take.
-const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// Longest a flush of acknowledgements may take: as long as a broker may be silent. One with thousands of trackers
+/// to hear reads few of them a round; a connection ended for that costs it everything in flight once more.
+const FLUSH_MAX: Duration = KEEP_ALIVE;
+/// How often a connection without other traffic is tried.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// First and longest wait before connecting again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -106,7 +109,7 @@ pub fn options(broker: &Broker, client_id: &str) -> anyhow::Result<MqttOptions> 
     let mut options = MqttOptions::new(client_id, host, port);
     options.set_transport(transport);
     options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
-    options.set_keep_alive(Duration::from_secs(20));
+    options.set_keep_alive(KEEP_ALIVE);
     options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     Ok(options)
 }
