@@ -57,7 +57,10 @@ impl<'p> Part<'p, '_> {
     }
 
     fn fixes(self) -> Vec<&'p FixRow> {
-        self.effects().flat_map(|e| &e.fixes).collect()
+        let mut fixes: Vec<_> = self.effects().flat_map(|e| &e.fixes).collect();
+        // As the key has them: a tracker's rows find their page of the index one after the other.
+        fixes.sort_by_key(|f| (f.tracker.0, f.fixed_at));
+        fixes
     }
 
     pub(super) fn findings(self) -> impl Iterator<Item = &'p Finding> {
