@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_coverage_gaps", include_str!("../../schema/0014_coverage_gaps.sql")),
     ("0015_holds", include_str!("../../schema/0015_holds.sql")),
     ("0016_newest", include_str!("../../schema/0016_newest.sql")),
+    ("0017_quiet_index", include_str!("../../schema/0017_quiet_index.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.
