@@ -27,7 +27,7 @@ use crate::store::statements::Statements;
 use crate::store::vault::Vault;
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
-use batch::{Batch, as_packet};
+use batch::{Batch, Patience, as_packet};
 use share::{Seat, Share};
 use shore::{Shore, Unsettled};
 use std::sync::Arc;
@@ -65,6 +65,7 @@ struct Pipeline<'a> {
     client: Client,
     statements: Statements,
     ways: Ways,
+    patience: Patience,
     lease: Lease,
     progress: Progress,
     state: LaneState,
@@ -159,6 +160,7 @@ impl<'a> Pipeline<'a> {
             client,
             statements,
             ways: Ways::default(),
+            patience: Patience::default(),
             lease,
             progress,
             state,
@@ -355,8 +357,9 @@ impl<'a> Pipeline<'a> {
     /// Takes what is there, up to the limit, and waits a moment for more. A tracker that we do not
     /// know may have been registered a moment ago: then settings go first.
     async fn fill(&mut self, batch: &mut Batch, first: Delivery) -> anyhow::Result<()> {
-        let limit = self.shared.config.ingest.batch_packets_max;
-        let until = tokio::time::Instant::now() + Duration::from_millis(self.shared.config.ingest.batch_wait_ms);
+        let limits = &self.shared.config.ingest;
+        let (limit, usual) = (limits.batch_packets_max, Duration::from_millis(limits.batch_wait_ms));
+        let until = tokio::time::Instant::now() + self.patience.wait(usual);
         let mut next = Some(first);
         let mut is_settled = false;
         while let Some(Delivery { packet, receipt }) = next {
@@ -373,6 +376,7 @@ impl<'a> Pipeline<'a> {
             }
             next = tokio::time::timeout_at(until, self.shore.session()?.deliveries.recv()).await.unwrap_or(None);
         }
+        self.patience.learn(batch.receipts.len());
         Ok(())
     }
 

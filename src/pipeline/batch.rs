@@ -2,6 +2,14 @@
 
 use crate::domain::{Entry, Packet};
 use crate::ingest::Receipt;
+use std::time::Duration;
+
+/// What a packet of the last batch lets the next one wait for: a lane of fewer than a thousand packets a second
+/// waits as usual, and one of more soon waits longest.
+const WAIT_PER_PACKET: Duration = Duration::from_millis(1);
+/// The longest wait, in usual ones. A batch costs PostgreSQL as much as some hundred packets of it do, so a busy lane
+/// makes fewer; 60 ms are a small part of the half second in which an alert is to be told.
+const LONGEST_WAIT_TIMES: u32 = 6;
 
 /// Inputs in the order in which they will be journaled, and what is owed for them.
 #[derive(Clone, Default)]
@@ -22,9 +30,51 @@ impl Batch {
     }
 }
 
+/// How long a batch waits for more packets, by how many the last one had.
+#[derive(Default)]
+pub(super) struct Patience(u32);
+
+impl Patience {
+    /// The next batch's wait; `usual` is that of a lane with little to do.
+    pub fn wait(&self, usual: Duration) -> Duration {
+        (WAIT_PER_PACKET * self.0).clamp(usual, usual * LONGEST_WAIT_TIMES)
+    }
+
+    /// So many packets came.
+    pub fn learn(&mut self, packets: usize) {
+        self.0 = u32::try_from(packets).unwrap_or(u32::MAX);
+    }
+}
+
 pub(super) fn as_packet(entry: &Entry) -> Option<&Packet> {
     match entry {
         Entry::Packet(packet) => Some(packet),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The wait that a lane with so many packets a second comes to, if a batch takes 8 ms to be written.
+    fn settled_ms(packets_per_s: f64) -> u128 {
+        let (usual, mut patience) = (Duration::from_millis(10), Patience::default());
+        for _ in 0..200 {
+            let gathered = patience.wait(usual) + Duration::from_millis(8);
+            patience.learn((gathered.as_secs_f64() * packets_per_s) as usize);
+        }
+        patience.wait(usual).as_millis()
+    }
+
+    #[test]
+    fn a_lane_waits_as_usual_until_it_is_busy_and_then_six_times_as_long() {
+        assert_eq!(settled_ms(0.0), 10);
+        assert_eq!(settled_ms(500.0), 10);
+        assert!((11..=40).contains(&settled_ms(800.0)), "{}", settled_ms(800.0));
+        assert_eq!(settled_ms(2000.0), 60);
+        let mut patience = Patience::default();
+        patience.learn(usize::MAX);
+        assert_eq!(patience.wait(Duration::from_millis(1)), Duration::from_millis(6));
     }
 }
