@@ -173,6 +173,12 @@ impl Place {
         Ok(sum as u64)
     }
 
+    /// Fixes in the table: what came again is counted as taken in, and is none. The bare subscriber has none.
+    pub async fn fixes(&self) -> anyhow::Result<u64> {
+        let count: i64 = self.client.query_one("SELECT count(*) FROM fix", &[]).await?.get(0);
+        Ok(count as u64)
+    }
+
     /// Entries of a journal row, lately.
     pub async fn packets_per_batch(&self) -> anyhow::Result<f64> {
         let sql = "SELECT coalesce(avg(entries), 0)::float8 FROM journal WHERE written_at > now() - interval '3 s' AND entries > 1";
