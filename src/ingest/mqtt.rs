@@ -14,8 +14,9 @@ use crate::ingest::acks::{Acks, Connection, Receipt, lock};
 use crate::ingest::topic;
 use anyhow::Context;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet as Mqtt, PubAck,
-    Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport, mqttbytes,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing,
+    Packet as Mqtt, PubAck, Publish, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
+    Transport, mqttbytes,
 };
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,11 +40,10 @@ pub(super) const DELIVERIES_MAX: usize = 8192;
 const REQUESTS_MAX: usize = 8192;
 /// Gaps waiting for their lane, which takes each at once unless it waits for PostgreSQL.
 pub const GAPS_MAX: usize = 16;
-/// Longest a flush of acknowledgements may take: as long as a broker may be silent. One with thousands of trackers
-/// to hear reads few of them a round; a connection ended for that costs it everything in flight once more.
-const FLUSH_MAX: Duration = KEEP_ALIVE;
-/// How often a connection without other traffic is tried.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a broker may say nothing, not even to a ping, and how long a flush may take: on this machine, where no way can be lost
+/// in between, and elsewhere. One with thousands of trackers to hear reads one of our packets a round, and a connection
+/// ended for that costs it everything in flight once more, until nothing else gets through.
+const SILENCE_MAX: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30));
 /// First and longest wait before connecting again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -109,9 +109,20 @@ pub fn options(broker: &Broker, client_id: &str) -> anyhow::Result<MqttOptions> 
     let mut options = MqttOptions::new(client_id, host, port);
     options.set_transport(transport);
     options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
-    options.set_keep_alive(KEEP_ALIVE);
+    options.set_keep_alive(if broker.socket.is_some() { SILENCE_MAX.0 } else { SILENCE_MAX.1 });
     options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     Ok(options)
+}
+
+/// A client with options of ours. A flush, its own or ours, may take as long as a broker may be silent; and a record
+/// of acknowledgements does not wait for the one before it to have arrived.
+pub(super) fn client(options: MqttOptions, requests_max: usize) -> (AsyncClient, EventLoop) {
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(options.keep_alive().as_secs());
+    network.set_tcp_nodelay(true);
+    let (client, mut event_loop) = AsyncClient::new(options, requests_max);
+    event_loop.set_network_options(network);
+    (client, event_loop)
 }
 
 /// The way to the broker: host or path, port, and what lies between.
@@ -157,7 +168,7 @@ impl Session {
         let mut options = options(broker, &client_id(lane, &read_secret(&broker.password_file)?))?;
         options.set_clean_session(false);
         options.set_manual_acks(true);
-        let (client, event_loop) = AsyncClient::new(options, REQUESTS_MAX);
+        let (client, event_loop) = client(options, REQUESTS_MAX);
         let (to_lane, deliveries) = mpsc::channel(DELIVERIES_MAX);
         let (to_gaps, gaps) = mpsc::channel(GAPS_MAX);
         let connected = Arc::new(AtomicBool::new(false));
@@ -330,6 +341,7 @@ impl Poller {
                 _ => return Err(Broken::OutOfStep),
             }
         };
+        let longest = event_loop.mqtt_options.keep_alive();
         let Some(network) = event_loop.network.as_mut() else { return Err(Broken::OutOfStep) };
         let written = async {
             for id in rest {
@@ -337,7 +349,7 @@ impl Poller {
             }
             network.flush().await
         };
-        match tokio::time::timeout(FLUSH_MAX, written).await {
+        match tokio::time::timeout(longest, written).await {
             Ok(written) => Ok(written.map_err(ConnectionError::from)?),
             Err(_) => Err(ConnectionError::FlushTimeout.into()),
         }

@@ -9,7 +9,7 @@
 //! stand by themselves wait behind thousands of packets each, trackers repeat what was not answered, and
 //! nothing gets through any more. That is why our Unix socket to the broker is not used here.
 
-use super::mqtt::{jittered, options};
+use super::mqtt::{client, jittered, options};
 use crate::config::Broker;
 use prometheus::IntCounter;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
@@ -24,8 +24,6 @@ const OUTGOING_MAX: usize = 16_384;
 const CONNECTIONS: usize = 4;
 /// Messages written before a flush; the client's own buffer of 8 KiB flushes earlier.
 const BATCH_MAX: usize = 512;
-/// Longest a flush may take before the connection counts as broken.
-const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 /// Sends and forgets.
 #[derive(Clone)]
@@ -92,7 +90,7 @@ impl Connection {
 fn connect(broker: &Broker, name: &str) -> anyhow::Result<Connection> {
     let mut options = options(broker, &format!("rideguard-{name}-{:08x}", rand::random::<u32>()))?;
     options.set_clean_session(true);
-    let (client, mut event_loop) = AsyncClient::new(options, BATCH_MAX);
+    let (client, mut event_loop) = client(options, BATCH_MAX);
     let waiting = Arc::new(Mutex::new(Waiting::default()));
     let connection = Connection { client, waiting: waiting.clone() };
     tokio::spawn(async move {
@@ -133,6 +131,7 @@ async fn follow(event_loop: &mut EventLoop, waiting: &Mutex<Waiting>) -> Result<
         if batch.is_empty() {
             return Ok(());
         }
+        let longest = event_loop.mqtt_options.keep_alive();
         let Some(network) = event_loop.network.as_mut() else { return Err(ConnectionError::NetworkTimeout) };
         let written = async {
             for message in batch {
@@ -140,7 +139,7 @@ async fn follow(event_loop: &mut EventLoop, waiting: &Mutex<Waiting>) -> Result<
             }
             network.flush().await
         };
-        tokio::time::timeout(FLUSH_MAX, written).await.map_err(|_| ConnectionError::FlushTimeout)??;
+        tokio::time::timeout(longest, written).await.map_err(|_| ConnectionError::FlushTimeout)??;
     }
 }
 
