@@ -146,6 +146,28 @@ async fn each_question_goes_by_its_index() {
 }
 
 #[tokio::test]
+async fn the_newest_of_some_vehicles_reads_no_table_whole() {
+    let (_database, client) = city().await;
+    // What a function in PL/pgSQL does inside, EXPLAIN does not show; PostgreSQL counts it.
+    client.batch_execute("ANALYZE; SET enable_seqscan = off; BEGIN").await.unwrap();
+    let tables = "SELECT relname::text, seq_scan, idx_scan FROM pg_stat_xact_user_tables
+        WHERE relname = ANY ('{vehicle,installation,tracker,tracker_status,guard_status,incident}') ORDER BY relname";
+    let counts = async || -> Vec<(String, i64, i64)> {
+        let rows = client.query(tables, &[]).await.unwrap();
+        rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect()
+    };
+    let before = counts().await;
+    let found = questions::newest(&client, OFFICER, &[1001, 1002]).await.unwrap();
+    let after = counts().await;
+    assert_eq!(found.len(), 2);
+    assert_eq!(after.len(), 6);
+    for ((table, whole, by_index), (_, whole_now, by_index_now)) in before.iter().zip(&after) {
+        assert_eq!(whole, whole_now, "{table} was read whole");
+        assert!(by_index_now > by_index, "{table} was not read by an index");
+    }
+}
+
+#[tokio::test]
 async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row() {
     let (_database, client) = city().await;
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
