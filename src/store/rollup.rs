@@ -29,7 +29,10 @@ pub struct Marks {
 /// # Errors
 /// The database's own word.
 pub async fn lead(client: &Client) -> Result<bool, Error> {
-    client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '5s'; SET synchronous_commit = on").await?;
+    // A helper of PostgreSQL's hands over rows one by one, which took as much again as to read them.
+    let settings = "SET statement_timeout = 0; SET lock_timeout = '5s'; SET synchronous_commit = on;
+        SET max_parallel_workers_per_gather = 0; SET jit = off";
+    client.batch_execute(settings).await?;
     Ok(client.query_one("SELECT pg_try_advisory_lock($1)", &[&LEADER_LOCK]).await?.get(0))
 }
 
