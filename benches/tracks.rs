@@ -189,6 +189,7 @@ impl Place {
         println!("tracks.rollup_cpu_per_fix: {:.2} us", cpu_s * 1e6 / rolled as f64);
         println!("tracks.rollup_rate: {:.0} fixes/s", rolled as f64 / wall_s);
         self.client.batch_execute("VACUUM (ANALYZE) track, track_open, traffic, tracker_status").await?;
+        self.client.batch_execute("ANALYZE fix").await?; // as autovacuum would have done by then
         Ok(())
     }
 
@@ -201,12 +202,21 @@ impl Place {
             .await?;
         let total = self.count("SELECT (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'track'::regclass)::bigint + pg_total_relation_size('track_open')").await? as f64;
         let traffic = self.count("SELECT pg_total_relation_size('traffic')").await? as f64;
+        let closed = self
+            .client
+            .query_one("SELECT (SELECT sum(pg_indexes_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'track'::regclass)::bigint / count(*)::float8,
+                count(*) FILTER (WHERE kind = 2), sum(fixes) FILTER (WHERE kind = 2), sum(pg_column_size(t.*) + 4) FILTER (WHERE kind = 2) FROM track t", &[])
+            .await?;
+        let closed_of = |column: usize| closed.get::<_, i64>(column) as f64;
         let of = |kind: usize, column: usize| rows[kind].get::<_, i64>(column) as f64;
         let data = of(0, 3) + of(1, 3);
         let per_row = (total - data) / (of(0, 1) + of(1, 1));
         let bytes = |kind: usize| of(kind, 3) + per_row * of(kind, 1);
         println!("tracks.bytes_per_moving_fix: {:.1} B", bytes(0) / of(0, 2));
         println!("tracks.bytes_per_heartbeat: {:.2} B", bytes(1) / of(1, 2));
+        // Open dwells take the same room after a year as after a day.
+        let closed_bytes = closed_of(3) + closed.get::<_, f64>(0) * closed_of(1);
+        println!("tracks.bytes_per_heartbeat_of_closed_dwells: {:.2} B", closed_bytes / closed_of(2));
         println!("tracks.bytes_per_fix: {:.1} B", total / (of(0, 2) + of(1, 2)));
         println!("tracks.gb_per_million_vehicle_days: {:.1} GB", (total + traffic) / vehicle_days / 1e3);
         println!("tracks.history_map_mb: {:.1} MB", traffic / 1e6);

@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_holds", include_str!("../../schema/0015_holds.sql")),
     ("0016_newest", include_str!("../../schema/0016_newest.sql")),
     ("0017_quiet_index", include_str!("../../schema/0017_quiet_index.sql")),
+    ("0018_track_boxes", include_str!("../../schema/0018_track_boxes.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

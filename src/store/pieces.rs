@@ -2,17 +2,16 @@
 
 use super::types::pg_micros;
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
-use crate::tracks::{Found, Kind, Piece, Spot};
+use crate::tracks::{Found, Kind, Piece, Spot, cell};
 use anyhow::bail;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use std::pin::pin;
 use tokio_postgres::{Error, Row, Transaction};
 
-const COPY: &str =
-    "COPY track (tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more, cell) FROM STDIN (FORMAT binary)";
+const COPY: &str = "COPY track (tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more, cell, east, north) FROM STDIN (FORMAT binary)";
 /// Columns of the COPY.
-const COLUMNS: i16 = 9;
+const COLUMNS: i16 = 11;
 
 /// Reads a row of the schema's type `found`.
 ///
@@ -93,7 +92,10 @@ fn encode(pieces: &[Piece], is_first: bool) -> Bytes {
         put(&mut out, &piece.fixes.to_be_bytes());
         put(&mut out, &piece.path);
         put(&mut out, &piece.more);
-        put(&mut out, &piece.cell().to_be_bytes());
+        let (low, high) = piece.bounds();
+        put(&mut out, &cell::of_box(low, high).to_be_bytes());
+        put(&mut out, &high.lon.to_be_bytes());
+        put(&mut out, &high.lat.to_be_bytes());
     }
     out.freeze()
 }
@@ -113,7 +115,8 @@ pub(super) async fn put_open(transaction: &Transaction<'_>, pieces: &[Piece]) ->
     let (from, until): (Vec<Timestamp>, Vec<Timestamp>) = pieces.iter().map(|p| (p.from, p.until)).unzip();
     let kinds: Vec<i16> = pieces.iter().map(|p| p.kind as i16).collect();
     let fixes: Vec<i16> = pieces.iter().map(|p| p.fixes).collect();
-    let cells: Vec<i64> = pieces.iter().map(Piece::cell).collect();
+    let cell = |(low, high)| cell::of_box(low, high);
+    let cells: Vec<i64> = pieces.iter().map(|p| cell(p.bounds())).collect();
     let (paths, more): (Vec<&[u8]>, Vec<&[u8]>) = pieces.iter().map(|p| (&p.path[..], &p.more[..])).unzip();
     transaction
         .execute(

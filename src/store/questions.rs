@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
-/// Most pieces that one search by area brings: some megabytes, read in some hundredths of a second.
-pub const AREA_PIECES_MAX: i32 = 20_000;
+/// Most pieces that one search by area brings: some megabytes, read in some hundredths of a second. A fifth of them may
+/// only seem to touch it.
+pub const AREA_PIECES_MAX: i32 = 25_000;
 /// Most rides that one search for company brings.
 pub const COMPANY_RIDES_MAX: i32 = 20_000;
 

@@ -31,7 +31,8 @@ impl Area {
             }
             Self::Circle { centre, radius_m } => {
                 let north = radius_m / (super::METRES_PER_UNIT * super::PER_DEGREE);
-                let east = north / centre.lat_deg.to_radians().cos().max(0.01);
+                // A degree of longitude is shortest where the circle is nearest to a pole.
+                let east = north / (centre.lat_deg.abs() + north).to_radians().cos().max(0.01);
                 Some((
                     LatLon::new(centre.lat_deg - north, centre.lon_deg - east),
                     LatLon::new(centre.lat_deg + north, centre.lon_deg + east),
@@ -59,6 +60,29 @@ impl Area {
                 centre.distance_m(nearest) < *radius_m
             }
         }
+    }
+}
+
+/// An area and a box around it, which is asked first: most fixes of what is found lie off both.
+struct Sought<'a> {
+    area: &'a Area,
+    low: Spot,
+    high: Spot,
+}
+
+impl<'a> Sought<'a> {
+    fn of(area: &'a Area) -> Option<Self> {
+        let (low, high) = area.bounds()?;
+        let (low, high) = (Spot::of(low), Spot::of(high));
+        // What was rounded away comes back.
+        let (low, high) = (Spot { lon: low.lon - 1, lat: low.lat - 1 }, Spot { lon: high.lon + 1, lat: high.lat + 1 });
+        Some(Self { area, low, high })
+    }
+
+    fn holds(&self, spot: Spot) -> bool {
+        (self.low.lon..=self.high.lon).contains(&spot.lon)
+            && (self.low.lat..=self.high.lat).contains(&spot.lat)
+            && self.area.holds(spot)
     }
 }
 
@@ -120,12 +144,13 @@ pub const SILENT_S: f64 = 900.0;
 /// # Errors
 /// [`Damaged`].
 pub fn presences(area: &Area, window: Window, found: &[Found]) -> Result<Vec<Presence>, Damaged> {
+    let Some(area) = Sought::of(area) else { return Ok(Vec::new()) };
     let mut vehicles: BTreeMap<VehicleId, Seen> = BTreeMap::new();
     for row in found {
         let Some(vehicle) = row.vehicle() else { continue };
         let seen = vehicles.entry(vehicle).or_insert_with(|| Seen { tracker: row.tracker(), fixes: Vec::new() });
         match row {
-            Found::Piece(piece) => look(area, piece, &mut seen.fixes)?,
+            Found::Piece(piece) => look(&area, piece, &mut seen.fixes)?,
             Found::Fix { at, spot, .. } => seen.fixes.push((*at, area.holds(*spot))),
         }
     }
@@ -135,11 +160,11 @@ pub fn presences(area: &Area, window: Window, found: &[Found]) -> Result<Vec<Pre
 }
 
 /// A piece's fixes as seen from the area.
-fn look(area: &Area, piece: &Piece, fixes: &mut Vec<(Timestamp, bool)>) -> Result<(), Damaged> {
+fn look(area: &Sought<'_>, piece: &Piece, fixes: &mut Vec<(Timestamp, bool)>) -> Result<(), Damaged> {
     if piece.kind == Kind::Ride {
         fixes.extend(piece.places()?.map(|(at, spot)| (at, area.holds(spot))));
     } else if let Body::Dwell(dwell) = piece.read()? {
-        let is_inside = area.touches(dwell.low, dwell.high);
+        let is_inside = area.area.touches(dwell.low, dwell.high);
         fixes.extend(dwell.times().map(|at| (at, is_inside)));
         fixes.extend(dwell.outliers.iter().map(|o| (o.at, area.holds(o.spot))));
     }

@@ -6,7 +6,7 @@
 
 pub mod area;
 mod attributes;
-mod cell;
+pub mod cell;
 pub mod company;
 pub mod cut;
 pub mod dwell;

@@ -1,7 +1,7 @@
 //! One row of the table of tracks: a ride of some minutes or a dwell, as bytes and as meaning.
 
 use super::twkb::{self, Shape, Vertex};
-use super::{Dwell, Spot, TrackFix, attributes, cell};
+use super::{Dwell, Spot, TrackFix, attributes};
 use crate::domain::{Timestamp, TrackerKey, VehicleId};
 
 /// Most fixes of a ride in one row: with its index entries the row stays well below the 2 kB from
@@ -122,10 +122,9 @@ impl Piece {
         Ok(vertices.into_iter().map(|v| (v.at, v.spot)))
     }
 
-    /// The number of the cell that it is found by. Bytes that cannot be read have one, too.
-    pub fn cell(&self) -> i64 {
-        let (low, high) = twkb::bounds(&self.path).unwrap_or((Spot { lon: 0, lat: 0 }, Spot { lon: 0, lat: 0 }));
-        cell::of_box(low, high)
+    /// South-west and north-east corner of its box. Bytes that cannot be read have one, too.
+    pub fn bounds(&self) -> (Spot, Spot) {
+        twkb::bounds(&self.path).unwrap_or((Spot { lon: 0, lat: 0 }, Spot { lon: 0, lat: 0 }))
     }
 
     /// Where it begins, for the order of rows. Bytes that cannot be read come first.

@@ -125,6 +125,21 @@ proptest! {
     }
 
     #[test]
+    fn what_a_circle_holds_lies_in_the_box_that_is_searched(lat in -84.0..84.0_f64, lon in -179.0..179.0_f64, radius_m in 1.0..50_000.0_f64, turn in 0.0..std::f64::consts::TAU, part in 0.9..1.0_f64) {
+        let centre = LatLon::new(lat, lon);
+        let area = area::Area::Circle { centre, radius_m };
+        let (low, high) = area.bounds().unwrap();
+        // Near the edge, in any direction.
+        let north = radius_m * part * turn.sin() / METRES_PER_UNIT;
+        let middle = lat + north / PER_DEGREE / 2.0;
+        let east = radius_m * part * turn.cos() / METRES_PER_UNIT / middle.to_radians().cos();
+        let spot = Spot { lon: (lon * PER_DEGREE + east) as i32, lat: (lat * PER_DEGREE + north) as i32 };
+        prop_assume!(area.holds(spot));
+        let at = spot.position();
+        prop_assert!(at.lat_deg > low.lat_deg && at.lat_deg < high.lat_deg && at.lon_deg > low.lon_deg && at.lon_deg < high.lon_deg);
+    }
+
+    #[test]
     fn no_bytes_make_reading_panic(path in prop::collection::vec(any::<u8>(), 0..64), more in prop::collection::vec(any::<u8>(), 0..64), ride in any::<bool>()) {
         let (kind, from) = (if ride { Kind::Ride } else { Kind::Dwell }, Timestamp::from_secs(0));
         let piece = Piece { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };

@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 async fn put_back(client: &Client, days: i32) {
     let old = |offset: f64| now().plus_secs_f64((offset - f64::from(days)) * 86_400.0);
     partitions::make_for(client, "track", [old(-1.0), old(0.0)].into_iter()).await.unwrap();
-    let sql = "INSERT INTO track SELECT tracker_id, vehicle_id, from_at - make_interval(days => $1), until_at - make_interval(days => $1), kind, fixes, path, more, cell
+    let sql = "INSERT INTO track SELECT tracker_id, vehicle_id, from_at - make_interval(days => $1), until_at - make_interval(days => $1), kind, fixes, path, more, cell, east, north
         FROM track WHERE from_at > now() - interval '2 days'";
     client.execute(sql, &[&days]).await.unwrap();
 }
