@@ -12,6 +12,29 @@ CREATE INDEX track_box ON track (cell, from_at, until_at, east, north);
 DROP INDEX track_open_cell;
 CREATE INDEX track_open_cell ON track_open (cell, from_at);
 
+-- The runs as before, in a language whose plans are kept: as a function in SQL they were parsed and planned in each search, four
+-- fifths of the millisecond that they took.
+CREATE OR REPLACE FUNCTION cells_of(p_box geometry) RETURNS TABLE (low bigint, high bigint) LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE ROWS 120 AS $$
+DECLARE
+    west  double precision := ST_XMin(p_box) * 1e6 + 179999999;
+    east  double precision := ST_XMax(p_box) * 1e6 + 180000001;
+    south double precision := ST_YMin(p_box) * 1e6 + 89999999;
+    north double precision := ST_YMax(p_box) * 1e6 + 90000001;
+    side  bigint := 256;
+BEGIN
+    FOR size IN 0 .. 11 LOOP
+        FOR y IN greatest(floor(south / side) - 4, 0)::bigint .. greatest(floor(north / side), 0)::bigint LOOP
+            low := (size::bigint << 42) | (y::bigint << 21) | greatest(floor(west / side) - 4, 0)::bigint;
+            high := (size::bigint << 42) | (y::bigint << 21) | greatest(floor(east / side), 0)::bigint;
+            RETURN NEXT;
+        END LOOP;
+        side := side * 2;
+    END LOOP;
+    low := 12::bigint << 42;
+    high := low;
+    RETURN NEXT;
+END $$;
+
 -- As before, by corners; nothing is opened. Runs are counted once for all tables. The hot table is not looked at for a window
 -- that is all pieces: with a plan of before its first ANALYZE it was read as a whole.
 CREATE OR REPLACE FUNCTION pieces_near(p_box geometry, p_from timestamptz, p_to timestamptz) RETURNS SETOF found

@@ -176,7 +176,7 @@ fn presence(vehicle: VehicleId, mut seen: Seen, window: Window) -> Option<Presen
     if !seen.fixes.iter().any(is_counted) {
         return None;
     }
-    seen.fixes.sort_unstable();
+    seen.fixes.sort(); // pieces are runs in order, which this one merges
     let counted = || seen.fixes.iter().filter(|f| is_counted(f)).map(|f| f.0);
     let mut presence = Presence {
         vehicle,
