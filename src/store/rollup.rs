@@ -82,7 +82,7 @@ pub async fn read_slice(transaction: &Transaction<'_>, from: Timestamp, to: Time
     let unshown = FixFlags::UNSHOWN;
     let sql = format!(
         "COPY (SELECT tracker_id, fixed_at, received_at, vehicle_id, speed_kmh, course_deg, altitude_m, accuracy_m,
-            (coalesce(satellites, -1)::int << 16) | (source << 8) | flags, position::point
+            (coalesce(satellites, -1)::int << 16) | (source << 8) | (flags & 255), position::point
          FROM fix WHERE fixed_at >= '{from}' AND fixed_at < '{to}' AND flags & {unshown} = 0) TO STDOUT (FORMAT binary)"
     );
     // A day that has no statistics yet would be read as a whole for each of its slices.

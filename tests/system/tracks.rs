@@ -4,9 +4,10 @@ use crate::harness::Database;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
-use rideguard::domain::Timestamp;
+use rideguard::domain::{Timestamp, TrackerKey};
 use rideguard::rollup::{Rollup, last_closed};
 use rideguard::store::{partitions, rollup};
+use rideguard::tracks::Body;
 use tokio_postgres::Client;
 
 /// Trackers 1 to 40 ride and stand for six hours that ended an hour ago: made in SQL, so that nothing of
@@ -176,4 +177,22 @@ async fn only_one_leads_and_a_closed_slice_sends_its_late_fixes_aside() {
     assert!(!closing.is_finished());
     client.batch_execute("COMMIT").await.unwrap();
     assert!(closing.await.unwrap().unwrap() > last_closed(now(), 300));
+}
+
+#[tokio::test]
+async fn whatever_is_odd_about_a_fix_its_piece_says_where_it_came_from() {
+    let database = Database::start().await;
+    let mut client = database.connect().await;
+    client.batch_execute(LIFE).await.unwrap();
+    client.batch_execute("SELECT hear(false); UPDATE fix SET flags = flags | 256 | 512 | 1024 | 2048").await.unwrap();
+    roll_everything(&mut lead(&database).await, last_closed(now(), 300)).await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    let (from, to) = (now().plus_secs_f64(-9.0 * 3600.0), now());
+    let pieces = rollup::pieces_around(&transaction, TrackerKey(1), from, to).await.unwrap();
+    let fixes = pieces.iter().filter_map(|(piece, _)| match piece.read().unwrap() {
+        Body::Ride(fixes) => Some(fixes),
+        Body::Dwell(_) => None,
+    });
+    let sources: Vec<u8> = fixes.flatten().map(|f| f.source).collect();
+    assert!(sources.len() > 100 && sources.iter().all(|s| *s == 0), "{sources:?}");
 }
