@@ -3,7 +3,7 @@
 use super::block_on;
 use crate::config::Config;
 use crate::domain::{Fix, FixSource, LatLon, Timestamp, TrackerKey, VehicleId};
-use crate::fold::{FixFlags, FixRow};
+use crate::fold::{Anchor, FixFlags, FixRow};
 use crate::store::{self, Role, load, partitions};
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -71,9 +71,9 @@ pub async fn file(client: &tokio_postgres::Client, path: &Path) -> anyhow::Resul
     );
     let days = (head.from_s..=head.to_s).step_by(86_400).map(Timestamp::from_secs).chain([to]);
     partitions::make_for(client, "fix", days).await?;
-    let trackers = load::register(client, head.vehicles).await?;
+    let reader = Reader::of(load::register(client, head.vehicles).await?);
     let (send, mut batches) = mpsc::channel(AHEAD);
-    let reader = tokio::task::spawn_blocking(move || read(records, &trackers, &send));
+    let reading = tokio::task::spawn_blocking(move || read(records, reader, &send));
     let hot = load::Hot::prepare(client).await?;
     let mut count = 0;
     let mut newest: HashMap<TrackerKey, FixRow> = HashMap::new();
@@ -82,7 +82,7 @@ pub async fn file(client: &tokio_postgres::Client, path: &Path) -> anyhow::Resul
         count += batch.len() as u64;
         newest.extend(batch.into_iter().map(|row| (row.tracker, row)));
     }
-    reader.await??;
+    reading.await??;
     for some in newest.values().collect::<Vec<_>>().chunks(BATCH) {
         load::note_newest(client, some).await?;
     }
@@ -95,11 +95,11 @@ pub async fn file(client: &tokio_postgres::Client, path: &Path) -> anyhow::Resul
 /// A file in another form.
 pub fn sample(path: &Path, batches: usize) -> anyhow::Result<Vec<Vec<FixRow>>> {
     let (head, mut records) = open(path).with_context(|| format!("in {}", path.display()))?;
-    let trackers: Vec<_> = (1..=i64::from(head.vehicles)).map(|n| (TrackerKey(n), VehicleId(n))).collect();
+    let mut reader = Reader::of((1..=i64::from(head.vehicles)).map(|n| (TrackerKey(n), VehicleId(n))).collect());
     let mut bytes = [0; RECORD_BYTES];
     let mut next = || -> anyhow::Result<FixRow> {
         records.read_exact(&mut bytes)?;
-        record(&bytes, &trackers)
+        reader.row(&bytes)
     };
     (0..batches).map(|_| (0..BATCH).map(|_| next()).collect()).collect()
 }
@@ -127,17 +127,13 @@ fn open(path: &Path) -> anyhow::Result<(Head, Records)> {
 }
 
 /// Decodes records into batches, ahead of the database.
-fn read(
-    records: Records,
-    trackers: &[(TrackerKey, VehicleId)],
-    send: &mpsc::Sender<Vec<FixRow>>,
-) -> anyhow::Result<()> {
+fn read(records: Records, mut reader: Reader, send: &mpsc::Sender<Vec<FixRow>>) -> anyhow::Result<()> {
     let mut records = BufReader::with_capacity(RECORD_BYTES * BATCH, records);
     let mut bytes = [0; RECORD_BYTES];
     let mut batch = Vec::with_capacity(BATCH);
     while !records.fill_buf()?.is_empty() {
         records.read_exact(&mut bytes).context("the last record is cut short")?;
-        batch.push(record(&bytes, trackers)?);
+        batch.push(reader.row(&bytes)?);
         if batch.len() == BATCH && send.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
         {
             return Ok(()); // the database has refused a batch, and says so itself
@@ -147,36 +143,52 @@ fn read(
     Ok(())
 }
 
-fn record(bytes: &[u8; RECORD_BYTES], trackers: &[(TrackerKey, VehicleId)]) -> anyhow::Result<FixRow> {
-    let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-    let seconds = |at| Timestamp::from_secs(u32::from_le_bytes(word(at)).into());
-    let degrees = |at| f64::from(i32::from_le_bytes(word(at))) / 1e6;
-    let short = |at: usize| f32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
-    let number = u32::from_le_bytes(word(0));
-    let (tracker, vehicle) = *(number as usize)
-        .checked_sub(1)
-        .and_then(|n| trackers.get(n))
-        .with_context(|| format!("a record is of tracker {number}; the file has {}", trackers.len()))?;
-    let position = LatLon::new(degrees(12), degrees(16));
-    ensure!(position.is_in_range(), "a record of tracker {number} has a position out of range");
-    let fix = Fix {
-        fixed_at: Some(seconds(4)),
-        valid: true,
-        position,
-        altitude_m: None,
-        speed_kmh: Some(short(20) / 10.0),
-        course_deg: Some(short(22)),
-        satellites: Some(bytes[25]),
-        hdop: None,
-        accuracy_m: Some(f32::from(bytes[24])),
-        source: FixSource::Gnss,
-    };
-    Ok(FixRow {
-        tracker,
-        vehicle: Some(vehicle),
-        fixed_at: seconds(4),
-        received_at: seconds(8),
-        fix,
-        flags: FixFlags::default(),
-    })
+/// Turns records into rows.
+struct Reader {
+    /// By the number in the file, from 1.
+    trackers: Vec<(TrackerKey, VehicleId)>,
+    /// The last of each.
+    anchors: Vec<Option<Anchor>>,
+}
+
+impl Reader {
+    fn of(trackers: Vec<(TrackerKey, VehicleId)>) -> Self {
+        Self { anchors: vec![None; trackers.len()], trackers }
+    }
+
+    fn row(&mut self, bytes: &[u8; RECORD_BYTES]) -> anyhow::Result<FixRow> {
+        let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        let seconds = |at| Timestamp::from_secs(u32::from_le_bytes(word(at)).into());
+        let degrees = |at| f64::from(i32::from_le_bytes(word(at))) / 1e6;
+        let short = |at: usize| f32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        let number = u32::from_le_bytes(word(0));
+        let place = (number as usize).checked_sub(1).filter(|n| *n < self.trackers.len());
+        let place =
+            place.with_context(|| format!("a record is of tracker {number}; the file has {}", self.trackers.len()))?;
+        let (tracker, vehicle) = self.trackers[place];
+        let position = LatLon::new(degrees(12), degrees(16));
+        ensure!(position.is_in_range(), "a record of tracker {number} has a position out of range");
+        let anchor = Some(Anchor::of(seconds(4), position));
+        let is_anchor = std::mem::replace(&mut self.anchors[place], anchor) != anchor;
+        let fix = Fix {
+            fixed_at: Some(seconds(4)),
+            valid: true,
+            position,
+            altitude_m: None,
+            speed_kmh: Some(short(20) / 10.0),
+            course_deg: Some(short(22)),
+            satellites: Some(bytes[25]),
+            hdop: None,
+            accuracy_m: Some(f32::from(bytes[24])),
+            source: FixSource::Gnss,
+        };
+        Ok(FixRow {
+            tracker,
+            vehicle: Some(vehicle),
+            fixed_at: seconds(4),
+            received_at: seconds(8),
+            fix,
+            flags: FixFlags(if is_anchor { FixFlags::ANCHOR } else { 0 }),
+        })
+    }
 }

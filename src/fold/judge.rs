@@ -59,10 +59,18 @@ impl FixFlags {
     pub const FIELD_DROPPED: i16 = 1024;
     /// The packet's check sum was wrong, which its tracker's profile tolerates.
     pub const CHECK_SUM_WRONG: i16 = 2048;
+    /// The first heard of its tracker in its cell and quarter of an hour ([`super::Anchor`]): how a search by place finds
+    /// the tracker while its fixes are hot. Says nothing about the fix.
+    pub const ANCHOR: i16 = 4096;
 
     /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
     /// number stands in the schema, too (0006).
     pub const UNSHOWN: i16 = Self::NOT_VALID | Self::NULL_ISLAND | Self::AXES_DOUBTED;
+
+    /// Whether tracks show the fix.
+    pub fn is_shown(self) -> bool {
+        self.0 & Self::UNSHOWN == 0
+    }
 
     /// Whether the fix may become the newest place of its vehicle.
     pub fn is_trustworthy(self) -> bool {

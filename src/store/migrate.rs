@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0016_newest", include_str!("../../schema/0016_newest.sql")),
     ("0017_quiet_index", include_str!("../../schema/0017_quiet_index.sql")),
     ("0018_track_boxes", include_str!("../../schema/0018_track_boxes.sql")),
+    ("0019_hot_places", include_str!("../../schema/0019_hot_places.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

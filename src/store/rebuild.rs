@@ -16,7 +16,8 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 /// Tables that follow from the journal, with the columns that must be equal.
 const DERIVED: &[(&str, &str)] = &[
     // Hot days only: what is older stands in pieces, which keep no digests.
-    ("fix_known", "tracker_id, fixed_at, digest, vehicle_id, flags, ST_X(position), ST_Y(position)"),
+    // Anchors (4096) are for the search only; a migration makes more of them than ingest.
+    ("fix_known", "tracker_id, fixed_at, digest, vehicle_id, flags & 4095, ST_X(position), ST_Y(position)"),
     (
         "tracker_status",
         "tracker_id, vehicle_id, last_heard_at, fixed_at, ST_X(position), ST_Y(position), battery_percent, external_power, ignition",

@@ -123,7 +123,7 @@ async fn each_question_goes_by_its_index() {
     let plans = [
         (
             format!("SELECT * FROM pieces_near(ST_MakeEnvelope(112.36, 28.55, 112.37, 28.56), {day})"),
-            vec!["_cell_from_at_until_at_east_north_idx", "track_open_cell"],
+            vec!["_cell_from_at_until_at_east_north_idx", "track_open_cell", "_expr_fixed_at_idx"],
         ),
         (format!("SELECT * FROM pieces_of(1001, {day})"), vec!["_tracker_id_from_at_idx", "track_open_pkey"]),
         (
