@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0017_quiet_index", include_str!("../../schema/0017_quiet_index.sql")),
     ("0018_track_boxes", include_str!("../../schema/0018_track_boxes.sql")),
     ("0019_hot_places", include_str!("../../schema/0019_hot_places.sql")),
+    ("0020_dwell_pace", include_str!("../../schema/0020_dwell_pace.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

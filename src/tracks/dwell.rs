@@ -2,12 +2,16 @@
 
 use super::twkb::{self, Shape, Vertex};
 use super::varint::{Reader, put, put_signed};
-use super::{Spot, TrackFix, attributes};
+use super::{Spot, TrackFix, attributes, pace};
 use crate::domain::{Timestamp, VehicleId};
 
 /// Fixes this near the centre belong to the dwell and keep their time only. Receivers of parked
 /// vehicles wander by about 10 m.
 pub const DWELL_RADIUS_M: f64 = 25.0;
+
+/// Added to the places of a second where times are written as [`pace`] has them; before, they were differences of
+/// differences, a number each.
+const PACED: u64 = 16;
 
 /// A vehicle stands. Fixes within [`DWELL_RADIUS_M`] widen the box and leave their time; fixes off
 /// it are kept whole.
@@ -55,6 +59,27 @@ impl Times {
         put_signed(&mut self.bytes, step - self.last_step);
         (self.last, self.last_step) = (at, step);
         self.count += 1;
+    }
+
+    /// Appends what is so many units later; `None` beyond the end of time.
+    fn step(&mut self, step: i64) -> Option<()> {
+        let micros = step.checked_mul(twkb::micros_per_step(self.places))?;
+        self.last = Timestamp::from_micros(self.last.micros().checked_add(micros)?);
+        put_signed(&mut self.bytes, step.checked_sub(self.last_step)?);
+        self.last_step = step;
+        self.count += 1;
+        Some(())
+    }
+
+    /// From each to the next, in units.
+    fn steps(&self) -> Vec<i64> {
+        let mut reader = Reader::new(&self.bytes);
+        let mut step = 0;
+        std::iter::from_fn(|| {
+            step += reader.signed()?;
+            Some(step)
+        })
+        .collect()
     }
 
     /// From times in order, at least one.
@@ -165,13 +190,13 @@ impl Dwell {
 
     /// Centre, times, and what the outliers say beside place and time.
     pub(super) fn more(&self, from: Timestamp) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + self.times.bytes.len());
-        put(&mut out, self.times.places.into());
+        let mut out = Vec::with_capacity(24 + self.times.count / 2);
+        put(&mut out, u64::from(self.times.places) + PACED);
         put_signed(&mut out, i64::from(self.centre.lon) - i64::from(self.low.lon));
         put_signed(&mut out, i64::from(self.centre.lat) - i64::from(self.low.lat));
         put_signed(&mut out, self.times.first.micros() - from.micros());
         put(&mut out, self.times.count as u64);
-        out.extend(&self.times.bytes);
+        pace::write(&mut out, &self.times.steps());
         attributes::write(&mut out, &self.outliers);
         out
     }
@@ -180,30 +205,25 @@ impl Dwell {
     pub(super) fn read(vehicle: Option<VehicleId>, from: Timestamp, vertices: &[Vertex], more: &[u8]) -> Option<Self> {
         let [low, high, off @ ..] = vertices else { return None };
         let mut reader = Reader::new(more);
-        let places = u8::try_from(reader.unsigned()?).ok()?;
+        let form = reader.unsigned()?;
+        let places = u8::try_from(form % PACED).ok()?;
         let near = |corner: i32, distance: i64| i32::try_from(i64::from(corner).checked_add(distance)?).ok();
         let lon = near(low.spot.lon, reader.signed()?)?;
         let lat = near(low.spot.lat, reader.signed()?)?;
         let first = Timestamp::from_micros(from.micros().checked_add(reader.signed()?)?);
         let count = usize::try_from(reader.unsigned()?).ok()?;
-        let at_times = reader.rest();
-        let unit = twkb::micros_per_step(places);
-        let (mut last, mut last_step) = (first.micros(), 0_i64);
-        for _ in 1..count {
-            last_step = last_step.checked_add(reader.signed()?)?;
-            last = last.checked_add(last_step.checked_mul(unit)?)?;
+        let mut times = Times { places, ..Times::of(first) };
+        let later = count.checked_sub(1)?;
+        if form >= PACED {
+            pace::read(&mut reader, later, |step| times.step(step))?;
+        } else {
+            for _ in 0..later {
+                let step = times.last_step.checked_add(reader.signed()?)?;
+                times.step(step)?;
+            }
         }
-        let bytes = at_times[..at_times.len() - reader.rest().len()].to_vec();
         let mut outliers: Vec<_> = off.iter().map(attributes::bare).collect();
         attributes::read(reader.rest(), &mut outliers)?;
-        let times = Times { first, last: Timestamp::from_micros(last), last_step, places, count, bytes };
-        (count > 0).then_some(Self {
-            vehicle,
-            centre: Spot { lon, lat },
-            low: low.spot,
-            high: high.spot,
-            outliers,
-            times,
-        })
+        Some(Self { vehicle, centre: Spot { lon, lat }, low: low.spot, high: high.spot, outliers, times })
     }
 }

@@ -12,6 +12,7 @@ pub mod cut;
 pub mod dwell;
 mod found;
 pub mod merge;
+mod pace;
 pub mod piece;
 pub mod story;
 #[cfg(test)]

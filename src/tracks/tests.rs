@@ -175,3 +175,18 @@ fn one_receiver_jump_does_not_end_a_dwell_but_leaving_does() {
     // The last fix is a minute from the end of its slice: it may be the first of the next stay.
     assert_eq!(kinds, [Kind::Dwell, Kind::Ride, Kind::Dwell]);
 }
+
+#[test]
+fn a_dwell_of_before_its_times_kept_a_pace_is_read_as_it_was() {
+    let mut dwell = Dwell::at(None, &fix(0, 0, 0));
+    [10, 70, 131, 190, 10_000].into_iter().for_each(|at_s| dwell.push(&fix(at_s, 40, 40)));
+    dwell.insert(&fix(100, 90_000, 0));
+    let mut piece = Piece::dwell(TRACKER, &dwell);
+    assert_eq!(piece.read().unwrap(), Body::Dwell(dwell.clone()));
+    let mut before = vec![0, 0, 0, 0, 6]; // seconds, centre at the corner, first time at the beginning, six times
+    [10, 50, 1, -2, 9751].into_iter().for_each(|d| varint::put_signed(&mut before, d));
+    attributes::write(&mut before, &dwell.outliers);
+    assert_ne!(piece.more, before);
+    piece.more = before;
+    assert_eq!(piece.read().unwrap(), Body::Dwell(dwell));
+}

@@ -11,7 +11,17 @@ pub fn put(out: &mut Vec<u8>, mut value: u64) {
 
 /// Appends a signed number.
 pub fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, ((value << 1) ^ (value >> 63)) as u64);
+    put(out, zigzag(value));
+}
+
+/// Small numbers of either sign as small ones: 0, -1, 1, -2, …
+pub fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// Undoes [`zigzag`].
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// Reads numbers from bytes.
@@ -52,7 +62,7 @@ impl<'a> Reader<'a> {
 
     /// The next signed number.
     pub fn signed(&mut self) -> Option<i64> {
-        self.unsigned().map(|v| (v >> 1) as i64 ^ -((v & 1) as i64))
+        self.unsigned().map(unzigzag)
     }
 }
 

@@ -197,3 +197,22 @@ async fn whatever_is_odd_about_a_fix_its_piece_says_where_it_came_from() {
     let sources: Vec<u8> = fixes.flatten().map(|f| f.source).collect();
     assert!(sources.len() > 100 && sources.iter().all(|s| *s == 0), "{sources:?}");
 }
+
+#[tokio::test]
+async fn the_times_of_a_dwell_are_read_in_the_database_as_well_in_both_forms() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    let times = async |more: &[u8]| -> Vec<f64> {
+        // Two corners at 0, 0 and nothing off them (TWKB, six places, Z and M).
+        let sql = "SELECT extract(epoch FROM fixed_at)::float8 FROM piece_fixes(to_timestamp(1000), 2::smallint,
+            '\\xc40803020000010000000000'::bytea, $1::bytea) ORDER BY 1";
+        client.query(sql, &[&more]).await.unwrap().iter().map(|r| r.get(0)).collect()
+    };
+    let expected = [1000.0, 1060.0, 1121.0, 1180.0, 1240.0, 1250.0, 1261.0, 1270.0];
+    // Differences of differences of times, zigzag, until 2026-11.
+    assert_eq!(times(&[0, 0, 0, 0, 8, 120, 2, 3, 2, 99, 2, 3]).await, expected);
+    // A pace of 60: 60, 61, 59; one of 60; a pace of 10 from here: 10, 11, 9.
+    let triple = 2 * 25 + 3 * 5 + 1;
+    let paced = [16, 0, 0, 0, 8, 120, triple, 125, 0x80 | 71, 2, triple]; // 128 + (99 << 1 | 1) in two bytes
+    assert_eq!(times(&paced).await, expected);
+}
