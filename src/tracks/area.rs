@@ -3,7 +3,8 @@
 //! A fix counts where it was measured; a fix of a dwell counts if the dwell's box touches the area,
 //! because its exact place is not kept (25 m at most).
 
-use super::{Body, Damaged, Found, Kind, Piece, Spot};
+use super::stretch::{Stretch, stretches};
+use super::{Damaged, Found, Spot};
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 use geo::{BoundingRect, Contains, Coord, Intersects, MultiPolygon, Rect};
 use std::collections::BTreeMap;
@@ -64,14 +65,14 @@ impl Area {
 }
 
 /// An area and a box around it, which is asked first: most fixes of what is found lie off both.
-struct Sought<'a> {
+pub(super) struct Sought<'a> {
     area: &'a Area,
     low: Spot,
     high: Spot,
 }
 
 impl<'a> Sought<'a> {
-    fn of(area: &'a Area) -> Option<Self> {
+    pub(super) fn of(area: &'a Area) -> Option<Self> {
         let (low, high) = area.bounds()?;
         let (low, high) = (Spot::of(low), Spot::of(high));
         // What was rounded away comes back.
@@ -79,10 +80,14 @@ impl<'a> Sought<'a> {
         Some(Self { area, low, high })
     }
 
-    fn holds(&self, spot: Spot) -> bool {
+    pub(super) fn holds(&self, spot: Spot) -> bool {
         (self.low.lon..=self.high.lon).contains(&spot.lon)
             && (self.low.lat..=self.high.lat).contains(&spot.lat)
             && self.area.holds(spot)
+    }
+
+    pub(super) fn touches(&self, low: Spot, high: Spot) -> bool {
+        self.area.touches(low, high)
     }
 }
 
@@ -112,12 +117,6 @@ pub struct Presence {
     pub stayed_s: f64,
 }
 
-/// Fixes of one vehicle as seen from the area: when, and whether inside.
-struct Seen {
-    tracker: TrackerKey,
-    fixes: Vec<(Timestamp, bool)>,
-}
-
 /// A window: from an instant until before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -130,7 +129,7 @@ pub struct Window {
 }
 
 impl Window {
-    fn holds(&self, at: Timestamp) -> bool {
+    pub(super) fn holds(&self, at: Timestamp) -> bool {
         at >= self.from && at < self.to
     }
 }
@@ -145,58 +144,46 @@ pub const SILENT_S: f64 = 900.0;
 /// [`Damaged`].
 pub fn presences(area: &Area, window: Window, found: &[Found]) -> Result<Vec<Presence>, Damaged> {
     let Some(area) = Sought::of(area) else { return Ok(Vec::new()) };
-    let mut vehicles: BTreeMap<VehicleId, Seen> = BTreeMap::new();
+    let mut vehicles: BTreeMap<VehicleId, Vec<&Found>> = BTreeMap::new();
     for row in found {
         let Some(vehicle) = row.vehicle() else { continue };
-        let seen = vehicles.entry(vehicle).or_insert_with(|| Seen { tracker: row.tracker(), fixes: Vec::new() });
-        match row {
-            Found::Piece(piece) => look(&area, piece, &mut seen.fixes)?,
-            Found::Fix { at, spot, .. } => seen.fixes.push((*at, area.holds(*spot))),
-        }
+        vehicles.entry(vehicle).or_default().push(row);
     }
-    let mut present: Vec<_> = vehicles.into_iter().filter_map(|(v, seen)| presence(v, seen, window)).collect();
+    let mut present = Vec::new();
+    for (vehicle, rows) in vehicles {
+        present.extend(presence(vehicle, rows[0].tracker(), &stretches(&area, window, &rows)?, window));
+    }
     present.sort_by_key(|p| (p.first, p.vehicle));
     Ok(present)
 }
 
-/// A piece's fixes as seen from the area.
-fn look(area: &Sought<'_>, piece: &Piece, fixes: &mut Vec<(Timestamp, bool)>) -> Result<(), Damaged> {
-    if piece.kind == Kind::Ride {
-        fixes.extend(piece.places()?.map(|(at, spot)| (at, area.holds(spot))));
-    } else if let Body::Dwell(dwell) = piece.read()? {
-        let is_inside = area.area.touches(dwell.low, dwell.high);
-        fixes.extend(dwell.times().map(|at| (at, is_inside)));
-        fixes.extend(dwell.outliers.iter().map(|o| (o.at, area.holds(o.spot))));
-    }
-    Ok(())
-}
-
-fn presence(vehicle: VehicleId, mut seen: Seen, window: Window) -> Option<Presence> {
-    let is_counted = |(at, inside): &(Timestamp, bool)| *inside && window.holds(*at);
-    if !seen.fixes.iter().any(is_counted) {
-        return None;
-    }
-    seen.fixes.sort(); // pieces are runs in order, which this one merges
-    let counted = || seen.fixes.iter().filter(|f| is_counted(f)).map(|f| f.0);
+/// What a vehicle's stretches, in order, say of it; `None` if it was not inside within the window.
+pub(super) fn presence(
+    vehicle: VehicleId,
+    tracker: TrackerKey,
+    stretches: &[Stretch],
+    window: Window,
+) -> Option<Presence> {
+    let counted = || stretches.iter().filter(|s| s.is_inside).filter_map(|s| s.counted);
     let mut presence = Presence {
         vehicle,
-        tracker: seen.tracker,
-        first: counted().next()?,
-        last: counted().next_back()?,
-        fixes: counted().count() as u32,
+        tracker,
+        first: counted().next()?.0,
+        last: counted().next_back()?.1,
+        fixes: stretches.iter().filter(|s| s.is_inside).map(|s| s.fixes).sum(),
         entered: false,
         left: false,
         stayed_s: 0.0,
     };
-    for run in seen.fixes.chunk_by(|a, b| a.1 == b.1).filter(|run| run[0].1) {
-        let inside = || run.iter().map(|f| f.0).filter(|at| window.holds(*at));
-        let (Some(first), Some(last)) = (inside().next(), inside().next_back()) else { continue };
+    for run in stretches.chunk_by(|a, b| a.is_inside == b.is_inside).filter(|run| run[0].is_inside) {
+        let inside = || run.iter().filter_map(|s| s.counted);
+        let (Some((first, _)), Some((_, last))) = (inside().next(), inside().next_back()) else { continue };
         presence.stayed_s = presence.stayed_s.max(last.seconds_since(first));
         // What was not brought does not touch the area's box: before and after the run it was outside.
-        presence.entered |= first == run[0].0;
+        presence.entered |= first == run[0].first;
         let is_over =
-            run.as_ptr_range().end < seen.fixes.as_ptr_range().end || window.known_to.seconds_since(last) > SILENT_S;
-        presence.left |= last == run[run.len() - 1].0 && is_over;
+            run.as_ptr_range().end < stretches.as_ptr_range().end || window.known_to.seconds_since(last) > SILENT_S;
+        presence.left |= last == run[run.len() - 1].last && is_over;
     }
     Some(presence)
 }

@@ -15,6 +15,7 @@ pub mod merge;
 mod pace;
 pub mod piece;
 pub mod story;
+mod stretch;
 #[cfg(test)]
 mod tests;
 mod twkb;

@@ -122,6 +122,11 @@ impl Piece {
         Ok(vertices.into_iter().map(|v| (v.at, v.spot)))
     }
 
+    /// The box of a dwell off which nothing lay: its times are all there is to it beside.
+    pub fn dwell_alone(&self) -> Option<(Spot, Spot)> {
+        (self.kind == Kind::Dwell).then(|| twkb::two_points(&self.path))?
+    }
+
     /// South-west and north-east corner of its box. Bytes that cannot be read have one, too.
     pub fn bounds(&self) -> (Spot, Spot) {
         twkb::bounds(&self.path).unwrap_or((Spot { lon: 0, lat: 0 }, Spot { lon: 0, lat: 0 }))

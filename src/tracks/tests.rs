@@ -139,11 +139,35 @@ proptest! {
         prop_assert!(at.lat_deg > low.lat_deg && at.lat_deg < high.lat_deg && at.lon_deg > low.lon_deg && at.lon_deg < high.lon_deg);
     }
 
+    /// Whole dwells and runs of fixes taken at once say the same as every fix by itself.
+    #[test]
+    fn stretches_say_of_an_area_what_each_fix_by_itself_says(fixes in life(), late in prop::collection::vec(any::<bool>(), 400),
+        middle in any::<prop::sample::Index>(), radius_m in 5.0..2000.0_f64, ends in any::<[prop::sample::Index; 2]>()) {
+        let (now, later): (Vec<_>, Vec<_>) = fixes.iter().copied().zip(&late).partition(|(_, late)| !**late);
+        let pieces = rolled(&now.into_iter().map(|(f, _)| f).collect::<Vec<_>>());
+        let loose = later.into_iter().map(|(f, _)| Found::Fix { tracker: TRACKER, vehicle: None, at: f.at, spot: f.spot, speed_tenths: None });
+        let found: Vec<_> = pieces.into_iter().map(Found::Piece).chain(loose).collect();
+        let mut ends = ends.map(|end| end.get(&fixes).at);
+        ends.sort();
+        let window = area::Window { from: ends[0], to: ends[1], known_to: ends[1] };
+        let circle = area::Area::Circle { centre: middle.get(&fixes).spot.position(), radius_m };
+        let sought = area::Sought::of(&circle).unwrap();
+        // Pieces alone as well, so that they are taken at once as a rule.
+        let pieces_alone: Vec<_> = found.iter().filter(|f| matches!(f, Found::Piece(_))).collect();
+        for rows in [found.iter().collect(), pieces_alone] {
+            let at_once = stretch::stretches(&sought, window, &rows).unwrap();
+            let one_by_one = stretch::fix_by_fix(&sought, window, &rows).unwrap();
+            let presence = |stretches: &[stretch::Stretch]| area::presence(VehicleId(1), TRACKER, stretches, window);
+            prop_assert_eq!(presence(&at_once), presence(&one_by_one));
+        }
+    }
+
     #[test]
     fn no_bytes_make_reading_panic(path in prop::collection::vec(any::<u8>(), 0..64), more in prop::collection::vec(any::<u8>(), 0..64), ride in any::<bool>()) {
         let (kind, from) = (if ride { Kind::Ride } else { Kind::Dwell }, Timestamp::from_secs(0));
         let piece = Piece { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };
         drop(piece.read());
+        let _ = piece.dwell_alone();
     }
 }
 

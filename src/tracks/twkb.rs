@@ -142,6 +142,12 @@ pub fn bounds(bytes: &[u8]) -> Option<(Spot, Spot)> {
     Some((spot(low)?, spot(high)?))
 }
 
+/// The places of two points; `None` of anything else.
+pub fn two_points(bytes: &[u8]) -> Option<(Spot, Spot)> {
+    let [kind, _, _, 2, ..] = bytes else { return None };
+    (kind & 0x0f == Shape::Points as u8).then(|| bounds(bytes))?
+}
+
 /// The first vertex alone.
 pub fn first_spot(bytes: &[u8]) -> Option<Spot> {
     let mut reader = Reader::new(bytes);
