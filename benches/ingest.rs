@@ -124,19 +124,21 @@ async fn climb(place: &mut Place, what: &str, fixes: u16, replies: bool, step_s:
         let started = Instant::now();
         let step = flood.step(rate).await?;
         let sent_s = started.elapsed().as_secs_f64();
-        let (mut lag_s, mut missing) = (0.0, step.sent);
-        while missing > 0 && lag_s < 20.0 {
+        let (mut lag_s, mut missing, mut spent) = (0.0, Missing::all(step.sent), Vec::new());
+        while missing.is_any() && lag_s < 20.0 {
             lag_s = started.elapsed().as_secs_f64() - sent_s;
-            missing = missing_since(place, stood, step.sent, fixes).await?;
+            missing.messages = step.sent.saturating_sub(place.consumed().await? - stood.0);
+            spent = before.until(&Meter::read(place, &flood)); // to count rows is not ingest's work
+            missing.ask_for_rows(place, stood.1, step.sent, fixes).await?;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let spent = before.until(&Meter::read(place, &flood));
         // The generator itself must have kept its schedule, or the rate was another one.
         let real = step.sent as f64 / sent_s;
         let batch = place.packets_per_batch().await?;
-        let is_held = missing == 0 && lag_s <= LAG_S_MAX && step.broken == 0 && real > 0.97 * rate as f64;
+        let is_held = !missing.is_any() && lag_s <= LAG_S_MAX && step.broken == 0 && real > 0.97 * rate as f64;
         eprintln!(
-            "{what}: {rate}/s offered, {real:.0}/s sent, lag {lag_s:.2} s, {missing} missing, {batch:.0} a batch: {}",
+            "{what}: {rate}/s offered, {real:.0}/s sent, lag {lag_s:.2} s, {missing}, {} connections broken, {batch:.0} a batch: {}",
+            step.broken,
             if is_held { "held" } else { "not held" }
         );
         if is_held {
@@ -153,14 +155,39 @@ async fn climb(place: &mut Place, what: &str, fixes: u16, replies: bool, step_s:
     Ok(best)
 }
 
-/// How many of so many messages are not there, `before` being messages taken in and fixes in the table. What a broker
-/// sends again may make up the first; the table, which takes longer to count, is asked when they have come.
-async fn missing_since(place: &Place, before: (u64, u64), sent: u64, fixes: u16) -> anyhow::Result<u64> {
-    let missing = sent.saturating_sub(place.consumed().await? - before.0);
-    if missing > 0 || place.bare.is_some() {
-        return Ok(missing);
+/// What of a step is not there.
+struct Missing {
+    /// Messages that were not taken in. What a broker sends again may hide some.
+    messages: u64,
+    /// Messages without rows in the table, which takes longer to count: asked for when all have come.
+    rows: u64,
+}
+
+impl Missing {
+    fn all(sent: u64) -> Self {
+        Self { messages: sent, rows: sent }
     }
-    Ok(sent.saturating_sub((place.fixes().await? - before.1) / u64::from(fixes)))
+
+    fn is_any(&self) -> bool {
+        self.messages > 0 || self.rows > 0
+    }
+
+    /// `stood`: rows before the step.
+    async fn ask_for_rows(&mut self, place: &Place, stood: u64, sent: u64, fixes: u16) -> anyhow::Result<()> {
+        if self.messages == 0 {
+            self.rows = match place.bare {
+                Some(_) => 0, // keeps none
+                None => sent.saturating_sub((place.fixes().await? - stood) / u64::from(fixes)),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} messages and {} rows missing", self.messages, self.rows)
+    }
 }
 
 /// Minutes at a rate: whether it lasts, and whether memory stays flat.
@@ -174,14 +201,15 @@ async fn sustain(place: &mut Place, rate: f64, seconds: u64) -> anyhow::Result<(
     let sent_s = started.elapsed().as_secs_f64();
     let end = place.ingest_rss_bytes();
     let sent = first.sent + second.sent;
-    let (mut lag_s, mut missing) = (0.0, sent);
-    while missing > 0 && lag_s < 30.0 {
+    let (mut lag_s, mut missing) = (0.0, Missing::all(sent));
+    while missing.is_any() && lag_s < 30.0 {
         lag_s = started.elapsed().as_secs_f64() - sent_s;
-        missing = missing_since(place, before, sent, 1).await?;
+        missing.messages = sent.saturating_sub(place.consumed().await? - before.0);
+        missing.ask_for_rows(place, before.1, sent, 1).await?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("ingest.sustained_rate: {:.0} fixes/s", sent as f64 / sent_s);
-    println!("ingest.sustained_missing: {missing} fixes");
+    println!("ingest.sustained_missing: {} fixes", missing.rows);
     println!("ingest.sustained_s: {sent_s:.0} s");
     println!("ingest.sustained_lag: {lag_s:.2} s");
     println!("ingest.rss_half_time: {:.0} MB", half as f64 / 1e6);
