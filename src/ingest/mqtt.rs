@@ -224,6 +224,12 @@ enum Broken {
 }
 
 impl Broken {
+    /// Whether nothing was heard for too long, which is noticed late.
+    fn is_silence(&self) -> bool {
+        use ConnectionError::{FlushTimeout, MqttState, NetworkTimeout};
+        matches!(self, Self::Lost(NetworkTimeout | FlushTimeout | MqttState(StateError::AwaitPingResp)))
+    }
+
     fn is_oversize(&self) -> bool {
         matches!(
             self,
@@ -246,9 +252,14 @@ impl Poller {
     async fn run(mut self, mut event_loop: EventLoop) {
         let mut wait = BACKOFF.0;
         let mut away_since = now();
+        let mut heard_at = away_since;
         let mut oversize_ends = 0;
         loop {
-            let happened = match event_loop.poll().await {
+            let event = event_loop.poll().await;
+            if let Ok(Event::Incoming(_)) = event {
+                heard_at = now();
+            }
+            let happened = match event {
                 Ok(Event::Incoming(Mqtt::Publish(publish))) => {
                     let epoch = lock(&self.connection).epoch;
                     if self.to_lane.send(delivery(publish, epoch)).await.is_err() {
@@ -293,7 +304,8 @@ impl Poller {
                     }
                 }
                 if self.connected.swap(false, Ordering::Relaxed) {
-                    away_since = now();
+                    // Whoever falls silent went then, not when we noticed.
+                    away_since = if error.is_silence() { heard_at } else { now() };
                 }
                 tracing::warn!(lane = self.lane.0, %error, "The broker's connection broke; connecting again");
                 oversize_ends = if error.is_oversize() { oversize_ends + 1 } else { 0 };

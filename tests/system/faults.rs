@@ -8,6 +8,7 @@ use crate::support::world::World;
 use crate::workers::hold;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rideguard::clock::now;
 use rideguard::failpoint::Point;
 use std::time::{Duration, Instant};
 
@@ -152,10 +153,19 @@ async fn way_is_wrong(fault: &str, to_broker: bool, wrong: Wrong, seconds: u64) 
     let oracle = world.oracle(&[]);
     world.is_served_by(&ingest).await;
     tokio::time::sleep(Duration::from_secs(3)).await; // something is on its way
+    let began_at = now();
     proxy.set(if matches!(wrong, Wrong::Cut) { Mode::Cut } else { Mode::Silent });
     tokio::time::sleep(Duration::from_secs(seconds)).await; // the fault
     proxy.set(Mode::Pass);
     world.is_served_by(&ingest).await;
+    if to_broker && matches!(wrong, Wrong::Silent) {
+        // What was not heard is known from when it began, not from when it was noticed.
+        let gaps = format!(
+            "SELECT count(DISTINCT lane) FROM coverage_gap, (SELECT '{began_at}'::timestamptz AS began) b
+             WHERE from_at < began + interval '3 s' AND until_at > began + interval '30 s'"
+        );
+        world.up.wait_for(&gaps, 8).await;
+    }
     world.settle(fault, 1, oracle).await;
 }
 
