@@ -60,7 +60,12 @@ impl Place {
             broker.port,
             broker.ca_file,
             broker.password_file,
-            broker.socket.as_ref().map_or_else(String::new, |s| format!("socket = {s:?}\n")),
+            // The alternative to the Unix socket, as it is with a broker elsewhere.
+            if std::env::var("RIDEGUARD_BENCH_BROKER_BY").is_ok_and(|by| by == "tls") {
+                String::new()
+            } else {
+                broker.socket.as_ref().map_or_else(String::new, |s| format!("socket = {s:?}\n"))
+            },
             free_port()?,
             free_port()?,
         );
