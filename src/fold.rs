@@ -4,9 +4,9 @@
 //! sockets, SQL. Folding the same journal again gives the same effects, which is what recovery
 //! and `rideguard rebuild` rest on.
 
-mod anchor;
 mod doubt;
 mod effects;
+mod footprint;
 mod judge;
 mod recent;
 mod roster;
@@ -20,8 +20,8 @@ use crate::domain::{
 use crate::guard::{AHEAD, Guard, Params, Seen};
 use crate::ingest::topic::Address;
 use crate::protocol::{self, DecodeError};
-pub use anchor::Anchor;
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
+pub use footprint::Footprint;
 pub use judge::{FUTURE_S_MAX, FixFlags};
 use recent::Recent;
 use roster::Roster;

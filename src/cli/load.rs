@@ -3,7 +3,7 @@
 use super::block_on;
 use crate::config::Config;
 use crate::domain::{Fix, FixSource, LatLon, Timestamp, TrackerKey, VehicleId};
-use crate::fold::{Anchor, FixFlags, FixRow};
+use crate::fold::{FixFlags, FixRow, Footprint};
 use crate::store::{self, Role, load, partitions};
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -148,12 +148,12 @@ struct Reader {
     /// By the number in the file, from 1.
     trackers: Vec<(TrackerKey, VehicleId)>,
     /// The last of each.
-    anchors: Vec<Option<Anchor>>,
+    footprints: Vec<Option<Footprint>>,
 }
 
 impl Reader {
     fn of(trackers: Vec<(TrackerKey, VehicleId)>) -> Self {
-        Self { anchors: vec![None; trackers.len()], trackers }
+        Self { footprints: vec![None; trackers.len()], trackers }
     }
 
     fn row(&mut self, bytes: &[u8; RECORD_BYTES]) -> anyhow::Result<FixRow> {
@@ -168,8 +168,8 @@ impl Reader {
         let (tracker, vehicle) = self.trackers[place];
         let position = LatLon::new(degrees(12), degrees(16));
         ensure!(position.is_in_range(), "a record of tracker {number} has a position out of range");
-        let anchor = Some(Anchor::of(seconds(4), position));
-        let is_anchor = std::mem::replace(&mut self.anchors[place], anchor) != anchor;
+        let footprint = Some(Footprint::of(seconds(4), position));
+        let is_footprint = std::mem::replace(&mut self.footprints[place], footprint) != footprint;
         let fix = Fix {
             fixed_at: Some(seconds(4)),
             valid: true,
@@ -188,7 +188,7 @@ impl Reader {
             fixed_at: seconds(4),
             received_at: seconds(8),
             fix,
-            flags: FixFlags(if is_anchor { FixFlags::ANCHOR } else { 0 }),
+            flags: FixFlags(if is_footprint { FixFlags::FOOTPRINT } else { 0 }),
         })
     }
 }

@@ -59,9 +59,9 @@ impl FixFlags {
     pub const FIELD_DROPPED: i16 = 1024;
     /// The packet's check sum was wrong, which its tracker's profile tolerates.
     pub const CHECK_SUM_WRONG: i16 = 2048;
-    /// The first heard of its tracker in its cell and quarter of an hour ([`super::Anchor`]): how a search by place finds
+    /// The first heard of its tracker in its cell and quarter of an hour ([`super::Footprint`]): how a search by place finds
     /// the tracker while its fixes are hot. Says nothing about the fix.
-    pub const ANCHOR: i16 = 4096;
+    pub const FOOTPRINT: i16 = 4096;
 
     /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
     /// number stands in the schema, too (0006).

@@ -142,7 +142,7 @@ fn a_wrong_check_sum_that_the_profile_tolerates_is_counted_and_flagged_on_its_fi
         let topic = format!("v1/{}/013800138000/up", Shard::of("013800138000").0);
         let packet = Packet { topic, received_at: at, payload: frame.clone(), retained: false };
         let effects = lane.fold(&Entry::Packet(packet), &SETTINGS);
-        let flags = effects.fixes.first().map(|f| f.flags.0 & !FixFlags::ANCHOR);
+        let flags = effects.fixes.first().map(|f| f.flags.0 & !FixFlags::FOOTPRINT);
         (effects.outcome, effects.is_check_sum_wrong, flags)
     };
     let stored = Some(Outcome::Stored);
@@ -173,36 +173,36 @@ fn operators_are_told_of_gaps_but_not_of_each_start() {
 }
 
 proptest! {
-    /// In order, late, from anywhere, there and back: who looks for anchors finds every tracker.
+    /// In order, late, from anywhere, there and back: who looks for footprints finds every tracker.
     #[test]
-    fn each_fix_that_is_shown_has_an_anchor_in_its_cell_and_quarter(
+    fn each_fix_that_is_shown_has_a_footprint_in_its_cell_and_quarter(
         fixes in proptest::collection::vec((0..5400_i64, 0..4_i32, any::<bool>()), 1..60),
         hops in proptest::collection::vec(0..60_usize, 0..4),
     ) {
         let mut lane = lane();
-        let (mut shown, mut anchors) = (Vec::new(), HashSet::new());
+        let (mut shown, mut footprints) = (Vec::new(), HashSet::new());
         for (n, (ago_s, cell, in_order)) in fixes.iter().enumerate() {
             let t_s = if *in_order { NOW_S - 5400 + n as i64 * 90 } else { NOW_S - ago_s };
             let lat = if hops.contains(&n) { 31.0 } else { 28.5501 + f64::from(*cell) * 0.006 };
             for row in lane.fold(&packet("yy1", &fix(t_s, lat)), &SETTINGS).fixes {
-                let anchor = Anchor::of(row.fixed_at, row.fix.position);
-                if row.flags.0 & FixFlags::ANCHOR != 0 {
-                    anchors.insert(anchor);
+                let footprint = Footprint::of(row.fixed_at, row.fix.position);
+                if row.flags.0 & FixFlags::FOOTPRINT != 0 {
+                    footprints.insert(footprint);
                 }
                 if row.flags.is_shown() {
-                    shown.push(anchor);
+                    shown.push(footprint);
                 }
             }
         }
-        prop_assert!(!shown.is_empty() && shown.iter().all(|a| anchors.contains(a)));
+        prop_assert!(!shown.is_empty() && shown.iter().all(|a| footprints.contains(a)));
     }
 }
 
 #[test]
-fn a_tracker_that_stands_still_has_one_anchor_a_quarter() {
+fn a_tracker_that_stands_still_has_one_footprint_a_quarter() {
     let mut lane = lane();
     let fixes = (0..90).map(|n| fix(NOW_S - 900 + n * 10, 28.5501));
     let rows = fixes.flat_map(|f| lane.fold(&packet("yy1", &f), &SETTINGS).fixes);
     // NOW_S is in the middle of a quarter.
-    assert_eq!(rows.filter(|r| r.flags.0 & FixFlags::ANCHOR != 0).count(), 2);
+    assert_eq!(rows.filter(|r| r.flags.0 & FixFlags::FOOTPRINT != 0).count(), 2);
 }

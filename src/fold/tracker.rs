@@ -1,9 +1,9 @@
 //! A tracker as its lane knows it. A city has a million of them, so every byte counts here: profiles and
 //! firmware versions stand in tables of the lane, and what few trackers have stands apart.
 
-use super::anchor::Anchor;
 use super::doubt::{Doubt, Place};
 use super::effects::{Effects, FixRow, Quarantined, StatusRow};
+use super::footprint::Footprint;
 use super::judge::{self, FixFlags, Judgement};
 use super::recent::Own;
 use super::roster::Firmwares;
@@ -251,8 +251,8 @@ impl Tracker {
                         flags.0 |= doubt.flags(self.newest.as_ref(), moment, &fix, fixed_at);
                         self.set_doubt(doubt);
                     }
-                    if flags.is_shown() && self.is_anchor(&fix, fixed_at) {
-                        flags.0 |= FixFlags::ANCHOR;
+                    if flags.is_shown() && self.is_footprint(&fix, fixed_at) {
+                        flags.0 |= FixFlags::FOOTPRINT;
                     }
                     self.take_newest(&fix, fixed_at, packet.received_at, flags);
                     effects.fixes.push(FixRow {
@@ -287,10 +287,12 @@ impl Tracker {
         effects
     }
 
-    /// Whether the fix is elsewhere than the newest, in place or time. If it is not, an anchor of that place stands already:
-    /// the newest has one, or is one. Some late fixes become anchors again, which costs an entry and no more.
-    fn is_anchor(&self, fix: &Fix, fixed_at: Timestamp) -> bool {
-        self.newest.as_ref().is_none_or(|n| Anchor::of(n.fixed_at, n.position) != Anchor::of(fixed_at, fix.position))
+    /// Whether the fix is elsewhere than the newest, in place or time. If it is not, a footprint of that place stands already:
+    /// the newest has one, or is one. Some late fixes become footprints again, which costs an entry and no more.
+    fn is_footprint(&self, fix: &Fix, fixed_at: Timestamp) -> bool {
+        self.newest
+            .as_ref()
+            .is_none_or(|n| Footprint::of(n.fixed_at, n.position) != Footprint::of(fixed_at, fix.position))
     }
 
     fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags) {

@@ -23,9 +23,9 @@ pub const LIFE: &str = "
     WHERE riding OR s % 9 = 0;
     CREATE FUNCTION hear(is_held boolean) RETURNS void LANGUAGE sql AS $$
         WITH heard AS (SELECT *, row_number() OVER (PARTITION BY tracker_id, date_bin('15 minutes', fixed_at, 'epoch'),
-            floor((lon + 180) * 100), floor((lat + 90) * 100) ORDER BY fixed_at) = 1 AS anchor FROM told WHERE held = is_held)
+            floor((lon + 180) * 100), floor((lat + 90) * 100) ORDER BY fixed_at) = 1 AS footprint FROM told WHERE held = is_held)
         INSERT INTO fix SELECT tracker_id, fixed_at, hashtext(lon::text || lat::text), fixed_at + interval '1 second', tracker_id + 1000,
-            speed, 90, NULL, 5, 9, 0, CASE WHEN anchor THEN 4096 ELSE 0 END, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE NOT is_held;
+            speed, 90, NULL, 5, 9, 0, CASE WHEN footprint THEN 4096 ELSE 0 END, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE NOT is_held;
         WITH heard AS (SELECT * FROM told WHERE held = is_held)
         INSERT INTO fix_late SELECT tracker_id, fixed_at, hashtext(lon::text || lat::text), now() - interval '1 hour', tracker_id + 1000,
             speed, 90, NULL, 5, 9, 0, 1, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE is_held;

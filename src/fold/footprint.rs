@@ -11,14 +11,14 @@ const PER_ROW: i32 = 36_000;
 
 /// A cell in a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Anchor {
+pub struct Footprint {
     /// The span: quarters of an hour since 1970.
     span: i64,
     /// The cell: 0 to 648,036,000.
     cell: i32,
 }
 
-impl Anchor {
+impl Footprint {
     /// Of a fix.
     pub fn of(fixed_at: Timestamp, position: LatLon) -> Self {
         // As the schema counts it, step by step: a cell must be the same there.
@@ -34,8 +34,8 @@ mod tests {
 
     #[test]
     fn a_cell_is_a_hundredth_of_a_degree_in_a_quarter_of_an_hour() {
-        let of = |at, lat, lon| Anchor::of(Timestamp::from_secs(at), LatLon::new(lat, lon));
-        assert_eq!(of(900, 28.551, 112.351), Anchor { span: 1, cell: 11_855 * 36_000 + 29_235 });
+        let of = |at, lat, lon| Footprint::of(Timestamp::from_secs(at), LatLon::new(lat, lon));
+        assert_eq!(of(900, 28.551, 112.351), Footprint { span: 1, cell: 11_855 * 36_000 + 29_235 });
         assert_eq!(of(900, 28.5599, 112.3599), of(1799, 28.551, 112.351));
         assert_ne!(of(900, 28.551, 112.351), of(1800, 28.551, 112.351));
         assert_ne!(of(900, 28.551, 112.351), of(900, 28.561, 112.351));
@@ -45,9 +45,9 @@ mod tests {
     #[test]
     fn the_ends_of_the_earth_have_cells() {
         for (lat, lon) in [(90.0, 180.0), (-90.0, -180.0), (90.0, -180.0), (-90.0, 180.0)] {
-            let anchor = Anchor::of(Timestamp::from_secs(-1), LatLon::new(lat, lon));
-            assert!((0..=648_036_000).contains(&anchor.cell), "{anchor:?}");
-            assert_eq!(anchor.span, -1);
+            let footprint = Footprint::of(Timestamp::from_secs(-1), LatLon::new(lat, lon));
+            assert!((0..=648_036_000).contains(&footprint.cell), "{footprint:?}");
+            assert_eq!(footprint.span, -1);
         }
     }
 }
