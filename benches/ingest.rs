@@ -169,7 +169,12 @@ impl Missing {
     }
 
     fn is_any(&self) -> bool {
-        self.messages > 0 || self.rows > 0
+        self.any() > 0
+    }
+
+    /// Messages, and rows when no message is: until then rows are not counted.
+    fn any(&self) -> u64 {
+        if self.messages > 0 { self.messages } else { self.rows }
     }
 
     /// `stood`: rows before the step.
@@ -186,7 +191,7 @@ impl Missing {
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} messages and {} rows missing", self.messages, self.rows)
+        write!(f, "{} {} missing", self.any(), if self.messages > 0 { "messages" } else { "rows" })
     }
 }
 
@@ -209,7 +214,7 @@ async fn sustain(place: &mut Place, rate: f64, seconds: u64) -> anyhow::Result<(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("ingest.sustained_rate: {:.0} fixes/s", sent as f64 / sent_s);
-    println!("ingest.sustained_missing: {} fixes", missing.rows);
+    println!("ingest.sustained_missing: {} fixes", missing.any());
     println!("ingest.sustained_s: {sent_s:.0} s");
     println!("ingest.sustained_lag: {lag_s:.2} s");
     println!("ingest.rss_half_time: {:.0} MB", half as f64 / 1e6);
