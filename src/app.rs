@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::domain::Lane;
 use crate::ingest::limits;
-use crate::ingest::mqtt::Subscribed;
 use crate::ingest::publisher::Publisher;
+use crate::ingest::session::Subscribed;
 use crate::pipeline::{self, Shared};
 use crate::store::{self, Role, migrate, partitions};
 use crate::telemetry::Metrics;

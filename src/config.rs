@@ -75,7 +75,8 @@ pub struct Broker {
     pub username: String,
     /// File with its password.
     pub password_file: PathBuf,
-    /// Unix socket of a broker on this machine: our own sessions go there instead of through TLS.
+    /// Unix socket of a broker on this machine, a listener with the certificate for `host`: our own sessions go there, by TLS
+    /// as elsewhere, which is cheaper than TCP and lets many acknowledgements be read at once.
     #[serde(default)]
     pub socket: Option<PathBuf>,
 }

@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::domain::{Entry, GapCause, Lane, Timestamp};
 use crate::failpoint::{self, Point};
 use crate::fold::{Effects, FoldSettings, LaneState};
-use crate::ingest::mqtt::{Subscribed, jittered};
+use crate::ingest::mqtt::jittered;
 use crate::ingest::publisher::Publisher;
+use crate::ingest::session::Subscribed;
 use crate::ingest::{Delivery, Session};
 use crate::live;
 use crate::store::effects::{self, Applied};
@@ -200,13 +201,8 @@ impl<'a> Pipeline<'a> {
                 }
             }
         }
-        tracing::debug!(
-            lane = self.lane.0,
-            from = checkpoint,
-            to = n,
-            trackers = self.state.trackers(),
-            "The lane has recovered"
-        );
+        let (lane, trackers) = (self.lane.0, self.state.trackers());
+        tracing::debug!(lane, from = checkpoint, to = n, trackers, "The lane has recovered");
         Ok(last_at)
     }
 
@@ -285,7 +281,7 @@ impl<'a> Pipeline<'a> {
         self.progress.setting_cursor = batch.setting_cursor;
         let Some(Unsettled { batch, .. }) = self.shore.unsettled.take() else { return Ok(()) };
         failpoint::pass(Point::Journaled);
-        self.shore.release(&batch.receipts).await; // only now may the broker forget it
+        self.shore.release(&batch.receipts); // only now may the broker forget it
         failpoint::pass(Point::Acknowledged);
         let mut effects = self.understand(&batch.entries);
         failpoint::pass(Point::Understood);

@@ -28,7 +28,7 @@ pub use cursor::Key as CursorKey;
 pub use session::hash_password;
 
 use crate::config::Http;
-use crate::ingest::mqtt::Subscribed;
+use crate::ingest::session::Subscribed;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;

@@ -3,7 +3,7 @@
 use super::{announce, block_on, demo, say};
 use crate::app::{self, Roles};
 use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
-use crate::ingest::mqtt::Subscribed;
+use crate::ingest::session::Subscribed;
 use crate::supervisor::broker::{self, Credential, Mosquitto};
 use crate::supervisor::folder::write_private;
 use crate::supervisor::postgres::Postgres;
@@ -284,7 +284,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
     };
     let (d, b) = (&config.database, &config.broker);
-    let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest.sock\"\n");
+    let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
     write_private(
         &folder.path("rideguard.toml"),
         &format!(

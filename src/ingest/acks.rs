@@ -1,10 +1,11 @@
 //! Acknowledgements: each of one publish on one connection, or none at all.
 
-use rumqttc::{AsyncClient, Publish, QoS};
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Acknowledgements that wait to be written; beyond that nothing more is read. As many as there are packet ids.
+const WAITING_MAX: usize = u16::MAX as usize;
 
 /// Names one publish on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,22 +16,27 @@ pub struct Receipt {
 }
 
 /// Sends acknowledgements of one session.
-///
-/// rumqttc flushes after each request, which would make every acknowledgement a TLS record and two
-/// system calls on each side. So only the first of a batch goes as a request, which wakes the poll
-/// task; the task writes the others behind it and flushes once.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Acks {
-    client: AsyncClient,
-    connection: Arc<Mutex<Connection>>,
+    line: Arc<Line>,
     suppressed: Arc<AtomicU64>,
 }
 
+/// Between those who acknowledge and the connection.
+#[derive(Default)]
+pub(super) struct Line {
+    connection: Mutex<Connection>,
+    /// Something waits.
+    came: Notify,
+    /// What waited was taken.
+    taken: Notify,
+}
+
 /// What belongs to one connection to the broker.
-pub(super) struct Connection {
-    pub(super) epoch: u64,
-    /// Behind each first acknowledgement that is on its way: the rest of its batch.
-    pub(super) rests: VecDeque<(u16, Vec<u16>)>,
+struct Connection {
+    epoch: u64,
+    /// In order of release.
+    waiting: Vec<u16>,
 }
 
 impl Default for Connection {
@@ -38,22 +44,26 @@ impl Default for Connection {
     /// outlive the session it came by.
     fn default() -> Self {
         static EPOCHS: AtomicU64 = AtomicU64::new(1);
-        Self { epoch: EPOCHS.fetch_add(1, Ordering::Relaxed), rests: VecDeque::new() }
+        Self { epoch: EPOCHS.fetch_add(1, Ordering::Relaxed), waiting: Vec::new() }
     }
 }
 
 impl Acks {
-    pub(super) fn new(client: AsyncClient, connection: Arc<Mutex<Connection>>) -> Self {
-        Self { client, connection, suppressed: Arc::default() }
+    /// The connection's end of it.
+    pub(super) fn line(&self) -> Arc<Line> {
+        self.line.clone()
     }
 
     /// Acknowledges, in order of receipt. Receipts of an older connection are dropped: the broker
     /// delivers those again, and the duplicate filter knows them.
-    pub async fn release(&self, receipts: &[Receipt]) {
-        // A full queue means that the connection stalls; waiting here is what holds the
-        // broker back, and the poll task is another one.
-        while !self.try_release(receipts) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+    pub fn release(&self, receipts: &[Receipt]) {
+        let mut connection = self.line.lock();
+        let (current, late): (Vec<&Receipt>, Vec<_>) =
+            receipts.iter().filter(|r| r.id != 0).partition(|r| r.epoch == connection.epoch);
+        self.suppressed.fetch_add(late.len() as u64, Ordering::Relaxed);
+        if !current.is_empty() {
+            connection.waiting.extend(current.iter().map(|r| r.id));
+            self.line.came.notify_one();
         }
     }
 
@@ -61,27 +71,39 @@ impl Acks {
     pub fn suppressed(&self) -> u64 {
         self.suppressed.load(Ordering::Relaxed)
     }
-
-    fn try_release(&self, receipts: &[Receipt]) -> bool {
-        // The lock is held over the call: the poll task raises the epoch under it.
-        let mut connection = lock(&self.connection);
-        let current = |r: &&Receipt| r.id != 0 && r.epoch == connection.epoch;
-        let late = receipts.iter().filter(|r| r.id != 0 && r.epoch != connection.epoch).count();
-        let mut ids = receipts.iter().filter(current).map(|r| r.id);
-        if let Some(first) = ids.next() {
-            let rest = ids.collect();
-            let mut publish = Publish::new("", QoS::AtLeastOnce, Vec::new());
-            publish.pkid = first;
-            if self.client.try_ack(&publish).is_err() {
-                return false;
-            }
-            connection.rests.push_back((first, rest));
-        }
-        self.suppressed.fetch_add(late as u64, Ordering::Relaxed);
-        true
-    }
 }
 
-pub(super) fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
+impl Line {
+    /// The connection that is, or is to come.
+    pub(super) fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
+    /// Nothing of the connection that was may be acknowledged from here on, also what was released already.
+    pub(super) fn end_epoch(&self) {
+        *self.lock() = Connection::default();
+    }
+
+    /// Waits for what is to be acknowledged; keeps its order.
+    pub(super) async fn take(&self) -> Vec<u16> {
+        loop {
+            let waiting = std::mem::take(&mut self.lock().waiting);
+            if !waiting.is_empty() {
+                self.taken.notify_one();
+                return waiting;
+            }
+            self.came.notified().await;
+        }
+    }
+
+    /// Waits until it is no longer full of what the broker does not take.
+    pub(super) async fn room(&self) {
+        while self.lock().waiting.len() >= WAITING_MAX {
+            self.taken.notified().await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

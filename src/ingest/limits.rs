@@ -4,7 +4,7 @@
 //! by MQTT 5 at the start, of which only the answer matters: a limit that is wrong costs throughput, or
 //! shows only when the first large packet comes, and then as a connection that breaks.
 
-use super::mqtt::{DELIVERIES_MAX, PACKET_BYTES_MAX, jittered, way};
+use super::mqtt::{DELIVERIES_MAX, PACKET_BYTES_MAX, jittered, transport};
 use crate::config::{Broker, Ingest, read_secret};
 use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet};
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -54,7 +54,7 @@ pub enum Conflict {
     },
     /// While a batch is being written, more may come than has room.
     #[error(
-        "the broker has up to {0} messages on their way at a time, more than the {DELIVERIES_MAX} for which a lane has room: while the database is slow, the connection is not read and may be taken for dead; set its max_inflight_messages to {DELIVERIES_MAX} or less"
+        "the broker has up to {0} messages on their way at a time, more than the {DELIVERIES_MAX} for which a lane has room: while the database is slow, the rest waits unread in the connection; set its max_inflight_messages to {DELIVERIES_MAX} or less"
     )]
     WideWindow(u16),
     /// Nothing could be acknowledged.
@@ -97,9 +97,9 @@ impl Limits {
 /// # Errors
 /// A file that cannot be read, or a broker that is away or does not speak MQTT 5.
 pub async fn ask(broker: &Broker) -> anyhow::Result<Limits> {
-    let (host, port, transport) = way(broker)?;
-    let mut options = MqttOptions::new(format!("rideguard-limits-{:08x}", rand::random::<u32>()), host, port);
-    options.set_transport(transport);
+    let name = format!("rideguard-limits-{:08x}", rand::random::<u32>());
+    let mut options = MqttOptions::new(name, &broker.host, broker.port);
+    options.set_transport(transport(broker)?);
     options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
     let (client, mut events) = AsyncClient::new(options, 1);
     let answer = async {

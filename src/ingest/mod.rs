@@ -7,7 +7,9 @@ mod acks;
 pub mod limits;
 pub mod mqtt;
 pub mod publisher;
+pub mod session;
 pub mod topic;
+mod wire;
 
 pub use acks::{Acks, Receipt};
-pub use mqtt::{Delivery, Session};
+pub use session::{Delivery, Session};

@@ -7,7 +7,7 @@
 //! Many messages leave as one TLS record. Mosquitto takes one packet from each connection that has something,
 //! or all of a record, and then looks at the next connection: when thousands of trackers come back at once, answers that
 //! stand by themselves wait behind thousands of packets each, trackers repeat what was not answered, and
-//! nothing gets through any more. That is why our Unix socket to the broker is not used here.
+//! nothing gets through any more.
 
 use super::mqtt::{client, jittered, options};
 use crate::config::Broker;
@@ -51,8 +51,7 @@ impl Publisher {
     /// # Errors
     /// Names the file that cannot be read.
     pub fn start(broker: &Broker, name: &str, dropped: IntCounter) -> anyhow::Result<Self> {
-        let broker = Broker { socket: None, ..broker.clone() };
-        let connections = (0..CONNECTIONS).map(|n| connect(&broker, &format!("{name}-{n}")));
+        let connections = (0..CONNECTIONS).map(|n| connect(broker, &format!("{name}-{n}")));
         Ok(Self { connections: connections.collect::<anyhow::Result<_>>()?, dropped })
     }
 

@@ -89,9 +89,9 @@ impl Shore {
         self.unsettled = Some(Unsettled { n, batch });
     }
 
-    pub async fn release(&self, receipts: &[Receipt]) {
+    pub fn release(&self, receipts: &[Receipt]) {
         if let Some(session) = &self.session {
-            session.acks.release(receipts).await;
+            session.acks.release(receipts);
         }
     }
 
@@ -146,7 +146,7 @@ impl Shore {
         if !std::mem::replace(&mut self.is_spooling, true) {
             tracing::warn!(lane = self.lane.0, "PostgreSQL is away; what trackers send goes to the spool");
         }
-        self.release(&batch.receipts).await;
+        self.release(&batch.receipts);
         if let Some(state) = &self.state {
             let now = Instant::now();
             for reply in batch.entries.iter().filter_map(as_packet).flat_map(|p| state.replies_to(p)) {
@@ -190,7 +190,7 @@ impl Shore {
         };
         let Some(Unsettled { n, batch }) = self.unsettled.take() else { return Ok(()) };
         if is_there {
-            self.release(&batch.receipts).await;
+            self.release(&batch.receipts);
         } else {
             self.unsettled = Some(Unsettled { n, batch: batch.owed() });
         }

@@ -37,8 +37,8 @@ pub struct Mosquitto {
     pub ca_file: PathBuf,
     /// File with the password of [`INGEST_USER`].
     pub password_file: PathBuf,
-    /// Where our own sessions connect: cheaper than TLS for everything that is received. `None` where the
-    /// data folder's path is too long for a socket.
+    /// Where our own sessions connect, by TLS as everywhere: cheaper than TCP for everything that is received. `None` where
+    /// the data folder's path is too long for a socket.
     pub socket: Option<PathBuf>,
 }
 
@@ -55,12 +55,13 @@ impl Mosquitto {
         let certificates = certificates::make(folder, public_name)?;
         let ca_file = certificates.ca.clone();
         let home = folder.service("mosquitto")?;
-        let socket = Some(home.join("ingest.sock")).filter(|s| s.as_os_str().len() <= SOCKET_PATH_BYTES_MAX);
+        let socket = Some(home.join("ingest-tls.sock")).filter(|s| s.as_os_str().len() <= SOCKET_PATH_BYTES_MAX);
         let (conf, pid_file) = (home.join("mosquitto.conf"), home.join("mosquitto.pid"));
         if let Some(child) = Child::adopt("Mosquitto", &pid_file, &conf.to_string_lossy(), Signal::SIGTERM)
             && let Some(port) = port_in(&conf)
         {
             tracing::info!("Mosquitto of an earlier run is still there; going on with it");
+            let socket = socket.filter(|s| s.exists()); // that of an earlier release had none
             return Ok(Self { child, port, ca_file, password_file, socket });
         }
         let port = match port {
@@ -74,8 +75,9 @@ impl Mosquitto {
                 .with_context(|| format!("the broker cannot listen on {address}:{port} (--mqtt-port)"))?,
         );
         write_passwords(folder, &home, &password, &[])?;
-        let inside = socket.as_ref().map_or_else(String::new, |s| format!("listener 0 {}\n", s.display()));
-        write_settings(folder, &home, &conf, &certificates, &format!("{port} {address}"), &inside)?;
+        let mut listeners = vec![format!("{port} {address}")];
+        listeners.extend(socket.as_ref().map(|s| format!("0 {}", s.display())));
+        write_settings(folder, &home, &conf, &certificates, &listeners)?;
         if let Some(socket) = &socket {
             let _ = fs::remove_file(socket); // of a broker that was killed
         }
@@ -182,8 +184,7 @@ fn write_settings(
     home: &Path,
     conf: &Path,
     certificates: &Certificates,
-    listener: &str,
-    inside: &str,
+    listeners: &[String],
 ) -> anyhow::Result<()> {
     for (from, to) in
         [(&certificates.ca, "ca.pem"), (&certificates.server, "server.pem"), (&certificates.server_key, "server.key")]
@@ -196,14 +197,20 @@ fn write_settings(
     write_private(&acl, ACL)?;
     folder.hand_over(&acl)?;
     let home = home.display();
-    let text = format!(
-        "# Written by rideguard at every start.
-listener {listener}
+    let listeners = listeners.iter().map(|listener| {
+        format!(
+            "listener {listener}
 cafile {home}/ca.pem
 certfile {home}/server.pem
 keyfile {home}/server.key
 tls_version tlsv1.2
-{inside}allow_anonymous false
+"
+        )
+    });
+    let listeners: String = listeners.collect();
+    let text = format!(
+        "# Written by rideguard at every start.
+{listeners}allow_anonymous false
 password_file {home}/passwords
 acl_file {home}/acl
 pid_file {home}/mosquitto.pid

@@ -4,21 +4,29 @@ use crate::fake_broker::FakeBroker;
 use crate::harness::{PATIENCE, use_ring};
 use rideguard::config::{Broker, Ingest};
 use rideguard::ingest::limits::{self, Conflict, Limits};
-use rideguard::supervisor::Folder;
 use rideguard::supervisor::broker::{INGEST_USER, Mosquitto};
+use rideguard::supervisor::{Folder, free_port};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A Mosquitto with settings of one's own, reached through a Unix socket; ended when dropped.
+/// A Mosquitto with settings of one's own; ended when dropped.
 struct Bare(Child);
 
 impl Bare {
     async fn start(folder: &Path, settings: &str) -> (Self, Broker) {
-        let (conf, socket, password) = (folder.join("conf"), folder.join("socket"), folder.join("password"));
-        std::fs::write(&password, "any").unwrap();
+        use_ring();
+        let (conf, ca_file, key_file) = (folder.join("conf"), folder.join("ca.pem"), folder.join("key.pem"));
+        let (password_file, port) = (folder.join("password"), free_port().unwrap());
+        std::fs::write(&password_file, "any").unwrap();
+        let key = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        std::fs::write(&ca_file, key.cert.pem()).unwrap();
+        std::fs::write(&key_file, key.signing_key.serialize_pem()).unwrap();
+        let (certificate, key) = (ca_file.display(), key_file.display());
         // "user root": it would otherwise give up the right to its own folder.
-        let text = format!("user root\nlistener 0 {}\nallow_anonymous true\n{settings}\n", socket.display());
+        let text = format!(
+            "user root\nlistener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\nallow_anonymous true\n{settings}\n"
+        );
         std::fs::write(&conf, text).unwrap();
         let program =
             ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].into_iter().find(|p| Path::new(p).exists()).unwrap();
@@ -26,19 +34,12 @@ impl Bare {
         command.arg("-c").arg(&conf).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let bare = Self(command.spawn().unwrap());
         let since = Instant::now();
-        while tokio::net::UnixStream::connect(&socket).await.is_err() {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert!(since.elapsed() < PATIENCE, "Mosquitto did not start with {settings:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let broker = Broker {
-            host: "localhost".into(),
-            port: 0,
-            ca_file: folder.join("none"),
-            username: INGEST_USER.into(),
-            password_file: password,
-            socket: Some(socket),
-        };
-        (bare, broker)
+        let username = INGEST_USER.into();
+        (bare, Broker { host: "localhost".into(), port, ca_file, username, password_file, socket: None })
     }
 }
 
@@ -55,8 +56,7 @@ async fn the_private_broker_tells_limits_that_fit_ours() {
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
-    let settings = Broker { socket: None, ..broker.settings() };
-    let limits = limits::ask(&settings).await;
+    let limits = limits::ask(&broker.settings()).await;
     broker.stop();
     let limits = limits.unwrap();
     assert_eq!((limits.packet_bytes_max, limits.in_flight_max), (Some(65_536), 4000));

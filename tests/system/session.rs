@@ -5,7 +5,8 @@ use crate::fake_broker::{self, FakeBroker, Grant, Link, Message, malformed};
 use crate::harness::{PATIENCE, seed};
 use rand::{Rng, SeedableRng};
 use rideguard::domain::{Entry, Lane};
-use rideguard::ingest::mqtt::{GAPS_MAX, PACKET_BYTES_MAX, Subscribed, client_id};
+use rideguard::ingest::mqtt::{PACKET_BYTES_MAX, client_id};
+use rideguard::ingest::session::{GAPS_MAX, Subscribed};
 use rideguard::ingest::{Delivery, Session};
 use std::collections::BTreeSet;
 
@@ -36,10 +37,10 @@ async fn an_acknowledgement_of_an_older_connection_never_leaves() {
     link.send(&Message::new(TOPIC, 1, "new 1"));
     link.send(&Message::new(TOPIC, 2, "new 2"));
     let (_, second) = (next(&mut session).await, next(&mut session).await);
-    session.acks.release(&old).await;
+    session.acks.release(&old);
     assert_eq!(session.acks.suppressed(), 3);
     // Acknowledgements leave in order: had one of the old ones left, it would be seen before this one.
-    session.acks.release(&[second.receipt]).await;
+    session.acks.release(&[second.receipt]);
     assert_eq!(link.ack().await, 2);
 }
 
@@ -52,11 +53,56 @@ async fn acknowledgements_of_a_session_that_ended_are_dropped_and_not_waited_for
     link.send(&Message::new(TOPIC, 2, "nobody is there to take it")); // by which the task ends
     let released = tokio::time::timeout(PATIENCE, async {
         while session.acks.suppressed() == 0 {
-            session.acks.release(&[taken]).await;
+            session.acks.release(&[taken]);
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     });
     released.await.expect("waited for a connection that will never be");
+}
+
+/// A record of acknowledgements waits until the broker has read the one before, but not for a broker that does not say so.
+#[tokio::test]
+async fn acknowledgements_leave_in_order_although_no_ping_is_answered() {
+    let (broker, mut session, mut link) = session().await;
+    broker.ignore_pings();
+    for id in 1..=4 {
+        link.send(&Message::new(TOPIC, id, "here"));
+        let receipt = next(&mut session).await.receipt;
+        session.acks.release(&[receipt]);
+        assert_eq!(link.ack().await, id);
+    }
+}
+
+/// Mosquitto's answer to a ping waits behind everything it has for us, which may be minutes' worth.
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn a_broker_that_speaks_and_answers_no_ping_keeps_its_connection() {
+    let (broker, mut session, link) = session().await;
+    broker.ignore_pings();
+    for id in 1..=10 {
+        link.send(&Message::new(TOPIC, id, "alive"));
+        next(&mut session).await;
+        tokio::time::sleep(std::time::Duration::from_secs(7)).await; // more than twice the longest silence in all
+    }
+    assert!(session.is_connected());
+}
+
+#[tokio::test]
+async fn more_than_a_read_holds_is_delivered_in_order() {
+    let (_broker, mut session, mut link) = session().await;
+    let all: Vec<u8> =
+        (1..=2000).flat_map(|id| Message::new(TOPIC, id, format!("{id}:{}", "x".repeat(200))).bytes()).collect();
+    for part in all.chunks(7001) {
+        link.raw(part.to_vec());
+    }
+    let mut receipts = Vec::new();
+    for id in 1..=2000 {
+        let delivery = next(&mut session).await;
+        assert!(delivery.packet.payload.starts_with(format!("{id}:").as_bytes()));
+        receipts.push(delivery.receipt);
+    }
+    session.acks.release(&receipts);
+    assert_eq!(link.acks_until(2000).await, (1..=2000).collect::<Vec<u16>>());
 }
 
 #[tokio::test]
@@ -101,11 +147,11 @@ async fn whatever_the_broker_does_only_released_messages_are_acknowledged() {
             receipts.push(next(&mut session).await.receipt);
         }
         let released = random.random_range(0..=ids.len());
-        session.acks.release(&receipts[..released]).await;
+        session.acks.release(&receipts[..released]);
         if random.random() {
             // The rest is released around the cut: before, within or after it.
             let (acks, rest) = (session.acks.clone(), receipts.split_off(released));
-            let late = tokio::spawn(async move { acks.release(&rest).await });
+            let late = tokio::spawn(async move { acks.release(&rest) });
             drop(link);
             link = broker.link(&client_id(Lane(1), fake_broker::PASSWORD)).await;
             late.await.unwrap();
@@ -120,7 +166,7 @@ async fn whatever_the_broker_does_only_released_messages_are_acknowledged() {
         link.send(&Message::new(TOPIC, 1, "not released"));
         link.send(&Message::new(TOPIC, 60_000, "released"));
         let (_, last) = (next(&mut session).await, next(&mut session).await);
-        session.acks.release(&[last.receipt]).await;
+        session.acks.release(&[last.receipt]);
         assert_eq!(link.acks_until(60_000).await, [60_000], "only what was released on this connection");
     }
 }
@@ -142,8 +188,8 @@ async fn what_was_read_before_the_connection_broke_is_delivered_but_not_acknowle
     link.send(&Message::new(TOPIC, 1, "new 1"));
     link.send(&Message::new(TOPIC, 2, "new 2"));
     let (_, second) = (next(&mut session).await, next(&mut session).await);
-    session.acks.release(&receipts).await;
-    session.acks.release(&[second.receipt]).await;
+    session.acks.release(&receipts);
+    session.acks.release(&[second.receipt]);
     assert_eq!((link.ack().await, session.acks.suppressed()), (2, 8));
 }
 
@@ -163,7 +209,7 @@ async fn an_oversize_packet_is_taken_after_three_connections_and_blocks_nothing(
         tokio::select! {
             delivery = next(&mut session) => {
                 seen.insert(delivery.packet.payload.len());
-                session.acks.release(&[delivery.receipt]).await;
+                session.acks.release(&[delivery.receipt]);
             }
             // A broker that keeps the session redelivers everything that is not acknowledged.
             () = link.ended() => {

@@ -27,6 +27,7 @@ struct Shared {
     links: Mutex<HashMap<String, Vec<Link>>>,
     came: Notify,
     keeps_sessions: AtomicBool,
+    ignores_pings: AtomicBool,
     grants: Mutex<Grant>,
     /// Properties of its answer by MQTT 5; `None`: it does not speak that.
     limits: Mutex<Option<Vec<u8>>>,
@@ -91,6 +92,11 @@ impl FakeBroker {
     /// Whether it says "session present" from now on.
     pub fn keep_sessions(&self, keep: bool) {
         self.shared.keeps_sessions.store(keep, Ordering::SeqCst);
+    }
+
+    /// Answers no ping from now on.
+    pub fn ignore_pings(&self) {
+        self.shared.ignores_pings.store(true, Ordering::SeqCst);
     }
 
     /// What it answers to every subscription from now on.
@@ -164,6 +170,7 @@ async fn serve(socket: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, s
                     }
                     wire::suback(id, filters, *shared.grants.lock().unwrap())
                 }
+                FromClient::Ping if shared.ignores_pings.load(Ordering::SeqCst) => continue,
                 FromClient::Ping => wire::pong(),
                 FromClient::Disconnect => return,
                 _ => continue,
