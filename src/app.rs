@@ -5,7 +5,7 @@ use crate::domain::Lane;
 use crate::ingest::limits;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::session::Subscribed;
-use crate::pipeline::{self, Shared};
+use crate::pipeline::{self, Shared, Teller};
 use crate::store::{self, Role, migrate, partitions};
 use crate::telemetry::Metrics;
 use crate::{api, notify, protocol, rollup};
@@ -85,7 +85,8 @@ pub async fn run(
         let share = Arc::new(pipeline::share::Share::default());
         let shared = Arc::new(Shared {
             share: share.clone(),
-            publisher: Publisher::start(&config.broker, "publisher", metrics.publications_dropped.clone())?,
+            publisher: Publisher::start(&config.broker, "answers", metrics.publications_dropped.clone())?,
+            teller: Teller::start(Publisher::start(&config.broker, "news", metrics.publications_dropped.clone())?),
             database: database.clone(),
             metrics: metrics.clone(),
             settings_changed,

@@ -1,4 +1,4 @@
-//! What lanes tell the live map: compact news on an internal topic, after commit 2.
+//! What lanes tell the live map: news on an internal topic, after commit 2.
 //!
 //! QoS 0 and no queue: the next position makes up for a lost one, alerts are read again from the
 //! database by those who need them for sure.
@@ -29,7 +29,7 @@ pub fn topic(lane: Lane) -> String {
 /// What happened in one batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct News {
-    /// The newest trustworthy fix of each vehicle in the batch.
+    /// Trustworthy fixes; as sent, the newest of each vehicle.
     pub fixes: Vec<LiveFix>,
     /// Vehicles whose guard was switched: id, armed.
     pub guards: Vec<(i64, bool)>,
@@ -58,7 +58,6 @@ impl News {
     /// The news of a batch. Without any the lane says just that it works: each tick of the clock is a batch.
     pub fn of(applied: &Applied<'_>, written: &[Written]) -> Self {
         let mut news = Self::default();
-        let mut newest = BTreeMap::<i64, LiveFix>::new();
         for (_, effects) in &applied.entries {
             for row in effects
                 .fixes
@@ -66,9 +65,6 @@ impl News {
                 .filter(|r| r.flags.is_trustworthy() && r.flags.0 & crate::fold::FixFlags::LATE == 0)
             {
                 let Some(vehicle) = row.vehicle else { continue };
-                if newest.get(&vehicle.0).is_some_and(|known| known.fixed_at > row.fixed_at) {
-                    continue;
-                }
                 let fix = LiveFix {
                     vehicle: vehicle.0,
                     fixed_at: row.fixed_at,
@@ -76,7 +72,7 @@ impl News {
                     lon: row.fix.position.lon_deg,
                     speed_kmh: row.fix.speed_kmh,
                 };
-                newest.insert(vehicle.0, fix);
+                news.fixes.push(fix);
             }
             news.guards.extend(effects.guards.iter().map(|guard| (guard.vehicle.0, guard.armed)));
             for finding in &effects.findings {
@@ -87,11 +83,34 @@ impl News {
                 }
             }
         }
-        news.fixes = newest.into_values().collect();
         // One too many of a storm is kept and listed, and pushed to nobody.
         let pushed = written.iter().filter(|w| !w.alert.held_back);
         news.alerts.extend(pushed.map(|w| (w.alert_id, w.alert.vehicle.0)));
         news
+    }
+
+    /// Adds what happened later.
+    pub fn add(&mut self, later: Self) {
+        self.fixes.extend(later.fixes);
+        self.guards.extend(later.guards);
+        self.incidents.extend(later.incidents);
+        self.alerts.extend(later.alerts);
+    }
+
+    /// Leaves the newest fix of each vehicle, the later one of two at the same time.
+    pub fn keep_newest(&mut self) {
+        let mut newest = BTreeMap::<i64, LiveFix>::new();
+        for fix in self.fixes.drain(..) {
+            if newest.get(&fix.vehicle).is_none_or(|known| known.fixed_at <= fix.fixed_at) {
+                newest.insert(fix.vehicle, fix);
+            }
+        }
+        self.fixes = newest.into_values().collect();
+    }
+
+    /// Whether more happened than that vehicles moved.
+    pub fn is_urgent(&self) -> bool {
+        !(self.guards.is_empty() && self.incidents.is_empty() && self.alerts.is_empty())
     }
 
     /// As sent: one message, or more if it would be too large for a broker.
@@ -143,6 +162,25 @@ mod tests {
         assert_eq!(read.len(), messages.len());
         assert_eq!(read.iter().flat_map(|n| n.fixes.clone()).collect::<Vec<_>>(), news.fixes);
         assert_eq!(read.iter().flat_map(|n| n.alerts.clone()).collect::<Vec<_>>(), news.alerts);
+    }
+
+    #[test]
+    fn of_two_batches_the_newest_fix_of_each_vehicle_is_told_and_everything_else() {
+        let fix = |vehicle: i64, at: i64, lat: f64| LiveFix {
+            vehicle,
+            fixed_at: Timestamp::from_micros(at),
+            lat,
+            lon: 112.0,
+            speed_kmh: None,
+        };
+        let mut news = News { fixes: vec![fix(2, 5, 1.0), fix(1, 9, 2.0)], ..News::default() };
+        assert!(!news.is_urgent());
+        let fixes = vec![fix(1, 8, 3.0), fix(2, 5, 4.0)];
+        news.add(News { fixes, guards: vec![(1, true)], incidents: vec![(2, true)], alerts: vec![(7, 2)] });
+        news.keep_newest();
+        assert_eq!(news.fixes, [fix(1, 9, 2.0), fix(2, 5, 4.0)]);
+        assert!(news.is_urgent());
+        assert_eq!((news.guards.len(), news.incidents.len(), news.alerts.len()), (1, 1, 1));
     }
 
     #[test]

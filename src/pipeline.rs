@@ -10,6 +10,7 @@ mod answers;
 mod batch;
 pub mod share;
 mod shore;
+mod teller;
 
 use crate::clock::now;
 use crate::config::Config;
@@ -20,7 +21,7 @@ use crate::ingest::mqtt::jittered;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::session::Subscribed;
 use crate::ingest::{Delivery, Session};
-use crate::live;
+use crate::live::News;
 use crate::store::effects::{self, Applied};
 use crate::store::fixes::Ways;
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
@@ -33,6 +34,7 @@ use share::{Seat, Share};
 use shore::{Shore, Unsettled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use teller::Teller;
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
@@ -42,8 +44,10 @@ pub struct Shared {
     pub config: Config,
     /// Where the database is.
     pub database: tokio_postgres::Config,
-    /// Replies and live positions go out here.
+    /// Replies go out here.
     pub publisher: Publisher,
+    /// News for live maps, by connections of their own.
+    pub teller: Teller,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Counts up whenever people changed a setting.
@@ -312,9 +316,7 @@ impl<'a> Pipeline<'a> {
         self.progress.applied = n;
         failpoint::pass(Point::Counted);
         self.shared.metrics.count(&applied, &written);
-        for message in live::News::of(&applied, &written).to_messages() {
-            self.shared.publisher.send(live::topic(self.lane), message);
-        }
+        self.shared.teller.tell(self.lane, News::of(&applied, &written));
         Ok(())
     }
 

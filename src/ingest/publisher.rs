@@ -18,8 +18,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Messages waiting for a connection; beyond that they are dropped and counted.
+/// Messages waiting for a connection, and bytes of them; beyond that they are dropped and counted.
 const OUTGOING_MAX: usize = 16_384;
+const OUTGOING_BYTES_MAX: usize = 4 << 20;
 /// Connections, each with the topics that fall to it: a record of each goes out in one round of the broker's.
 const CONNECTIONS: usize = 4;
 /// Messages written before a flush; the client's own buffer of 8 KiB flushes earlier.
@@ -41,8 +42,22 @@ struct Connection {
 #[derive(Default)]
 struct Waiting {
     messages: VecDeque<Publish>,
+    bytes: usize,
     /// Whether one has been given to the client, which wakes its task; the others follow behind it.
     is_woken: bool,
+}
+
+impl Waiting {
+    fn push(&mut self, message: Publish) {
+        self.bytes += message.payload.len();
+        self.messages.push_back(message);
+    }
+
+    fn take(&mut self, most: usize) -> Vec<Publish> {
+        let taken: Vec<Publish> = self.messages.drain(..self.messages.len().min(most)).collect();
+        self.bytes -= taken.iter().map(|message| message.payload.len()).sum::<usize>();
+        taken
+    }
 }
 
 impl Publisher {
@@ -68,18 +83,20 @@ impl Connection {
     fn send(&self, message: Publish) -> bool {
         let mut waiting = lock(&self.waiting);
         if waiting.is_woken {
-            let has_room = waiting.messages.len() < OUTGOING_MAX;
+            let bytes = waiting.bytes + message.payload.len();
+            let has_room = waiting.messages.len() < OUTGOING_MAX && bytes <= OUTGOING_BYTES_MAX;
             if has_room {
-                waiting.messages.push_back(message);
+                waiting.push(message);
             }
             return has_room;
         }
-        let first = waiting.messages.pop_front();
-        let (first, behind) = match first {
-            Some(first) => (first, Some(message)),
-            None => (message, None),
+        let first = match waiting.take(1).pop() {
+            Some(first) => {
+                waiting.push(message);
+                first
+            }
+            None => message,
         };
-        waiting.messages.extend(behind);
         let sent = self.client.try_publish(first.topic, QoS::AtMostOnce, false, first.payload).is_ok();
         waiting.is_woken = sent;
         sent
@@ -123,9 +140,9 @@ async fn follow(event_loop: &mut EventLoop, waiting: &Mutex<Waiting>) -> Result<
     loop {
         let batch: Vec<Publish> = {
             let mut waiting = lock(waiting);
-            let count = waiting.messages.len().min(BATCH_MAX);
-            waiting.is_woken = count > 0;
-            waiting.messages.drain(..count).collect()
+            let batch = waiting.take(BATCH_MAX);
+            waiting.is_woken = !batch.is_empty();
+            batch
         };
         if batch.is_empty() {
             return Ok(());

@@ -85,3 +85,18 @@ async fn answers_of_a_topic_arrive_in_order_and_go_on_after_the_broker_was_away(
     }
     broker.stop();
 }
+
+#[tokio::test]
+async fn what_waits_for_a_broker_is_bounded_in_bytes_too() {
+    use_ring();
+    let home = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&home.path().join("data")).unwrap();
+    let mut broker = Mosquitto::start(&folder, None, None).unwrap();
+    let settings = broker.settings();
+    broker.stop(); // nobody takes anything
+    let dropped = prometheus::IntCounter::new("dropped", "of this test").unwrap();
+    let publisher = Publisher::start(&settings, "test", dropped.clone()).unwrap();
+    // The first is on its way; a connection keeps 4 MiB behind it.
+    (0..6).for_each(|_| publisher.send(topic(1), vec![b'x'; 1 << 20]));
+    assert_eq!(dropped.get(), 1);
+}

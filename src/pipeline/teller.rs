@@ -1,0 +1,66 @@
+//! Tells live maps what the lanes did: twice a second where vehicles are, at once what happened to them.
+//!
+//! Maps show a change a second later than it came anyway. A message for each batch was more than a busy broker reads of us, and
+//! grew without bound in front of it.
+
+use crate::domain::Lane;
+use crate::ingest::publisher::Publisher;
+use crate::live::{self, News};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+/// How often places are told.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Gathers news of all lanes of a process.
+#[derive(Default)]
+pub struct Teller(Arc<Desk>);
+
+#[derive(Default)]
+struct Desk {
+    /// What was not told yet. No more than the lanes do in [`EVERY`].
+    untold: Mutex<BTreeMap<Lane, News>>,
+    is_urgent: Notify,
+}
+
+impl Teller {
+    /// Tells in the background for as long as the process runs.
+    pub fn start(publisher: Publisher) -> Self {
+        let teller = Self::default();
+        let desk = teller.0.clone();
+        tokio::spawn(async move {
+            let mut turn = tokio::time::interval(EVERY);
+            turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = turn.tick() => {}
+                    () = desk.is_urgent.notified() => {}
+                }
+                let untold = std::mem::take(&mut *desk.lock());
+                for (lane, mut news) in untold {
+                    news.keep_newest();
+                    news.to_messages().into_iter().for_each(|message| publisher.send(live::topic(lane), message));
+                }
+            }
+        });
+        teller
+    }
+
+    /// Takes the news of a batch; also if there are none, which says that the lane works.
+    pub fn tell(&self, lane: Lane, news: News) {
+        let is_urgent = news.is_urgent();
+        self.0.lock().entry(lane).or_default().add(news);
+        if is_urgent {
+            self.0.is_urgent.notify_one();
+        }
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Lane, News>> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
