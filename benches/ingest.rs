@@ -6,7 +6,7 @@
 //! messages away. A rate counts as held if everything that was sent in a step is applied within
 //! `LAG_S_MAX` of its end and nobody's connection broke.
 //!
-//! `RIDEGUARD_BENCH_CONNECTIONS`, `_STEP_S`, `_SUSTAIN_S`, `_FROM` (first rate) change the sizes, `_ONLY`
+//! `RIDEGUARD_BENCH_CONNECTIONS`, `_STEP_S`, `_SUSTAIN_S`, `_SUSTAIN_RATE`, `_FROM` (first rate) change the sizes, `_ONLY`
 //! (`rate`, `batched`, `replies`, `bare`) leaves parts out, `_UNDER` runs ingest under another program (a profiler),
 //! `_COMMIT_DELAY_US` makes each commit of PostgreSQL's so much slower, `_DATABASE_BY=tcp` goes there by loopback and
 //! `_BROKER_BY=tls` to the broker, each instead of the Unix socket.
@@ -29,6 +29,8 @@ const RATES: (u64, f64) = (16_000, 1.1);
 /// Before anything counts: the first use of the log's files costs three times the later ones, and after its start
 /// ingest inserts until some batches had no duplicates.
 const WARM_UP_S: u64 = 16;
+/// What minutes beyond the limit have left behind is given so long to arrive, seconds.
+const DRAIN_S_MAX: f64 = 180.0;
 /// Nothing here goes beyond.
 const RATE_MAX: u64 = 150_000;
 
@@ -62,7 +64,8 @@ async fn measure(runtime: &tokio::runtime::Handle) -> anyhow::Result<()> {
         println!("load.cpu_per_fix: {:.2} us", found.cpu_us("simulator"));
         let sustain_s = setting("RIDEGUARD_BENCH_SUSTAIN_S", 60);
         if sustain_s > 0 {
-            sustain(&mut place, found.rate * 0.9, sustain_s).await?;
+            let rate = setting("RIDEGUARD_BENCH_SUSTAIN_RATE", (found.rate * 0.9) as u64);
+            sustain(&mut place, rate, sustain_s).await?;
         }
     }
     if is_asked("batched") {
@@ -196,18 +199,18 @@ impl std::fmt::Display for Missing {
 }
 
 /// Minutes at a rate: whether it lasts, and whether memory stays flat.
-async fn sustain(place: &mut Place, rate: f64, seconds: u64) -> anyhow::Result<()> {
+async fn sustain(place: &mut Place, rate: u64, seconds: u64) -> anyhow::Result<()> {
     let mut flood = place.flood(1, false, seconds.div_ceil(2)).await?;
     let before = (place.consumed().await?, place.fixes().await?);
     let started = Instant::now();
-    let first = flood.step(rate as u64).await?;
+    let first = flood.step(rate).await?;
     let half = place.ingest_rss_bytes();
-    let second = flood.step(rate as u64).await?;
+    let second = flood.step(rate).await?;
     let sent_s = started.elapsed().as_secs_f64();
     let end = place.ingest_rss_bytes();
     let sent = first.sent + second.sent;
     let (mut lag_s, mut missing) = (0.0, Missing::all(sent));
-    while missing.is_any() && lag_s < 30.0 {
+    while missing.is_any() && lag_s < DRAIN_S_MAX {
         lag_s = started.elapsed().as_secs_f64() - sent_s;
         missing.messages = sent.saturating_sub(place.consumed().await? - before.0);
         missing.ask_for_rows(place, before.1, sent, 1).await?;
