@@ -7,6 +7,7 @@ mod acks;
 pub mod limits;
 pub mod mqtt;
 pub mod publisher;
+mod quiet;
 pub mod session;
 pub mod topic;
 mod wire;

@@ -8,15 +8,19 @@
 
 use super::acks::Line;
 use super::mqtt::PROTOCOL_BYTES_MAX;
+use super::quiet::{QuietSocket, Wakes};
 use crate::config::Broker;
 use bytes::BytesMut;
 use rumqttc::mqttbytes::{self, v4::Packet};
 use rumqttc::{Connect, ConnectReturnCode, PingReq, PubAck, QoS, Subscribe, SubscribeFilter, SubscribeReasonCode};
 use rustls::pki_types::ServerName;
+use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, LazyLock};
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -32,7 +36,7 @@ const RECORD_BYTES_MAX: usize = 8192;
 /// Bytes that are read at a time, unless a packet is longer.
 const READ_BYTES: usize = 32 * 1024;
 /// Reads follow each other no sooner, so that many packets come with one: waking us for each would cost the broker and us more than
-/// to write and to read it.
+/// to write and to read it. All sessions of a process read at the same moments.
 const READ_EVERY: Duration = Duration::from_millis(10);
 /// Packet id of our subscription, the only packet of ours that needs one.
 const SUBSCRIPTION: u16 = 1;
@@ -79,15 +83,22 @@ pub(super) struct Caller {
     pub tls: Arc<rustls::ClientConfig>,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-type Way = TlsStream<Box<dyn Stream>>;
+type Way = TlsStream<QuietSocket>;
+
+/// The next moment at which sessions read.
+fn turn_after(read_at: Instant) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let every = READ_EVERY.as_millis() as u64;
+    let turns = read_at.duration_since(*FIRST).as_millis() as u64 / every + 1;
+    *FIRST + Duration::from_millis(turns * every)
+}
 
 /// What hears the broker.
 pub(super) struct Ear {
     way: ReadHalf<Way>,
     buffer: BytesMut,
     read_at: Option<Instant>,
+    wakes: Wakes,
     packet_bytes_max: usize,
     silence_max: Duration,
     pong: Arc<Notify>,
@@ -112,20 +123,21 @@ impl Caller {
     }
 
     async fn introduce(&self, packet_bytes_max: usize) -> Result<(Ear, Mouth, bool), Broken> {
-        let stream: Box<dyn Stream> = match &self.broker.socket {
-            Some(path) => Box::new(UnixStream::connect(path).await?),
+        let (socket, wakes) = match &self.broker.socket {
+            Some(path) => QuietSocket::new(UnixStream::connect(path).await?.into_std()?),
             None => {
                 let stream = TcpStream::connect((self.broker.host.as_str(), self.broker.port)).await?;
                 stream.set_nodelay(true)?;
-                Box::new(stream)
+                QuietSocket::new(stream.into_std()?)
             }
         };
         let name = ServerName::try_from(self.broker.host.clone()).map_err(io::Error::other)?;
-        let way = TlsConnector::from(self.tls.clone()).connect(name, stream).await.map_err(Broken::Tls)?;
+        let way = TlsConnector::from(self.tls.clone()).connect(name, socket).await.map_err(Broken::Tls)?;
         let (read, write) = tokio::io::split(way);
         let (silence_max, pong) = (self.silence_max(), Arc::<Notify>::default());
         let buffer = BytesMut::with_capacity(READ_BYTES);
-        let mut ear = Ear { way: read, buffer, read_at: None, packet_bytes_max, silence_max, pong: pong.clone() };
+        let mut ear =
+            Ear { way: read, buffer, read_at: None, wakes, packet_bytes_max, silence_max, pong: pong.clone() };
         let mut mouth = Mouth { way: write, silence_max, pong };
         let mut hello = Connect::new(&self.client_id);
         hello.set_login(&self.broker.username, &self.password);
@@ -147,16 +159,27 @@ impl Ear {
             if let Some(packet) = self.heard()? {
                 return Ok(packet);
             }
-            if let Some(read_at) = self.read_at {
-                sleep_until(read_at + READ_EVERY).await;
-            }
-            self.buffer.reserve(READ_BYTES);
-            let read = timeout(self.silence_max, self.way.read_buf(&mut self.buffer)).await;
-            if read.map_err(|_| Broken::Silent(self.silence_max))?? == 0 {
+            if self.read().await? == 0 {
                 return Err(Broken::Ended);
             }
             self.read_at = Some(Instant::now());
         }
+    }
+
+    /// Reads what is there; waits if there is nothing.
+    async fn read(&mut self) -> Result<usize, Broken> {
+        self.buffer.reserve(READ_BYTES);
+        if let Some(read_at) = self.read_at {
+            sleep_until(turn_after(read_at)).await;
+            self.wakes.set(false);
+            let mut reading = pin!(self.way.read_buf(&mut self.buffer));
+            if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+                return Ok(read?);
+            }
+        }
+        self.wakes.set(true);
+        let reading = timeout(self.silence_max, self.way.read_buf(&mut self.buffer));
+        Ok(reading.await.map_err(|_| Broken::Silent(self.silence_max))??)
     }
 
     /// The next packet of what was read.
