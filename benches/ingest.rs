@@ -9,7 +9,7 @@
 //! `RIDEGUARD_BENCH_CONNECTIONS`, `_STEP_S`, `_SUSTAIN_S`, `_SUSTAIN_RATE`, `_FROM` (first rate) change the sizes, `_ONLY`
 //! (`rate`, `batched`, `replies`, `bare`) leaves parts out, `_UNDER` runs ingest under another program (a profiler),
 //! `_COMMIT_DELAY_US` makes each commit of PostgreSQL's so much slower, `_DATABASE_BY=tcp` goes there by loopback and
-//! `_BROKER_BY=tls` to the broker, each instead of the Unix socket.
+//! `_BROKER_BY=tcp` to the broker, each instead of the Unix socket.
 
 #[path = "support/place.rs"]
 mod place;

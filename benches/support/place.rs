@@ -61,7 +61,7 @@ impl Place {
             broker.ca_file,
             broker.password_file,
             // The alternative to the Unix socket, as it is with a broker elsewhere.
-            if std::env::var("RIDEGUARD_BENCH_BROKER_BY").is_ok_and(|by| by == "tls") {
+            if std::env::var("RIDEGUARD_BENCH_BROKER_BY").is_ok_and(|by| by == "tcp") {
                 String::new()
             } else {
                 broker.socket.as_ref().map_or_else(String::new, |s| format!("socket = {s:?}\n"))

@@ -46,8 +46,8 @@ const SUBSCRIPTION: u16 = 1;
 pub(super) enum Broken {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("no TLS with the broker ({0}); a Unix socket of a broker's must be a listener with a certificate, too")]
-    Tls(io::Error),
+    #[error("no TLS with the broker: {0}{1}")]
+    Tls(io::Error, &'static str),
     #[error("the broker ended the connection")]
     Ended,
     #[error("the broker said nothing for {} s", .0.as_secs())]
@@ -132,7 +132,12 @@ impl Caller {
             }
         };
         let name = ServerName::try_from(self.broker.host.clone()).map_err(io::Error::other)?;
-        let way = TlsConnector::from(self.tls.clone()).connect(name, socket).await.map_err(Broken::Tls)?;
+        let hint = match self.broker.socket {
+            Some(_) => "; its Unix socket must be a listener with a certificate, too",
+            None => "",
+        };
+        let encrypted = TlsConnector::from(self.tls.clone()).connect(name, socket).await;
+        let way = encrypted.map_err(|error| Broken::Tls(error, hint))?;
         let (read, write) = tokio::io::split(way);
         let (silence_max, pong) = (self.silence_max(), Arc::<Notify>::default());
         let buffer = BytesMut::with_capacity(READ_BYTES);
