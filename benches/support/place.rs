@@ -30,6 +30,7 @@ pub struct Place {
     client: tokio_postgres::Client,
     ingest: Option<Child>,
     connections: usize,
+    floods: AtomicU64,
     /// As the program reads it.
     pub config: Config,
     /// Counts instead of the database when the bare subscriber is measured.
@@ -80,7 +81,18 @@ impl Place {
             client.batch_execute(&format!("ALTER SYSTEM SET commit_delay = {delay_us}")).await?;
             client.batch_execute("SELECT pg_reload_conf()").await?;
         }
-        let mut place = Self { root, folder, postgres, broker, client, ingest: None, connections, config, bare: None };
+        let mut place = Self {
+            root,
+            folder,
+            postgres,
+            broker,
+            client,
+            ingest: None,
+            connections,
+            floods: AtomicU64::new(1),
+            config,
+            bare: None,
+        };
         place.register().await?;
         Ok(place)
     }
@@ -211,6 +223,8 @@ impl Place {
                 format!("--step-s={step_s}"),
                 format!("--fixes={fixes}"),
                 "--rate=-".to_owned(),
+                // Places of its own: clocks of a load of ten fixes a message run ahead into those of the next.
+                format!("--seed={}", self.floods.fetch_add(1, Ordering::Relaxed)),
             ]);
         if replies {
             command.arg("--listen");
