@@ -1,4 +1,4 @@
-//! rumqttc's traps, sprung on the bare client: why `src/ingest/mqtt.rs` is as it is. If one of these
+//! rumqttc's traps, sprung on the bare client: why our sessions (`src/ingest/wire.rs`) have a loop of their own. If one of these
 //! fails after an update of the library, the library has become better, and ours may become simpler.
 
 use crate::fake_broker::{FakeBroker, Link, Message, malformed};
