@@ -3,6 +3,7 @@
 use super::pieces;
 use crate::domain::{Timestamp, VehicleId};
 use crate::tracks::Found;
+use futures_util::{StreamExt, pin_mut};
 use std::collections::HashMap;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
@@ -27,7 +28,14 @@ pub type Span = (Timestamp, Timestamp);
 
 /// The types are said, so that one round trip is enough: a statement is not described first.
 async fn ask(client: &Client, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> anyhow::Result<Vec<Found>> {
-    client.query_typed(sql, values).await?.iter().map(pieces::found).collect()
+    let rows = client.query_typed_raw(sql, values.iter().map(|(value, of)| (*value, of.clone()))).await?;
+    pin_mut!(rows);
+    let mut found = Vec::new();
+    // One by one: kept until the last has come, rows would take as much room again.
+    while let Some(row) = rows.next().await {
+        found.push(pieces::found(&row?)?);
+    }
+    Ok(found)
 }
 
 /// The track of an owner's vehicle, from when it became theirs.

@@ -7,7 +7,6 @@ use super::stretch::{Stretch, stretches};
 use super::{Damaged, Found, Spot};
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 use geo::{BoundingRect, Contains, Coord, Intersects, MultiPolygon, Rect};
-use std::collections::BTreeMap;
 
 /// What is searched.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,11 +63,14 @@ impl Area {
     }
 }
 
-/// An area and a box around it, which is asked first: most fixes of what is found lie off both.
+/// An area with a box around it and one within it, which are asked first: most fixes of what is found lie off the one, most
+/// of the others in the other.
 pub(super) struct Sought<'a> {
     area: &'a Area,
     low: Spot,
     high: Spot,
+    /// Half the sides of a box around a circle's middle that lies in the circle, millionths of a degree: east, north.
+    within: Option<(Spot, [i64; 2])>,
 }
 
 impl<'a> Sought<'a> {
@@ -77,13 +79,35 @@ impl<'a> Sought<'a> {
         let (low, high) = (Spot::of(low), Spot::of(high));
         // What was rounded away comes back.
         let (low, high) = (Spot { lon: low.lon - 1, lat: low.lat - 1 }, Spot { lon: high.lon + 1, lat: high.lat + 1 });
-        Some(Self { area, low, high })
+        let within = match area {
+            Area::Polygons(_) => None,
+            // 0.7 is below the square root of a half by more than a degree's length changes within two kilometres, up to
+            // the latitude of 85 degrees: 0.7² + (0.7 × 1.01)² < 1.
+            Area::Circle { centre, radius_m } if *radius_m <= 2_000.0 && centre.lat_deg.abs() <= 85.0 => {
+                let half = [high.lon, high.lat].map(i64::from);
+                let centre = Spot::of(*centre);
+                Some((
+                    centre,
+                    [half[0] - i64::from(centre.lon), half[1] - i64::from(centre.lat)].map(|h| (h - 1) * 7 / 10 - 2),
+                ))
+            }
+            Area::Circle { .. } => None,
+        };
+        Some(Self { area, low, high, within })
     }
 
+    #[inline]
     pub(super) fn holds(&self, spot: Spot) -> bool {
         (self.low.lon..=self.high.lon).contains(&spot.lon)
             && (self.low.lat..=self.high.lat).contains(&spot.lat)
-            && self.area.holds(spot)
+            && (self.is_well_within(spot) || self.area.holds(spot))
+    }
+
+    fn is_well_within(&self, spot: Spot) -> bool {
+        self.within.is_some_and(|(centre, [east, north])| {
+            (i64::from(spot.lon) - i64::from(centre.lon)).abs() <= east
+                && (i64::from(spot.lat) - i64::from(centre.lat)).abs() <= north
+        })
     }
 
     pub(super) fn touches(&self, low: Spot, high: Spot) -> bool {
@@ -144,14 +168,13 @@ pub const SILENT_S: f64 = 900.0;
 /// [`Damaged`].
 pub fn presences(area: &Area, window: Window, found: &[Found]) -> Result<Vec<Presence>, Damaged> {
     let Some(area) = Sought::of(area) else { return Ok(Vec::new()) };
-    let mut vehicles: BTreeMap<VehicleId, Vec<&Found>> = BTreeMap::new();
-    for row in found {
-        let Some(vehicle) = row.vehicle() else { continue };
-        vehicles.entry(vehicle).or_default().push(row);
-    }
+    let mut rows: Vec<_> = found.iter().filter_map(|row| Some((row.vehicle()?, row))).collect();
+    rows.sort_by_key(|(vehicle, _)| *vehicle);
     let mut present = Vec::new();
-    for (vehicle, rows) in vehicles {
-        present.extend(presence(vehicle, rows[0].tracker(), &stretches(&area, window, &rows)?, window));
+    for rows in rows.chunk_by(|a, b| a.0 == b.0) {
+        let (vehicle, first) = rows[0];
+        let stretches = stretches(&area, window, rows.iter().map(|(_, row)| *row))?;
+        present.extend(presence(vehicle, first.tracker(), &stretches, window));
     }
     present.sort_by_key(|p| (p.first, p.vehicle));
     Ok(present)

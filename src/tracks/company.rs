@@ -44,13 +44,13 @@ pub fn companions(
         if piece.kind != Kind::Ride {
             continue;
         }
-        for (at, spot) in piece.places()? {
+        piece.places(|at, spot| {
             let first = samples.partition_point(|s| s.at < at.plus_secs_f64(-within_s));
             let near = samples[first..].iter().take_while(|s| s.at <= at.plus_secs_f64(within_s)).enumerate();
             for (n, _) in near.filter(|(_, s)| s.spot.distance_m(spot) <= within_m) {
                 beside.entry(vehicle).or_default().insert(first + n);
             }
-        }
+        })?;
     }
     let long_enough = beside.into_iter().filter(|(_, at)| at.len() >= minutes.max(1));
     let mut companions: Vec<_> = long_enough

@@ -112,14 +112,12 @@ impl Piece {
         }
     }
 
-    /// Times and places of its path alone: of a ride every fix.
+    /// Shows times and places of its path alone: of a ride every fix. What was shown before an error is void.
     ///
     /// # Errors
     /// [`Damaged`].
-    pub fn places(&self) -> Result<impl Iterator<Item = (Timestamp, Spot)>, Damaged> {
-        let (_, vertices) =
-            twkb::read(&self.path, self.from).ok_or(Damaged { tracker: self.tracker.0, from: self.from })?;
-        Ok(vertices.into_iter().map(|v| (v.at, v.spot)))
+    pub fn places(&self, see: impl FnMut(Timestamp, Spot)) -> Result<(), Damaged> {
+        twkb::places(&self.path, self.from, see).ok_or(Damaged { tracker: self.tracker.0, from: self.from })
     }
 
     /// The box of a dwell off which nothing lay: its times are all there is to it beside.

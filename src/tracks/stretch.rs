@@ -52,9 +52,13 @@ impl Stretch {
 ///
 /// # Errors
 /// [`Damaged`].
-pub(super) fn stretches(area: &Sought<'_>, window: Window, rows: &[&Found]) -> Result<Vec<Stretch>, Damaged> {
-    let mut all = Vec::with_capacity(rows.len());
-    for row in rows {
+pub(super) fn stretches<'a>(
+    area: &Sought<'_>,
+    window: Window,
+    rows: impl Iterator<Item = &'a Found> + Clone,
+) -> Result<Vec<Stretch>, Damaged> {
+    let mut all = Vec::with_capacity(2 * rows.size_hint().0);
+    for row in rows.clone() {
         match row {
             Found::Fix { at, spot, .. } => all.push(Stretch::of(*at, area.holds(*spot), window)),
             Found::Piece(piece) => {
@@ -63,15 +67,7 @@ pub(super) fn stretches(area: &Sought<'_>, window: Window, rows: &[&Found]) -> R
                     .and_then(|(low, high)| Stretch::of_whole(piece, area.touches(low, high), window));
                 match whole {
                     Some(stretch) => all.push(stretch),
-                    None => {
-                        let begin = all.len();
-                        look(area, piece, |at, is_inside| match all[begin..].last_mut() {
-                            Some(stretch) if stretch.is_inside == is_inside && stretch.last <= at => {
-                                stretch.push(at, window)
-                            }
-                            _ => all.push(Stretch::of(at, is_inside, window)),
-                        })?;
-                    }
+                    None => open(area, piece, window, &mut all)?,
                 }
             }
         }
@@ -81,8 +77,23 @@ pub(super) fn stretches(area: &Sought<'_>, window: Window, rows: &[&Found]) -> R
     if all.is_sorted_by(is_in_turn) { Ok(all) } else { fix_by_fix(area, window, rows) }
 }
 
+/// Appends a piece's stretches. What is being looked at stands apart from those that are done: nearly every fix goes into it.
+fn open(area: &Sought<'_>, piece: &Piece, window: Window, all: &mut Vec<Stretch>) -> Result<(), Damaged> {
+    let mut current: Option<Stretch> = None;
+    look(area, piece, |at, is_inside| match &mut current {
+        Some(stretch) if stretch.is_inside == is_inside && stretch.last <= at => stretch.push(at, window),
+        _ => all.extend(current.replace(Stretch::of(at, is_inside, window))),
+    })?;
+    all.extend(current);
+    Ok(())
+}
+
 /// As [`stretches`], where they lie within each other: each fix by itself.
-pub(super) fn fix_by_fix(area: &Sought<'_>, window: Window, rows: &[&Found]) -> Result<Vec<Stretch>, Damaged> {
+pub(super) fn fix_by_fix<'a>(
+    area: &Sought<'_>,
+    window: Window,
+    rows: impl Iterator<Item = &'a Found>,
+) -> Result<Vec<Stretch>, Damaged> {
     let mut all = Vec::new();
     for row in rows {
         match row {
@@ -97,7 +108,7 @@ pub(super) fn fix_by_fix(area: &Sought<'_>, window: Window, rows: &[&Found]) -> 
 /// A piece's fixes as seen from the area.
 fn look(area: &Sought<'_>, piece: &Piece, mut see: impl FnMut(Timestamp, bool)) -> Result<(), Damaged> {
     if piece.kind == Kind::Ride {
-        piece.places()?.for_each(|(at, spot)| see(at, area.holds(spot)));
+        piece.places(|at, spot| see(at, area.holds(spot)))?;
     } else if let Body::Dwell(dwell) = piece.read()? {
         let is_inside = area.touches(dwell.low, dwell.high);
         dwell.times().for_each(|at| see(at, is_inside));

@@ -155,8 +155,8 @@ proptest! {
         // Pieces alone as well, so that they are taken at once as a rule.
         let pieces_alone: Vec<_> = found.iter().filter(|f| matches!(f, Found::Piece(_))).collect();
         for rows in [found.iter().collect(), pieces_alone] {
-            let at_once = stretch::stretches(&sought, window, &rows).unwrap();
-            let one_by_one = stretch::fix_by_fix(&sought, window, &rows).unwrap();
+            let at_once = stretch::stretches(&sought, window, rows.iter().copied()).unwrap();
+            let one_by_one = stretch::fix_by_fix(&sought, window, rows.iter().copied()).unwrap();
             let presence = |stretches: &[stretch::Stretch]| area::presence(VehicleId(1), TRACKER, stretches, window);
             prop_assert_eq!(presence(&at_once), presence(&one_by_one));
         }

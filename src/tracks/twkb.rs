@@ -88,9 +88,8 @@ pub fn write(shape: Shape, since: Timestamp, vertices: &[Vertex]) -> Vec<u8> {
     out
 }
 
-/// Reads what [`write`] wrote; `None` if it is anything else.
-pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
-    let mut reader = Reader::new(bytes);
+/// What stands before the vertices: shape, count, microseconds of a step of M. `None` if it is not [`write`]'s.
+fn head(reader: &mut Reader<'_>) -> Option<(Shape, u64, i64)> {
     let kind = reader.byte()?;
     let (extended, more) = (reader.byte()?, reader.byte()?);
     if kind & 0xf0 != XY_PLACES || extended != EXTENDED || more & 0x1f != HAS_Z_M {
@@ -106,7 +105,13 @@ pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
     if count > reader.rest().len() as u64 / 4 {
         return None;
     }
-    let step = micros_per_step(more >> 5);
+    Some((shape, count, micros_per_step(more >> 5)))
+}
+
+/// Reads what [`write`] wrote; `None` if it is anything else.
+pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
+    let mut reader = Reader::new(bytes);
+    let (shape, count, step) = head(&mut reader)?;
     let mut vertices = Vec::with_capacity(count as usize);
     let mut at = [0_i64; 4];
     for _ in 0..count {
@@ -120,6 +125,23 @@ pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
         });
     }
     Some((shape, vertices))
+}
+
+/// Shows times and places one after the other, and nothing else of the vertices: a search looks at a hundred times as
+/// many as it finds. `None` if the bytes are not what [`write`] wrote; what was shown until then is void.
+pub fn places(bytes: &[u8], since: Timestamp, mut see: impl FnMut(Timestamp, Spot)) -> Option<()> {
+    let mut reader = Reader::new(bytes);
+    let (_, count, step) = head(&mut reader)?;
+    let (mut lon, mut lat, mut time) = (0_i64, 0_i64, 0_i64);
+    for _ in 0..count {
+        lon = lon.checked_add(reader.signed()?)?;
+        lat = lat.checked_add(reader.signed()?)?;
+        reader.unsigned()?; // speed
+        time = time.checked_add(reader.signed()?)?;
+        let spot = Spot { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? };
+        see(Timestamp::from_micros(since.micros().checked_add(time.checked_mul(step)?)?), spot);
+    }
+    Some(())
 }
 
 /// South-west and north-east corner of all vertices.

@@ -48,7 +48,19 @@ impl<'a> Reader<'a> {
     }
 
     /// The next unsigned number; `None` at the end or beyond 64 bits.
+    #[inline]
     pub fn unsigned(&mut self) -> Option<u64> {
+        match self.rest {
+            [first @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Some(u64::from(*first))
+            }
+            _ => self.long(),
+        }
+    }
+
+    /// A number of more than one byte, or none.
+    fn long(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -72,11 +84,15 @@ mod tests {
 
     #[test]
     fn numbers_come_back_and_small_ones_are_small() {
-        for value in [0, 1, -1, 63, -64, 64, 8191, -8192, 1 << 40, i64::MAX, i64::MIN] {
+        for value in (0..63).flat_map(|bits| [1 << bits, -(1 << bits), (1 << bits) - 1]).chain([i64::MAX, i64::MIN]) {
             let mut out = Vec::new();
             put_signed(&mut out, value);
             assert_eq!(Reader::new(&out).signed(), Some(value));
             assert_eq!(out.len() == 1, (-64..64).contains(&value));
+            // The same with others behind it.
+            out.extend([0xff; 9]);
+            let mut reader = Reader::new(&out);
+            assert_eq!((reader.signed(), reader.rest().len()), (Some(value), 9));
         }
     }
 
