@@ -23,6 +23,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0018_track_boxes", include_str!("../../schema/0018_track_boxes.sql")),
     ("0019_hot_places", include_str!("../../schema/0019_hot_places.sql")),
     ("0020_dwell_pace", include_str!("../../schema/0020_dwell_pace.sql")),
+    ("0021_rides_without_attributes", include_str!("../../schema/0021_rides_without_attributes.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.
