@@ -210,3 +210,27 @@ pub(super) fn presence(
     }
     Some(presence)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_box_within_a_circle_lies_in_the_circle_at_every_latitude() {
+        for lat_deg in [-85.0, -60.0, 0.0, 28.5, 60.0, 84.9] {
+            for radius_m in [5.0, 500.0, 2_000.0] {
+                let circle = Area::Circle { centre: LatLon::new(lat_deg, 112.3), radius_m };
+                let sought = Sought::of(&circle).unwrap();
+                let (centre, half) = sought.within.unwrap();
+                let [east, north] = half.map(|h| i32::try_from(h).unwrap());
+                for (x, y) in [(east, north), (-east, north), (east, -north), (-east, -north)] {
+                    let corner = Spot { lon: centre.lon + x, lat: centre.lat + y };
+                    assert!(sought.is_well_within(corner) && circle.holds(corner), "{lat_deg} {radius_m} {corner:?}");
+                }
+                assert!(!sought.is_well_within(Spot { lon: centre.lon + east + 1, lat: centre.lat }));
+            }
+        }
+        let wide = Area::Circle { centre: LatLon::new(28.5, 112.3), radius_m: 2_001.0 };
+        assert!(Sought::of(&wide).unwrap().within.is_none());
+    }
+}
