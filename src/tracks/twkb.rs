@@ -127,8 +127,8 @@ pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
     Some((shape, vertices))
 }
 
-/// Shows times and places one after the other, and nothing else of the vertices: a search looks at a hundred times as
-/// many as it finds. `None` if the bytes are not what [`write`] wrote; what was shown until then is void.
+/// Shows times and places one after the other, and nothing else of the vertices: a search needs neither speeds
+/// nor a list of vertices. `None` if the bytes are not what [`write`] wrote; what was shown until then is void.
 pub fn places(bytes: &[u8], since: Timestamp, mut see: impl FnMut(Timestamp, Spot)) -> Option<()> {
     let mut reader = Reader::new(bytes);
     let (_, count, step) = head(&mut reader)?;
