@@ -44,7 +44,7 @@ fn setting(name: &str, default: u32) -> u32 {
 }
 
 fn main() -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure())
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())
 }
 
 /// A private database with a city in it.

@@ -29,6 +29,7 @@ pub use session::hash_password;
 
 use crate::config::Http;
 use crate::ingest::session::Subscribed;
+use crate::store::desk::Desk;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
@@ -58,7 +59,7 @@ const TRACKS_POOL: (usize, u32) = (4, 5_000);
 #[derive(Clone)]
 pub struct Api {
     pool: Pool,
-    tracks: Pool,
+    tracks: Desk,
     cursors: CursorKey,
     metrics: Arc<Metrics>,
     live: memory::Hub,
@@ -129,18 +130,18 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The pools of the API's own role.
 pub struct Pools {
     everything: Pool,
-    tracks: Pool,
+    tracks: Desk,
 }
 
 impl Pools {
     /// Makes them.
     ///
     /// # Errors
-    /// A pool setting out of range; a bug.
+    /// A pool setting out of range; a bug. No thread can be had.
     pub fn new(settings: &tokio_postgres::Config) -> anyhow::Result<Self> {
         Ok(Self {
             everything: pool(settings, "rideguard api", POOL)?,
-            tracks: pool(settings, "rideguard api tracks", TRACKS_POOL)?,
+            tracks: Desk::open("tracks", pool(settings, "rideguard api tracks", TRACKS_POOL)?)?,
         })
     }
 }

@@ -15,6 +15,7 @@ use crate::tracks::company::{Sample, companions};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use deadpool_postgres::Object;
 use geo::{LineString, MultiPolygon, Polygon};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -103,22 +104,28 @@ pub(super) async fn area(
     }
     let question = format!("{officer:?} {wkt} {from} {to} {} {}", asked.did as u8, asked.stayed_s);
     let after = asked.cursor.as_deref().map(|c| api.cursors.read(&question, c)).transpose()?;
-    let client = api.tracks.get().await?;
-    let found = questions::near(&client, officer, &wkt, (from, to), SILENT_S).await?;
     let window = Window { from, to, known_to: to.plus_secs_f64(SILENT_S).min(now()) };
-    let mut present = presences(&area, window, &found).map_err(anyhow::Error::from)?;
-    present.retain(|p| {
-        let did = match asked.did {
-            Did::Inside => true,
-            Did::Entered => p.entered,
-            Did::Left => p.left,
-        };
-        did && p.stayed_s >= asked.stayed_s && after.is_none_or(|a| (p.first.micros(), p.vehicle.0) > a)
-    });
-    let is_more = present.len() > limit;
-    present.truncate(limit);
-    let ids: Vec<_> = present.iter().map(|p| p.vehicle).collect();
-    let names = questions::names(&client, officer, &ids).await?;
+    let (did, stayed_s) = (asked.did, asked.stayed_s);
+    let (present, names, is_more) = api
+        .tracks
+        .ask(move |client| async move {
+            let found = questions::near(&client, officer, &wkt, (from, to), SILENT_S).await?;
+            let mut present = presences(&area, window, &found)?;
+            present.retain(|p| {
+                let did = match did {
+                    Did::Inside => true,
+                    Did::Entered => p.entered,
+                    Did::Left => p.left,
+                };
+                did && p.stayed_s >= stayed_s && after.is_none_or(|a| (p.first.micros(), p.vehicle.0) > a)
+            });
+            let is_more = present.len() > limit;
+            present.truncate(limit);
+            let ids: Vec<_> = present.iter().map(|p| p.vehicle).collect();
+            let names = questions::names(&client, officer, &ids).await?;
+            Ok((present, names, is_more))
+        })
+        .await?;
     let vehicles = present
         .iter()
         .map(|p| {
@@ -253,24 +260,29 @@ pub(super) async fn company(
     within("within_m", asked.within_m, 5.0, 500.0)?;
     within("within_s", asked.within_s, 1.0, 300.0)?;
     within("minutes", asked.minutes as f64, 1.0, 600.0)?;
-    let client = api.tracks.get().await?;
-    let found = questions::beside(&client, officer, vehicle, span, (asked.within_m, asked.within_s)).await?;
-    let samples = samples(&found);
-    let mut together =
-        companions(&samples, &found, asked.within_m, asked.within_s, asked.minutes).map_err(anyhow::Error::from)?;
-    let is_cut = together.len() > VEHICLES_MAX;
-    together.truncate(VEHICLES_MAX);
-    let ids: Vec<_> = together.iter().map(|c| c.vehicle).collect();
-    let names = questions::names(&client, officer, &ids).await?;
+    let within = (asked.within_m, asked.within_s);
+    let minutes = asked.minutes;
+    let (together, names, minutes_on_the_way) = api
+        .tracks
+        .ask(move |client| async move {
+            let found = questions::beside(&client, officer, vehicle, span, within).await?;
+            let samples = samples(&found);
+            let together = companions(&samples, &found, within.0, within.1, minutes)?;
+            let ids: Vec<_> = together.iter().take(VEHICLES_MAX).map(|c| c.vehicle).collect();
+            let names = questions::names(&client, officer, &ids).await?;
+            Ok((together, names, samples.len()))
+        })
+        .await?;
     let companions = together
         .iter()
+        .take(VEHICLES_MAX)
         .map(|c| {
             let (plate, tracker) = names.get(&c.vehicle).cloned().unwrap_or_default();
             let (first_at, last_at) = (c.first.into(), c.last.into());
             shapes::Companion { vehicle_id: c.vehicle.0.into(), plate, tracker, minutes: c.minutes, first_at, last_at }
         })
         .collect();
-    Ok(Json(shapes::Company { companions, minutes_on_the_way: samples.len(), truncated: is_cut }))
+    Ok(Json(shapes::Company { companions, minutes_on_the_way, truncated: together.len() > VEHICLES_MAX }))
 }
 
 /// The minutes of the vehicle itself, which come as single fixes.
@@ -308,7 +320,6 @@ pub(super) async fn newest(
     person.must_be(&[Role::Police])?;
     let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
     let grant = id(&asked.grant, "grant")?;
-    let client = api.tracks.get().await?;
     match (asked.vehicles, asked.bounds) {
         (Some(watched), None) => {
             if watched.is_empty() || watched.len() > WATCHED_MAX {
@@ -318,7 +329,9 @@ pub(super) async fn newest(
                 )));
             }
             let ids = watched.iter().map(|v| id(v, "vehicles")).collect::<Result<Vec<_>, _>>()?;
-            let vehicles = questions::newest(&client, Officer { account: person.account, grant }, &ids).await?;
+            let officer = Officer { account: person.account, grant };
+            let ask = move |client: Object| async move { Ok(questions::newest(&client, officer, &ids).await?) };
+            let vehicles = api.tracks.ask(ask).await?;
             Ok(Json(json!({ "vehicles": vehicles, "truncated": false })))
         }
         (None, Some([west, south, east, north])) => {
@@ -329,12 +342,11 @@ pub(super) async fn newest(
                 )));
             }
             let limit = VEHICLES_MAX as i32 + 1;
-            let rows = client
-                .query(
-                    "SELECT * FROM api_police_newest_in($1, $2, $3, $4, $5, $6, $7)",
-                    &[&person.account, &grant, &west, &south, &east, &north, &limit],
-                )
-                .await?;
+            let ask = move |client: Object| async move {
+                let sql = "SELECT * FROM api_police_newest_in($1, $2, $3, $4, $5, $6, $7)";
+                Ok(client.query(sql, &[&person.account, &grant, &west, &south, &east, &north, &limit]).await?)
+            };
+            let rows = api.tracks.ask(ask).await?;
             let seen = |r: &tokio_postgres::Row| shapes::Seen {
                 vehicle_id: r.get::<_, i64>(0).into(),
                 plate: r.get(1),

@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use deadpool_postgres::Object;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -42,14 +43,17 @@ pub(super) struct TrackAsked {
 async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) -> Result<Vec<Body>, Problem> {
     person.must_be(&[Role::Owner, Role::Police])?;
     let span = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
-    let client = api.tracks.get().await?;
-    let found = if person.role == Role::Owner {
-        questions::mine(&client, person.account, vehicle, span).await?
-    } else {
-        let grant = id(asked.grant.as_deref().unwrap_or_default(), "grant")?;
-        questions::of_vehicle(&client, Officer { account: person.account, grant }, vehicle, span).await?
-    };
-    Ok(bodies(&found).map_err(anyhow::Error::from)?)
+    let (account, is_owner) = (person.account, person.role == Role::Owner);
+    let grant = if is_owner { 0 } else { id(asked.grant.as_deref().unwrap_or_default(), "grant")? };
+    let opened = api.tracks.ask(move |client| async move {
+        let found = if is_owner {
+            questions::mine(&client, account, vehicle, span).await?
+        } else {
+            questions::of_vehicle(&client, Officer { account, grant }, vehicle, span).await?
+        };
+        Ok(bodies(&found)?)
+    });
+    Ok(opened.await?)
 }
 
 /// How the line is to be thinned out.
@@ -139,15 +143,12 @@ pub(super) async fn history(
     }
     let grant = asked.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
     let role = if person.role == Role::Police { "police" } else { "operator" };
-    let row = api
-        .tracks
-        .get()
-        .await?
-        .query_one(
-            "SELECT api_history_tile($1, $2, $3, $4, $5, $6, $7, $8)",
-            &[&person.account, &role, &grant, &z, &x, &y, &from, &to],
-        )
-        .await?;
-    let tile: Option<Vec<u8>> = row.get(0);
+    let account = person.account;
+    let ask = move |client: Object| async move {
+        let sql = "SELECT api_history_tile($1, $2, $3, $4, $5, $6, $7, $8)";
+        let row = client.query_one(sql, &[&account, &role, &grant, &z, &x, &y, &from, &to]).await?;
+        Ok(row.get::<_, Option<Vec<u8>>>(0))
+    };
+    let tile = api.tracks.ask(ask).await?;
     Ok(([(header::CONTENT_TYPE, "application/vnd.mapbox-vector-tile")], tile.unwrap_or_default()).into_response())
 }

@@ -4,6 +4,7 @@
 
 pub mod alerts;
 mod blocks;
+pub mod desk;
 pub mod effects;
 pub mod erasure;
 pub mod explain;

@@ -9,10 +9,12 @@ use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
 use rideguard::domain::{LatLon, Timestamp};
 use rideguard::rollup::last_closed;
+use rideguard::store::desk::Desk;
 use rideguard::store::questions::{self, Officer};
 use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
 use rideguard::tracks::company::{Sample, companions};
 use rideguard::tracks::{Found, bodies, story};
+use std::time::Duration;
 use tokio_postgres::Client;
 
 const OFFICER: Officer = Officer { account: 1, grant: 1 };
@@ -292,4 +294,27 @@ fn a_circle_touches_the_boxes_that_it_reaches() {
     assert!(area.touches(spot(28.5508, 112.34), spot(28.56, 112.36)), "89 m north of the middle");
     assert!(!area.touches(spot(28.551, 112.34), spot(28.56, 112.36)), "111 m");
     assert!(area.touches(spot(28.5, 112.3), spot(28.6, 112.4)), "the box is around it");
+}
+
+#[tokio::test]
+async fn a_question_that_fails_or_is_given_up_leaves_the_next_its_connection() {
+    let database = Database::start().await;
+    let manager = deadpool_postgres::Manager::new(database.settings.clone(), tokio_postgres::NoTls);
+    let patience = Duration::from_secs(30);
+    let pool = deadpool_postgres::Pool::builder(manager)
+        .max_size(1)
+        .wait_timeout(Some(patience))
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .build();
+    let desk = Desk::open("questions", pool.unwrap()).unwrap();
+    let thread = |_| async { Ok(std::thread::current().name().map(str::to_owned)) };
+    assert_eq!(desk.ask(thread).await.unwrap().as_deref(), Some("questions"));
+    let failed = desk.ask(|client| async move { Ok(client.execute("SELECT 1 / 0", &[]).await?) }).await.unwrap_err();
+    assert!(failed.downcast_ref::<tokio_postgres::Error>().is_some(), "{failed:#}");
+    let panicked = desk.ask(|_| async { if now() > Timestamp::from_secs(0) { panic!("on purpose") } else { Ok(()) } });
+    assert!(panicked.await.unwrap_err().to_string().contains("panic"));
+    let sleeps = desk.ask(|client| async move { Ok(client.execute("SELECT pg_sleep(0.5)", &[]).await?) });
+    assert!(tokio::time::timeout(Duration::from_millis(100), sleeps).await.is_err());
+    let one = desk.ask(|client| async move { Ok(client.query_one("SELECT 1", &[]).await?.get::<_, i32>(0)) });
+    assert_eq!(one.await.unwrap(), 1);
 }
