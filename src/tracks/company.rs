@@ -1,6 +1,6 @@
 //! Who travelled with a vehicle: beside it, minute after minute, while it rode.
 
-use super::{Damaged, Found, Kind, Spot};
+use super::{Damaged, Found, Kind, METRES_PER_UNIT, Spot};
 use crate::domain::{Timestamp, VehicleId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,10 +44,20 @@ pub fn companions(
         if piece.kind != Kind::Ride {
             continue;
         }
+        // A ride's fixes come in order of time as a rule, so the first sample that may be near moves along with them.
+        let mut first = samples.partition_point(|s| s.at < piece.from.plus_secs_f64(-within_s));
         piece.places(|at, spot| {
-            let first = samples.partition_point(|s| s.at < at.plus_secs_f64(-within_s));
-            let near = samples[first..].iter().take_while(|s| s.at <= at.plus_secs_f64(within_s)).enumerate();
-            for (n, _) in near.filter(|(_, s)| s.spot.distance_m(spot) <= within_m) {
+            let (since, until) = (at.plus_secs_f64(-within_s), at.plus_secs_f64(within_s));
+            if first > 0 && samples[first - 1].at >= since {
+                first = samples.partition_point(|s| s.at < since);
+            }
+            first += samples[first..].iter().take_while(|s| s.at < since).count();
+            let near = samples[first..].iter().take_while(|s| s.at <= until).enumerate();
+            let is_beside = |s: &Sample| {
+                let north_m = f64::from(s.spot.lat.abs_diff(spot.lat)) * METRES_PER_UNIT;
+                north_m <= within_m && s.spot.distance_m(spot) <= within_m
+            };
+            for (n, _) in near.filter(|(_, s)| is_beside(s)) {
                 beside.entry(vehicle).or_default().insert(first + n);
             }
         })?;

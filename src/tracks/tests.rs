@@ -163,6 +163,22 @@ proptest! {
     }
 
     #[test]
+    fn company_is_every_minute_with_a_fix_near_in_place_and_time(fixes in life(), every in 1_usize..20, within_m in 5.0..500.0_f64, within_s in 1.0..300.0_f64, turned in any::<bool>()) {
+        let samples: Vec<_> = fixes.iter().step_by(every).map(|f| company::Sample { at: f.at, spot: f.spot }).collect();
+        let mut other: Vec<_> = fixes.iter().map(|f| TrackFix { at: f.at.plus_secs_f64(f64::from(f.lag_s) / 3.0), ..*f }).collect();
+        other.sort_by_key(|f| f.at);
+        if turned && other.len() > 2 {
+            other.swap(0, 2);
+        }
+        let rides: Vec<_> = other.chunks(piece::RIDE_FIXES_MAX).map(|run| Found::Piece(Piece::ride(TRACKER, Some(VehicleId(3)), run))).collect();
+        let is_beside = |s: &&company::Sample| other.iter().any(|f|
+            f.at >= s.at.plus_secs_f64(-within_s) && s.at >= f.at.plus_secs_f64(-within_s) && s.spot.distance_m(f.spot) <= within_m);
+        let minutes = samples.iter().filter(is_beside).count();
+        let together = company::companions(&samples, &rides, within_m, within_s, 1).unwrap();
+        prop_assert_eq!(together.iter().map(|c| c.minutes).sum::<usize>(), minutes);
+    }
+
+    #[test]
     fn no_bytes_make_reading_panic(path in prop::collection::vec(any::<u8>(), 0..64), more in prop::collection::vec(any::<u8>(), 0..64), ride in any::<bool>()) {
         let (kind, from) = (if ride { Kind::Ride } else { Kind::Dwell }, Timestamp::from_secs(0));
         let piece = Piece { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };
