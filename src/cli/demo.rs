@@ -88,19 +88,19 @@ pub async fn enter(
     let approver = account("police-lead", "Demo approver", "police", bureau, None).await?;
     let operations = Some(("行车卫士运营", "operator", "Demo unit"));
     account("operator", "王工 (demo operator)", "operator", operations, None).await?;
-    let known = people::vehicles(client).await?;
+    let known = people::plates_with_tracker(client).await?;
     for n in 1..=usize::from(vehicles) {
-        if (n as i64) <= known {
-            continue; // made by an earlier start
+        if known.contains(&plate(n)) {
+            continue; // made by an earlier start, and nobody has been erased with it
         }
         let (ident, protocol) = tracker(n);
         let kind = if n % 5 == 0 { "motorcycle" } else { "ebike" };
         let holder = if n <= OWNED { owner } else { others };
         let vehicle = people::put_vehicle(client, &plate(n), kind, "Demo", holder).await?;
         let tracker = people::put_tracker(client, &ident, &Profile::of(protocol)).await?;
-        people::install(client, tracker, vehicle).await?;
+        people::install(client, tracker, vehicle, false).await?;
     }
-    if known == 0 {
+    if known.is_empty() {
         people::put_grant(client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
     }
     let stolen = people::put_vehicle(client, &plate(STOLEN), "ebike", "Demo", owner).await?;

@@ -242,4 +242,10 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     let journal = lines(&up.command(&["journal"]));
     assert!(journal.is_empty(), "{journal:?}");
     check(&up, "1 erased people");
+
+    // Another start of the demonstration gives it an owner again, with vehicles that carry the trackers.
+    assert!(up.interrupt());
+    up.start_again().await;
+    let mine = up.log_in("owner").await.get("/vehicles").await;
+    assert!(!mine["vehicles"].as_array().unwrap().is_empty(), "{mine}");
 }
