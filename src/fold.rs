@@ -184,6 +184,7 @@ impl LaneState {
             }
             Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
             Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),
+            Setting::HandedOver { vehicle } => effects.findings = self.guard.hand_over(*vehicle, at),
             Setting::Forget { vehicle, trackers } => self.forget(*vehicle, trackers),
         }
         effects
@@ -217,7 +218,7 @@ impl LaneState {
         let armed_at = snapshot.as_ref().and_then(|s| s.armed_at);
         let point = snapshot.filter(|_| armed_at.is_some()).and_then(|s| s.guard_point);
         let by = snapshot.map_or(SessionBy::Owner, |s| s.by);
-        GuardRow { vehicle, armed: armed_at.is_some(), since: armed_at.unwrap_or(at), point, by }
+        GuardRow { vehicle, told_at: at, armed: armed_at.is_some(), since: armed_at.unwrap_or(at), point, by }
     }
 
     fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {

@@ -115,7 +115,7 @@ impl Place {
             let vehicle = people::put_vehicle(&self.client, &format!("湘H·B{n:05}"), "ebike", "Bench", owner).await?;
             let profile = Profile { wants_replies: false, ..Profile::of(protocol) };
             let tracker = people::put_tracker(&self.client, &ident, &profile).await?;
-            people::install(&self.client, tracker, vehicle).await?;
+            people::install(&self.client, tracker, vehicle, false).await?;
             people::arm(&self.client, owner, vehicle, true).await?;
             let password = format!("{:016x}", rand::random::<u64>());
             writeln!(file, "{ident} {password} {protocol}")?;

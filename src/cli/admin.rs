@@ -82,6 +82,9 @@ enum Thing {
         /// Identifier of its tracker.
         #[arg(long)]
         tracker: Option<String>,
+        /// Takes the tracker out that it carried until now; what is armed stays armed.
+        #[arg(long, requires = "tracker")]
+        replace: bool,
     },
     /// Gives an officer access for a case.
     Grant {
@@ -174,11 +177,11 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
             let id = people::put_tracker(client, ident.as_str(), &profile).await?;
             format!("tracker {id} {ident} publishes to v1/{}/{ident}/up", Shard::of(ident.as_str()).0)
         }
-        Thing::Vehicle { plate, kind, owner, tracker } => {
+        Thing::Vehicle { plate, kind, owner, tracker, replace } => {
             let owner = people::account(client, &owner, &["owner"]).await?;
             let vehicle = people::put_vehicle(client, &plate, &kind, "", owner).await?;
             if let Some(ident) = tracker {
-                people::install(client, people::tracker(client, &ident).await?, vehicle).await?;
+                people::install(client, people::tracker(client, &ident).await?, vehicle, replace).await?;
             }
             format!("vehicle {vehicle} {plate}")
         }

@@ -16,7 +16,7 @@ pub enum IncidentState {
     Followed,
     /// The vehicle stands quietly at its guard point again, or the owner has it back.
     Recovered,
-    /// Over: disarmed, armed anew, the owner's phone is with it.
+    /// Over: disarmed, armed anew, the owner's phone is with it, another tracker is in it.
     Closed,
     /// Over: the owner said that it was no theft.
     FalseAlarm,
@@ -59,6 +59,8 @@ pub enum IncidentEnd {
     Recovered,
     /// The owner's phone is with it.
     Phone,
+    /// It carries another tracker now, whose word begins anew.
+    TrackerChanged,
 }
 
 impl IncidentEnd {
@@ -70,13 +72,14 @@ impl IncidentEnd {
             Self::FalseAlarm => "false_alarm",
             Self::Recovered => "recovered",
             Self::Phone => "phone",
+            Self::TrackerChanged => "tracker_changed",
         }
     }
 
     /// The state it leaves behind.
     pub fn state(self) -> IncidentState {
         match self {
-            Self::Disarmed | Self::Rearmed | Self::Phone => IncidentState::Closed,
+            Self::Disarmed | Self::Rearmed | Self::Phone | Self::TrackerChanged => IncidentState::Closed,
             Self::FalseAlarm => IncidentState::FalseAlarm,
             Self::Recovered => IncidentState::Recovered,
         }

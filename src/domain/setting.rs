@@ -105,6 +105,11 @@ pub enum Setting {
         /// Which.
         zone: ZoneId,
     },
+    /// A tracker of another lane carries the vehicle from now on: that lane guards it, this one no longer.
+    HandedOver {
+        /// Which vehicle.
+        vehicle: VehicleId,
+    },
     /// A person is erased: what is believed of their vehicle is believed no longer.
     Forget {
         /// Which vehicle.

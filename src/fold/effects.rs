@@ -98,6 +98,8 @@ pub struct Reply {
 pub struct GuardRow {
     /// Which vehicle.
     pub vehicle: VehicleId,
+    /// When that was said.
+    pub told_at: Timestamp,
     /// Whether it is.
     pub armed: bool,
     /// Since when it is or is not.

@@ -278,6 +278,15 @@ impl Guard {
         }
     }
 
+    /// Another guard watches over the vehicle from `at` on: nothing is known of it here any more, and nothing is asked
+    /// of its silence.
+    pub fn hand_over(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
+        let Some(state) = self.vehicles.get_mut(&vehicle) else { return Vec::new() };
+        let findings = incident::close(state, vehicle, at, IncidentEnd::TrackerChanged);
+        self.forget(vehicle);
+        findings
+    }
+
     /// Full windows that suspects hold, and moments of suspects that found none free since the beginning.
     pub fn windows(&self) -> (usize, u64) {
         (self.pool.held(), self.pool.refused())

@@ -413,3 +413,20 @@ mod at_random {
         }
     }
 }
+
+#[test]
+fn a_vehicle_handed_over_is_not_missed_and_its_incident_is_over() {
+    let mut guard = parked(Some(false));
+    let told = guard.tick(after(3600.0 + 6.0 * 3600.0));
+    assert_eq!(woken(&told), [AlertKind::Silent]);
+    let over = guard.hand_over(V, after(26_000.0));
+    assert!(
+        matches!(over[..], [Finding::IncidentClosed { vehicle: V, end: IncidentEnd::TrackerChanged, .. }]),
+        "{over:?}"
+    );
+    assert_eq!(guard.snapshot(V), None);
+
+    let mut guard = parked(Some(false));
+    assert_eq!(guard.hand_over(V, after(3601.0)), []);
+    assert_eq!(guard.tick(after(3600.0 + 6.0 * 3600.0)), []);
+}

@@ -6,6 +6,12 @@ use crate::store::statements::Statements;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient};
 
+// The lane of the tracker before may not have read yet that another's tracker carries the vehicle. Clocks of servers
+// may differ by minutes; a later incident than that is none of its past (a journal folded again, lane after lane).
+pub(super) const CLOSE_OTHERS: &str =
+    "UPDATE incident SET closed_at = greatest($2, opened_at), ended_by = 'tracker_changed', state = 'closed'
+ WHERE vehicle_id = $1 AND closed_at IS NULL AND incident_id <> $3 AND opened_at < $2::timestamptz + interval '5 minutes'";
+
 pub(super) const OPEN_INCIDENT: &str =
     "INSERT INTO incident (incident_id, vehicle_id, opened_at, fixes_from, score, severity)
  VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
@@ -60,6 +66,7 @@ pub(super) async fn write(
     match finding {
         Finding::Alert(alert) => return raise(client, statements, alert).await,
         Finding::IncidentOpened { incident, vehicle, at, fixes_from, score } => {
+            client.execute(&statements.close_others, &[&vehicle.0, at, &incident.as_i64()]).await?;
             let parameters: [&(dyn ToSql + Sync); 6] =
                 [&incident.as_i64(), &vehicle.0, at, fixes_from, score, &severity(*score)];
             client.execute(&statements.open_incident, &parameters).await?;

@@ -187,7 +187,7 @@ async fn write_seen(
     let (put, guarded, set_aside) = tokio::join!(
         biased;
         statuses::put(client, &statements.put_statuses, part.effects()),
-        statuses::put_guards(client, &statements.put_guards, part.effects().flat_map(|e| &e.guards)),
+        statuses::put_guards(client, &statements.put_guards, lane, part.effects().flat_map(|e| &e.guards)),
         statuses::set_aside(client, &statements.set_aside, (lane, part.n), &aside),
     );
     put.and(guarded).and(set_aside)

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0019_hot_places", include_str!("../../schema/0019_hot_places.sql")),
     ("0020_dwell_pace", include_str!("../../schema/0020_dwell_pace.sql")),
     ("0021_rides_without_attributes", include_str!("../../schema/0021_rides_without_attributes.sql")),
+    ("0022_handed_over", include_str!("../../schema/0022_handed_over.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

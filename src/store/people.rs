@@ -3,6 +3,7 @@
 use super::migrate::MIGRATE_LOCK;
 use crate::domain::Profile;
 use anyhow::{Context, bail, ensure};
+use std::collections::HashSet;
 use tokio_postgres::{Client, GenericClient};
 
 /// An account to make.
@@ -88,7 +89,7 @@ pub async fn put_vehicle(
 ) -> anyhow::Result<i64> {
     let row = client
         .query_one(
-            "INSERT INTO vehicle (plate, kind, model) VALUES ($1, $2, $3) ON CONFLICT (plate) DO UPDATE SET kind = EXCLUDED.kind, model = EXCLUDED.model RETURNING vehicle_id",
+            "INSERT INTO vehicle (plate, kind, model) VALUES ($1, $2, $3) ON CONFLICT (plate) DO UPDATE SET kind = EXCLUDED.kind, model = coalesce(nullif(EXCLUDED.model, ''), vehicle.model) RETURNING vehicle_id",
             &[&plate, &kind, &model],
         )
         .await?;
@@ -107,23 +108,28 @@ pub async fn put_vehicle(
     Ok(vehicle)
 }
 
-/// Puts a tracker into a vehicle; where both are so already, nothing changes.
+/// Puts a tracker into a vehicle, with `replace` in place of the one that it carries; where both are so already, nothing
+/// changes.
 ///
 /// # Errors
 /// One of them is taken.
-pub async fn install(client: &impl GenericClient, tracker: i64, vehicle: i64) -> anyhow::Result<()> {
+pub async fn install(client: &impl GenericClient, tracker: i64, vehicle: i64, replace: bool) -> anyhow::Result<()> {
+    // The count makes PostgreSQL take the old one out before it puts the new one in.
     let installed = client
         .execute(
-            "INSERT INTO installation (tracker_id, vehicle_id) SELECT $1, $2
+            "WITH taken_out AS (
+                UPDATE installation SET valid_to = greatest(now(), valid_from + interval '1 microsecond')
+                WHERE $3 AND vehicle_id = $2 AND tracker_id <> $1 AND valid_to IS NULL RETURNING 1)
+             INSERT INTO installation (tracker_id, vehicle_id) SELECT $1, $2 FROM (SELECT count(*) FROM taken_out) t
              WHERE NOT EXISTS (SELECT 1 FROM installation WHERE tracker_id = $1 AND vehicle_id = $2 AND valid_to IS NULL)",
-            &[&tracker, &vehicle],
+            &[&tracker, &vehicle, &replace],
         )
         .await;
     match installed {
         Ok(_) => Ok(()),
         Err(error) => match error.as_db_error().and_then(|e| e.constraint()) {
             Some("installation_tracker") => bail!("the tracker is in another vehicle"),
-            Some("installation_vehicle") => bail!("the vehicle carries another tracker"),
+            Some("installation_vehicle") => bail!("the vehicle carries another tracker; --replace takes that one out"),
             _ => Err(error.into()),
         },
     }
@@ -161,12 +167,13 @@ pub async fn put_grant(
     Ok(row.get(0))
 }
 
-/// How many vehicles there are.
+/// Plates of the vehicles that carry a tracker.
 ///
 /// # Errors
 /// The database's own word.
-pub async fn vehicles(client: &Client) -> anyhow::Result<i64> {
-    Ok(client.query_one("SELECT count(*) FROM vehicle", &[]).await?.get(0))
+pub async fn plates_with_tracker(client: &Client) -> anyhow::Result<HashSet<String>> {
+    let sql = "SELECT plate FROM vehicle JOIN installation USING (vehicle_id) WHERE valid_to IS NULL";
+    Ok(client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// The row of an account that has one of these roles.

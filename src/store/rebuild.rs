@@ -71,6 +71,9 @@ pub async fn run(
         .batch_execute(
             "CREATE VIEW refold.fix_known AS SELECT * FROM refold.fix WHERE public.is_hot(fixed_at)
                 UNION SELECT * FROM refold.fix_late WHERE public.is_hot(fixed_at);
+             -- One lane is folded after the other: a vehicle may have an open incident of its tracker of today, and then get
+             -- the one of a tracker before, which another lane ended long ago.
+             DROP INDEX refold.incident_vehicle_id_idx;
              SET LOCAL search_path = refold, public",
         )
         .await?;

@@ -4,6 +4,7 @@ use super::fixes::source_number;
 use crate::domain::{Lane, Packet, Timestamp};
 use crate::fold::{Effects, GuardRow, Quarantined, StatusRow};
 use std::collections::BTreeMap;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient, Statement};
 
 pub(super) const PUT: &str = "INSERT INTO tracker_status
@@ -18,10 +19,12 @@ pub(super) const PUT: &str = "INSERT INTO tracker_status
     external_power = EXCLUDED.external_power, ignition = EXCLUDED.ignition,
     signal_percent = EXCLUDED.signal_percent, firmware = EXCLUDED.firmware";
 
-pub(super) const PUT_GUARDS: &str = "INSERT INTO guard_status (vehicle_id, armed, since, guard_lat, guard_lon, by)
-    SELECT * FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[], $4::float8[], $5::float8[], $6::text[])
+// Of two lanes whose trackers a vehicle has carried, the later word counts; of one lane the last.
+pub(super) const PUT_GUARDS: &str = "INSERT INTO guard_status AS g (vehicle_id, armed, since, guard_lat, guard_lon, by, told_at, lane)
+    SELECT *, $8::smallint FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[], $4::float8[], $5::float8[], $6::text[], $7::timestamptz[])
  ON CONFLICT (vehicle_id) DO UPDATE SET armed = EXCLUDED.armed, since = EXCLUDED.since,
-    guard_lat = EXCLUDED.guard_lat, guard_lon = EXCLUDED.guard_lon, by = EXCLUDED.by";
+    guard_lat = EXCLUDED.guard_lat, guard_lon = EXCLUDED.guard_lon, by = EXCLUDED.by, told_at = EXCLUDED.told_at, lane = EXCLUDED.lane
+ WHERE g.lane IS NULL OR g.lane = EXCLUDED.lane OR g.told_at <= EXCLUDED.told_at";
 
 pub(super) const SET_ASIDE: &str = "INSERT INTO quarantine
     (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload)
@@ -81,6 +84,7 @@ pub(super) async fn put<'a>(
 pub(super) async fn put_guards<'a>(
     client: &impl GenericClient,
     statement: &Statement,
+    lane: Lane,
     rows: impl Iterator<Item = &'a GuardRow>,
 ) -> Result<(), Error> {
     let last: BTreeMap<i64, &GuardRow> = rows.map(|row| (row.vehicle.0, row)).collect();
@@ -93,7 +97,9 @@ pub(super) async fn put_guards<'a>(
     let lat: Vec<Option<f64>> = last.values().map(|g| g.point.map(|p| p.lat_deg)).collect();
     let lon: Vec<Option<f64>> = last.values().map(|g| g.point.map(|p| p.lon_deg)).collect();
     let by: Vec<&str> = last.values().map(|g| g.by.name()).collect();
-    client.execute(statement, &[&vehicles, &armed, &since, &lat, &lon, &by]).await?;
+    let told_at: Vec<Timestamp> = last.values().map(|g| g.told_at).collect();
+    let values: [&(dyn ToSql + Sync); 8] = [&vehicles, &armed, &since, &lat, &lon, &by, &told_at, &(lane.0 as i16)];
+    client.execute(statement, &values).await?;
     Ok(())
 }
 

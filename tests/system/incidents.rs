@@ -1,7 +1,7 @@
 //! What people do about zones, incidents and guard sessions, and what the database makes of it.
 
-use crate::harness::{Person, Up, use_ring};
-use rideguard::domain::Timestamp;
+use crate::harness::{Person, Up, program, topic, use_ring};
+use rideguard::domain::{Shard, Timestamp};
 use serde_json::{Value, json};
 
 /// Within Yiyang.
@@ -137,6 +137,79 @@ async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
         assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stdout));
     }
     a_backtest_over_the_journal_differs_only_by_its_parameters(&up).await;
+}
+
+/// Whether every lane has in force what people have set until now.
+const ALL_IN_FORCE: &str = "SELECT (bool_and(setting_cursor >= coalesce((SELECT max(setting_id) FROM setting s WHERE s.lane = l.lane OR s.lane IS NULL), 0)
+    AND applied >= journaled))::int::bigint FROM lane l";
+
+#[tokio::test]
+async fn a_vehicle_that_gets_a_tracker_of_another_lane_stays_guarded_and_by_that_lane_alone() {
+    use_ring();
+    let up = Up::start(20, &[]).await;
+    let database = up.sql().await;
+    let (old, old_password) = up.tracker(0);
+    let lane = |ident: &str| Shard::of(ident).lane();
+    let speaks_json = |ident: &str| ident.starts_with("yy");
+    let other = (1..20).map(|n| up.tracker(n)).find(|(ident, _)| speaks_json(ident) && lane(ident) != lane(&old));
+    let (new, new_password) = other.expect("twenty trackers are of more than one lane");
+    let carrier = "SELECT v.vehicle_id, v.plate, v.kind FROM tracker JOIN installation i USING (tracker_id) JOIN vehicle v USING (vehicle_id) WHERE ident = $1 AND valid_to IS NULL";
+    let row = database.query_one(carrier, &[&old]).await.unwrap();
+    let (vehicle, plate, kind): (i64, String, String) = (row.get(0), row.get(1), row.get(2));
+    let torn_off = |ident: &str| {
+        let now_ms = rideguard::clock::now().micros() / 1000;
+        vec![(topic(ident), format!(r#"{{"v":1,"id":"{ident}","t":{now_ms},"alarms":["tamper"]}}"#).into_bytes())]
+    };
+    let alerts = format!("SELECT count(*) FROM alert WHERE kind = 'tampered' AND vehicle_id = {vehicle}");
+    let owner = up.log_in("owner").await;
+    assert_eq!(owner.ask("POST", &format!("/vehicles/{vehicle}/arm"), None).await.0, 200);
+    up.publish(&old, &old_password, torn_off(&old)).await;
+    up.wait_for(&alerts, 1).await;
+
+    // The new tracker comes out of another vehicle. Taken as it is, it is refused: the vehicle carries one.
+    let taken_out = "UPDATE installation SET valid_to = now() FROM tracker t WHERE t.tracker_id = installation.tracker_id AND ident = $1";
+    database.execute(taken_out, &[&new]).await.unwrap();
+    let install = |tracker: &str, more: &[&str]| {
+        let vehicle = ["vehicle", &plate, "--kind", &kind, "--owner", "owner", "--tracker", tracker];
+        let config = up.config();
+        std::process::Command::new(program())
+            .args(["admin", "--config"])
+            .arg(config)
+            .args(vehicle)
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let refused = install(&new, &[]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--replace"), "{refused:?}");
+    let done = install(&new, &["--replace"]);
+    assert!(done.status.success(), "{done:?}");
+    up.wait_for(ALL_IN_FORCE, 1).await;
+    let ended = format!("SELECT count(*) FROM incident WHERE vehicle_id = {vehicle} AND ended_by = 'tracker_changed'");
+    assert_eq!(up.count(&ended).await, 1, "the lane of before ends what it began");
+    assert_eq!(up.count(&format!("SELECT count(*) FROM guard_status WHERE vehicle_id = {vehicle} AND armed")).await, 1);
+
+    // The lane of before may be behind, and its incident open still.
+    let behind = format!(
+        "INSERT INTO incident (incident_id, vehicle_id, opened_at, fixes_from) VALUES (77, {vehicle}, now() - interval '1 minute', now())"
+    );
+    database.batch_execute(&behind).await.unwrap();
+    up.publish(&new, &new_password, torn_off(&new)).await;
+    up.wait_for(&alerts, 2).await;
+    assert_eq!(up.count(&ended).await, 2);
+    let open = format!("SELECT count(*) FROM incident WHERE vehicle_id = {vehicle} AND closed_at IS NULL");
+    assert_eq!(up.count(&open).await, 1);
+    database.batch_execute("DELETE FROM incident WHERE incident_id = 77").await.unwrap();
+
+    // Back again, armed still; and what stands there follows from the journal.
+    assert!(install(&old, &["--replace"]).status.success());
+    up.wait_for(ALL_IN_FORCE, 1).await;
+    up.publish(&old, &old_password, torn_off(&old)).await;
+    up.wait_for(&alerts, 3).await;
+    for command in [&["verify"][..], &["rebuild", "--check"]] {
+        let done = up.command(command);
+        assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stdout));
+    }
 }
 
 /// The journal gives the alerts that were told; with evidence that nothing reaches, those of movement are missing.

@@ -146,6 +146,7 @@ export const en: Record<Key, string> = {
   gap_away: 'ingest was not running; the broker kept what came',
   end_disarmed: 'disarmed by the owner',
   end_rearmed: 'armed anew',
+  end_tracker_changed: 'tracker replaced',
   end_false_alarm: 'the owner says: false alarm',
   end_recovered: 'recovered',
   end_phone: 'the owner’s phone is with it',

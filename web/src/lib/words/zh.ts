@@ -144,6 +144,7 @@ export const zh = {
   gap_away: '接入程序未运行，报文由消息服务器保留',
   end_disarmed: '车主撤防',
   end_rearmed: '重新设防',
+  end_tracker_changed: '更换了终端',
   end_false_alarm: '车主确认误报',
   end_recovered: '车辆已找回',
   end_phone: '车主手机在车旁',
