@@ -111,6 +111,12 @@ impl Held {
     }
 }
 
+/// What everybody spent on each of so many.
+fn cpu_us(spent: &[(&str, f64)], fixes: u64) -> String {
+    let each = spent.iter().map(|(who, s)| format!("{who} {:.1}", s * 1e6 / fixes as f64));
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// Raises the rate until it is not held, twice; the best that was.
 async fn climb(place: &mut Place, what: &str, fixes: u16, replies: bool, step_s: u64) -> anyhow::Result<Held> {
     let mut flood = place.flood(fixes, replies, step_s).await?;
@@ -140,9 +146,10 @@ async fn climb(place: &mut Place, what: &str, fixes: u16, replies: bool, step_s:
         let batch = place.packets_per_batch().await?;
         let is_held = !missing.is_any() && lag_s <= LAG_S_MAX && step.broken == 0 && real > 0.97 * rate as f64;
         eprintln!(
-            "{what}: {rate}/s offered, {real:.0}/s sent, lag {lag_s:.2} s, {missing}, {} connections broken, {batch:.0} a batch: {}",
+            "{what}: {rate}/s offered, {real:.0}/s sent, lag {lag_s:.2} s, {missing}, {} connections broken, {batch:.0} a batch: {}; us a fix: {}",
             step.broken,
-            if is_held { "held" } else { "not held" }
+            if is_held { "held" } else { "not held" },
+            cpu_us(&spent, step.sent)
         );
         if is_held {
             best = Held { rate: real, spent, fixes: step.sent as f64 };

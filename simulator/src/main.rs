@@ -48,7 +48,7 @@ fn main() -> ExitCode {
                     match Cli::parse().command {
                         Command::Fleet(args) => fleet::run(args).await,
                         Command::Load(args) => load::run(args).await,
-                        Command::Flood(args) => flood::run(args).await,
+                        Command::Flood(args) => flood::run(&args),
                         Command::City(args) => city::command::run(args).await,
                         Command::Tracks(args) => tracks::run(&args),
                         Command::Say(args) => say::run(&args),
