@@ -1,10 +1,9 @@
-//! The trackers of a lane, found by their identifiers. An index of places, four bytes each: the
-//! identifiers themselves stand in the trackers.
+//! The trackers of a lane, found by their identifiers, which stand in the trackers themselves.
 
 use super::tracker::{Kept, Tracker};
 use crate::domain::{TrackerIdent, TrackerKey};
+use crate::guard::places;
 use compact_str::CompactString;
-use hashbrown::HashTable;
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,11 +15,9 @@ const FIRMWARES_MAX: usize = 512;
 /// See the module.
 #[derive(Clone, Default)]
 pub(super) struct Roster {
-    index: HashTable<u32>,
+    places: places::Places,
     hasher: RandomState,
     trackers: Vec<Tracker>,
-    /// Places of trackers that were removed.
-    free: Vec<u32>,
     firmwares: Firmwares,
 }
 
@@ -50,13 +47,12 @@ impl Firmwares {
 impl Roster {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.places.len()
     }
 
     /// Where a tracker stands.
     pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
-        let is_it = |place: &u32| self.trackers[*place as usize].ident == *ident;
-        self.index.find(self.hasher.hash_one(ident), is_it).map(|place| *place as usize)
+        self.places.find(self.hasher.hash_one(ident), |place| self.trackers[place].ident == *ident)
     }
 
     /// A tracker.
@@ -77,11 +73,7 @@ impl Roster {
 
     /// Removes one; its place is for the next.
     pub fn remove(&mut self, ident: &TrackerIdent) {
-        let Self { index, hasher, trackers, free, .. } = self;
-        let is_it = |place: &u32| trackers[*place as usize].ident == *ident;
-        if let Ok(found) = index.find_entry(hasher.hash_one(ident), is_it) {
-            free.push(found.remove().0);
-        }
+        self.places.leave(self.hasher.hash_one(ident), |place| self.trackers[place].ident == *ident);
     }
 
     /// All, and those whose place is not taken again yet.
@@ -90,20 +82,14 @@ impl Roster {
     }
 
     fn put(&mut self, tracker: Tracker) -> usize {
-        let Self { index, hasher, trackers, free, .. } = self;
+        let Self { places, hasher, trackers, .. } = self;
         let hash = hasher.hash_one(&tracker.ident);
-        let place = match free.pop() {
-            Some(place) => {
-                trackers[place as usize] = tracker;
-                place
-            }
-            None => {
-                trackers.push(tracker);
-                trackers.len() as u32 - 1
-            }
-        };
-        index.insert_unique(hash, place, |place| hasher.hash_one(&trackers[*place as usize].ident));
-        place as usize
+        let place = places.take(hash, trackers.len(), |place| hasher.hash_one(&trackers[place].ident));
+        match trackers.get_mut(place) {
+            Some(free) => *free = tracker,
+            None => trackers.push(tracker),
+        }
+        place
     }
 
     /// Made again of what a checkpoint kept.
@@ -131,7 +117,7 @@ impl Roster {
     }
 
     fn iter(&self) -> impl ExactSizeIterator<Item = &Tracker> {
-        self.index.iter().map(|place| &self.trackers[*place as usize])
+        self.places.iter().map(|place| &self.trackers[place])
     }
 }
 

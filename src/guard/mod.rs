@@ -18,11 +18,13 @@ mod cell;
 mod clock;
 mod evidence;
 mod exit;
+mod fleet;
 mod hashing;
 mod incident;
 mod intake;
 mod neighbourhood;
 pub mod params;
+pub(crate) mod places;
 mod pool;
 mod power;
 mod rules;
@@ -44,7 +46,7 @@ use crate::domain::{
     Alert, AlertKind, Answer, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest,
     SessionBy, Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
-use hashing::Table;
+use fleet::Fleet;
 use neighbourhood::Neighbourhood;
 use pool::Pool;
 use rules::Deadline;
@@ -88,7 +90,7 @@ type Schedule = BinaryHeap<Reverse<(Timestamp, VehicleId)>>;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Guard {
     params: Params,
-    vehicles: Table<VehicleId, Box<Vehicle>>,
+    vehicles: Fleet,
     /// When to look at a vehicle, the earliest first. Only the entry that the vehicle itself names counts.
     schedule: Schedule,
     resumed_at: Option<Timestamp>,
@@ -114,7 +116,7 @@ impl Guard {
 
     /// Guards a vehicle from `at` (event time) on; the owner's command reached us at `known_at`.
     pub fn arm(&mut self, vehicle: VehicleId, at: Timestamp, known_at: Timestamp) -> Vec<Finding> {
-        let state = self.vehicles.entry(vehicle).or_default();
+        let state = self.vehicles.entry(vehicle);
         if state.disarmed_at.is_some_and(|d| d > at) {
             return Vec::new(); // overtaken by a later disarm
         }
@@ -139,7 +141,7 @@ impl Guard {
         by: SessionBy,
         end: IncidentEnd,
     ) -> Vec<Finding> {
-        let state = self.vehicles.entry(vehicle).or_default();
+        let state = self.vehicles.entry(vehicle);
         if state.armed_at.is_some_and(|a| a > at) {
             return Vec::new(); // overtaken by a later arm
         }
@@ -163,7 +165,7 @@ impl Guard {
     pub fn look_ahead(&self, vehicles: &[VehicleId]) {
         for vehicles in vehicles.chunks(AHEAD) {
             let known: SmallVec<[(VehicleId, &Vehicle); AHEAD]> =
-                vehicles.iter().filter_map(|id| Some((*id, &**self.vehicles.get(id)?))).collect();
+                vehicles.iter().filter_map(|id| Some((*id, self.vehicles.get(*id)?))).collect();
             let mut touched = 0;
             let places: SmallVec<[(VehicleId, LatLon); AHEAD]> = known
                 .iter()
@@ -181,7 +183,7 @@ impl Guard {
     /// One moment of a report.
     pub fn consider(&mut self, vehicle: VehicleId, moment: &Moment, seen: &Seen) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let state = self.vehicles.entry(vehicle).or_default();
+        let state = self.vehicles.entry(vehicle);
         if state.is_duplicate(rules::packet_key(moment, seen)) {
             return findings;
         }
@@ -197,7 +199,7 @@ impl Guard {
 
     /// A packet without a moment (a heartbeat): a sign of life.
     pub fn heard(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
-        let state = self.vehicles.entry(vehicle).or_default();
+        let state = self.vehicles.entry(vehicle);
         state.silence.heard(at);
         self.hood.hear(vehicle, state.hood);
         self.reschedule(vehicle);
@@ -213,7 +215,7 @@ impl Guard {
         while let Some(Reverse((due, vehicle))) = self.schedule.peek().copied().filter(|Reverse((due, _))| *due <= now)
         {
             self.schedule.pop();
-            if self.vehicles.get(&vehicle).is_some_and(|v| v.scheduled == Some(due)) {
+            if self.vehicles.get(vehicle).is_some_and(|v| v.scheduled == Some(due)) {
                 self.fire(vehicle, now, true, &mut findings);
             }
         }
@@ -248,19 +250,19 @@ impl Guard {
 
     /// What kind of vehicle it is.
     pub fn set_kind(&mut self, vehicle: VehicleId, kind: Option<VehicleKind>) {
-        self.vehicles.entry(vehicle).or_default().kind = kind;
+        self.vehicles.entry(vehicle).kind = kind;
     }
 
     /// What people are told of as soon as it changes: since when it is guarded, whether its guard point is
     /// known, the open incident. Cheap enough to ask before and after every packet.
     pub fn shown(&self, vehicle: VehicleId) -> Option<(Option<Timestamp>, bool, Option<IncidentId>)> {
-        let state = self.vehicles.get(&vehicle)?;
+        let state = self.vehicles.get(vehicle)?;
         Some((state.armed_at, state.anchor.is_some(), state.incident.as_ref().map(|i| i.id)))
     }
 
     /// What status rows show.
     pub fn snapshot(&self, vehicle: VehicleId) -> Option<Snapshot> {
-        self.vehicles.get(&vehicle).map(|state| Snapshot {
+        self.vehicles.get(vehicle).map(|state| Snapshot {
             armed_at: state.armed_at,
             guard_point: state.guard_point(),
             incident: state.incident.as_ref().map(|i| i.id),
@@ -270,7 +272,7 @@ impl Guard {
 
     /// Forgets a vehicle: its observation is over.
     pub fn forget(&mut self, vehicle: VehicleId) {
-        let Some(state) = self.vehicles.remove(&vehicle) else { return };
+        let Some(state) = self.vehicles.remove(vehicle) else { return };
         self.hood.leave(vehicle, state.hood);
         self.pool.leave(vehicle);
         if let Some(due) = state.session.and_then(|s| s.appointment) {
@@ -281,7 +283,7 @@ impl Guard {
     /// Another guard watches over the vehicle from `at` on: nothing is known of it here any more, and nothing is asked
     /// of its silence.
     pub fn hand_over(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
-        let Some(state) = self.vehicles.get_mut(&vehicle) else { return Vec::new() };
+        let Some(state) = self.vehicles.get_mut(vehicle) else { return Vec::new() };
         let findings = incident::close(state, vehicle, at, IncidentEnd::TrackerChanged);
         self.forget(vehicle);
         findings
@@ -294,13 +296,13 @@ impl Guard {
 
     /// The owner's word on an incident.
     pub fn answer(&mut self, vehicle: VehicleId, incident: IncidentId, answer: Answer, at: Timestamp) -> Vec<Finding> {
-        let state = self.vehicles.entry(vehicle).or_default();
+        let state = self.vehicles.entry(vehicle);
         incident::answer(&self.params.incident, vehicle, state, incident, answer, at)
     }
 
     /// The owner's phone is with the vehicle: its session ends, and an alarm that is on was theirs.
     pub fn phone(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
-        let was_armed = self.vehicles.get(&vehicle).is_some_and(|v| v.armed_at.is_some());
+        let was_armed = self.vehicles.get(vehicle).is_some_and(|v| v.armed_at.is_some());
         let mut findings = self.end(vehicle, (at, at), SessionBy::Phone, IncidentEnd::Phone);
         if was_armed {
             findings.push(Finding::Session { vehicle, at, begun: false, by: SessionBy::Phone });
@@ -310,7 +312,7 @@ impl Guard {
 
     /// When sessions of a vehicle are to begin by themselves, from `at` on.
     pub fn set_policy(&mut self, vehicle: VehicleId, policy: GuardPolicy, at: Timestamp) -> Vec<Finding> {
-        let state = self.vehicles.entry(vehicle).or_default();
+        let state = self.vehicles.entry(vehicle);
         let session = state.session.get_or_insert_default();
         session.policy = policy;
         if let Some(due) = session.appointment.take() {
@@ -322,7 +324,7 @@ impl Guard {
     /// A window of a vehicle's schedule begins or ends, or the schedule is new.
     fn keep_appointment(&mut self, vehicle: VehicleId, due: Timestamp) -> Vec<Finding> {
         self.appointments.remove(&(due, vehicle));
-        let Some(state) = self.vehicles.get_mut(&vehicle) else { return Vec::new() };
+        let Some(state) = self.vehicles.get_mut(vehicle) else { return Vec::new() };
         let Some(session) = &mut state.session else { return Vec::new() };
         session.appointment = session.policy.schedule.as_ref().and_then(|s| s.next_change(due));
         self.appointments.extend(session.appointment.map(|next| (next, vehicle)));
@@ -345,7 +347,7 @@ impl Guard {
 
     /// Fires one vehicle's deadlines up to `now`, in their order.
     fn fire(&mut self, vehicle: VehicleId, now: Timestamp, has_neighbours: bool, findings: &mut Vec<Finding>) {
-        if let Some(state) = self.vehicles.get_mut(&vehicle) {
+        if let Some(state) = self.vehicles.get_mut(vehicle) {
             let (p, hood) = (&self.params.hood, state.hood);
             while let Some((due, deadline)) = rules::next_deadline(&self.params, state, self.resumed_at)
                 && due <= now
@@ -361,7 +363,7 @@ impl Guard {
             }
         }
         let mut loser = None;
-        if let Some(state) = self.vehicles.get_mut(&vehicle) {
+        if let Some(state) = self.vehicles.get_mut(vehicle) {
             if state.scheduled.is_some_and(|s| s <= now) {
                 state.scheduled = None;
             }
@@ -374,13 +376,13 @@ impl Guard {
 
     /// Its window is another's now.
     fn narrow(&mut self, loser: Option<VehicleId>) {
-        if let Some(state) = loser.and_then(|loser| self.vehicles.get_mut(&loser)) {
+        if let Some(state) = loser.and_then(|loser| self.vehicles.get_mut(loser)) {
             state.narrow();
         }
     }
 
     fn reschedule(&mut self, vehicle: VehicleId) {
-        if let Some(state) = self.vehicles.get_mut(&vehicle) {
+        if let Some(state) = self.vehicles.get_mut(vehicle) {
             reschedule(&self.params, &mut self.schedule, self.resumed_at, vehicle, state);
         }
     }

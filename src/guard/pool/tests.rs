@@ -73,7 +73,7 @@ fn shake(guard: &mut Guard, random: &mut StdRng) -> Vec<(VehicleId, AlertKind)> 
 }
 
 fn full(guard: &Guard) -> usize {
-    guard.vehicles.values().filter(|v| v.silence.has_window).count()
+    guard.vehicles.iter().filter(|(_, v)| v.silence.has_window).count()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn when_all_are_suspects_at_once_memory_is_bounded_and_the_thefts_among_them_are
         let (held, refused) = guard.windows();
         assert_eq!((held, full(&guard)), (WINDOWS as usize, WINDOWS as usize));
         assert!(refused > 0);
-        let long = guard.vehicles.values().filter(|v| v.samples.len() > SAMPLES_MAX / 2).count();
+        let long = guard.vehicles.iter().filter(|(_, v)| v.samples.len() > SAMPLES_MAX / 2).count();
         assert!(long <= held, "{long} windows are long");
         // Those that are gone hold them, not those that are merely shaken.
         let pressing = guard.vehicles.iter().filter(|(_, v)| v.silence.has_window && v.incident.is_some()).count();
@@ -139,11 +139,11 @@ fn no_window_with_an_open_incident_is_given_away() {
     for n in 0..10 {
         says(&mut guard, 1, 3600.0 + 10.0 * f64::from(n), 50.0 * f64::from(n), true);
     }
-    assert!(guard.vehicles[&VehicleId(1)].incident.is_some());
+    assert!(guard.vehicles.get(VehicleId(1)).unwrap().incident.is_some());
     for n in 0..10 {
         says(&mut guard, 2, 3700.0 + 10.0 * f64::from(n), 50.0 * f64::from(n), true);
     }
-    let holds = |id| guard.vehicles[&VehicleId(id)].silence.has_window;
-    assert!(guard.vehicles[&VehicleId(2)].incident.is_some(), "told from its newest samples");
+    let holds = |id| guard.vehicles.get(VehicleId(id)).unwrap().silence.has_window;
+    assert!(guard.vehicles.get(VehicleId(2)).unwrap().incident.is_some(), "told from its newest samples");
     assert_eq!((holds(1), holds(2)), (true, false));
 }
