@@ -7,14 +7,14 @@ use std::time::Duration;
 /// What a packet of the last batch lets the next one wait for: a lane of more than a thousand packets a second soon waits
 /// longest.
 const WAIT_PER_PACKET: Duration = Duration::from_millis(1);
-/// The longest wait, in usual ones. A batch costs PostgreSQL as much as some hundred packets of it do, so a busy lane
-/// makes fewer: with 300 ms instead of 100 a fix costs it half (docs/performance.md), and an alert is still told within
-/// the half second.
-const LONGEST_WAIT_TIMES: u32 = 30;
+/// The longest wait, unless the usual one is longer. A batch costs PostgreSQL as much as some hundred packets of it do, so a
+/// busy lane makes fewer: with 300 ms instead of 100 a fix costs it half (docs/performance.md), and an alert is still told
+/// within the half second.
+const LONGEST_WAIT: Duration = Duration::from_millis(300);
 /// The same for a lane of some hundred packets a second, which comes to its longest wait earlier: six thousand fixes a second
 /// in batches of seven took more than half a processor of PostgreSQL's.
 const SOME_PER_PACKET: Duration = Duration::from_millis(3);
-const SOME_WAIT_TIMES: u32 = 5;
+const SOME_LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// Inputs in the order in which they will be journaled, and what is owed for them.
 #[derive(Clone, Default)]
@@ -42,8 +42,8 @@ pub(super) struct Patience(u32);
 impl Patience {
     /// The next batch's wait; `usual` is that of a lane with little to do.
     pub fn wait(&self, usual: Duration) -> Duration {
-        let some = SOME_PER_PACKET.saturating_mul(self.0).min(usual * SOME_WAIT_TIMES);
-        let many = WAIT_PER_PACKET.saturating_mul(self.0).min(usual * LONGEST_WAIT_TIMES);
+        let some = SOME_PER_PACKET.saturating_mul(self.0).min(SOME_LONGEST_WAIT);
+        let many = WAIT_PER_PACKET.saturating_mul(self.0).min(LONGEST_WAIT);
         usual.max(some).max(many)
     }
 
@@ -75,13 +75,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_waits_as_usual_five_times_as_long_with_some_packets_and_thirty_times_with_many() {
+    fn a_lane_waits_as_usual_with_few_packets_50_ms_with_some_and_300_ms_with_many() {
         for (packets_per_s, ms) in [(0.0, 10), (60.0, 10), (150.0, 10), (375.0, 50), (625.0, 50), (2000.0, 300)] {
             assert_eq!(settled_ms(packets_per_s), ms, "{packets_per_s}/s");
         }
         assert!((51..300).contains(&settled_ms(900.0)), "{}", settled_ms(900.0));
         let mut patience = Patience::default();
         patience.learn(usize::MAX);
-        assert_eq!(patience.wait(Duration::from_millis(1)), Duration::from_millis(30));
+        for (usual_ms, ms) in [(1, 300), (1000, 1000)] {
+            let wait = patience.wait(Duration::from_millis(usual_ms));
+            assert_eq!(wait, Duration::from_millis(ms), "no longer than either says");
+        }
     }
 }
