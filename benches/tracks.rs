@@ -8,7 +8,8 @@
 //!
 //! `RIDEGUARD_BENCH_VEHICLES` (default 3,000) and `_DAYS` (1) set the size, or `_MINUTES` (of one day, from 07:00 on;
 //! in quarters of an hour) instead of days, for larger cities; `_COLD` (0) how many cold questions; `_CROWD` (1,000,000)
-//! how many trackers the box question has; `_ROWS` (1) whether the baseline is measured, too.
+//! how many trackers the box question has; `_ROWS` (1) whether the baseline is measured, too; `_RADIUS_M` (500) the
+//! circle that is searched: where a million live in one town, one of 500 m holds more than an answer may.
 
 #[path = "support/cpu.rs"]
 mod cpu;
@@ -18,15 +19,15 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::cli::load;
 use rideguard::config::read_secret;
-use rideguard::domain::{LatLon, Timestamp};
+use rideguard::domain::{LatLon, Timestamp, VehicleId};
 use rideguard::rollup::{self, Rollup};
 use rideguard::store::questions::{self, Officer};
 use rideguard::store::{self, migrate, partitions};
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::postgres::Postgres;
 use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
-use rideguard::tracks::company::{Sample, companions};
-use rideguard::tracks::{Found, bodies, story};
+use rideguard::tracks::company::{companions, minutes_of};
+use rideguard::tracks::{bodies, story};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -34,13 +35,16 @@ use tokio_postgres::{Client, Error};
 
 /// Questions of each kind.
 const QUESTIONS: usize = 60;
-/// Radius of the circle that is searched, metres.
-const RADIUS_M: f64 = 500.0;
 /// The rollup's slice, seconds.
 const SLICE_S: f64 = 900.0;
 
 fn setting(name: &str, default: u32) -> u32 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// Radius of the circle that is searched, metres.
+fn radius_m() -> f64 {
+    setting("RIDEGUARD_BENCH_RADIUS_M", 500).into()
 }
 
 fn main() -> anyhow::Result<()> {
@@ -68,6 +72,12 @@ async fn measure() -> anyhow::Result<()> {
     place.postgres.stop();
     std::fs::remove_dir_all(&place.root)?;
     measured
+}
+
+/// Whether a question was too wide.
+fn is_refused<T>(answer: &anyhow::Result<T>) -> bool {
+    let error = answer.as_ref().err();
+    error.and_then(|e| e.downcast_ref()).and_then(Error::code).is_some_and(|c| c.code() == "P0400")
 }
 
 /// The value below which 95 of 100 lie, and the middle one.
@@ -210,17 +220,26 @@ impl Place {
 
     /// Circles in the slice that is not closed yet, and what reading all its fixes takes instead.
     async fn ask_lately(&self, from: Timestamp) -> anyhow::Result<()> {
-        let circles: Vec<_> =
-            self.circles(1, QUESTIONS, 5).await?.into_iter().map(|(centre, _)| (centre, from)).collect();
-        let (mut ours, mut scans, mut fixes) = (Vec::new(), Vec::new(), 0);
+        let circles: Vec<_> = self
+            .circles(SLICE_S as i64 / 60, QUESTIONS, 5)
+            .await?
+            .into_iter()
+            .map(|(centre, _)| (centre, from))
+            .collect();
+        let (mut ours, mut scans, mut fixes, mut refused) = (Vec::new(), Vec::new(), 0, 0);
         let scan = self.client.prepare("SELECT count(*) FROM fix WHERE fixed_at >= $1 AND position && ST_Expand(ST_SetSRID(ST_MakePoint($2, $3), 4326), 0.005)").await?;
         for is_timed in [false, true] {
             for circle in &circles {
                 let started = Instant::now();
-                let (_, found) = self.near(*circle, SLICE_S / 3600.0).await?.context("few fixes are refused")?;
-                if is_timed {
-                    ours.push(started.elapsed().as_secs_f64() * 1e3);
-                    fixes += found;
+                let answer = self.near(*circle, SLICE_S / 3600.0).await?;
+                let took_ms = started.elapsed().as_secs_f64() * 1e3;
+                match answer {
+                    Some((_, found)) if is_timed => {
+                        ours.push(took_ms);
+                        fixes += found;
+                    }
+                    None if is_timed => refused += 1,
+                    _ => {}
                 }
                 let started = Instant::now();
                 if is_timed && scans.len() < 5 {
@@ -229,10 +248,13 @@ impl Place {
                 }
             }
         }
-        let (p95, p50) = p95_p50(ours);
-        println!("tracks.area_lately_p95: {p95:.2} ms");
-        println!("tracks.area_lately_p50: {p50:.2} ms");
-        println!("tracks.area_lately_found: {} fixes", fixes / QUESTIONS);
+        println!("tracks.area_lately_refused: {refused} of {QUESTIONS}");
+        if !ours.is_empty() {
+            println!("tracks.area_lately_found: {} fixes", fixes / ours.len());
+            let (p95, p50) = p95_p50(ours);
+            println!("tracks.area_lately_p95: {p95:.2} ms");
+            println!("tracks.area_lately_p50: {p50:.2} ms");
+        }
         println!("tracks.scan_lately_p50: {:.2} ms", p95_p50(scans).1);
         Ok(())
     }
@@ -269,15 +291,15 @@ impl Place {
         Ok(())
     }
 
-    /// Circles where people are, in windows of so many hours.
-    async fn circles(&self, hours: i64, count: usize, seed: u64) -> anyhow::Result<Vec<(LatLon, Timestamp)>> {
+    /// Circles where people are, in windows of so many minutes.
+    async fn circles(&self, minutes: i64, count: usize, seed: u64) -> anyhow::Result<Vec<(LatLon, Timestamp)>> {
         let mut random = StdRng::seed_from_u64(seed);
         let rows = self
             .client
             .query("SELECT ST_X(position), ST_Y(position) FROM tracker_status ORDER BY tracker_id", &[])
             .await?;
-        let last = self.minutes - hours * 60;
-        anyhow::ensure!(last >= 0, "there are fewer than {hours} hours");
+        let last = self.minutes - minutes;
+        anyhow::ensure!(last >= 0, "there are fewer than {minutes} minutes");
         Ok((0..count)
             .map(|_| {
                 let row = &rows[random.random_range(0..rows.len())];
@@ -285,7 +307,7 @@ impl Place {
                 // By day, where there is something to find; of whole days every one.
                 let minute = match self.minutes {
                     ..1440 => random.random_range(0..=last),
-                    _ if hours >= 24 => day,
+                    _ if minutes >= 1440 => day,
                     _ => day + random.random_range(0..14) * 60,
                 };
                 (LatLon::new(row.get(1), row.get(0)), self.from.plus_secs_f64(minute.min(last) as f64 * 60.0))
@@ -296,28 +318,35 @@ impl Place {
     /// One search by area as the API does it; how many vehicles, how many pieces. `None`: refused, because there are
     /// more of them than one answer may have.
     async fn near(&self, (centre, from): (LatLon, Timestamp), hours: f64) -> anyhow::Result<Option<(usize, usize)>> {
-        let area = Area::Circle { centre, radius_m: RADIUS_M };
+        let area = Area::Circle { centre, radius_m: radius_m() };
         let (low, high) = area.bounds().context("a circle")?;
         let (w, s, e, n) = (low.lon_deg, low.lat_deg, high.lon_deg, high.lat_deg);
         let wkt = format!("POLYGON(({w} {s},{e} {s},{e} {n},{w} {n},{w} {s}))");
         let to = from.plus_secs_f64(hours * 3600.0);
-        let found = match questions::near(&self.client, self.officer, &wkt, (from, to), SILENT_S).await {
-            Err(error) if error.downcast_ref().and_then(Error::code).is_some_and(|c| c.code() == "P0400") => {
-                return Ok(None);
-            }
-            found => found?,
-        };
+        let found = questions::near(&self.client, self.officer, &wkt, (from, to), SILENT_S).await;
+        if is_refused(&found) {
+            return Ok(None);
+        }
+        let found = found?;
         Ok(Some((presences(&area, Window { from, to, known_to: to }, &found)?.len(), found.len())))
     }
 
+    /// Windows of the questions about areas, with their minutes: an hour, or what there is of one, and a day.
+    fn windows(&self) -> impl Iterator<Item = (&'static str, i64)> + use<> {
+        let there = self.minutes;
+        let windows = [("15min", 15), ("30min", 30), ("1h", 60), ("24h", 1440)];
+        windows.into_iter().filter(move |(_, m)| if there < 60 { *m == there } else { (60..=there).contains(m) })
+    }
+
     async fn ask_about_areas(&self) -> anyhow::Result<()> {
-        for hours in [1, 24].into_iter().filter(|h| h * 60 <= self.minutes) {
-            let circles = self.circles(hours, QUESTIONS, 1).await?;
+        for (window, minutes) in self.windows() {
+            let hours = minutes as f64 / 60.0;
+            let circles = self.circles(minutes, QUESTIONS, 1).await?;
             let (mut ours, mut pieces, mut vehicles, mut refused) = (Vec::new(), 0, 0, Vec::new());
             for is_timed in [false, true] {
                 for circle in &circles {
                     let started = Instant::now();
-                    let answer = self.near(*circle, hours as f64).await?;
+                    let answer = self.near(*circle, hours).await?;
                     let took_ms = started.elapsed().as_secs_f64() * 1e3;
                     match answer {
                         Some((v, p)) if is_timed => {
@@ -329,30 +358,30 @@ impl Place {
                     }
                 }
             }
-            println!("tracks.area_{hours}h_refused: {} of {QUESTIONS}", refused.len());
+            println!("tracks.area_{window}_refused: {} of {QUESTIONS}", refused.len());
             if !refused.is_empty() {
-                println!("tracks.area_{hours}h_refusal_p95: {:.2} ms", p95_p50(refused).0);
+                println!("tracks.area_{window}_refusal_p95: {:.2} ms", p95_p50(refused).0);
             }
             if ours.is_empty() {
                 continue;
             }
             let answered = ours.len();
             let (p95, p50) = p95_p50(ours);
-            println!("tracks.area_{hours}h_p95: {p95:.2} ms");
-            println!("tracks.area_{hours}h_p50: {p50:.2} ms");
-            println!("tracks.area_{hours}h_pieces: {} pieces", pieces / answered);
-            println!("tracks.area_{hours}h_vehicles: {} vehicles", vehicles / answered);
+            println!("tracks.area_{window}_p95: {p95:.2} ms");
+            println!("tracks.area_{window}_p50: {p50:.2} ms");
+            println!("tracks.area_{window}_pieces: {} pieces", pieces / answered);
+            println!("tracks.area_{window}_vehicles: {} vehicles", vehicles / answered);
             if setting("RIDEGUARD_BENCH_ROWS", 1) > 0 {
                 let rows_p95 = self.ask_rows(&circles, hours).await?;
-                println!("tracks.rows_area_{hours}h_p95: {rows_p95:.2} ms");
-                println!("tracks.area_{hours}h_vs_rows: {:.2} x", rows_p95 / p95);
+                println!("tracks.rows_area_{window}_p95: {rows_p95:.2} ms");
+                println!("tracks.area_{window}_vs_rows: {:.2} x", rows_p95 / p95);
             }
         }
         Ok(())
     }
 
     /// The same of rows: the hot table with a GiST.
-    async fn ask_rows(&self, circles: &[(LatLon, Timestamp)], hours: i64) -> anyhow::Result<f64> {
+    async fn ask_rows(&self, circles: &[(LatLon, Timestamp)], hours: f64) -> anyhow::Result<f64> {
         self.client
             .batch_execute("CREATE INDEX IF NOT EXISTS rows_place ON fix USING gist (position); ANALYZE fix")
             .await?;
@@ -368,8 +397,8 @@ impl Place {
         for is_timed in [false, true] {
             for (centre, from) in circles {
                 let started = Instant::now();
-                let to = from.plus_secs_f64(hours as f64 * 3600.0);
-                self.client.query(&statement, &[&centre.lon_deg, &centre.lat_deg, &RADIUS_M, from, &to]).await?;
+                let to = from.plus_secs_f64(hours * 3600.0);
+                self.client.query(&statement, &[&centre.lon_deg, &centre.lat_deg, &radius_m(), from, &to]).await?;
                 if is_timed {
                     times.push(started.elapsed().as_secs_f64() * 1e3);
                 }
@@ -386,7 +415,7 @@ impl Place {
                 (random.random_range(1..=i64::from(vehicles)), self.from.plus_secs_f64(day as f64 * 86_400.0))
             })
             .collect();
-        let (mut day, mut company, mut newest) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut day, mut company, mut newest, mut refused) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for is_timed in [false, true] {
             for (vehicle, from) in &asked {
                 let span = (*from, from.plus_secs_f64(86_400.0).min(self.end()));
@@ -396,24 +425,35 @@ impl Place {
                 anyhow::ensure!(!points.is_empty(), "vehicle {vehicle} has no points");
                 let day_ms = started.elapsed().as_secs_f64() * 1e3;
                 let started = Instant::now();
-                let found = questions::beside(&self.client, self.officer, *vehicle, span, (50.0, 30.0)).await?;
-                let samples = found.iter().filter_map(|f| match f {
-                    Found::Fix { at, spot, .. } => Some(Sample { at: *at, spot: *spot }),
-                    Found::Piece(_) => None,
-                });
-                companions(&samples.collect::<Vec<_>>(), &found, 50.0, 30.0, 5)?;
+                let beside = questions::beside(&self.client, self.officer, *vehicle, span, (50.0, 30.0)).await;
+                let is_answered = !is_refused(&beside);
+                if is_answered {
+                    let (of, found) = (VehicleId(*vehicle), beside?);
+                    companions(of, &minutes_of(of, &found), &found, (50.0, 30.0), 5)?;
+                }
                 let company_ms = started.elapsed().as_secs_f64() * 1e3;
                 let started = Instant::now();
                 questions::newest(&self.client, self.officer, &[*vehicle]).await?;
                 if is_timed {
                     newest.push(started.elapsed().as_secs_f64() * 1e3);
                     day.push(day_ms);
-                    company.push(company_ms);
+                    if is_answered {
+                        company.push(company_ms);
+                    } else {
+                        refused += 1;
+                    }
                 }
             }
         }
         println!("tracks.day_p95: {:.2} ms", p95_p50(day).0);
-        println!("tracks.co_travel_p95: {:.2} ms", p95_p50(company).0);
+        if refused > 0 {
+            println!("tracks.co_travel_refused: {refused} of {QUESTIONS}");
+        }
+        if !company.is_empty() {
+            let (p95, p50) = p95_p50(company);
+            println!("tracks.co_travel_p95: {p95:.2} ms");
+            println!("tracks.co_travel_p50: {p50:.2} ms");
+        }
         println!("tracks.newest_p95: {:.2} ms", p95_p50(newest).0);
         Ok(())
     }
@@ -449,21 +489,21 @@ impl Place {
     }
 
     async fn ask_cold(&mut self, count: u32) -> anyhow::Result<()> {
-        for hours in [1, 24].into_iter().filter(|h| h * 60 <= self.minutes) {
+        for (window, minutes) in self.windows() {
             let mut times = Vec::new();
-            for circle in self.circles(hours, count as usize, 7).await? {
+            for circle in self.circles(minutes, count as usize, 7).await? {
                 self.postgres.stop();
                 drop_from_page_cache(&self.root)?;
                 self.postgres = Postgres::start(&self.folder, None)?;
                 self.client = connect(&self.postgres).await?;
                 let started = Instant::now();
-                self.near(circle, hours as f64).await?;
+                self.near(circle, minutes as f64 / 60.0).await?;
                 times.push(started.elapsed().as_secs_f64() * 1e3);
             }
             if !times.is_empty() {
                 let (p95, p50) = p95_p50(times);
-                println!("tracks.area_{hours}h_cold_p95: {p95:.1} ms");
-                println!("tracks.area_{hours}h_cold_p50: {p50:.1} ms");
+                println!("tracks.area_{window}_cold_p95: {p95:.1} ms");
+                println!("tracks.area_{window}_cold_p50: {p50:.1} ms");
             }
         }
         Ok(())

@@ -7,11 +7,10 @@ use super::session::{Person, Role};
 use super::shapes;
 use super::vehicles::{id, span};
 use crate::clock::now;
-use crate::domain::{LatLon, Timestamp};
+use crate::domain::{LatLon, Timestamp, VehicleId};
 use crate::store::questions::{self, Officer};
-use crate::tracks::Found;
 use crate::tracks::area::{Area, SILENT_S, Window, presences};
-use crate::tracks::company::{Sample, companions};
+use crate::tracks::company::{companions, minutes_of};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -238,7 +237,7 @@ fn five_minutes() -> usize {
     5
 }
 
-/// Which vehicles travelled with this one; the longest company first. Sees tracks up to the last closed slice.
+/// Which vehicles travelled with this one; the longest company first.
 #[utoipa::path(post, path = "/search/company", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = shapes::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn company(
     State(api): State<Api>,
@@ -266,8 +265,8 @@ pub(super) async fn company(
         .tracks
         .ask(move |client| async move {
             let found = questions::beside(&client, officer, vehicle, span, within).await?;
-            let samples = samples(&found);
-            let together = companions(&samples, &found, within.0, within.1, minutes)?;
+            let samples = minutes_of(VehicleId(vehicle), &found);
+            let together = companions(VehicleId(vehicle), &samples, &found, within, minutes)?;
             let ids: Vec<_> = together.iter().take(VEHICLES_MAX).map(|c| c.vehicle).collect();
             let names = questions::names(&client, officer, &ids).await?;
             Ok((together, names, samples.len()))
@@ -283,19 +282,6 @@ pub(super) async fn company(
         })
         .collect();
     Ok(Json(shapes::Company { companions, minutes_on_the_way, truncated: together.len() > VEHICLES_MAX }))
-}
-
-/// The minutes of the vehicle itself, which come as single fixes.
-fn samples(found: &[Found]) -> Vec<Sample> {
-    let mut samples: Vec<_> = found
-        .iter()
-        .filter_map(|f| match f {
-            Found::Fix { at, spot, .. } => Some(Sample { at: *at, spot: *spot }),
-            Found::Piece(_) => None,
-        })
-        .collect();
-    samples.sort_by_key(|s| s.at);
-    samples
 }
 
 /// A watch list, or a box.

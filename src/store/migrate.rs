@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0020_dwell_pace", include_str!("../../schema/0020_dwell_pace.sql")),
     ("0021_rides_without_attributes", include_str!("../../schema/0021_rides_without_attributes.sql")),
     ("0022_handed_over", include_str!("../../schema/0022_handed_over.sql")),
+    ("0023_company_lately", include_str!("../../schema/0023_company_lately.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

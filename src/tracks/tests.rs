@@ -174,7 +174,7 @@ proptest! {
         let is_beside = |s: &&company::Sample| other.iter().any(|f|
             f.at >= s.at.plus_secs_f64(-within_s) && s.at >= f.at.plus_secs_f64(-within_s) && s.spot.distance_m(f.spot) <= within_m);
         let minutes = samples.iter().filter(is_beside).count();
-        let together = company::companions(&samples, &rides, within_m, within_s, 1).unwrap();
+        let together = company::companions(VehicleId(1), &samples, &rides, (within_m, within_s), 1).unwrap();
         prop_assert_eq!(together.iter().map(|c| c.minutes).sum::<usize>(), minutes);
     }
 
@@ -229,4 +229,34 @@ fn a_dwell_of_before_its_times_kept_a_pace_is_read_as_it_was() {
     assert_ne!(piece.more, before);
     piece.more = before;
     assert_eq!(piece.read().unwrap(), Body::Dwell(dwell));
+}
+
+#[test]
+fn fixes_that_are_in_no_piece_yet_are_company_if_they_ride_along() {
+    let (own, other, parked) = (VehicleId(1), VehicleId(2), VehicleId(3));
+    let single = |vehicle, at_s: i64, lon, speed_tenths| Found::Fix {
+        tracker: TRACKER,
+        vehicle: Some(vehicle),
+        at: Timestamp::from_secs(at_s),
+        spot: Spot { lon, lat: 0 },
+        speed_tenths,
+    };
+    let mut found = Vec::new();
+    for minute in 0..6 {
+        let (at_s, lon) = (minute * 60, minute as i32 * 300); // 33 m a minute
+        found.push(single(own, at_s, lon, Some(20)));
+        found.push(single(other, at_s + 5, lon + 100, None));
+        found.push(single(parked, at_s + 5, 300, Some(12)));
+    }
+    found.push(found[1].clone()); // found by two stretches
+    let samples = company::minutes_of(own, &found);
+    assert_eq!(samples.len(), 6);
+    let together = |minutes| company::companions(own, &samples, &found, (50.0, 30.0), minutes).unwrap();
+    let [it] = &together(1)[..] else { panic!("{:?}", together(1)) };
+    assert_eq!((it.vehicle, it.minutes), (other, 6), "neither itself nor what stands by the way");
+    // One fix alone says by its speed that it rides.
+    let lone = |speed_tenths| {
+        company::companions(own, &samples, &[single(parked, 65, 300, speed_tenths)], (50.0, 30.0), 1).unwrap().len()
+    };
+    assert_eq!([lone(Some(49)), lone(Some(50)), lone(None)], [0, 1, 0]);
 }

@@ -7,12 +7,12 @@ use geo::{LineString, MultiPolygon, Polygon};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
-use rideguard::domain::{LatLon, Timestamp};
+use rideguard::domain::{LatLon, Timestamp, VehicleId};
 use rideguard::rollup::last_closed;
 use rideguard::store::desk::Desk;
 use rideguard::store::questions::{self, Officer};
 use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
-use rideguard::tracks::company::{Sample, companions};
+use rideguard::tracks::company::{companions, minutes_of};
 use rideguard::tracks::{Found, bodies, story};
 use std::time::Duration;
 use tokio_postgres::Client;
@@ -130,7 +130,7 @@ async fn each_question_goes_by_its_index() {
         (format!("SELECT * FROM pieces_of(1001, {day})"), vec!["_tracker_id_from_at_idx", "track_open_pkey"]),
         (
             format!("SELECT * FROM rides_beside(1001, {day}, 50, 30)"),
-            vec!["_cell_from_at_until_at_east_north_idx", "_tracker_id_from_at_idx"],
+            vec!["_cell_from_at_until_at_east_north_idx", "_tracker_id_from_at_idx", "_expr_fixed_at_idx", "_pkey"],
         ),
         (
             "SELECT * FROM newest_in(ST_MakeEnvelope(112.36, 28.55, 112.37, 28.56, 4326), 500)".into(),
@@ -252,15 +252,8 @@ async fn company_is_who_rode_beside_and_the_history_map_counts_crowds_only() {
     roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
     let found = questions::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
-    let mut samples: Vec<_> = found
-        .iter()
-        .filter_map(|f| match f {
-            Found::Fix { at, spot, .. } => Some(Sample { at: *at, spot: *spot }),
-            Found::Piece(_) => None,
-        })
-        .collect();
-    samples.sort_by_key(|s| s.at);
-    let together = companions(&samples, &found, 50.0, 30.0, 5).unwrap();
+    let samples = minutes_of(VehicleId(1001), &found);
+    let together = companions(VehicleId(1001), &samples, &found, (50.0, 30.0), 5).unwrap();
     assert_eq!(together.iter().map(|c| c.vehicle.0).collect::<Vec<_>>(), [1041]);
     // Where a fix of the follower is still missing, the next is 60 m away: most minutes count, not all.
     assert!(together[0].minutes * 10 >= samples.len() * 8, "{} of {}", together[0].minutes, samples.len());
@@ -272,6 +265,51 @@ async fn company_is_who_rode_beside_and_the_history_map_counts_crowds_only() {
     assert_eq!(size(10, 831, 427).await, 0, "two vehicles are no crowd");
     client.batch_execute("UPDATE traffic SET vehicles = 3").await.unwrap();
     assert!(size(10, 831, 427).await > 20);
+}
+
+#[tokio::test]
+async fn company_of_the_slices_that_are_not_closed_equals_a_scan_of_them() {
+    let (_database, client) = city().await;
+    // Vehicle 1041 follows 1001, ten metres and two seconds behind; nothing of it is pieces, and 1042 stands by the way.
+    client
+        .batch_execute(
+            "INSERT INTO vehicle (vehicle_id, plate, kind) OVERRIDING SYSTEM VALUE VALUES (1041, 'T41', 'ebike'), (1042, 'T42', 'ebike');
+             INSERT INTO fix SELECT 41, fixed_at + interval '2 seconds', digest, received_at, 1041, speed_kmh, course_deg, altitude_m,
+                accuracy_m, satellites, source, flags | 4096, ST_Translate(position, 0.0001, 0) FROM fix
+                WHERE tracker_id = 1 AND fixed_at >= (SELECT rolled_to FROM rollup_mark) ON CONFLICT DO NOTHING;
+             INSERT INTO fix SELECT DISTINCT ON (fixed_at) 42, fixed_at, 7, received_at, 1042, 0, NULL, NULL, NULL, NULL, source, 4096,
+                (SELECT position FROM fix WHERE tracker_id = 1 AND fixed_at >= (SELECT rolled_to FROM rollup_mark) AND speed_kmh > 5 ORDER BY fixed_at LIMIT 1)
+                FROM fix WHERE tracker_id = 1 AND fixed_at >= (SELECT rolled_to FROM rollup_mark)",
+        )
+        .await
+        .unwrap();
+    let rolled_to: Timestamp = client.query_one("SELECT rolled_to FROM rollup_mark", &[]).await.unwrap().get(0);
+    let of = VehicleId(1001);
+    let ask =
+        async |from: Timestamp| questions::beside(&client, OFFICER, 1001, (from, now()), (50.0, 30.0)).await.unwrap();
+    let found = ask(rolled_to).await;
+    let samples = minutes_of(of, &found);
+    let together = companions(of, &samples, &found, (50.0, 30.0), 5).unwrap();
+    assert_eq!(together.iter().map(|c| c.vehicle.0).collect::<Vec<_>>(), [1041]);
+    assert!(together[0].minutes * 10 >= samples.len() * 8, "{} of {}", together[0].minutes, samples.len());
+    // Each fix of others that is beside one of the minutes is brought; the box is wider than the circle, so more may be.
+    let scan = "SELECT DISTINCT f.vehicle_id, f.fixed_at FROM fix f, unnest($1::timestamptz[], $2::float8[], $3::float8[]) AS m (at, lon, lat)
+        WHERE f.vehicle_id <> 1001 AND f.flags & 140 = 0 AND f.fixed_at >= $4 AND abs(extract(epoch FROM f.fixed_at - m.at)) <= 30
+            AND ST_DistanceSphere(f.position, ST_SetSRID(ST_MakePoint(lon, lat), 4326)) <= 49.9";
+    let (at, lon, lat): (Vec<_>, Vec<_>, Vec<_>) =
+        samples.iter().map(|s| (s.at, f64::from(s.spot.lon) / 1e6, f64::from(s.spot.lat) / 1e6)).collect();
+    let scanned = client.query(scan, &[&at, &lon, &lat, &rolled_to]).await.unwrap();
+    let brought = |vehicle: i64, fixed_at: Timestamp| {
+        found.iter().any(|f| matches!(f, Found::Fix { vehicle: Some(v), at, .. } if v.0 == vehicle && *at == fixed_at))
+    };
+    assert!(scanned.len() > samples.len(), "{} of {} minutes", scanned.len(), samples.len());
+    for row in &scanned {
+        assert!(brought(row.get(0), row.get(1)), "{} at {}", row.get::<_, i64>(0), row.get::<_, Timestamp>(1));
+    }
+    // A way over the edge of what is closed is one.
+    let whole = minutes_of(of, &ask(rolled_to.plus_secs_f64(-5.0 * 3600.0)).await);
+    assert!(whole.first().unwrap().at < rolled_to && whole.len() > samples.len());
+    assert_eq!(whole.iter().filter(|s| s.at >= rolled_to).count(), samples.len());
 }
 
 #[tokio::test]
