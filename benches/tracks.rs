@@ -189,6 +189,7 @@ impl Place {
         println!("tracks.rollup_rate: {:.0} fixes/s", rolled as f64 / started.elapsed().as_secs_f64());
         self.client.batch_execute("ANALYZE fix").await?; // as autovacuum would have done by then
         self.ask_lately(lately).await?;
+        self.ask_company_lately(lately).await?;
         let rest = self.roll_to(self.end()).await?.0;
         anyhow::ensure!(
             (rolled + rest) as u64 >= fixes * 99 / 100,
@@ -256,6 +257,39 @@ impl Place {
             println!("tracks.area_lately_p50: {p50:.2} ms");
         }
         println!("tracks.scan_lately_p50: {:.2} ms", p95_p50(scans).1);
+        Ok(())
+    }
+
+    /// Company in the slice that is not closed, of vehicles that rode in it.
+    async fn ask_company_lately(&self, from: Timestamp) -> anyhow::Result<()> {
+        let riding = "SELECT vehicle_id FROM fix WHERE fixed_at >= $1 AND speed_kmh > 10 GROUP BY 1 HAVING count(*) > 30 ORDER BY md5(vehicle_id::text) LIMIT $2";
+        let asked = self.client.query(riding, &[&from, &(QUESTIONS as i64)]).await?;
+        let (mut times, mut refused, mut minutes) = (Vec::new(), 0, 0);
+        for is_timed in [false, true] {
+            for row in &asked {
+                let of = VehicleId(row.get(0));
+                let started = Instant::now();
+                let found = questions::beside(&self.client, self.officer, of.0, (from, self.end()), (50.0, 30.0)).await;
+                if is_refused(&found) {
+                    refused += usize::from(is_timed);
+                    continue;
+                }
+                let found = found?;
+                let samples = minutes_of(of, &found);
+                companions(of, &samples, &found, (50.0, 30.0), 5)?;
+                if is_timed {
+                    times.push(started.elapsed().as_secs_f64() * 1e3);
+                    minutes += samples.len();
+                }
+            }
+        }
+        println!("tracks.co_travel_lately_refused: {refused} of {}", asked.len());
+        if !times.is_empty() {
+            println!("tracks.co_travel_lately_minutes: {} minutes", minutes / times.len());
+            let (p95, p50) = p95_p50(times);
+            println!("tracks.co_travel_lately_p95: {p95:.2} ms");
+            println!("tracks.co_travel_lately_p50: {p50:.2} ms");
+        }
         Ok(())
     }
 
