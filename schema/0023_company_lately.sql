@@ -27,7 +27,7 @@ RETURNS TABLE (tracker_id bigint, fixed_at timestamptz, "position" geometry, spe
 $$;
 
 -- As before; what a ride says beside its path is not carried through the sort that keeps each once. And of others the hot fixes
--- beside one of the minutes: trackers with a footprint in the cells of a stretch (as pieces_near finds them), then their fixes by
+-- beside one of the minutes: trackers with a footprint in its cells (as pieces_near finds them), then their fixes by
 -- the key.
 CREATE OR REPLACE FUNCTION rides_beside(p_vehicle bigint, p_from timestamptz, p_to timestamptz, p_within_m double precision, p_within_s double precision)
 RETURNS SETOF found LANGUAGE sql STABLE ROWS 1000 AS $$
@@ -46,7 +46,10 @@ RETURNS SETOF found LANGUAGE sql STABLE ROWS 1000 AS $$
                 AND p.until_at >= s.since AND p.east >= s.west AND p.north >= s.south AND p.kind = 1 AND p.vehicle_id <> p_vehicle
             OFFSET 0) t),
     fresh AS MATERIALIZED (
-        SELECT ST_SetSRID(s.box, 4326) AS box, greatest(s.since, r.rolled_to) AS since, s.until FROM stretch s, rollup_mark r WHERE s.until >= r.rolled_to),
+        -- by cell: a stretch of eight minutes has most of a town in its box
+        SELECT ST_SetSRID(ST_Extent(m.box)::geometry, 4326) AS box, greatest(min(m.since), max(r.rolled_to)) AS since, max(m.until) AS until
+        FROM minute m, rollup_mark r WHERE m.until >= r.rolled_to
+        GROUP BY floor(ST_X(m."position") * 100), floor(ST_Y(m."position") * 100), date_bin('15 minutes', m.fixed_at, 'epoch')),
     fresh_minute AS MATERIALIZED (
         SELECT ST_SetSRID(m.box, 4326) AS box, m.since, m.until FROM minute m, rollup_mark r WHERE m.until >= r.rolled_to),
     near AS MATERIALIZED (
