@@ -5,6 +5,9 @@ use super::{Damaged, Found, Kind, METRES_PER_UNIT, Spot};
 use crate::domain::{Timestamp, VehicleId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Slowest speed, tenths of km/h, that a receiver at rest does not pretend.
+const RIDING_TENTHS: u16 = 50;
+
 /// Where the vehicle was at one minute of its rides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -132,7 +135,7 @@ struct Single {
 /// Those of one vehicle at which it was on the way: no piece says so yet. What stands is passed by, too; it is no company.
 fn on_the_way(mut fixes: Vec<Single>) -> Vec<Single> {
     fixes.sort_by_key(|f| (f.at, f.spot));
-    fixes.dedup_by_key(|f| (f.at, f.spot)); // of two stretches of the way
+    fixes.dedup_by_key(|f| (f.at, f.spot)); // near two cells of the way
     let left = |a: Option<&Single>, b: &Single| a.is_some_and(|a| a.spot.distance_m(b.spot) > DWELL_RADIUS_M);
     let is_riding = |n: usize| {
         let fix = &fixes[n];
@@ -141,6 +144,3 @@ fn on_the_way(mut fixes: Vec<Single>) -> Vec<Single> {
     };
     (0..fixes.len()).filter(|n| is_riding(*n)).map(|n| fixes[n]).collect()
 }
-
-/// Slowest speed, tenths of km/h, that a receiver at rest does not pretend.
-const RIDING_TENTHS: u16 = 50;

@@ -248,7 +248,7 @@ fn fixes_that_are_in_no_piece_yet_are_company_if_they_ride_along() {
         found.push(single(other, at_s + 5, lon + 100, None));
         found.push(single(parked, at_s + 5, 300, Some(12)));
     }
-    found.push(found[1].clone()); // found by two stretches
+    found.push(found[1].clone()); // near two cells of the way
     let samples = company::minutes_of(own, &found);
     assert_eq!(samples.len(), 6);
     let together = |minutes| company::companions(own, &samples, &found, (50.0, 30.0), minutes).unwrap();
