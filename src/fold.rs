@@ -8,6 +8,7 @@ mod doubt;
 mod effects;
 mod footprint;
 mod judge;
+mod names;
 mod recent;
 mod roster;
 mod status;
@@ -243,7 +244,8 @@ impl LaneState {
             Ok(report) => report,
             Err(error) => return Effects { replies, ..set_aside(undecodable(tracker, profile, &ident, &error)) },
         };
-        let mut effects = Effects { replies, ..tracker.make_count(packet, &report, settings.max_fix_age_s, firmwares) };
+        let mut effects =
+            Effects { replies, ..tracker.make_count((&ident, packet), &report, settings.max_fix_age_s, firmwares) };
         if let Some(vehicle) = tracker.vehicle() {
             let before = self.guard.shown(vehicle);
             let seen = Seen { received_at: packet.received_at, digest };

@@ -54,22 +54,41 @@ impl From<Recent> for Vec<PacketDigest> {
     }
 }
 
-/// The last packets of one tracker; no packet has the digest 0 that an empty place holds (one in
-/// 2^63 would be taken for a repetition, and only as the first of its tracker).
+/// The last packets of one tracker, by six bytes of their digests: a packet is taken for a repetition that it is not once
+/// in 7 x 10^13, which a city of a million trackers sends in seventy years. An empty place is a digest of zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Own([PacketDigest; OWN_PACKETS_MAX]);
+#[serde(from = "[u64; OWN_PACKETS_MAX]", into = "[u64; OWN_PACKETS_MAX]")]
+pub(super) struct Own([Short; OWN_PACKETS_MAX]);
+
+type Short = [u8; 6];
+
+fn short(digest: u64) -> Short {
+    let [.., a, b, c, d, e, f] = digest.to_be_bytes();
+    [a, b, c, d, e, f]
+}
 
 impl Own {
     /// Whether this packet was here.
     pub fn has(&self, digest: PacketDigest) -> bool {
-        self.0.contains(&digest)
+        self.0.contains(&short(digest.0))
     }
 
     /// Remembers it, forgetting the oldest.
     pub fn add(&mut self, digest: PacketDigest) {
         self.0.rotate_left(1);
-        self.0[OWN_PACKETS_MAX - 1] = digest;
+        self.0[OWN_PACKETS_MAX - 1] = short(digest.0);
+    }
+}
+
+impl From<[u64; OWN_PACKETS_MAX]> for Own {
+    fn from(digests: [u64; OWN_PACKETS_MAX]) -> Self {
+        Self(digests.map(short))
+    }
+}
+
+impl From<Own> for [u64; OWN_PACKETS_MAX] {
+    fn from(own: Own) -> Self {
+        own.0.map(|[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
     }
 }
 
@@ -92,6 +111,10 @@ mod tests {
     fn a_tracker_s_last_packets_are_known_however_busy_the_lane() {
         let mut own = Own::default();
         (1..=5).for_each(|d| own.add(PacketDigest(d)));
-        assert!(!own.has(PacketDigest(1)) && (2..=5).all(|d| own.has(PacketDigest(d))));
+        let again: Own = rmp_serde::from_slice(&rmp_serde::to_vec(&own).unwrap()).unwrap();
+        let long = rmp_serde::from_slice::<Own>(&rmp_serde::to_vec(&[2u64, 3, 4, 7 << 48 | 5]).unwrap()).unwrap();
+        for own in [own, again, long] {
+            assert!(!own.has(PacketDigest(1)) && (2..=5).all(|d| own.has(PacketDigest(d))));
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! The trackers of a lane, found by their identifiers, which stand in the trackers themselves.
+//! The trackers of a lane, found by their names, which stand in the trackers themselves.
 
+use super::names::{Name, Names, Sought};
 use super::tracker::{Kept, Tracker};
 use crate::domain::{TrackerIdent, TrackerKey};
 use crate::guard::places;
 use compact_str::CompactString;
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 
 /// Firmware versions that a lane keeps once for all its trackers. A city has some dozens; a tracker that
 /// tells one beyond these has it for itself.
@@ -16,7 +16,7 @@ const FIRMWARES_MAX: usize = 512;
 #[derive(Clone, Default)]
 pub(super) struct Roster {
     places: places::Places,
-    hasher: RandomState,
+    names: Names,
     trackers: Vec<Tracker>,
     firmwares: Firmwares,
 }
@@ -52,7 +52,9 @@ impl Roster {
 
     /// Where a tracker stands.
     pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
-        self.places.find(self.hasher.hash_one(ident), |place| self.trackers[place].ident == *ident)
+        let Self { places, names, trackers, .. } = self;
+        let sought = Sought::of(ident);
+        places.find(names.hash(&sought), |place| names.is(trackers[place].name, &sought))
     }
 
     /// A tracker.
@@ -67,13 +69,20 @@ impl Roster {
 
     /// The tracker of an identifier, made if it is new.
     pub fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
-        let place = self.place(ident).unwrap_or_else(|| self.put(Tracker::new(ident.clone(), key)));
+        let place = self.place(ident).unwrap_or_else(|| {
+            let name = self.names.put(ident);
+            self.put(Tracker::new(name, key))
+        });
         &mut self.trackers[place]
     }
 
     /// Removes one; its place is for the next.
     pub fn remove(&mut self, ident: &TrackerIdent) {
-        self.places.leave(self.hasher.hash_one(ident), |place| self.trackers[place].ident == *ident);
+        let Self { places, names, trackers, .. } = self;
+        let sought = Sought::of(ident);
+        if let Some(place) = places.leave(names.hash(&sought), |place| names.is(trackers[place].name, &sought)) {
+            names.give_back(trackers[place].name);
+        }
     }
 
     /// All, and those whose place is not taken again yet.
@@ -82,9 +91,9 @@ impl Roster {
     }
 
     fn put(&mut self, tracker: Tracker) -> usize {
-        let Self { places, hasher, trackers, .. } = self;
-        let hash = hasher.hash_one(&tracker.ident);
-        let place = places.take(hash, trackers.len(), |place| hasher.hash_one(&trackers[place].ident));
+        let Self { places, names, trackers, .. } = self;
+        let place =
+            places.take(names.hash_of(tracker.name), trackers.len(), |place| names.hash_of(trackers[place].name));
         match trackers.get_mut(place) {
             Some(free) => *free = tracker,
             None => trackers.push(tracker),
@@ -98,7 +107,8 @@ impl Roster {
         let mut kept: Vec<Option<Kept>> = kept.into_iter().map(Some).collect();
         for (ident, place) in places {
             if let Some(kept) = kept.get_mut(place as usize).and_then(Option::take) {
-                let tracker = Tracker::of(ident, kept, &mut roster.firmwares);
+                let name = roster.names.put(&ident);
+                let tracker = Tracker::of(name, kept, &mut roster.firmwares);
                 roster.put(tracker);
             }
         }
@@ -125,7 +135,8 @@ struct Places<'r>(&'r Roster);
 
 impl Serialize for Places<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|tracker| &tracker.ident).zip(0u32..))
+        let ident = |name: Name| self.0.names.ident(name);
+        serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.name)).zip(0u32..))
     }
 }
 

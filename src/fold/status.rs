@@ -3,28 +3,46 @@
 use super::effects::{NewestFix, StatusRow};
 use crate::domain::{Fix, FixSource, LatLon, Status, Timestamp};
 use compact_str::CompactString;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16};
 
 /// What a tracker last said of itself. Its bytes are few enough to fill what others leave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
-    battery_percent: Option<u8>,
+    battery_percent: Percent,
     pub external_power: Option<bool>,
     pub ignition: Option<bool>,
-    signal_percent: Option<u8>,
+    signal_percent: Percent,
     satellites: Option<u8>,
     /// The firmware's number in the lane's table, plus one.
     pub firmware: Option<NonZeroU16>,
+}
+
+/// A share that may not be known, in one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Percent(Option<NonZeroU8>);
+
+impl Percent {
+    fn of(percent: Option<u8>) -> Self {
+        Self(percent.map(|p| NonZeroU8::MIN.saturating_add(p)))
+    }
+
+    fn get(self) -> Option<u8> {
+        self.0.map(|p| p.get() - 1)
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
 }
 
 impl Said {
     /// Of a row; its firmware is numbered by who has the table.
     pub fn of(row: &StatusRow) -> Self {
         Self {
-            battery_percent: row.battery_percent,
+            battery_percent: Percent::of(row.battery_percent),
             external_power: row.external_power,
             ignition: row.ignition,
-            signal_percent: row.signal_percent,
+            signal_percent: Percent::of(row.signal_percent),
             satellites: row.satellites,
             firmware: None,
         }
@@ -40,10 +58,10 @@ impl Said {
         StatusRow {
             last_heard_at,
             newest: newest.map(Newest::row),
-            battery_percent: self.battery_percent,
+            battery_percent: self.battery_percent.get(),
             external_power: self.external_power,
             ignition: self.ignition,
-            signal_percent: self.signal_percent,
+            signal_percent: self.signal_percent.get(),
             satellites: self.satellites,
             firmware: firmware.cloned(),
         }
@@ -52,11 +70,17 @@ impl Said {
     /// Takes over every value that `said` has, but for the firmware; of history only what was not known.
     pub fn merge(&mut self, said: &Status, is_history: bool) {
         macro_rules! take {
-            ($($field:ident)*) => { $(
-                self.$field = if is_history { self.$field.or(said.$field) } else { said.$field.or(self.$field) };
+            ($($field:ident = $said:expr;)*) => { $(
+                self.$field = if is_history { self.$field.or($said) } else { $said.or(self.$field) };
             )* };
         }
-        take!(battery_percent external_power ignition signal_percent satellites);
+        take! {
+            battery_percent = Percent::of(said.battery_percent);
+            external_power = said.external_power;
+            ignition = said.ignition;
+            signal_percent = Percent::of(said.signal_percent);
+            satellites = said.satellites;
+        }
     }
 }
 

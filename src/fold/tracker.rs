@@ -5,6 +5,7 @@ use super::doubt::{Doubt, Place};
 use super::effects::{Effects, FixRow, Quarantined, StatusRow};
 use super::footprint::Footprint;
 use super::judge::{self, FixFlags, Judgement};
+use super::names::Name;
 use super::recent::Own;
 use super::roster::Firmwares;
 use super::status::{Newest, Said};
@@ -18,13 +19,13 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroU16;
 
 /// Seconds after which a tracker's status row is written although nothing that people see changed.
-const STATUS_EVERY_S: f64 = 15.0;
+const STATUS_EVERY_S: u32 = 15;
 
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Tracker {
-    /// Its identifier.
-    pub ident: TrackerIdent,
+    /// Its identifier, as the roster keeps it.
+    pub name: Name,
     /// Its row.
     pub key: TrackerKey,
     /// Row of the vehicle that carries it, or [`NOBODY`].
@@ -36,13 +37,19 @@ pub(super) struct Tracker {
     /// Its newest trustworthy fix, by event time.
     pub newest: Option<Newest>,
     said: Said,
-    status_written_at: Timestamp,
+    /// When its status row was written last, seconds since 1970 rounded down.
+    status_written_s: u32,
     /// What few trackers have.
     rare: Option<Box<Rare>>,
     /// Number of its profile in the lane's table.
     pub profile: u16,
     /// Equal places in a row: see [`Doubt`].
     equal: u8,
+}
+
+/// Seconds since 1970, rounded down; the ends of `u32` (1970, 2106) stand for what is beyond.
+fn whole_s(at: Timestamp) -> u32 {
+    at.micros().div_euclid(1_000_000).clamp(0, u32::MAX.into()) as u32
 }
 
 /// No row has this number: they count from one.
@@ -81,16 +88,16 @@ pub(super) struct Kept {
 }
 
 impl Tracker {
-    pub fn new(ident: TrackerIdent, key: TrackerKey) -> Self {
+    pub fn new(name: Name, key: TrackerKey) -> Self {
         Self {
-            ident,
+            name,
             key,
             vehicle: NOBODY,
             recent: Own::default(),
             last_heard_at: Timestamp::default(),
             newest: None,
             said: Said::default(),
-            status_written_at: Timestamp::default(),
+            status_written_s: 0,
             rare: None,
             profile: 0,
             equal: 0,
@@ -98,15 +105,15 @@ impl Tracker {
     }
 
     /// Made again of what a checkpoint kept.
-    pub fn of(ident: TrackerIdent, kept: Kept, firmwares: &mut Firmwares) -> Self {
+    pub fn of(name: Name, kept: Kept, firmwares: &mut Firmwares) -> Self {
         let mut tracker = Self {
             profile: kept.profile,
             recent: kept.recent,
             last_heard_at: kept.status.last_heard_at,
             newest: kept.status.newest.as_ref().map(Newest::of_row),
             said: Said::of(&kept.status),
-            status_written_at: kept.status_written_at,
-            ..Self::new(ident, kept.key)
+            status_written_s: whole_s(kept.status_written_at),
+            ..Self::new(name, kept.key)
         };
         tracker.set_vehicle(kept.vehicle);
         tracker.set_doubt(kept.doubt);
@@ -123,7 +130,7 @@ impl Tracker {
             vehicle: self.vehicle(),
             recent: self.recent,
             status: self.row(firmwares),
-            status_written_at: self.status_written_at,
+            status_written_at: Timestamp::from_secs(self.status_written_s.into()),
             doubt: self.doubt(),
             parts: self.rare.as_ref().and_then(|r| r.parts.clone()),
         }
@@ -179,7 +186,7 @@ impl Tracker {
     /// Forgets where it was; that it is there, and how to read it, stays.
     pub fn forget(&mut self) {
         let (profile, vehicle, recent) = (self.profile, self.vehicle, self.recent);
-        *self = Self { profile, vehicle, recent, ..Self::new(self.ident.clone(), self.key) };
+        *self = Self { profile, vehicle, recent, ..Self::new(self.name, self.key) };
     }
 
     /// A part of a longer message gives way to the whole, once all parts are there; positions of another
@@ -219,7 +226,7 @@ impl Tracker {
     /// Judges every moment and turns it into rows.
     pub fn make_count(
         &mut self,
-        packet: &Packet,
+        (ident, packet): (&TrackerIdent, &Packet),
         report: &Report,
         max_fix_age_s: f64,
         firmwares: &mut Firmwares,
@@ -270,7 +277,7 @@ impl Tracker {
                     effects.outcome = Some(Outcome::Quarantined);
                     effects.quarantined.get_or_insert(Quarantined {
                         tracker: Some(self.key),
-                        ident: Some(self.ident.to_string()),
+                        ident: Some(ident.to_string()),
                         reason,
                         detail,
                         security: false,
@@ -279,9 +286,10 @@ impl Tracker {
             }
         }
         // Status rows cost more than fixes, so they are written when people would notice.
-        let is_due = packet.received_at.seconds_since(self.status_written_at) >= STATUS_EVERY_S;
+        let now_s = whole_s(packet.received_at);
+        let is_due = now_s.saturating_sub(self.status_written_s) >= STATUS_EVERY_S;
         if is_due || is_firmware_new || before != self.shown() {
-            self.status_written_at = packet.received_at;
+            self.status_written_s = now_s;
             effects.status = Some((self.key, self.vehicle(), self.row(firmwares)));
         }
         effects

@@ -7,6 +7,7 @@ use super::params::AnchorParams;
 use super::vehicle::{SampleKind, Vehicle};
 use crate::domain::LatLon;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroI32;
 
 /// Metres per degree of latitude.
 const METRES_PER_DEGREE: f64 = 111_195.0;
@@ -14,21 +15,45 @@ const METRES_PER_DEGREE: f64 = 111_195.0;
 /// A plane around an origin, metres east and north. Good to centimetres within kilometres, coarse
 /// beyond, which is all that "far away" needs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Origin", into = "Origin")]
 pub struct Plane {
-    /// Its origin, millionths of a degree: short decimals, so a checkpoint in any format changes nothing.
+    /// Its origin's latitude, millionths of a degree, above [`SOUTH_E6`]: never zero, so that no plane takes no more room.
+    north_e6: NonZeroI32,
+    lon_e6: i32,
+}
+
+/// South of every latitude, millionths of a degree.
+const SOUTH_E6: i32 = -100_000_000;
+
+/// As a checkpoint keeps it, millionths of a degree: short decimals, so no format changes anything.
+#[derive(Serialize, Deserialize)]
+struct Origin {
     lat_e6: i32,
     lon_e6: i32,
+}
+
+impl From<Origin> for Plane {
+    fn from(Origin { lat_e6, lon_e6 }: Origin) -> Self {
+        Self { north_e6: NonZeroI32::new(lat_e6.saturating_sub(SOUTH_E6)).unwrap_or(NonZeroI32::MIN), lon_e6 }
+    }
+}
+
+impl From<Plane> for Origin {
+    fn from(Plane { north_e6, lon_e6 }: Plane) -> Self {
+        Self { lat_e6: north_e6.get().saturating_add(SOUTH_E6), lon_e6 }
+    }
 }
 
 impl Plane {
     /// A plane touching the Earth at `origin`.
     pub fn at(origin: LatLon) -> Self {
         let millionths = |degrees: f64| (degrees * 1e6).round() as i32;
-        Self { lat_e6: millionths(origin.lat_deg), lon_e6: millionths(origin.lon_deg) }
+        Origin { lat_e6: millionths(origin.lat_deg), lon_e6: millionths(origin.lon_deg) }.into()
     }
 
     fn origin(&self) -> LatLon {
-        LatLon::new(f64::from(self.lat_e6) / 1e6, f64::from(self.lon_e6) / 1e6)
+        let Origin { lat_e6, lon_e6 } = (*self).into();
+        LatLon::new(f64::from(lat_e6) / 1e6, f64::from(lon_e6) / 1e6)
     }
 
     /// Metres east and north of the origin; the antimeridian is no border.
@@ -159,6 +184,9 @@ mod tests {
     #[test]
     fn the_plane_crosses_the_antimeridian() {
         let plane = Plane::at(LatLon::new(-16.8, 179.9995));
+        assert_eq!(size_of::<Option<Plane>>(), size_of::<Plane>());
+        let again: Plane = serde_json::from_str(&serde_json::to_string(&plane).unwrap()).unwrap();
+        assert_eq!(again, plane);
         let p = plane.project(LatLon::new(-16.8, -179.9995));
         assert!((100.0..112.0).contains(&p.east_m), "{p:?}");
         assert!((plane.unproject(p).lon_deg + 179.9995).abs() < 1e-6);

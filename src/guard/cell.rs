@@ -5,7 +5,7 @@
 
 use super::anchor::Point;
 use super::params::Params;
-use super::vehicle::{Beside, CELLS_MAX, Sample, SampleKind, Vehicle};
+use super::vehicle::{Apart, CELLS_MAX, Sample, SampleKind, Vehicle};
 use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: O
         return;
     }
     let Some(moving) = sample.moving else { return };
-    let known = vehicle.beside();
+    let known = vehicle.apart();
     let dark = if let Some(mut dark) = known.dark {
         dark.told = dark.told.saturating_add(1);
         dark.shaken = dark.shaken.saturating_add(u16::from(moving));
@@ -106,7 +106,7 @@ pub struct CellDeparture {
 pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
     let (shaken, told) = vehicle.shaken(6);
     let at_rest = if told > 0 { shaken <= 1 } else { true };
-    let cells = &vehicle.beside().cells;
+    let cells = &vehicle.apart().cells;
     let known = cells.iter().any(|c| c.distance_m(place) < 150.0);
     let near = vehicle.anchor.is_none_or(|a| a.centre.distance_m(place) < 5_000.0);
     if at_rest && !known && near && cells.len() < CELLS_MAX {
@@ -118,7 +118,7 @@ pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
 pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
     let p = &params.cell;
     let Some(anchor) = vehicle.anchor else { return CellDeparture::default() };
-    let Beside { cells, dark, .. } = vehicle.beside();
+    let Apart { cells, dark, .. } = vehicle.apart();
     let (shaken, told) = vehicle.shaken(8);
     let has_motion = told > 0;
     let boundary = p.distance_min_m * if has_motion { 1.0 } else { p.no_motion_factor };

@@ -35,8 +35,23 @@ impl Fleet {
 
     /// A vehicle, made if it is new.
     pub fn entry(&mut self, id: VehicleId) -> &mut Vehicle {
+        self.placed(id).1
+    }
+
+    /// A vehicle, made if it is new, and its place, which is its as long as it is among them.
+    pub fn placed(&mut self, id: VehicleId) -> (u32, &mut Vehicle) {
         let place = self.place(id).unwrap_or_else(|| self.put(id));
-        &mut self.vehicles[place].1
+        (place as u32, &mut self.vehicles[place].1)
+    }
+
+    /// What stands at a place: a vehicle, or what one that was taken out left, of which nothing is known.
+    pub fn at(&mut self, place: u32) -> Option<(VehicleId, &mut Vehicle)> {
+        self.vehicles.get_mut(place as usize).map(|(id, vehicle)| (*id, vehicle))
+    }
+
+    /// All of them by their places, in no order.
+    pub fn places(&self) -> impl Iterator<Item = (u32, &Vehicle)> {
+        self.places.iter().map(|place| (place as u32, &self.vehicles[place].1))
     }
 
     /// Takes a vehicle out; its place is for the next.

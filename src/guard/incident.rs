@@ -64,11 +64,11 @@ pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, ou
         return;
     }
     let (id, at) = (alert.vehicle, alert.raised_at);
-    if vehicle.incident.as_ref().is_some_and(|open| open.state == IncidentState::Recovered) {
+    if vehicle.incident().is_some_and(|open| open.state == IncidentState::Recovered) {
         // What happens after it stood at home again is another theft.
         out.extend(close(vehicle, id, at, IncidentEnd::Recovered));
     }
-    match &mut vehicle.incident {
+    match vehicle.incident_mut() {
         Some(open) => {
             let told_at = open.told.iter().find(|(kind, _)| *kind == alert.kind).map(|(_, at)| *at);
             if told_at.is_some_and(|told| open.calm_again_at.is_none_or(|calm| calm <= told)) {
@@ -101,7 +101,7 @@ pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, ou
             if score >= params.confirmed_score {
                 open.become_state(id, at, IncidentState::Confirmed, out);
             }
-            vehicle.incident = Some(Box::new(open));
+            vehicle.set_incident(Some(Box::new(open)));
         }
     }
 }
@@ -153,7 +153,7 @@ pub fn follow(
         return false;
     }
     let from_home_m = vehicle.anchor.map(|a| a.centre.distance_m(sample.place));
-    if let (Some(open), Some(from_home_m)) = (&mut vehicle.incident, from_home_m) {
+    if let (Some(open), Some(from_home_m)) = (vehicle.incident_mut(), from_home_m) {
         if received_at.seconds_since(sample.at) > params.late_s && from_home_m < params.home_m {
             open.explain(sample.at, received_at, out);
         }
@@ -227,7 +227,7 @@ pub fn answer(
     at: Timestamp,
 ) -> Vec<Finding> {
     let mut out = vec![Finding::IncidentNoted { incident, at, note: Note::Answered { answer } }];
-    let Some(open) = vehicle.incident.as_mut().filter(|open| open.id == incident) else { return out };
+    let Some(open) = vehicle.incident_mut().filter(|open| open.id == incident) else { return out };
     match answer {
         Answer::Stolen => {
             open.score = 1.0;
@@ -250,7 +250,7 @@ pub fn answer(
 
 /// The owner's disarm of `at` reached us only now: alerts after it are explained by it.
 pub fn explain_by_disarm(vehicle: &Vehicle, at: Timestamp, known_at: Timestamp, out: &mut Vec<Finding>) {
-    if let Some(open) = &vehicle.incident
+    if let Some(open) = vehicle.incident()
         && open.told.iter().any(|(_, told)| *told >= at)
     {
         out.push(open.noted(known_at.max(at), Note::DisarmedBefore { at }));
@@ -267,7 +267,7 @@ pub fn note_calm(
     received_at: Timestamp,
     out: &mut Vec<Finding>,
 ) {
-    let Some(open) = &mut vehicle.incident else { return };
+    let Some(open) = vehicle.incident_mut() else { return };
     if !is_calm {
         open.calm_since = None;
         return;
@@ -283,8 +283,9 @@ pub fn note_calm(
 
 /// Closes the open incident, if any.
 pub fn close(vehicle: &mut Vehicle, id: VehicleId, at: Timestamp, end: IncidentEnd) -> Vec<Finding> {
-    let open = vehicle.incident.take();
-    open.map(|open| Finding::IncidentClosed { incident: open.id, vehicle: id, at, end }).into_iter().collect()
+    let open = vehicle.incident().map(|open| open.id);
+    vehicle.set_incident(None);
+    open.map(|incident| Finding::IncidentClosed { incident, vehicle: id, at, end }).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) mod places;
 mod pool;
 mod power;
 mod rules;
+mod schedule;
 mod session;
 mod sides;
 mod silence;
@@ -50,11 +51,11 @@ use fleet::Fleet;
 use neighbourhood::Neighbourhood;
 use pool::Pool;
 use rules::Deadline;
+use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use silence::Step;
 use smallvec::SmallVec;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use vehicle::Vehicle;
 use zones::Zones;
 
@@ -83,15 +84,14 @@ pub struct Snapshot {
 /// Vehicles that are looked at together: as many waits as a processor can have at a time, and what they fetch stays in its cache.
 pub const AHEAD: usize = 16;
 
-/// What is due first lies on top.
-type Schedule = BinaryHeap<Reverse<(Timestamp, VehicleId)>>;
-
 /// All vehicles of one lane, and the zones. Serialise it for a checkpoint; nothing else is state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Kept")]
 pub struct Guard {
     params: Params,
     vehicles: Fleet,
-    /// When to look at a vehicle, the earliest first. Only the entry that the vehicle itself names counts.
+    /// When to look at a vehicle, as the vehicles themselves say.
+    #[serde(skip)]
     schedule: Schedule,
     resumed_at: Option<Timestamp>,
     zones: Zones,
@@ -99,8 +99,28 @@ pub struct Guard {
     appointments: BTreeSet<(Timestamp, VehicleId)>,
     hood: Neighbourhood,
     /// Which suspects remember more.
+    pool: Pool,
+}
+
+/// A guard as a checkpoint keeps it.
+#[derive(Deserialize)]
+struct Kept {
+    params: Params,
+    vehicles: Fleet,
+    resumed_at: Option<Timestamp>,
+    zones: Zones,
+    appointments: BTreeSet<(Timestamp, VehicleId)>,
+    hood: Neighbourhood,
     #[serde(default)]
     pool: Pool,
+}
+
+impl From<Kept> for Guard {
+    fn from(kept: Kept) -> Self {
+        let Kept { params, vehicles, resumed_at, zones, appointments, hood, pool } = kept;
+        let schedule = Schedule::of(&vehicles);
+        Self { params, vehicles, schedule, resumed_at, zones, appointments, hood, pool }
+    }
 }
 
 impl Guard {
@@ -183,16 +203,18 @@ impl Guard {
     /// One moment of a report.
     pub fn consider(&mut self, vehicle: VehicleId, moment: &Moment, seen: &Seen) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let state = self.vehicles.entry(vehicle);
+        let (place, state) = self.vehicles.placed(vehicle);
         if state.is_duplicate(rules::packet_key(moment, seen)) {
             return findings;
         }
         rules::consider(&self.params, &mut self.zones, vehicle, state, moment, seen, &mut findings);
         let loser = self.pool.settle(&self.params.pool, vehicle, state);
         self.hood.hear(vehicle, state.hood);
-        let place = state.guard_point();
-        state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), place, moment);
-        reschedule(&self.params, &mut self.schedule, self.resumed_at, vehicle, state);
+        let point = state.guard_point();
+        state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), point, moment);
+        if let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at) {
+            self.schedule.put(place, state, due);
+        }
         self.narrow(loser);
         findings
     }
@@ -212,15 +234,25 @@ impl Guard {
         while let Some(&(due, vehicle)) = self.appointments.first().filter(|(due, _)| *due <= now) {
             findings.extend(self.keep_appointment(vehicle, due));
         }
-        while let Some(Reverse((due, vehicle))) = self.schedule.peek().copied().filter(|Reverse((due, _))| *due <= now)
-        {
-            self.schedule.pop();
-            if self.vehicles.get(vehicle).is_some_and(|v| v.scheduled == Some(due)) {
-                self.fire(vehicle, now, true, &mut findings);
-            }
+        for vehicle in self.take_due(now) {
+            self.fire(vehicle, now, true, &mut findings);
         }
         findings.extend(self.hood.tick(&self.params.hood, now));
         findings
+    }
+
+    /// Vehicles that have a deadline by `now`, in the order of their next ones: the same after a restart, whatever their places.
+    fn take_due(&mut self, now: Timestamp) -> Vec<VehicleId> {
+        let mut due = Vec::new();
+        for vehicle in self.schedule.take_due(&mut self.vehicles, now) {
+            let next = |state| rules::next_deadline(&self.params, state, self.resumed_at);
+            match self.vehicles.get(vehicle).and_then(next) {
+                Some((at, _)) if at <= now => due.push((at, vehicle)),
+                _ => self.reschedule(vehicle),
+            }
+        }
+        due.sort_unstable();
+        due.into_iter().map(|(_, vehicle)| vehicle).collect()
     }
 
     /// Timers of one vehicle that are due by `now`, for replays in which each has its own clock; so each
@@ -257,7 +289,7 @@ impl Guard {
     /// known, the open incident. Cheap enough to ask before and after every packet.
     pub fn shown(&self, vehicle: VehicleId) -> Option<(Option<Timestamp>, bool, Option<IncidentId>)> {
         let state = self.vehicles.get(vehicle)?;
-        Some((state.armed_at, state.anchor.is_some(), state.incident.as_ref().map(|i| i.id)))
+        Some((state.armed_at, state.anchor.is_some(), state.incident().map(|i| i.id)))
     }
 
     /// What status rows show.
@@ -265,7 +297,7 @@ impl Guard {
         self.vehicles.get(vehicle).map(|state| Snapshot {
             armed_at: state.armed_at,
             guard_point: state.guard_point(),
-            incident: state.incident.as_ref().map(|i| i.id),
+            incident: state.incident().map(|i| i.id),
             by: state.session.as_ref().map_or(SessionBy::Owner, |s| s.by),
         })
     }
@@ -364,9 +396,6 @@ impl Guard {
         }
         let mut loser = None;
         if let Some(state) = self.vehicles.get_mut(vehicle) {
-            if state.scheduled.is_some_and(|s| s <= now) {
-                state.scheduled = None;
-            }
             // An incident may have begun: what it holds it keeps.
             loser = self.pool.settle(&self.params.pool, vehicle, state);
         }
@@ -381,26 +410,11 @@ impl Guard {
         }
     }
 
+    /// Its next deadline stands in the schedule.
     fn reschedule(&mut self, vehicle: VehicleId) {
-        if let Some(state) = self.vehicles.get_mut(vehicle) {
-            reschedule(&self.params, &mut self.schedule, self.resumed_at, vehicle, state);
+        let (place, state) = self.vehicles.placed(vehicle);
+        if let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at) {
+            self.schedule.put(place, state, due);
         }
-    }
-}
-
-/// Sees to it that the schedule holds an entry no later than the next deadline. A deadline that
-/// moved away keeps its early entry: cheaper than moving it with every packet.
-fn reschedule(
-    params: &Params,
-    schedule: &mut Schedule,
-    resumed_at: Option<Timestamp>,
-    vehicle: VehicleId,
-    state: &mut Vehicle,
-) {
-    let Some((due, _)) = rules::next_deadline(params, state, resumed_at) else { return };
-    if state.scheduled.is_none_or(|s| s > due) {
-        // What stood there before is passed over when its time comes.
-        state.scheduled = Some(due);
-        schedule.push(Reverse((due, vehicle)));
     }
 }

@@ -1,74 +1,66 @@
 //! Power cut: the vehicle's supply is gone while guarded, and it is no flicker.
 
 use super::params::PowerParams;
+use super::vehicle::Vehicle;
 use crate::domain::Timestamp;
-use serde::{Deserialize, Serialize};
 
-/// What we know of the supply.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What we know of the supply, but for its loss, which few have.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PowerState {
     /// Whether it was there in this guard session: a tracker without supply cannot lose it.
-    was_there: bool,
-    /// First word of the loss: event time and arrival.
-    lost: Option<Box<(Timestamp, Timestamp)>>,
+    pub was_there: bool,
     /// Whether this loss was told.
-    told: bool,
+    pub told: bool,
     /// Whether the low battery of the tracker itself was told.
-    #[serde(default)]
     pub battery_is_low: bool,
 }
 
-impl PowerState {
-    /// A guard session begins: a loss is judged anew, what was there before still counts.
-    pub fn begin_session(&mut self) {
-        if self.lost.is_some() {
-            // It went away before: no cut of this session.
-            self.was_there = false;
-        }
-        self.lost = None;
-        self.told = false;
+/// A guard session begins: a loss is judged anew, what was there before still counts.
+pub fn begin_session(vehicle: &mut Vehicle) {
+    if vehicle.apart().lost.is_some() {
+        // It went away before: no cut of this session.
+        vehicle.power.was_there = false;
     }
+    vehicle.set_lost(None);
+    vehicle.power.told = false;
+}
 
-    /// Takes in what the newest moment says. Returns whether this confirms a cut.
-    pub fn observe(
-        &mut self,
-        params: &PowerParams,
-        there: bool,
-        is_armed: bool,
-        at: Timestamp,
-        received_at: Timestamp,
-    ) -> bool {
-        if there {
-            *self = Self { was_there: true, lost: None, told: false, battery_is_low: self.battery_is_low };
-            return false;
-        }
-        if !is_armed {
-            // A battery taken out by the owner is no loss later on.
-            self.was_there = false;
-            self.lost = None;
-            return false;
-        }
-        if !self.was_there {
-            return false;
-        }
-        let (since, _) = **self.lost.get_or_insert_with(|| Box::new((at, received_at)));
-        let confirmed = !self.told && at.seconds_since(since) >= f64::from(params.confirmed_s);
-        self.told |= confirmed;
-        confirmed
+/// Takes in what the newest moment says. Returns whether this confirms a cut.
+pub fn observe(
+    params: &PowerParams,
+    vehicle: &mut Vehicle,
+    there: bool,
+    is_armed: bool,
+    at: Timestamp,
+    received_at: Timestamp,
+) -> bool {
+    if there {
+        (vehicle.power.was_there, vehicle.power.told) = (true, false);
+        vehicle.set_lost(None);
+        return false;
     }
+    if !is_armed {
+        // A battery taken out by the owner is no loss later on.
+        vehicle.power.was_there = false;
+        vehicle.set_lost(None);
+        return false;
+    }
+    if !vehicle.power.was_there {
+        return false;
+    }
+    let lost = vehicle.apart().lost.unwrap_or((at, received_at));
+    vehicle.set_lost(Some(lost));
+    let confirmed = !vehicle.power.told && at.seconds_since(lost.0) >= f64::from(params.confirmed_s);
+    vehicle.power.told |= confirmed;
+    confirmed
+}
 
-    /// When the loss counts as a cut with no further word. `resumed_at`: we ourselves were away
-    /// until then and cannot know what was said.
-    pub fn due(&self, params: &PowerParams, resumed_at: Option<Timestamp>) -> Option<Timestamp> {
-        if self.told {
-            return None;
-        }
-        let (_, heard) = **self.lost.as_ref()?;
-        Some(resumed_at.map_or(heard, |r| r.max(heard)).plus_secs_f64(f64::from(params.deadline_s)))
+/// When the loss counts as a cut with no further word. `resumed_at`: we ourselves were away
+/// until then and cannot know what was said.
+pub fn due(params: &PowerParams, vehicle: &Vehicle, resumed_at: Option<Timestamp>) -> Option<Timestamp> {
+    if vehicle.power.told {
+        return None;
     }
-
-    /// The deadline passed and was told.
-    pub fn told(&mut self) {
-        self.told = true;
-    }
+    let (_, heard) = vehicle.apart().lost?;
+    Some(resumed_at.map_or(heard, |r| r.max(heard)).plus_secs_f64(f64::from(params.deadline_s)))
 }

@@ -4,10 +4,11 @@ use super::anchor::Anchor;
 use super::params::Params;
 use super::sides::{self, Crossing, Sighting, ZoneNews};
 use super::silence::Step;
+use super::tampering::{self, Alarms};
 use super::vehicle::{Sample, SampleKind, Vehicle};
 use super::zones::Zones;
 use super::{Alert, AlertKind, Cause, Finding, Moment, Seen, Timestamp, VehicleId};
-use super::{anchor, battery, cell, clock, exit, incident, intake, session, stale, tampering};
+use super::{anchor, battery, cell, clock, exit, incident, intake, power, session, stale};
 use crate::domain::{AlarmKind, Evidence, Threshold};
 
 /// A question asked of every moment.
@@ -45,7 +46,7 @@ struct Situation<'a> {
     params: &'a Params,
     vehicle: &'a Vehicle,
     /// Alarms that were off in the moment before.
-    rising: u64,
+    rising: Alarms,
     is_guarded: bool,
     power_cut_confirmed: bool,
     battery_is_newly_low: bool,
@@ -59,11 +60,11 @@ fn threshold(name: &str, value: impl Into<f64>) -> Threshold {
 }
 
 fn sos(s: &Situation) -> Option<Vec<Threshold>> {
-    tampering::any(s.rising, &[AlarmKind::Sos]).then(Vec::new)
+    s.rising.any(&[AlarmKind::Sos]).then(Vec::new)
 }
 
 fn tampered(s: &Situation) -> Option<Vec<Threshold>> {
-    (s.is_guarded && tampering::any(s.rising, tampering::TAMPERING)).then(Vec::new)
+    (s.is_guarded && s.rising.any(tampering::TAMPERING)).then(Vec::new)
 }
 
 fn power_cut(s: &Situation) -> Option<Vec<Threshold>> {
@@ -99,8 +100,8 @@ fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
 fn suspicion(s: &Situation) -> Option<Vec<Threshold>> {
     let half = 0.5 * s.params.exit.evidence_min;
     let leaving = s.departure.evidence >= half && s.departure.fixes_outside >= 2 && !s.vehicle.suspicion_told;
-    let told = tampering::any(s.rising, tampering::SUSPICIOUS);
-    (s.is_guarded && s.vehicle.incident.is_none() && (leaving || told))
+    let told = s.rising.any(tampering::SUSPICIOUS);
+    (s.is_guarded && s.vehicle.incident().is_none() && (leaving || told))
         .then(|| vec![threshold("suspicion_evidence_min", half), threshold("exit_evidence", s.departure.evidence)])
 }
 
@@ -148,17 +149,17 @@ pub fn consider(
     // Status and alarms of an older moment are history: they must not undo what is newer.
     let is_newest = vehicle.newest_at.is_none_or(|n| at >= n);
     let is_guarded = vehicle.armed_at.is_some_and(|a| at.seconds_since(a) >= -2.0);
-    let alarms = tampering::bits(&moment.alarms);
-    let rising = alarms & !vehicle.alarms;
+    let alarms = Alarms::of(&moment.alarms);
+    let rising = alarms.rising_from(vehicle.alarms);
     let mut power_cut_confirmed = false;
     let mut battery_is_newly_low = false;
     if is_newest {
         let before = vehicle.newest_at.replace(at);
         vehicle.alarms = alarms;
         vehicle.silence.learn_rhythm(&params.silence, before, at);
-        let cut_alarm = tampering::any(rising, &[AlarmKind::PowerCut]);
+        let cut_alarm = rising.any(&[AlarmKind::PowerCut]);
         if let Some(there) = moment.status.external_power.or(cut_alarm.then_some(false)) {
-            power_cut_confirmed = vehicle.power.observe(&params.power, there, is_guarded, at, seen.received_at);
+            power_cut_confirmed = power::observe(&params.power, vehicle, there, is_guarded, at, seen.received_at);
         }
         if let Some(percent) = moment.status.battery_percent {
             battery_is_newly_low = battery::observe(&params.battery, &mut vehicle.power.battery_is_low, percent);
@@ -357,7 +358,7 @@ pub fn next_deadline(
     resumed_at: Option<Timestamp>,
 ) -> Option<(Timestamp, Deadline)> {
     vehicle.armed_at?;
-    let power = vehicle.power.due(&params.power, resumed_at).map(|due| (due, Deadline::Power));
+    let power = power::due(&params.power, vehicle, resumed_at).map(|due| (due, Deadline::Power));
     let silence = vehicle.silence.due(&params.silence, resumed_at).map(|(due, step)| (due, Deadline::Silence(step)));
     match (power, silence) {
         (Some(p), Some(s)) => Some(if p.0 <= s.0 { p } else { s }),
@@ -376,7 +377,7 @@ pub fn meet_deadline(
 ) {
     let (kind, rule, thresholds) = match deadline {
         Deadline::Power => {
-            vehicle.power.told();
+            vehicle.power.told = true;
             (AlertKind::PowerCut, "power_cut", vec![threshold("power_deadline_s", params.power.deadline_s)])
         }
         Deadline::Silence(step) => {

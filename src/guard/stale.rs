@@ -40,7 +40,7 @@ pub fn follow(p: &StaleParams, vehicle: &mut Vehicle, sample: &Sample, is_on: bo
     }
     let moves = is_on || sample.moving == Some(true);
     let is_same = |s: &Stale| s.place == sample.place && sample.at.seconds_since(s.moved_at) <= p.rest_s;
-    let Some(mut stale) = vehicle.beside().stale.filter(is_same) else {
+    let Some(mut stale) = vehicle.apart().stale.filter(is_same) else {
         let (place, at) = (sample.place, sample.at);
         let begun = Stale { place, since: at, moved_at: at, reports: 1, moving: 1, is_told: false };
         vehicle.set_stale(moves.then_some(begun));

@@ -2,6 +2,7 @@
 //! a latched alarm in every packet.
 
 use crate::domain::{Alarm, AlarmKind};
+use serde::{Deserialize, Serialize};
 
 /// The tracker is being taken off or made deaf; wakes the owner while guarded.
 pub const TAMPERING: &[AlarmKind] = &[
@@ -18,19 +19,81 @@ pub const TAMPERING: &[AlarmKind] = &[
 pub const SUSPICIOUS: &[AlarmKind] =
     &[AlarmKind::Displacement, AlarmKind::Jamming, AlarmKind::GeofenceExit, AlarmKind::Door, AlarmKind::Fall];
 
-/// Alarms as bits in the order of the vocabulary.
-pub fn bits(alarms: &[Alarm]) -> u64 {
-    alarms.iter().fold(0, |bits, alarm| bits | bit(alarm.kind))
+/// Alarms that a rule asks for: their rising is remembered, in this order.
+const WATCHED: [AlarmKind; 14] = [
+    AlarmKind::Sos,
+    AlarmKind::PowerCut,
+    AlarmKind::Tamper,
+    AlarmKind::Removal,
+    AlarmKind::Tow,
+    AlarmKind::Stolen,
+    AlarmKind::IllegalIgnition,
+    AlarmKind::AntennaCut,
+    AlarmKind::PowerOff,
+    AlarmKind::Displacement,
+    AlarmKind::Jamming,
+    AlarmKind::GeofenceExit,
+    AlarmKind::Door,
+    AlarmKind::Fall,
+];
+
+/// Which of the watched alarms are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
+pub struct Alarms(u16);
+
+impl Alarms {
+    /// Those of a moment.
+    pub fn of(alarms: &[Alarm]) -> Self {
+        Self(alarms.iter().fold(0, |bits, alarm| bits | bit(alarm.kind)))
+    }
+
+    /// Those that were not on before.
+    pub fn rising_from(self, before: Self) -> Self {
+        Self(self.0 & !before.0)
+    }
+
+    /// Whether any of these watched kinds is on.
+    pub fn any(self, kinds: &[AlarmKind]) -> bool {
+        kinds.iter().any(|k| self.0 & bit(*k) != 0)
+    }
 }
 
-fn bit(kind: AlarmKind) -> u64 {
-    1 << (kind as u32)
+fn bit(kind: AlarmKind) -> u16 {
+    WATCHED.iter().position(|k| *k == kind).map_or(0, |place| 1 << place)
 }
 
-/// Whether any of `kinds` is among the bits.
-pub fn any(bits: u64, kinds: &[AlarmKind]) -> bool {
-    kinds.iter().any(|k| bits & bit(*k) != 0)
+/// A checkpoint keeps bits in the order of the whole vocabulary.
+impl From<u64> for Alarms {
+    fn from(vocabulary: u64) -> Self {
+        let is_on = |kind: &&AlarmKind| vocabulary & 1 << **kind as u32 != 0;
+        Self(WATCHED.iter().filter(is_on).fold(0, |bits, kind| bits | bit(*kind)))
+    }
 }
 
-// One bit each: the vocabulary must fit.
+impl From<Alarms> for u64 {
+    fn from(alarms: Alarms) -> Self {
+        let is_on = |kind: &&AlarmKind| alarms.0 & bit(**kind) != 0;
+        WATCHED.iter().filter(is_on).fold(0, |bits, kind| bits | 1 << *kind as u32)
+    }
+}
+
+// One bit each in a checkpoint: the vocabulary must fit.
 const _: () = assert!(AlarmKind::ALL.len() <= 64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alarm_that_a_rule_asks_for_is_watched_and_a_checkpoint_keeps_it() {
+        for kind in [TAMPERING, SUSPICIOUS, &[AlarmKind::Sos, AlarmKind::PowerCut]].concat() {
+            let alarms = Alarms::of(&[Alarm { kind, raw: 1 }, Alarm { kind: AlarmKind::Overspeed, raw: 1 }]);
+            assert!(alarms.any(&[kind]), "{kind:?}");
+            assert_eq!(serde_json::to_value(alarms).unwrap(), 1u64 << kind as u32);
+            assert_eq!(serde_json::from_value::<Alarms>((1u64 << kind as u32 | 2).into()).unwrap(), alarms);
+            assert_eq!(alarms.rising_from(Alarms::default()), alarms);
+            assert!(!alarms.rising_from(alarms).any(&[kind]));
+        }
+    }
+}

@@ -6,12 +6,17 @@ use super::incident::OpenIncident;
 use super::neighbourhood::Hood;
 use super::params::Params;
 use super::pool::Unrest;
+use super::power;
 use super::session::Session;
 use super::sides::Sides;
 use super::stale::Stale;
+use super::tampering::Alarms;
 use crate::domain::{EvidenceFix, LatLon, Timestamp, VehicleKind};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::num::NonZeroU32;
+
+mod kept;
 
 /// Recent samples kept for evidence. 16 at ten seconds each see the first minutes of a theft.
 pub const SAMPLES_MAX: usize = 16;
@@ -108,8 +113,9 @@ impl Sample {
     }
 }
 
-/// Everything the guard remembers of one vehicle: a quarter of a kilobyte while it is parked.
+/// Everything the guard remembers of one vehicle: 200 bytes while it is parked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "kept::Kept", into = "kept::Kept")]
 pub struct Vehicle {
     /// Since when it is guarded, event time.
     pub armed_at: Option<Timestamp>,
@@ -125,9 +131,8 @@ pub struct Vehicle {
     pub is_calm: bool,
     /// Packets seen lately, newest first; 0 = none.
     seen: [u32; SEEN_MAX],
-    /// What is known beside satellite fixes: few vehicles have any of it.
-    #[serde(default)]
-    beside: Option<Box<Beside>>,
+    /// What few vehicles have.
+    apart: Option<Box<Apart>>,
     /// When it was last told to be at rest, event time.
     pub rested_at: Option<Timestamp>,
     /// Whether its tracker ever told a speed above zero; some never do.
@@ -136,9 +141,9 @@ pub struct Vehicle {
     pub speed_at_rest_kmh: f32,
     /// Newest event time whose status counted.
     pub newest_at: Option<Timestamp>,
-    /// Alarms that were on in the newest moment, as bits in the order of the vocabulary.
-    pub alarms: u64,
-    /// Supply: whether it was there, and since when it is not.
+    /// Alarms that were on in the newest moment.
+    pub alarms: Alarms,
+    /// Supply: whether it was there, and what was told of it.
     pub power: super::power::PowerState,
     /// When it was heard, and how often it speaks.
     pub silence: super::silence::SilenceState,
@@ -148,69 +153,94 @@ pub struct Vehicle {
     pub sides: Sides,
     /// Whether an early sign was told since it was last calm.
     pub suspicion_told: bool,
-    /// The incident that is open.
-    pub incident: Option<Box<OpenIncident>>,
     /// What its guard sessions need beyond "armed since".
     pub session: Option<Box<Session>>,
     /// Which trackers are its neighbours.
     pub hood: Hood,
-    /// The deadline that stands in the guard's schedule for it; never later than the true one.
-    pub scheduled: Option<Timestamp>,
+    /// The second that stands in the guard's schedule for it; never later than its next deadline.
+    pub scheduled: Option<NonZeroU32>,
 }
 
-/// What a vehicle has beside satellite fixes that say where it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Beside {
+/// What few vehicles have; where there is nothing it takes no room.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Apart {
     /// Cell positions while at rest in this guard session.
     pub cells: Vec<Point>,
     /// Shaking without sky, if it began with the shaking.
     pub dark: Option<Dark>,
     /// One place told again and again while it moves.
     pub stale: Option<Stale>,
+    /// First word of a loss of supply: event time and arrival.
+    pub lost: Option<(Timestamp, Timestamp)>,
+    /// The incident that is open.
+    incident: Option<Box<OpenIncident>>,
 }
 
-impl Beside {
-    const NONE: &Self = &Self { cells: Vec::new(), dark: None, stale: None };
+impl Apart {
+    const NONE: &Self = &Self { cells: Vec::new(), dark: None, stale: None, lost: None, incident: None };
 }
 
 impl Vehicle {
-    /// What it has beside satellite fixes.
-    pub fn beside(&self) -> &Beside {
-        self.beside.as_deref().unwrap_or(Beside::NONE)
+    /// What few vehicles have.
+    pub fn apart(&self) -> &Apart {
+        self.apart.as_deref().unwrap_or(Apart::NONE)
     }
 
     /// Remembers a cell position of the time at rest.
     pub fn learn_cell(&mut self, place: Point) {
-        self.beside.get_or_insert_default().cells.push(place);
+        self.change_apart(|apart| apart.cells.push(place));
     }
 
     /// Shaking without sky began, goes on or is over.
     pub fn set_dark(&mut self, dark: Option<Dark>) {
-        self.change_beside(dark.is_some(), |beside| beside.dark = dark);
+        self.set_apart(dark, |apart| &mut apart.dark);
     }
 
     /// One place is told again while it moves, or no longer.
     pub fn set_stale(&mut self, stale: Option<Stale>) {
-        self.change_beside(stale.is_some(), |beside| beside.stale = stale);
+        self.set_apart(stale, |apart| &mut apart.stale);
     }
 
-    /// Where there is nothing it takes no room.
-    fn change_beside(&mut self, is_something: bool, change: impl FnOnce(&mut Beside)) {
-        if is_something {
-            change(self.beside.get_or_insert_default());
-        } else if let Some(beside) = &mut self.beside {
-            change(beside);
-            if **beside == *Beside::NONE {
-                self.beside = None;
-            }
+    /// Its supply is lost since then, or no longer.
+    pub fn set_lost(&mut self, lost: Option<(Timestamp, Timestamp)>) {
+        self.set_apart(lost, |apart| &mut apart.lost);
+    }
+
+    /// The incident that is open.
+    pub fn incident(&self) -> Option<&OpenIncident> {
+        self.apart().incident.as_deref()
+    }
+
+    /// The same, to change it.
+    pub fn incident_mut(&mut self) -> Option<&mut OpenIncident> {
+        self.apart.as_mut()?.incident.as_deref_mut()
+    }
+
+    /// An incident is open, or no longer.
+    pub fn set_incident(&mut self, incident: Option<Box<OpenIncident>>) {
+        self.set_apart(incident, |apart| &mut apart.incident);
+    }
+
+    fn set_apart<T>(&mut self, value: Option<T>, which: fn(&mut Apart) -> &mut Option<T>) {
+        if value.is_some() || self.apart.is_some() {
+            self.change_apart(|apart| *which(apart) = value);
+        }
+    }
+
+    fn change_apart(&mut self, change: impl FnOnce(&mut Apart)) {
+        let apart = self.apart.get_or_insert_default();
+        change(apart);
+        if **apart == *Apart::NONE {
+            self.apart = None;
         }
     }
 
     /// Touches every part of what a moment will ask of it, and says where zones saw it last.
     pub fn look_ahead(&self) -> (u64, Option<LatLon>) {
         let first = self.samples.first().map_or(0, |s| s.at.micros() as u64);
-        let flags = u64::from(self.seen[0]) ^ u64::from(self.is_calm) ^ self.alarms ^ first;
-        let times = [self.armed_at, self.newest_at, self.scheduled, self.silence.last_heard()];
+        let second = self.scheduled.map_or(0, NonZeroU32::get);
+        let flags = u64::from(self.seen[0]) ^ u64::from(self.is_calm) ^ u64::from(second) ^ first;
+        let times = [self.armed_at, self.newest_at, self.silence.last_heard()];
         let times = times.into_iter().flatten().fold(0, |sum, t| sum ^ t.micros() as u64);
         (flags ^ times, self.sides.last_place())
     }
@@ -254,7 +284,7 @@ impl Vehicle {
     pub fn unrest(&self) -> Unrest {
         if self.armed_at.is_none() || self.is_calm {
             Unrest::None
-        } else if self.silence.is_pressing || self.suspicion_told || self.incident.is_some() {
+        } else if self.silence.is_pressing || self.suspicion_told || self.incident().is_some() {
             Unrest::Pressing
         } else {
             Unrest::Restless
@@ -286,7 +316,7 @@ impl Vehicle {
         let a = &params.anchor;
         self.armed_at = Some(at);
         self.forget_place();
-        self.power.begin_session();
+        power::begin_session(self);
         let earliest = at.plus_secs_f64(-f64::from(a.before_arming_s));
         self.samples.retain(|s| s.at >= earliest && s.kind == SampleKind::Satellite);
         if let [.., before, last] = self.samples[..]
@@ -311,8 +341,12 @@ impl Vehicle {
     fn forget_place(&mut self) {
         self.anchor = None;
         self.is_calm = false;
-        self.beside = None;
         self.suspicion_told = false;
+        if self.apart.is_some() {
+            self.change_apart(|apart| {
+                *apart = Apart { lost: apart.lost, incident: apart.incident.take(), ..Apart::default() };
+            });
+        }
     }
 
     /// The guard point on the Earth.
@@ -355,5 +389,15 @@ impl Vehicle {
                 accuracy_m: Some(s.error_m()),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vehicle_takes_200_bytes() {
+        assert_eq!(size_of::<Vehicle>(), 200);
     }
 }

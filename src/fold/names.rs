@@ -1,0 +1,160 @@
+//! Identifiers of a lane's trackers in eight bytes each. Nearly all are numbers (an IMEI, a phone number) and stand in the
+//! name itself; those that are not stand in a table.
+
+use crate::domain::TrackerIdent;
+use std::hash::{BuildHasher, RandomState};
+
+/// An identifier, as one lane's [`Names`] keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Name(u64);
+
+/// Set where the rest is a place in the table; else the rest is a number below its count of digits.
+const IN_TABLE: u64 = 1 << 63;
+/// Above it stands how many digits there are, which leading zeros need: at most 32, so six bits.
+const DIGITS_SHIFT: u32 = 57;
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Names {
+    hasher: RandomState,
+    table: Vec<TrackerIdent>,
+    /// Places of the table whose tracker was removed; the next ones stand there.
+    free: Vec<u64>,
+}
+
+impl Name {
+    /// Of digits whose number is small enough: all of 17, and longer ones that begin with zeros.
+    fn of_digits(ident: &TrackerIdent) -> Option<Self> {
+        let text = ident.as_str();
+        let number: u64 = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())??;
+        (number < 1 << DIGITS_SHIFT).then_some(Self((text.len() as u64) << DIGITS_SHIFT | number))
+    }
+}
+
+/// An identifier that is looked for.
+pub(super) enum Sought<'i> {
+    /// It is its own name.
+    Name(Name),
+    /// It would stand in the table.
+    Text(&'i TrackerIdent),
+}
+
+impl<'i> Sought<'i> {
+    /// Of an identifier.
+    pub fn of(ident: &'i TrackerIdent) -> Self {
+        Name::of_digits(ident).map_or(Self::Text(ident), Self::Name)
+    }
+}
+
+impl Names {
+    /// The name of an identifier, made; it is for one tracker.
+    pub fn put(&mut self, ident: &TrackerIdent) -> Name {
+        Name::of_digits(ident).unwrap_or_else(|| {
+            let place = self.free.pop().unwrap_or(self.table.len() as u64);
+            match self.table.get_mut(place as usize) {
+                Some(free) => *free = ident.clone(),
+                None => self.table.push(ident.clone()),
+            }
+            Name(IN_TABLE | place)
+        })
+    }
+
+    /// The name is nobody's any more.
+    pub fn give_back(&mut self, name: Name) {
+        if name.0 & IN_TABLE != 0 {
+            self.free.push(name.0 & !IN_TABLE);
+        }
+    }
+
+    /// Whether this is the name of what is looked for.
+    pub fn is(&self, name: Name, sought: &Sought<'_>) -> bool {
+        match sought {
+            Sought::Name(sought) => name == *sought,
+            Sought::Text(ident) => self.in_table(name) == Some(ident),
+        }
+    }
+
+    /// A number for a table of names.
+    pub fn hash(&self, sought: &Sought<'_>) -> u64 {
+        match sought {
+            Sought::Name(name) => self.hasher.hash_one(name.0),
+            Sought::Text(ident) => self.hasher.hash_one(ident),
+        }
+    }
+
+    /// The same of a name.
+    pub fn hash_of(&self, name: Name) -> u64 {
+        self.in_table(name).map_or_else(|| self.hasher.hash_one(name.0), |ident| self.hasher.hash_one(ident))
+    }
+
+    /// The identifier; none of a name that another lane made.
+    pub fn ident(&self, name: Name) -> Option<TrackerIdent> {
+        if name.0 & IN_TABLE != 0 {
+            return self.in_table(name).cloned();
+        }
+        let (digits, number) = ((name.0 >> DIGITS_SHIFT) as usize, name.0 & ((1 << DIGITS_SHIFT) - 1));
+        TrackerIdent::parse(&format!("{number:0digits$}")).ok()
+    }
+
+    fn in_table(&self, name: Name) -> Option<&TrackerIdent> {
+        self.table.get(name.0.checked_sub(IN_TABLE)? as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn ident(text: &str) -> TrackerIdent {
+        TrackerIdent::parse(text).unwrap()
+    }
+
+    #[test]
+    fn numbers_of_trackers_need_no_table_and_leading_zeros_count() {
+        let mut names = Names::default();
+        let numbers =
+            ["860000000000001", "013800000001", "13800000001", "00000000013800000001", "0", "00", "99999999999999999"];
+        for text in numbers {
+            let name = names.put(&ident(text));
+            assert_eq!(names.ident(name), Some(ident(text)));
+        }
+        assert!(names.table.is_empty());
+        for text in ["99999999999999999999", "yy1", "8600000000 00001x".replace(' ', "").as_str()] {
+            let name = names.put(&ident(text));
+            assert_eq!(names.ident(name), Some(ident(text)));
+        }
+        assert_eq!(names.table.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_that_of_its_identifier_only_whatever_comes_and_goes(
+            steps in proptest::collection::vec(("[0a]{1,3}|[0-9]{14,20}|[0-9a-zA-Z_-]{1,32}", any::<bool>()), 0..60)
+        ) {
+            let (mut names, mut known) = (Names::default(), BTreeMap::<String, Name>::new());
+            for (text, comes) in steps {
+                match (known.get(&text), comes) {
+                    (None, true) => {
+                        known.insert(text.clone(), names.put(&ident(&text)));
+                    }
+                    (Some(name), false) => {
+                        names.give_back(*name);
+                        known.remove(&text);
+                    }
+                    _ => {}
+                }
+                for (text, name) in &known {
+                    let its = ident(text);
+                    prop_assert_eq!(names.ident(*name), Some(its.clone()));
+                    prop_assert_eq!(names.hash_of(*name), names.hash(&Sought::of(&its)));
+                    for other in known.keys() {
+                        prop_assert_eq!(names.is(*name, &Sought::of(&ident(other))), other == text);
+                    }
+                }
+                prop_assert!(names.table.len() - names.free.len() <= known.len());
+            }
+        }
+    }
+}
