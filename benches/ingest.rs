@@ -212,8 +212,10 @@ async fn sustain(place: &mut Place, rate: u64, seconds: u64) -> anyhow::Result<(
     let started = Instant::now();
     let first = flood.step(rate).await?;
     let half = place.ingest_rss_bytes();
+    let at_half = Meter::read(place, &flood);
     let second = flood.step(rate).await?;
     let sent_s = started.elapsed().as_secs_f64();
+    let spent = at_half.until(&Meter::read(place, &flood));
     let end = place.ingest_rss_bytes();
     let sent = first.sent + second.sent;
     let (mut lag_s, mut missing) = (0.0, Missing::all(sent));
@@ -227,6 +229,7 @@ async fn sustain(place: &mut Place, rate: u64, seconds: u64) -> anyhow::Result<(
     println!("ingest.sustained_missing: {} fixes", missing.any());
     println!("ingest.sustained_s: {sent_s:.0} s");
     println!("ingest.sustained_lag: {lag_s:.2} s");
+    eprintln!("sustained, second half: us a fix: {}", cpu_us(&spent, second.sent));
     println!("ingest.rss_half_time: {:.0} MB", half as f64 / 1e6);
     println!("ingest.rss_end: {:.0} MB", end as f64 / 1e6);
     flood.end().await;

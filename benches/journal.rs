@@ -58,7 +58,7 @@ async fn city(postgres: &Postgres, vault: &Vault, language: &str, every_s: f64, 
     let rows = bytes(&client, &["journal", "journal_outcome"]).await?;
     println!("{}: {:.1} B", name("bytes_per_entry_in_rows"), rows / entries);
 
-    let spent = || cpu::cpu_s(std::process::id()) + cpu::children(postgres.pid() as u32).map(cpu::cpu_s).sum::<f64>();
+    let spent = || cpu::cpu_s(std::process::id()) + cpu::with_children_s(postgres.pid() as u32);
     let (before_s, started, mut sealed) = (spent(), Instant::now(), Sealed::default());
     seal::run(&mut client, vault, rideguard::clock::now(), &mut sealed).await?;
     println!("{}: {:.2} s", name("seal_per_million"), started.elapsed().as_secs_f64() / entries * 1e6);

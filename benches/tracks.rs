@@ -202,7 +202,7 @@ impl Place {
     /// How many fixes were rolled up, and the processor time that it took, seconds.
     async fn roll_to(&self, end: Timestamp) -> anyhow::Result<(usize, f64)> {
         let pid = self.postgres.pid() as u32;
-        let spent = move || cpu::cpu_s(std::process::id()) + cpu::children(pid).map(cpu::cpu_s).sum::<f64>();
+        let spent = move || cpu::cpu_s(std::process::id()) + cpu::with_children_s(pid);
         let settings = settings(&self.postgres)?;
         let before = spent();
         let work = async move || -> anyhow::Result<(usize, f64)> {

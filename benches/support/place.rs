@@ -4,7 +4,7 @@
 mod cpu;
 
 use anyhow::Context;
-use cpu::{children, cpu_s};
+use cpu::{cpu_s, with_children_s};
 use rideguard::app;
 use rideguard::config::Config;
 use rideguard::domain::Profile;
@@ -291,10 +291,9 @@ impl Meter {
         let ingest = place.ingest.as_ref().and_then(Child::id).unwrap_or_default();
         let load = flood.child.id().unwrap_or_default();
         let postgres = place.postgres.pid() as u32;
-        let of_postgres: f64 = children(postgres).map(cpu_s).sum::<f64>() + cpu_s(postgres);
         Self(vec![
             ("rideguard", cpu_s(ingest)),
-            ("postgres", of_postgres),
+            ("postgres", with_children_s(postgres)),
             ("mosquitto", cpu_s(place.broker.pid() as u32)),
             ("simulator", cpu_s(load)),
         ])
