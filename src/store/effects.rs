@@ -124,7 +124,7 @@ async fn attempt(
         advance(client, statements, lease, applied, oldest),
         async {
             match way {
-                Way::Copy => fixes::copy(client, &statements.copy_fixes, &rows).await,
+                Way::Copy => fixes::copy_parts(client, &statements.copy_fixes, &rows).await,
                 Way::Insert => fixes::insert(client, &statements.insert_fixes, &rows).await,
             }
         },

@@ -11,6 +11,7 @@ use crate::failpoint::{self, Point};
 use crate::fold::FixRow;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
+use futures_util::future::join_all;
 use std::pin::pin;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, GenericClient, Statement};
@@ -86,6 +87,20 @@ pub(super) fn is_conflict(error: &Error) -> bool {
     error
         .code()
         .is_some_and(|c| [SqlState::UNIQUE_VIOLATION, SqlState::CHECK_VIOLATION].contains(c) || c.code() == CLOSED)
+}
+
+/// Rows of one COPY of a batch. PostgreSQL keeps a list of what up to a thousand rows hold on to, and looks through it for each: 900
+/// rows cost 1.85 us each, 225 or 450 rows 1.4 (version 15, a table without indexes, 2026-11-28).
+const PART_ROWS: usize = 300;
+/// From so many rows on one COPY is as good: after the first thousand the list is used again.
+const WHOLE_ROWS: usize = 3000;
+
+/// Copies the rows of a batch, within its transaction. Returns how many were written.
+pub(super) async fn copy_parts(client: &Client, statement: &Statement, rows: &[&FixRow]) -> Result<u64, Error> {
+    let part_rows = if rows.len() < WHOLE_ROWS { PART_ROWS } else { rows.len() };
+    // All are sent before the first is answered; the first that failed is the reason.
+    let parts = join_all(rows.chunks(part_rows).map(|part| copy(client, statement, part))).await;
+    parts.into_iter().sum()
 }
 
 /// Streams rows in binary format (PostgreSQL, COPY, "Binary Format"). Returns how many were written.
