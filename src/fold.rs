@@ -22,7 +22,7 @@ use crate::guard::{AHEAD, Guard, Params, Seen};
 use crate::ingest::topic::Address;
 use crate::protocol::{self, DecodeError};
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
-pub use footprint::Footprint;
+pub use footprint::{Footprint, Standing};
 pub use judge::{FUTURE_S_MAX, FixFlags};
 use recent::Recent;
 use roster::Roster;

@@ -3,7 +3,7 @@
 use super::block_on;
 use crate::config::Config;
 use crate::domain::{Fix, FixSource, LatLon, Timestamp, TrackerKey, VehicleId};
-use crate::fold::{FixFlags, FixRow, Footprint};
+use crate::fold::{FixFlags, FixRow, Footprint, Standing};
 use crate::store::{self, Role, load, partitions};
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -147,13 +147,13 @@ fn read(records: Records, mut reader: Reader, send: &mpsc::Sender<Vec<FixRow>>) 
 struct Reader {
     /// By the number in the file, from 1.
     trackers: Vec<(TrackerKey, VehicleId)>,
-    /// The last of each.
-    footprints: Vec<Option<Footprint>>,
+    /// The last fix of each.
+    standings: Vec<Option<Standing>>,
 }
 
 impl Reader {
     fn of(trackers: Vec<(TrackerKey, VehicleId)>) -> Self {
-        Self { footprints: vec![None; trackers.len()], trackers }
+        Self { standings: vec![None; trackers.len()], trackers }
     }
 
     fn row(&mut self, bytes: &[u8; RECORD_BYTES]) -> anyhow::Result<FixRow> {
@@ -168,8 +168,8 @@ impl Reader {
         let (tracker, vehicle) = self.trackers[place];
         let position = LatLon::new(degrees(12), degrees(16));
         ensure!(position.is_in_range(), "a record of tracker {number} has a position out of range");
-        let footprint = Some(Footprint::of(seconds(4), position));
-        let is_footprint = std::mem::replace(&mut self.footprints[place], footprint) != footprint;
+        let (footprint, stands) = Footprint::of(seconds(4), position).after(seconds(4), self.standings[place]);
+        self.standings[place] = Some(stands);
         let fix = Fix {
             fixed_at: Some(seconds(4)),
             valid: true,
@@ -188,7 +188,7 @@ impl Reader {
             fixed_at: seconds(4),
             received_at: seconds(8),
             fix,
-            flags: FixFlags(if is_footprint { FixFlags::FOOTPRINT } else { 0 }),
+            flags: FixFlags(footprint),
         })
     }
 }

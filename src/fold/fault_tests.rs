@@ -83,7 +83,7 @@ enum Kept {
 
 /// What was noticed about the first fix; that it is a footprint says nothing about it.
 fn oddities(effects: &Effects) -> i16 {
-    effects.fixes[0].flags.0 & !FixFlags::FOOTPRINT
+    effects.fixes[0].flags.0 & !(FixFlags::FOOTPRINT | FixFlags::NARROW)
 }
 
 #[test]

@@ -62,6 +62,8 @@ impl FixFlags {
     /// The first heard of its tracker in its cell and quarter of an hour ([`super::Footprint`]): how a search by place finds
     /// the tracker while its fixes are hot. Says nothing about the fix.
     pub const FOOTPRINT: i16 = 4096;
+    /// With [`Self::FOOTPRINT`]: it stands for a narrow cell, not for a wide one.
+    pub const NARROW: i16 = 8192;
 
     /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
     /// number stands in the schema, too (0006).

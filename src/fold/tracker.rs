@@ -3,7 +3,7 @@
 
 use super::doubt::{Doubt, Place};
 use super::effects::{Effects, FixRow, Quarantined, StatusRow};
-use super::footprint::Footprint;
+use super::footprint::{Footprint, Standing};
 use super::judge::{self, FixFlags, Judgement};
 use super::names::Name;
 use super::recent::Own;
@@ -45,6 +45,8 @@ pub(super) struct Tracker {
     pub profile: u16,
     /// Equal places in a row: see [`Doubt`].
     equal: u8,
+    /// Whether a wide footprint stands for its newest fix: see [`Standing`].
+    is_wide: bool,
 }
 
 /// Seconds since 1970, rounded down; the ends of `u32` (1970, 2106) stand for what is beyond.
@@ -85,6 +87,13 @@ pub(super) struct Kept {
     doubt: Doubt,
     #[serde(default)]
     parts: Option<Parts>,
+    /// All were wide before there were narrow ones, and those of before stand for themselves (schema 0025).
+    #[serde(default = "yes")]
+    is_wide: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Tracker {
@@ -101,6 +110,7 @@ impl Tracker {
             rare: None,
             profile: 0,
             equal: 0,
+            is_wide: false,
         }
     }
 
@@ -108,6 +118,7 @@ impl Tracker {
     pub fn of(name: Name, kept: Kept, firmwares: &mut Firmwares) -> Self {
         let mut tracker = Self {
             profile: kept.profile,
+            is_wide: kept.is_wide,
             recent: kept.recent,
             last_heard_at: kept.status.last_heard_at,
             newest: kept.status.newest.as_ref().map(Newest::of_row),
@@ -133,6 +144,7 @@ impl Tracker {
             status_written_at: Timestamp::from_secs(self.status_written_s.into()),
             doubt: self.doubt(),
             parts: self.rare.as_ref().and_then(|r| r.parts.clone()),
+            is_wide: self.is_wide,
         }
     }
 
@@ -258,10 +270,11 @@ impl Tracker {
                         flags.0 |= doubt.flags(self.newest.as_ref(), moment, &fix, fixed_at);
                         self.set_doubt(doubt);
                     }
-                    if flags.is_shown() && self.is_footprint(&fix, fixed_at) {
-                        flags.0 |= FixFlags::FOOTPRINT;
+                    let (footprint, stands) = Footprint::of(fixed_at, fix.position).after(fixed_at, self.standing());
+                    if flags.is_shown() {
+                        flags.0 |= footprint;
                     }
-                    self.take_newest(&fix, fixed_at, packet.received_at, flags);
+                    self.take_newest(&fix, fixed_at, packet.received_at, flags, stands);
                     effects.fixes.push(FixRow {
                         tracker: self.key,
                         vehicle: self.vehicle(),
@@ -295,18 +308,26 @@ impl Tracker {
         effects
     }
 
-    /// Whether the fix is elsewhere than the newest, in place or time. If it is not, a footprint of that place stands already:
-    /// the newest has one, or is one. Some late fixes become footprints again, which costs an entry and no more.
-    fn is_footprint(&self, fix: &Fix, fixed_at: Timestamp) -> bool {
-        self.newest
-            .as_ref()
-            .is_none_or(|n| Footprint::of(n.fixed_at, n.position) != Footprint::of(fixed_at, fix.position))
+    /// How its newest fix stands. Fixes that are not trusted may become footprints again where one stands already, which costs an
+    /// entry and no more.
+    fn standing(&self) -> Option<Standing> {
+        let newest = self.newest.as_ref()?;
+        let (at, position) = (newest.fixed_at, newest.position);
+        Some(Standing { at, cells: Footprint::of(at, position), is_wide: self.is_wide })
     }
 
-    fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags) {
+    fn take_newest(
+        &mut self,
+        fix: &Fix,
+        fixed_at: Timestamp,
+        received_at: Timestamp,
+        flags: FixFlags,
+        stands: Standing,
+    ) {
         let newer = self.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
         if newer && flags.is_trustworthy() {
             self.newest = Some(Newest::of(fix, fixed_at, received_at));
+            self.is_wide = stands.is_wide;
         }
     }
 

@@ -26,6 +26,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0021_rides_without_attributes", include_str!("../../schema/0021_rides_without_attributes.sql")),
     ("0022_handed_over", include_str!("../../schema/0022_handed_over.sql")),
     ("0023_company_lately", include_str!("../../schema/0023_company_lately.sql")),
+    ("0024_unvacuumed_days", include_str!("../../schema/0024_unvacuumed_days.sql")),
+    ("0025_narrow_footprints", include_str!("../../schema/0025_narrow_footprints.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

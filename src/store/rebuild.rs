@@ -16,7 +16,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 /// Tables that follow from the journal, with the columns that must be equal.
 const DERIVED: &[(&str, &str)] = &[
     // Hot days only: what is older stands in pieces, which keep no digests.
-    // Footprints (4096) are for the search only; a migration makes more of them than ingest.
+    // Footprints (4096, 8192) are for the search only; a migration makes more of them than ingest.
     ("fix_known", "tracker_id, fixed_at, digest, vehicle_id, flags & 4095, ST_X(position), ST_Y(position)"),
     (
         "tracker_status",

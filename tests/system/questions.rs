@@ -29,7 +29,7 @@ const PEOPLE: &str = "
     INSERT INTO ownership (vehicle_id, account_id, valid_from) VALUES (1001, 3, now() - interval '4 hours');";
 
 /// A database in which some is pieces, some hot, some late.
-async fn city() -> (Database, Client) {
+pub async fn city() -> (Database, Client) {
     let database = Database::start().await;
     let client = database.connect().await;
     client.batch_execute(PEOPLE).await.unwrap();
@@ -125,12 +125,12 @@ async fn each_question_goes_by_its_index() {
     let plans = [
         (
             format!("SELECT * FROM pieces_near(ST_MakeEnvelope(112.36, 28.55, 112.37, 28.56), {day})"),
-            vec!["_cell_from_at_until_at_east_north_idx", "track_open_cell", "_expr_fixed_at_idx"],
+            vec!["_cell_from_at_until_at_east_north_idx", "track_open_cell", "_date_bin_case_idx"],
         ),
         (format!("SELECT * FROM pieces_of(1001, {day})"), vec!["_tracker_id_from_at_idx", "track_open_pkey"]),
         (
             format!("SELECT * FROM rides_beside(1001, {day}, 50, 30)"),
-            vec!["_cell_from_at_until_at_east_north_idx", "_tracker_id_from_at_idx", "_expr_fixed_at_idx", "_pkey"],
+            vec!["_cell_from_at_until_at_east_north_idx", "_tracker_id_from_at_idx", "_date_bin_case_idx", "_pkey"],
         ),
         (
             "SELECT * FROM newest_in(ST_MakeEnvelope(112.36, 28.55, 112.37, 28.56, 4326), 500)".into(),

@@ -22,10 +22,11 @@ pub const LIFE: &str = "
         LATERAL (SELECT (s / 90 + t) % 3 = 0 AS riding) r
     WHERE riding OR s % 9 = 0;
     CREATE FUNCTION hear(is_held boolean) RETURNS void LANGUAGE sql AS $$
-        WITH heard AS (SELECT *, row_number() OVER (PARTITION BY tracker_id, date_bin('15 minutes', fixed_at, 'epoch'),
-            floor((lon + 180) * 100), floor((lat + 90) * 100) ORDER BY fixed_at) = 1 AS footprint FROM told WHERE held = is_held)
+        WITH heard AS (SELECT *, row_number() OVER (PARTITION BY tracker_id, date_bin('15 minutes', fixed_at, 'epoch'), speed > 0,
+            floor((lon + 180) * cells), floor((lat + 90) * cells) ORDER BY fixed_at) = 1 AS footprint
+            FROM told, LATERAL (SELECT CASE WHEN speed > 0 THEN 250 ELSE 500 END AS cells) c WHERE held = is_held)
         INSERT INTO fix SELECT tracker_id, fixed_at, hashtext(lon::text || lat::text), fixed_at + interval '1 second', tracker_id + 1000,
-            speed, 90, NULL, 5, 9, 0, CASE WHEN footprint THEN 4096 ELSE 0 END, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE NOT is_held;
+            speed, 90, NULL, 5, 9, 0, CASE WHEN NOT footprint THEN 0 WHEN speed > 0 THEN 4096 ELSE 4096 | 8192 END, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE NOT is_held;
         WITH heard AS (SELECT * FROM told WHERE held = is_held)
         INSERT INTO fix_late SELECT tracker_id, fixed_at, hashtext(lon::text || lat::text), now() - interval '1 hour', tracker_id + 1000,
             speed, 90, NULL, 5, 9, 0, 1, ST_SetSRID(ST_MakePoint(lon, lat), 4326) FROM heard WHERE is_held;
@@ -65,6 +66,16 @@ pub async fn roll_everything(rollup: &mut Rollup, to: Timestamp) -> anyhow::Resu
     while rollup.roll_next().await?.is_some() {}
     while rollup.merge_late(0.0).await? > 0 {}
     Ok(())
+}
+
+#[tokio::test]
+async fn days_that_only_grow_are_not_vacuumed_for_growing() {
+    let (_database, client) = crate::questions::city().await;
+    let others =
+        "SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'fix'::regclass
+        AND coalesce(NOT 'autovacuum_vacuum_insert_threshold=-1' = ANY (c.reloptions), true)";
+    assert_eq!(count(&client, others).await, 0);
+    assert!(count(&client, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'fix'::regclass").await > 3);
 }
 
 #[tokio::test]
