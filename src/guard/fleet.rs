@@ -44,6 +44,12 @@ impl Fleet {
         (place as u32, &mut self.vehicles[place].1)
     }
 
+    /// A vehicle that is known, and its place.
+    pub fn find(&mut self, id: VehicleId) -> Option<(u32, &mut Vehicle)> {
+        let place = self.place(id)?;
+        Some((place as u32, &mut self.vehicles[place].1))
+    }
+
     /// What stands at a place: a vehicle, or what one that was taken out left, of which nothing is known.
     pub fn at(&mut self, place: u32) -> Option<(VehicleId, &mut Vehicle)> {
         self.vehicles.get_mut(place as usize).map(|(id, vehicle)| (*id, vehicle))

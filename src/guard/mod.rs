@@ -410,10 +410,10 @@ impl Guard {
         }
     }
 
-    /// Its next deadline stands in the schedule.
     fn reschedule(&mut self, vehicle: VehicleId) {
-        let (place, state) = self.vehicles.placed(vehicle);
-        if let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at) {
+        if let Some((place, state)) = self.vehicles.find(vehicle)
+            && let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at)
+        {
             self.schedule.put(place, state, due);
         }
     }

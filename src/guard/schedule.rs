@@ -105,6 +105,7 @@ mod tests {
         let mut guard = armed();
         guard.forget(VehicleId(3));
         guard.arm(VehicleId(30), after(600.0), after(600.0));
+        assert!(guard.advance(VehicleId(3), after(900.0)).is_empty() && guard.snapshot(VehicleId(3)).is_none());
         let told = lost(&guard.tick(after(86_400.0)));
         assert_eq!(told.len(), 10);
         assert!(told.iter().any(|(id, _)| *id == 30) && !told.iter().any(|(id, _)| *id == 3));

@@ -83,6 +83,8 @@ pub fn settings(database: &Database, role: Role) -> anyhow::Result<tokio_postgre
         .dbname(&database.name)
         .user(user)
         .password(read_secret(file)?)
+        // Questions over many partitions look dear before they begin; compiling them costs more than answering.
+        .options("-c jit=off")
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives_idle(Duration::from_secs(30))
         .tcp_user_timeout(Duration::from_secs(20));
