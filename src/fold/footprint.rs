@@ -1,4 +1,4 @@
-//! Which fixes the index of hot places holds: an index of every fix would cost as much as the key; these are a tenth of those
+//! Which fixes the index of hot places holds: an index of every fix would cost as much as the key; these are a fifth of those
 //! that move.
 //!
 //! A tracker leaves a *narrow* footprint (a cell of some 200 m, for a quarter of an hour) where it is first heard in a quarter: most

@@ -9,13 +9,14 @@
 //! 4. `incident`: alerts that wake the owner open an incident, or attach to the open one.
 //! 5. `anchor`: only then is the guard point allowed to learn, so no theft teaches it.
 //!
-//! Timers (silence, an unexplained power loss) lie in an ordered schedule; `tick` looks at the
+//! Timers (silence, an unexplained power loss) lie in an ordered list (`deadlines`); `tick` looks at the
 //! first entries only. An entry may stand too early, never too late: it is checked when due.
 
 mod anchor;
 mod battery;
 mod cell;
 mod clock;
+mod deadlines;
 mod evidence;
 mod exit;
 mod fleet;
@@ -28,7 +29,6 @@ pub(crate) mod places;
 mod pool;
 mod power;
 mod rules;
-mod schedule;
 mod session;
 mod sides;
 mod silence;
@@ -47,11 +47,11 @@ use crate::domain::{
     Alert, AlertKind, Answer, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest,
     SessionBy, Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
+use deadlines::Deadlines;
 use fleet::Fleet;
 use neighbourhood::Neighbourhood;
 use pool::Pool;
 use rules::Deadline;
-use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use silence::Step;
 use smallvec::SmallVec;
@@ -90,9 +90,9 @@ pub const AHEAD: usize = 16;
 pub struct Guard {
     params: Params,
     vehicles: Fleet,
-    /// When to look at a vehicle, as the vehicles themselves say.
+    /// When to look at which vehicle, as the vehicles themselves say.
     #[serde(skip)]
-    schedule: Schedule,
+    deadlines: Deadlines,
     resumed_at: Option<Timestamp>,
     zones: Zones,
     /// When windows of schedules begin and end.
@@ -118,8 +118,8 @@ struct Kept {
 impl From<Kept> for Guard {
     fn from(kept: Kept) -> Self {
         let Kept { params, vehicles, resumed_at, zones, appointments, hood, pool } = kept;
-        let schedule = Schedule::of(&vehicles);
-        Self { params, vehicles, schedule, resumed_at, zones, appointments, hood, pool }
+        let deadlines = Deadlines::of(&vehicles);
+        Self { params, vehicles, deadlines, resumed_at, zones, appointments, hood, pool }
     }
 }
 
@@ -213,7 +213,7 @@ impl Guard {
         let point = state.guard_point();
         state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), point, moment);
         if let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at) {
-            self.schedule.put(place, state, due);
+            self.deadlines.put(place, state, due);
         }
         self.narrow(loser);
         findings
@@ -244,7 +244,7 @@ impl Guard {
     /// Vehicles that have a deadline by `now`, in the order of their next ones: the same after a restart, whatever their places.
     fn take_due(&mut self, now: Timestamp) -> Vec<VehicleId> {
         let mut due = Vec::new();
-        for vehicle in self.schedule.take_due(&mut self.vehicles, now) {
+        for vehicle in self.deadlines.take_due(&mut self.vehicles, now) {
             let next = |state| rules::next_deadline(&self.params, state, self.resumed_at);
             match self.vehicles.get(vehicle).and_then(next) {
                 Some((at, _)) if at <= now => due.push((at, vehicle)),
@@ -414,7 +414,7 @@ impl Guard {
         if let Some((place, state)) = self.vehicles.find(vehicle)
             && let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at)
         {
-            self.schedule.put(place, state, due);
+            self.deadlines.put(place, state, due);
         }
     }
 }

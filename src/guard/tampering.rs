@@ -19,23 +19,15 @@ pub const TAMPERING: &[AlarmKind] = &[
 pub const SUSPICIOUS: &[AlarmKind] =
     &[AlarmKind::Displacement, AlarmKind::Jamming, AlarmKind::GeofenceExit, AlarmKind::Door, AlarmKind::Fall];
 
-/// Alarms that a rule asks for: their rising is remembered, in this order.
-const WATCHED: [AlarmKind; 14] = [
-    AlarmKind::Sos,
-    AlarmKind::PowerCut,
-    AlarmKind::Tamper,
-    AlarmKind::Removal,
-    AlarmKind::Tow,
-    AlarmKind::Stolen,
-    AlarmKind::IllegalIgnition,
-    AlarmKind::AntennaCut,
-    AlarmKind::PowerOff,
-    AlarmKind::Displacement,
-    AlarmKind::Jamming,
-    AlarmKind::GeofenceExit,
-    AlarmKind::Door,
-    AlarmKind::Fall,
-];
+/// Alarms that a rule asks for beside those above.
+const OTHERS: &[AlarmKind] = &[AlarmKind::Sos, AlarmKind::PowerCut];
+
+/// Every alarm that a rule asks for: their rising is remembered, a bit each in this order.
+fn watched() -> impl Iterator<Item = AlarmKind> {
+    [OTHERS, TAMPERING, SUSPICIOUS].into_iter().flatten().copied()
+}
+
+const _: () = assert!(OTHERS.len() + TAMPERING.len() + SUSPICIOUS.len() <= u16::BITS as usize);
 
 /// Which of the watched alarms are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,21 +52,19 @@ impl Alarms {
 }
 
 fn bit(kind: AlarmKind) -> u16 {
-    WATCHED.iter().position(|k| *k == kind).map_or(0, |place| 1 << place)
+    watched().position(|k| k == kind).map_or(0, |place| 1 << place)
 }
 
 /// A checkpoint keeps bits in the order of the whole vocabulary.
 impl From<u64> for Alarms {
     fn from(vocabulary: u64) -> Self {
-        let is_on = |kind: &&AlarmKind| vocabulary & 1 << **kind as u32 != 0;
-        Self(WATCHED.iter().filter(is_on).fold(0, |bits, kind| bits | bit(*kind)))
+        Self(watched().filter(|kind| vocabulary & 1 << *kind as u32 != 0).fold(0, |bits, kind| bits | bit(kind)))
     }
 }
 
 impl From<Alarms> for u64 {
     fn from(alarms: Alarms) -> Self {
-        let is_on = |kind: &&AlarmKind| alarms.0 & bit(**kind) != 0;
-        WATCHED.iter().filter(is_on).fold(0, |bits, kind| bits | 1 << *kind as u32)
+        watched().filter(|kind| alarms.0 & bit(*kind) != 0).fold(0, |bits, kind| bits | 1 << kind as u32)
     }
 }
 
@@ -87,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_alarm_that_a_rule_asks_for_is_watched_and_a_checkpoint_keeps_it() {
-        for kind in [TAMPERING, SUSPICIOUS, &[AlarmKind::Sos, AlarmKind::PowerCut]].concat() {
+        for kind in watched() {
             let alarms = Alarms::of(&[Alarm { kind, raw: 1 }, Alarm { kind: AlarmKind::Overspeed, raw: 1 }]);
             assert!(alarms.any(&[kind]), "{kind:?}");
             assert_eq!(serde_json::to_value(alarms).unwrap(), 1u64 << kind as u32);

@@ -157,7 +157,7 @@ pub struct Vehicle {
     pub session: Option<Box<Session>>,
     /// Which trackers are its neighbours.
     pub hood: Hood,
-    /// The second that stands in the guard's schedule for it; never later than its next deadline.
+    /// The second that stands in the guard's list of deadlines for it; never later than its next deadline.
     pub scheduled: Option<NonZeroU32>,
 }
 

@@ -118,7 +118,7 @@ impl From<Kept> for Vehicle {
             suspicion_told: k.suspicion_told,
             session: k.session,
             hood: k.hood,
-            scheduled: k.scheduled.and_then(crate::guard::schedule::second_of),
+            scheduled: k.scheduled.and_then(crate::guard::deadlines::second_of),
         };
         vehicle.change_apart(|apart| *apart = Apart { cells, dark, stale, lost, incident: k.incident });
         vehicle

@@ -11,14 +11,14 @@ use std::num::NonZeroU32;
 
 /// See the module: seconds since 1970, and places in the fleet. Only the entry that the vehicle itself names counts.
 #[derive(Clone, Debug, Default)]
-pub struct Schedule(BinaryHeap<Reverse<(u32, u32)>>);
+pub struct Deadlines(BinaryHeap<Reverse<(u32, u32)>>);
 
 /// The second of a time, since 1970; the ends (1970, 2106) stand for what is beyond.
 pub fn second_of(at: Timestamp) -> Option<NonZeroU32> {
     NonZeroU32::new(at.micros().div_euclid(1_000_000).clamp(1, u32::MAX.into()) as u32)
 }
 
-impl Schedule {
+impl Deadlines {
     /// Of what the vehicles name.
     pub fn of(fleet: &Fleet) -> Self {
         Self(fleet.places().filter_map(|(place, v)| Some(Reverse((v.scheduled?.get(), place)))).collect())
