@@ -95,6 +95,7 @@ async fn work(
                 let error = format!("{error:#}");
                 tracing::error!(error, "What is to go could not be let go; the rollup goes on, and tries again");
             }
+            rollup.put_in_order(stop).await;
             tended_at = Some(Instant::now());
         }
         tokio::select! {
@@ -144,6 +145,17 @@ impl Rollup {
             tracing::info!(report = %serde_json::to_string(&report)?, "What no purpose keeps any more was let go");
         }
         Ok(())
+    }
+
+    /// Puts a day of pieces that is over in order, if there is one; `stop` does not wait for it.
+    async fn put_in_order(&self, stop: &mut watch::Receiver<bool>) {
+        tokio::select! {
+            ordered = partitions::order_next_day(&self.client) => match ordered {
+                Ok(day) => day.iter().for_each(|day| tracing::info!(day, "A day of pieces was put in order")),
+                Err(error) => tracing::info!(%error, "A day of pieces could not be put in order; trying again"),
+            },
+            _ = stop.changed() => {} // the database ends it one way or the other
+        }
     }
 
     /// Closes slices up to `to`: what comes for them later is late.

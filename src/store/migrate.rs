@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0023_company_lately", include_str!("../../schema/0023_company_lately.sql")),
     ("0024_unvacuumed_days", include_str!("../../schema/0024_unvacuumed_days.sql")),
     ("0025_narrow_footprints", include_str!("../../schema/0025_narrow_footprints.sql")),
+    ("0026_ordered_days", include_str!("../../schema/0026_ordered_days.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

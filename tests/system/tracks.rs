@@ -8,6 +8,7 @@ use rideguard::domain::{Timestamp, TrackerKey};
 use rideguard::rollup::{Rollup, last_closed};
 use rideguard::store::{partitions, rollup};
 use rideguard::tracks::Body;
+use std::time::Duration;
 use tokio_postgres::Client;
 
 /// Trackers 1 to 40 ride and stand for six hours that ended an hour ago: made in SQL, so that nothing of
@@ -234,4 +235,71 @@ async fn the_times_of_a_dwell_are_read_in_the_database_as_well_in_both_forms() {
     let triple = 2 * 25 + 3 * 5 + 1;
     let paced = [16, 0, 0, 0, 8, 120, triple, 125, 0x80 | 71, 2, triple]; // 128 + (99 << 1 | 1) in two bytes
     assert_eq!(times(&paced).await, expected);
+}
+
+/// What is kept of a day, in the order in which it lies there.
+async fn lying(client: &Client, day: &str) -> Vec<String> {
+    let rows = client.query(&format!("SELECT t::text FROM {day} t ORDER BY ctid"), &[]).await.unwrap();
+    rows.iter().map(|r| r.get(0)).collect()
+}
+
+#[tokio::test]
+async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_is_there() {
+    let (database, client) = crate::questions::city().await;
+    let today = "SELECT to_char(now() AT TIME ZONE 'UTC', '\"track_\"YYYYMMDD')";
+    let today: String = client.query_one(today, &[]).await.unwrap().get(0);
+    while let Some(day) = partitions::order_next_day(&client).await.unwrap() {
+        assert!(day < today, "{day} is not over");
+    }
+    // The same pieces, within one day of the week before.
+    let from: Timestamp =
+        client.query_one("SELECT date_trunc('day', now(), 'UTC') - interval '6 days'", &[]).await.unwrap().get(0);
+    partitions::make_for(&client, "track", [from].into_iter()).await.unwrap();
+    let shifted = "INSERT INTO track SELECT tracker_id, vehicle_id, from_at + ago, until_at + ago, kind, fixes, path, more, cell, east, north
+        FROM track, (SELECT $1 - min(from_at) AS ago FROM track) s ORDER BY random()";
+    client.execute(shifted, &[&from]).await.unwrap();
+    let name = "SELECT to_char($1::timestamptz AT TIME ZONE 'UTC', '\"track_\"YYYYMMDD')";
+    let day: String = client.query_one(name, &[&from]).await.unwrap().get(0);
+    let all = "SELECT count(*) FROM fix_all";
+    let (before, fixes) = (lying(&client, &day).await, count(&client, all).await);
+    assert!(before.len() > 300, "{}", before.len());
+
+    // Who reads for a while is let through, and it is tried again.
+    let reader = database.connect().await;
+    let rows = format!("SELECT FROM {day}");
+    reader.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(reader.query(&rows, &[]).await.unwrap().len(), before.len());
+    let reading = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let read = reader.query(&rows, &[]).await.unwrap().len();
+        reader.batch_execute("ROLLBACK").await.unwrap();
+        read
+    });
+    let mut ordered = Vec::new();
+    while let Some(day) = partitions::order_next_day(&client).await.unwrap() {
+        ordered.push(day);
+    }
+    assert!(ordered.contains(&day) && ordered.is_sorted_by(|a, b| a > b), "{ordered:?}, the newest first");
+    assert_eq!(reading.await.unwrap(), before.len());
+    let after = lying(&client, &day).await;
+    let sorted = |mut rows: Vec<String>| {
+        rows.sort_unstable();
+        rows
+    };
+    assert_eq!(sorted(after), sorted(before), "the same rows");
+    let places = format!(
+        "SELECT count(*) FROM (SELECT (cell, from_at) < lag((cell, from_at)) OVER (ORDER BY ctid) AS back FROM {day}) t WHERE back"
+    );
+    assert_eq!(count(&client, &places).await, 0, "in the order of the index");
+    assert_eq!(count(&client, all).await, fixes);
+    let odd = format!("SELECT count(*) FROM pg_constraint WHERE conrelid = '{day}'::regclass AND contype = 'c'");
+    assert_eq!(count(&client, &odd).await, 0);
+    let indexes = format!(
+        "SELECT count(*) FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid WHERE x.indrelid = '{day}'::regclass"
+    );
+    assert_eq!(count(&client, &indexes).await, 2, "its indexes are those of all days");
+    // Days made later, late fixes and retention find what they look for.
+    partitions::make_for(&client, "track", [from].into_iter()).await.unwrap();
+    roll_everything(&mut lead(&database).await, last_closed(now(), 300)).await.unwrap();
+    assert!(partitions::drop_days(&client, "track", "99991231", &[]).await.unwrap() > 3);
 }
