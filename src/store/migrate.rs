@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0024_unvacuumed_days", include_str!("../../schema/0024_unvacuumed_days.sql")),
     ("0025_narrow_footprints", include_str!("../../schema/0025_narrow_footprints.sql")),
     ("0026_ordered_days", include_str!("../../schema/0026_ordered_days.sql")),
+    ("0027_company_looks", include_str!("../../schema/0027_company_looks.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.
