@@ -33,4 +33,5 @@ mod spool;
 mod support;
 mod tracks;
 mod traps;
+mod upgrade;
 mod workers;
