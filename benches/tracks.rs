@@ -13,38 +13,28 @@
 
 #[path = "support/cpu.rs"]
 mod cpu;
+#[path = "tracks/questions.rs"]
+mod questions;
 
 use anyhow::Context;
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use rideguard::cli::load;
 use rideguard::config::read_secret;
-use rideguard::domain::{LatLon, Timestamp, VehicleId};
+use rideguard::domain::Timestamp;
 use rideguard::rollup::{self, Rollup};
-use rideguard::store::questions::{self, Officer};
+use rideguard::store::questions::Officer;
 use rideguard::store::{self, migrate, partitions};
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::postgres::Postgres;
-use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
-use rideguard::tracks::company::{companions, minutes_of};
-use rideguard::tracks::{bodies, story};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Client;
 
-/// Questions of each kind.
-const QUESTIONS: usize = 60;
 /// The rollup's slice, seconds.
 const SLICE_S: f64 = 900.0;
 
 fn setting(name: &str, default: u32) -> u32 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
-/// Radius of the circle that is searched, metres.
-fn radius_m() -> f64 {
-    setting("RIDEGUARD_BENCH_RADIUS_M", 500).into()
 }
 
 fn main() -> anyhow::Result<()> {
@@ -72,19 +62,6 @@ async fn measure() -> anyhow::Result<()> {
     place.postgres.stop();
     std::fs::remove_dir_all(&place.root)?;
     measured
-}
-
-/// Whether a question was too wide.
-fn is_refused<T>(answer: &anyhow::Result<T>) -> bool {
-    let error = answer.as_ref().err();
-    error.and_then(|e| e.downcast_ref()).and_then(Error::code).is_some_and(|c| c.code() == "P0400")
-}
-
-/// The value below which 95 of 100 lie, and the middle one.
-fn p95_p50(mut values: Vec<f64>) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    let at = |part: f64| values[((values.len() - 1) as f64 * part).round() as usize];
-    (at(0.95), at(0.5))
 }
 
 impl Place {
@@ -195,7 +172,25 @@ impl Place {
             (rolled + rest) as u64 >= fixes * 99 / 100,
             "{rolled} and {rest} of {fixes} fixes were rolled up"
         );
+        self.put_in_order(rolled + rest).await?;
         self.client.batch_execute("VACUUM (ANALYZE) track, track_open, traffic, tracker_status").await?;
+        Ok(())
+    }
+
+    /// Days that have been over for three hours, as the rollup does it; the last one is not among them.
+    async fn put_in_order(&self, fixes: usize) -> anyhow::Result<()> {
+        let (started, before) = (Instant::now(), cpu::with_children_s(self.postgres.pid() as u32));
+        let mut days = 0;
+        while partitions::order_next_day(&self.client).await?.is_some() {
+            days += 1;
+        }
+        let cpu_s = cpu::with_children_s(self.postgres.pid() as u32) - before;
+        println!("tracks.days_in_order: {days} days");
+        if days > 0 {
+            let share = f64::from(days) * 1440.0 / self.minutes as f64;
+            println!("tracks.order_cpu_per_fix: {:.3} us", cpu_s * 1e6 / (fixes as f64 * share));
+            println!("tracks.order_day_s: {:.1} s", started.elapsed().as_secs_f64() / f64::from(days));
+        }
         Ok(())
     }
 
@@ -217,80 +212,6 @@ impl Place {
         };
         let (rolled, after) = rollup::alone(work).await??;
         Ok((rolled, after - before))
-    }
-
-    /// Circles in the slice that is not closed yet, and what reading all its fixes takes instead.
-    async fn ask_lately(&self, from: Timestamp) -> anyhow::Result<()> {
-        let circles: Vec<_> = self
-            .circles(SLICE_S as i64 / 60, QUESTIONS, 5)
-            .await?
-            .into_iter()
-            .map(|(centre, _)| (centre, from))
-            .collect();
-        let (mut ours, mut scans, mut fixes, mut refused) = (Vec::new(), Vec::new(), 0, 0);
-        let scan = self.client.prepare("SELECT count(*) FROM fix WHERE fixed_at >= $1 AND position && ST_Expand(ST_SetSRID(ST_MakePoint($2, $3), 4326), 0.005)").await?;
-        for is_timed in [false, true] {
-            for circle in &circles {
-                let started = Instant::now();
-                let answer = self.near(*circle, SLICE_S / 3600.0).await?;
-                let took_ms = started.elapsed().as_secs_f64() * 1e3;
-                match answer {
-                    Some((_, found)) if is_timed => {
-                        ours.push(took_ms);
-                        fixes += found;
-                    }
-                    None if is_timed => refused += 1,
-                    _ => {}
-                }
-                let started = Instant::now();
-                if is_timed && scans.len() < 5 {
-                    self.client.query_one(&scan, &[&from, &circle.0.lon_deg, &circle.0.lat_deg]).await?;
-                    scans.push(started.elapsed().as_secs_f64() * 1e3);
-                }
-            }
-        }
-        println!("tracks.area_lately_refused: {refused} of {QUESTIONS}");
-        if !ours.is_empty() {
-            println!("tracks.area_lately_found: {} fixes", fixes / ours.len());
-            let (p95, p50) = p95_p50(ours);
-            println!("tracks.area_lately_p95: {p95:.2} ms");
-            println!("tracks.area_lately_p50: {p50:.2} ms");
-        }
-        println!("tracks.scan_lately_p50: {:.2} ms", p95_p50(scans).1);
-        Ok(())
-    }
-
-    /// Company in the slice that is not closed, of vehicles that rode in it.
-    async fn ask_company_lately(&self, from: Timestamp) -> anyhow::Result<()> {
-        let riding = "SELECT vehicle_id FROM fix WHERE fixed_at >= $1 AND speed_kmh > 10 GROUP BY 1 HAVING count(*) > 30 ORDER BY md5(vehicle_id::text) LIMIT $2";
-        let asked = self.client.query(riding, &[&from, &(QUESTIONS as i64)]).await?;
-        let (mut times, mut refused, mut minutes) = (Vec::new(), 0, 0);
-        for is_timed in [false, true] {
-            for row in &asked {
-                let of = VehicleId(row.get(0));
-                let started = Instant::now();
-                let found = questions::beside(&self.client, self.officer, of.0, (from, self.end()), (50.0, 30.0)).await;
-                if is_refused(&found) {
-                    refused += usize::from(is_timed);
-                    continue;
-                }
-                let found = found?;
-                let samples = minutes_of(of, &found);
-                companions(of, &samples, &found, (50.0, 30.0), 5)?;
-                if is_timed {
-                    times.push(started.elapsed().as_secs_f64() * 1e3);
-                    minutes += samples.len();
-                }
-            }
-        }
-        println!("tracks.co_travel_lately_refused: {refused} of {}", asked.len());
-        if !times.is_empty() {
-            println!("tracks.co_travel_lately_minutes: {} minutes", minutes / times.len());
-            let (p95, p50) = p95_p50(times);
-            println!("tracks.co_travel_lately_p95: {p95:.2} ms");
-            println!("tracks.co_travel_lately_p50: {p50:.2} ms");
-        }
-        Ok(())
     }
 
     /// Bytes of rows and their share of the indexes, by kind; the history map, which grows with the city's streets and
@@ -324,224 +245,6 @@ impl Place {
         println!("tracks.heartbeats_per_dwell: {:.0} fixes", of(1, 2) / of(1, 1));
         Ok(())
     }
-
-    /// Circles where people are, in windows of so many minutes.
-    async fn circles(&self, minutes: i64, count: usize, seed: u64) -> anyhow::Result<Vec<(LatLon, Timestamp)>> {
-        let mut random = StdRng::seed_from_u64(seed);
-        let rows = self
-            .client
-            .query("SELECT ST_X(position), ST_Y(position) FROM tracker_status ORDER BY tracker_id", &[])
-            .await?;
-        let last = self.minutes - minutes;
-        anyhow::ensure!(last >= 0, "there are fewer than {minutes} minutes");
-        Ok((0..count)
-            .map(|_| {
-                let row = &rows[random.random_range(0..rows.len())];
-                let day = random.random_range(0..=last / 1440) * 1440;
-                // By day, where there is something to find; of whole days every one.
-                let minute = match self.minutes {
-                    ..1440 => random.random_range(0..=last),
-                    _ if minutes >= 1440 => day,
-                    _ => day + random.random_range(0..14) * 60,
-                };
-                (LatLon::new(row.get(1), row.get(0)), self.from.plus_secs_f64(minute.min(last) as f64 * 60.0))
-            })
-            .collect())
-    }
-
-    /// One search by area as the API does it; how many vehicles, how many pieces. `None`: refused, because there are
-    /// more of them than one answer may have.
-    async fn near(&self, (centre, from): (LatLon, Timestamp), hours: f64) -> anyhow::Result<Option<(usize, usize)>> {
-        let area = Area::Circle { centre, radius_m: radius_m() };
-        let (low, high) = area.bounds().context("a circle")?;
-        let (w, s, e, n) = (low.lon_deg, low.lat_deg, high.lon_deg, high.lat_deg);
-        let wkt = format!("POLYGON(({w} {s},{e} {s},{e} {n},{w} {n},{w} {s}))");
-        let to = from.plus_secs_f64(hours * 3600.0);
-        let found = questions::near(&self.client, self.officer, &wkt, (from, to), SILENT_S).await;
-        if is_refused(&found) {
-            return Ok(None);
-        }
-        let found = found?;
-        Ok(Some((presences(&area, Window { from, to, known_to: to }, &found)?.len(), found.len())))
-    }
-
-    /// Windows of the questions about areas, with their minutes: an hour, or what there is of one, and a day.
-    fn windows(&self) -> impl Iterator<Item = (&'static str, i64)> + use<> {
-        let there = self.minutes;
-        let windows = [("15min", 15), ("30min", 30), ("1h", 60), ("24h", 1440)];
-        windows.into_iter().filter(move |(_, m)| if there < 60 { *m == there } else { (60..=there).contains(m) })
-    }
-
-    async fn ask_about_areas(&self) -> anyhow::Result<()> {
-        for (window, minutes) in self.windows() {
-            let hours = minutes as f64 / 60.0;
-            let circles = self.circles(minutes, QUESTIONS, 1).await?;
-            let (mut ours, mut pieces, mut vehicles, mut refused) = (Vec::new(), 0, 0, Vec::new());
-            for is_timed in [false, true] {
-                for circle in &circles {
-                    let started = Instant::now();
-                    let answer = self.near(*circle, hours).await?;
-                    let took_ms = started.elapsed().as_secs_f64() * 1e3;
-                    match answer {
-                        Some((v, p)) if is_timed => {
-                            ours.push(took_ms);
-                            (pieces, vehicles) = (pieces + p, vehicles + v);
-                        }
-                        None if is_timed => refused.push(took_ms),
-                        _ => {}
-                    }
-                }
-            }
-            println!("tracks.area_{window}_refused: {} of {QUESTIONS}", refused.len());
-            if !refused.is_empty() {
-                println!("tracks.area_{window}_refusal_p95: {:.2} ms", p95_p50(refused).0);
-            }
-            if ours.is_empty() {
-                continue;
-            }
-            let answered = ours.len();
-            let (p95, p50) = p95_p50(ours);
-            println!("tracks.area_{window}_p95: {p95:.2} ms");
-            println!("tracks.area_{window}_p50: {p50:.2} ms");
-            println!("tracks.area_{window}_pieces: {} pieces", pieces / answered);
-            println!("tracks.area_{window}_vehicles: {} vehicles", vehicles / answered);
-            if setting("RIDEGUARD_BENCH_ROWS", 1) > 0 {
-                let rows_p95 = self.ask_rows(&circles, hours).await?;
-                println!("tracks.rows_area_{window}_p95: {rows_p95:.2} ms");
-                println!("tracks.area_{window}_vs_rows: {:.2} x", rows_p95 / p95);
-            }
-        }
-        Ok(())
-    }
-
-    /// The same of rows: the hot table with a GiST.
-    async fn ask_rows(&self, circles: &[(LatLon, Timestamp)], hours: f64) -> anyhow::Result<f64> {
-        self.client
-            .batch_execute("CREATE INDEX IF NOT EXISTS rows_place ON fix USING gist (position); ANALYZE fix")
-            .await?;
-        let statement = self
-            .client
-            .prepare(
-                "SELECT vehicle_id, min(fixed_at), max(fixed_at), count(*) FROM fix
-                 WHERE position && ST_Expand(ST_SetSRID(ST_MakePoint($1, $2), 4326), $3::float8 / 97500, $3::float8 / 111195) AND fixed_at >= $4 AND fixed_at < $5
-                    AND ST_DistanceSphere(position, ST_SetSRID(ST_MakePoint($1, $2), 4326)) < $3::float8 GROUP BY vehicle_id",
-            )
-            .await?;
-        let mut times = Vec::new();
-        for is_timed in [false, true] {
-            for (centre, from) in circles {
-                let started = Instant::now();
-                let to = from.plus_secs_f64(hours * 3600.0);
-                self.client.query(&statement, &[&centre.lon_deg, &centre.lat_deg, &radius_m(), from, &to]).await?;
-                if is_timed {
-                    times.push(started.elapsed().as_secs_f64() * 1e3);
-                }
-            }
-        }
-        Ok(p95_p50(times).0)
-    }
-
-    async fn ask_about_vehicles(&self, vehicles: u32) -> anyhow::Result<()> {
-        let mut random = StdRng::seed_from_u64(2);
-        let asked: Vec<(i64, Timestamp)> = (0..QUESTIONS)
-            .map(|_| {
-                let day = random.random_range(0..=(self.minutes - 1) / 1440);
-                (random.random_range(1..=i64::from(vehicles)), self.from.plus_secs_f64(day as f64 * 86_400.0))
-            })
-            .collect();
-        let (mut day, mut company, mut newest, mut refused) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for is_timed in [false, true] {
-            for (vehicle, from) in &asked {
-                let span = (*from, from.plus_secs_f64(86_400.0).min(self.end()));
-                let started = Instant::now();
-                let found = questions::of_vehicle(&self.client, self.officer, *vehicle, span).await?;
-                let points = story::points(&bodies(&found)?);
-                anyhow::ensure!(!points.is_empty(), "vehicle {vehicle} has no points");
-                let day_ms = started.elapsed().as_secs_f64() * 1e3;
-                let started = Instant::now();
-                let beside = questions::beside(&self.client, self.officer, *vehicle, span, (50.0, 30.0)).await;
-                let is_answered = !is_refused(&beside);
-                if is_answered {
-                    let (of, found) = (VehicleId(*vehicle), beside?);
-                    companions(of, &minutes_of(of, &found), &found, (50.0, 30.0), 5)?;
-                }
-                let company_ms = started.elapsed().as_secs_f64() * 1e3;
-                let started = Instant::now();
-                questions::newest(&self.client, self.officer, &[*vehicle]).await?;
-                if is_timed {
-                    newest.push(started.elapsed().as_secs_f64() * 1e3);
-                    day.push(day_ms);
-                    if is_answered {
-                        company.push(company_ms);
-                    } else {
-                        refused += 1;
-                    }
-                }
-            }
-        }
-        println!("tracks.day_p95: {:.2} ms", p95_p50(day).0);
-        if refused > 0 {
-            println!("tracks.co_travel_refused: {refused} of {QUESTIONS}");
-        }
-        if !company.is_empty() {
-            let (p95, p50) = p95_p50(company);
-            println!("tracks.co_travel_p95: {p95:.2} ms");
-            println!("tracks.co_travel_p50: {p50:.2} ms");
-        }
-        println!("tracks.newest_p95: {:.2} ms", p95_p50(newest).0);
-        Ok(())
-    }
-
-    /// A 2 km box among a million trackers.
-    async fn ask_about_now(&self) -> anyhow::Result<()> {
-        let crowd = i64::from(setting("RIDEGUARD_BENCH_CROWD", 1_000_000));
-        self.client
-            .execute(
-                "INSERT INTO tracker_status (tracker_id, vehicle_id, last_heard_at, fixed_at, position, speed_kmh)
-                 SELECT 10000000 + n, 1, now(), now(), ST_SetSRID(ST_MakePoint(111.9 + random(), 28.2 + random()), 4326), 0 FROM generate_series(1, $1::bigint) n",
-                &[&crowd],
-            )
-            .await?;
-        self.client.batch_execute("VACUUM ANALYZE tracker_status").await?;
-        let mut times = Vec::new();
-        for is_timed in [false, true] {
-            let mut random = StdRng::seed_from_u64(3);
-            for _ in 0..QUESTIONS {
-                let (west, south) = (112.0 + random.random::<f64>() * 0.7, 28.3 + random.random::<f64>() * 0.7);
-                let started = Instant::now();
-                let sql =
-                    "SELECT * FROM api_police_newest_in(1, 1, $1, $2, $1::float8 + 0.0205, $2::float8 + 0.018, 501)";
-                self.client.query(sql, &[&west, &south]).await?;
-                if is_timed {
-                    times.push(started.elapsed().as_secs_f64() * 1e3);
-                }
-            }
-        }
-        println!("tracks.box_p95: {:.2} ms", p95_p50(times).0);
-        self.client.execute("DELETE FROM tracker_status WHERE tracker_id > 10000000", &[]).await?;
-        Ok(())
-    }
-
-    async fn ask_cold(&mut self, count: u32) -> anyhow::Result<()> {
-        for (window, minutes) in self.windows() {
-            let mut times = Vec::new();
-            for circle in self.circles(minutes, count as usize, 7).await? {
-                self.postgres.stop();
-                drop_from_page_cache(&self.root)?;
-                self.postgres = Postgres::start(&self.folder, None)?;
-                self.client = connect(&self.postgres).await?;
-                let started = Instant::now();
-                self.near(circle, minutes as f64 / 60.0).await?;
-                times.push(started.elapsed().as_secs_f64() * 1e3);
-            }
-            if !times.is_empty() {
-                let (p95, p50) = p95_p50(times);
-                println!("tracks.area_{window}_cold_p95: {p95:.1} ms");
-                println!("tracks.area_{window}_cold_p50: {p50:.1} ms");
-            }
-        }
-        Ok(())
-    }
 }
 
 async fn connect(postgres: &Postgres) -> anyhow::Result<Client> {
@@ -553,12 +256,4 @@ fn settings(postgres: &Postgres) -> anyhow::Result<tokio_postgres::Config> {
     let password = read_secret(&postgres.password_file)?;
     settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
     Ok(settings)
-}
-
-/// posix_fadvise(POSIX_FADV_DONTNEED) on every file, by coreutils' dd.
-fn drop_from_page_cache(folder: &std::path::Path) -> anyhow::Result<()> {
-    let script = "sync; find \"$1\" -type f -size +0 -exec dd of={} oflag=nocache conv=notrunc,fdatasync count=0 status=none \\;";
-    let status = Command::new("sh").args(["-c", script, "sh"]).arg(folder).status()?;
-    anyhow::ensure!(status.success(), "the files could not be dropped from the page cache");
-    Ok(())
 }
