@@ -22,7 +22,7 @@ use rideguard::config::read_secret;
 use rideguard::domain::Timestamp;
 use rideguard::rollup::{self, Rollup};
 use rideguard::store::questions::Officer;
-use rideguard::store::{self, migrate, partitions};
+use rideguard::store::{self, migrate, order, partitions};
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::postgres::Postgres;
 use std::path::PathBuf;
@@ -179,12 +179,17 @@ impl Place {
 
     /// Days that have been over for three hours, as the rollup does it; the last one is not among them.
     async fn put_in_order(&self, fixes: usize) -> anyhow::Result<()> {
-        let (started, before) = (Instant::now(), cpu::with_children_s(self.postgres.pid() as u32));
+        let pid = self.postgres.pid() as u32;
+        let spent = || cpu::cpu_s(std::process::id()) + cpu::with_children_s(pid);
+        let (started, before) = (Instant::now(), spent());
         let mut days = 0;
-        while partitions::order_next_day(&self.client).await?.is_some() {
+        let settings = settings(&self.postgres)?;
+        let (mut writer, reader) =
+            (store::connect(&settings, "bench").await?, store::connect(&settings, "bench").await?);
+        while order::order_next_day(&mut writer, &reader).await?.is_some() {
             days += 1;
         }
-        let cpu_s = cpu::with_children_s(self.postgres.pid() as u32) - before;
+        let cpu_s = spent() - before;
         println!("tracks.days_in_order: {days} days");
         if days > 0 {
             let share = f64::from(days) * 1440.0 / self.minutes as f64;

@@ -9,7 +9,7 @@ use crate::clock::now;
 use crate::config::Config;
 use crate::domain::{Timestamp, TrackerKey};
 use crate::store::rollup::{self as store, Marks};
-use crate::store::{connect, partitions, retention};
+use crate::store::{connect, order, partitions, retention};
 use crate::telemetry::Metrics;
 use crate::tracks::merge::merge;
 use crate::tracks::{Body, Heard};
@@ -95,7 +95,15 @@ async fn work(
                 let error = format!("{error:#}");
                 tracing::error!(error, "What is to go could not be let go; the rollup goes on, and tries again");
             }
-            rollup.put_in_order(stop).await;
+            tokio::select! {
+                ordered = rollup.put_in_order(database) => {
+                    if let Err(error) = ordered {
+                        let error = format!("{error:#}");
+                        tracing::info!(error, "A day of pieces could not be put in order; trying again");
+                    }
+                }
+                _ = stop.changed() => {} // one transaction: it has happened or has not
+            }
             tended_at = Some(Instant::now());
         }
         tokio::select! {
@@ -147,15 +155,13 @@ impl Rollup {
         Ok(())
     }
 
-    /// Puts a day of pieces that is over in order, if there is one; `stop` does not wait for it.
-    async fn put_in_order(&self, stop: &mut watch::Receiver<bool>) {
-        tokio::select! {
-            ordered = partitions::order_next_day(&self.client) => match ordered {
-                Ok(day) => day.iter().for_each(|day| tracing::info!(day, "A day of pieces was put in order")),
-                Err(error) => tracing::info!(%error, "A day of pieces could not be put in order; trying again"),
-            },
-            _ = stop.changed() => {} // the database ends it one way or the other
+    /// Puts a day of pieces that is over in order, if there is one.
+    async fn put_in_order(&mut self, database: &tokio_postgres::Config) -> anyhow::Result<()> {
+        let reader = connect(database, "rollup").await?;
+        if let Some(day) = order::order_next_day(&mut self.client, &reader).await? {
+            tracing::info!(day, "A day of pieces was put in order");
         }
+        Ok(())
     }
 
     /// Closes slices up to `to`: what comes for them later is late.

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lane;
 pub mod load;
 pub mod migrate;
+pub mod order;
 pub mod outbox;
 pub mod partitions;
 mod parts;

@@ -1,4 +1,4 @@
-//! Partitions by day: made ahead, put in order when they are over, let go when their rows are pieces.
+//! Partitions by day: made ahead, let go when their rows are pieces.
 //!
 //! Every change has a lock timeout: behind one long question it would otherwise stop every writer.
 
@@ -51,15 +51,6 @@ pub async fn summarize(client: &Client, at: Timestamp) -> Result<i64, Error> {
         FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
         WHERE a.amname = 'brin' AND x.indrelid = to_regclass('fix_' || to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD'))";
     Ok(client.query_one(sql, &[&at]).await?.get(0))
-}
-
-/// Writes a day of pieces that has been over for three hours anew, in the order in which searches by area find them, the
-/// newest first; says which. `None`: all are in order.
-///
-/// # Errors
-/// The database's own word; a lock that somebody holds for longer among them. Nothing has changed then.
-pub async fn order_next_day(client: &Client) -> Result<Option<String>, Error> {
-    Ok(client.query_one("SELECT order_next_day()", &[]).await?.get(0))
 }
 
 /// Lets go of hot days that lie `hot_days` back and are pieces through and through; says how many.

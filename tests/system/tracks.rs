@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
 use rideguard::domain::{Timestamp, TrackerKey};
 use rideguard::rollup::{Rollup, last_closed};
-use rideguard::store::{partitions, rollup};
+use rideguard::store::{order, partitions, rollup};
 use rideguard::tracks::Body;
 use std::time::Duration;
 use tokio_postgres::Client;
@@ -248,7 +248,8 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     let (database, client) = crate::questions::city().await;
     let today = "SELECT to_char(now() AT TIME ZONE 'UTC', '\"track_\"YYYYMMDD')";
     let today: String = client.query_one(today, &[]).await.unwrap().get(0);
-    while let Some(day) = partitions::order_next_day(&client).await.unwrap() {
+    let mut writer = database.connect().await;
+    while let Some(day) = order::order_next_day(&mut writer, &client).await.unwrap() {
         assert!(day < today, "{day} is not over");
     }
     // The same pieces, within one day of the week before.
@@ -275,12 +276,18 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
         reader.batch_execute("ROLLBACK").await.unwrap();
         read
     });
+    // Who has begun before, and comes to that day when it is exchanged, sees its rows as well.
+    let old = database.connect().await;
+    old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM lane").await.unwrap();
+
     let mut ordered = Vec::new();
-    while let Some(day) = partitions::order_next_day(&client).await.unwrap() {
+    while let Some(day) = order::order_next_day(&mut writer, &client).await.unwrap() {
         ordered.push(day);
     }
     assert!(ordered.contains(&day) && ordered.is_sorted_by(|a, b| a > b), "{ordered:?}, the newest first");
     assert_eq!(reading.await.unwrap(), before.len());
+    assert_eq!(lying(&old, &day).await.len(), before.len());
+    old.batch_execute("ROLLBACK").await.unwrap();
     let after = lying(&client, &day).await;
     let sorted = |mut rows: Vec<String>| {
         rows.sort_unstable();

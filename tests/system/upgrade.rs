@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, TryStreamExt};
 use rideguard::clock::now;
 use rideguard::rollup::{Rollup, last_closed};
-use rideguard::store::{self, migrate, partitions};
+use rideguard::store::{self, migrate, order, partitions};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
@@ -93,9 +93,10 @@ async fn an_old_database_is_brought_up_to_date_with_all_that_is_hot_late_and_in_
         // And work goes on.
         let mut settings = database.settings.clone();
         let settings = settings.dbname(format!("as_of_{version}"));
+        let reader = store::connect(settings, "test").await.unwrap();
         let mut rollup = Rollup::lead(store::connect(settings, "test").await.unwrap()).await.unwrap().unwrap();
         roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
-        while partitions::order_next_day(&old).await.unwrap().is_some() {}
+        while order::order_next_day(&mut old, &reader).await.unwrap().is_some() {}
         assert_same(&old, true, version).await;
         areas_equal_a_scan(&old, seed, 15).await;
     }
