@@ -3,10 +3,10 @@
 -- CLUSTER does that too, but keeps everybody out meanwhile. Here who writes (late fixes, an erasure) waits until it is done, who reads for the
 -- exchange at its end alone. The index is marked as CLUSTER marks it, which says what is in order. docs/decisions/0019 has the figures.
 
--- The newest day that is over and not in order; NULL if there is none.
+-- The newest day that is over, has pieces and is not in order; NULL if there is none.
 CREATE FUNCTION day_to_order() RETURNS text LANGUAGE sql STABLE AS $$
     SELECT max(c.relname::text) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, rollup_mark m
-    WHERE i.inhparent = 'track'::regclass AND NOT i.inhdetachpending
+    WHERE i.inhparent = 'track'::regclass AND NOT i.inhdetachpending AND pg_relation_size(c.oid) > 0
         AND (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= m.rolled_to - interval '3 hours'
         AND NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisclustered)
 $$;
