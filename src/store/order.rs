@@ -31,7 +31,10 @@ pub async fn order_next_day(writer: &mut Client, reader: &Client) -> anyhow::Res
         .await?;
     pin_mut!(sink, rows);
     while let Some(some) = rows.next().await {
-        sink.feed(some.with_context(|| format!("reading {day}"))?).await?;
+        // A server that has failed meanwhile says why at the end.
+        if sink.feed(some.with_context(|| format!("reading {day}"))?).await.is_err() {
+            break;
+        }
     }
     sink.finish().await?;
     transaction.execute("SELECT exchange_day($1, $2)", &[&day, &fresh]).await?;
