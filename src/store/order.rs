@@ -22,7 +22,7 @@ pub async fn order_next_day(writer: &mut Client, reader: &Client) -> anyhow::Res
              CREATE TABLE {fresh} (LIKE {day} INCLUDING ALL EXCLUDING INDEXES)"
         ))
         .await?;
-    // A day takes a second with 20,000 vehicles, so a minute with a million.
+    // A day takes 0.4 s with 5,000 vehicles, so a minute and a half with a million.
     reader.batch_execute("SET statement_timeout = 0; SET work_mem = '64MB'").await?;
     // Frozen: who began to ask before this is committed, and comes to the new table, must see the rows that were in the old one.
     let sink = transaction.copy_in::<_, Bytes>(&format!("COPY {fresh} FROM STDIN (FORMAT binary, FREEZE)")).await?;
