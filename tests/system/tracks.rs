@@ -270,8 +270,12 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     let rows = format!("SELECT FROM {day}");
     reader.batch_execute("BEGIN").await.unwrap();
     assert_eq!(reader.query(&rows, &[]).await.unwrap().len(), before.len());
+    let watcher = database.connect().await;
     let reading = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let given_up = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while count(&watcher, given_up).await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let read = reader.query(&rows, &[]).await.unwrap().len();
         reader.batch_execute("ROLLBACK").await.unwrap();
         read
