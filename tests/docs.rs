@@ -108,7 +108,8 @@ fn the_receiver_of_the_webhook_page_takes_our_signature_and_refuses_others() {
     let mut lines = BufReader::new(receiver.stdout.take().expect("its output")).lines().map_while(Result::ok);
     let port = lines.next().and_then(|l| l.rsplit(' ').next()?.parse().ok()).expect("its port");
 
-    let body = r#"{"delivery":"7","attempt":1,"alert":{"kind":"moved","plate":"X1","raised_at":"2026-01-01T00:00:00Z"}}"#;
+    let body =
+        r#"{"delivery":"7","attempt":1,"alert":{"kind":"moved","plate":"X1","raised_at":"2026-01-01T00:00:00Z"}}"#;
     let now = rideguard::clock::now().micros() / 1_000_000;
     let sign = |at| rideguard::notify::webhook::signature("s3cret", at, body);
     let answers = [
