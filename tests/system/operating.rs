@@ -150,3 +150,33 @@ async fn a_database_that_could_forget_is_refused_by_the_name_of_its_setting() {
         up.wait_for(&format!("SELECT (current_setting('{name}') = 'on')::integer::bigint"), 1).await;
     }
 }
+
+#[tokio::test]
+async fn the_page_comes_compressed_and_is_not_sent_twice() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let page = up.text("/").await;
+    let script = page.split('"').find(|t| t.ends_with(".js")).expect("the page is built: make web").to_owned();
+    let client = reqwest::Client::new();
+    let ask = |path: &str, name: &'static str, value: String| {
+        client.get(format!("http://{}{path}", up.http)).header(name, value).send()
+    };
+    let header = |answer: &reqwest::Response, name: &str| {
+        answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+    };
+
+    let mut sizes = Vec::new();
+    for (accepted, coding) in [("gzip, deflate, br", "br"), ("gzip", "gzip"), ("identity", "")] {
+        let answer = ask(&script, "Accept-Encoding", accepted.into()).await.unwrap();
+        assert_eq!((answer.status().as_u16(), header(&answer, "content-encoding")), (200, coding.to_owned()));
+        assert_eq!(header(&answer, "vary"), "Accept-Encoding");
+        assert!(header(&answer, "cache-control").contains("immutable"));
+        sizes.push(answer.bytes().await.unwrap().len());
+    }
+    assert!(sizes[0] < sizes[1] && sizes[1] * 2 < sizes[2], "{sizes:?}");
+
+    let first = ask("/", "Accept", "text/html".into()).await.unwrap();
+    let again = ask("/", "If-None-Match", header(&first, "etag")).await.unwrap();
+    assert_eq!((header(&first, "cache-control").as_str(), again.status().as_u16()), ("no-cache", 304));
+    assert!(again.bytes().await.unwrap().is_empty());
+}
