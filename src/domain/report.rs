@@ -252,6 +252,9 @@ pub struct Report {
     pub is_check_sum_wrong: bool,
     /// Identifiers the packet carries, as written; empty where the language has none.
     pub tracker_idents: SmallVec<[CompactString; 1]>,
+    /// What the device is called on a map, which many devices may share: no identity.
+    #[serde(default)]
+    pub label: Option<CompactString>,
     /// What it says, oldest first as sent.
     pub moments: SmallVec<[Moment; 1]>,
     /// The tracker's own counter of its packets, where its language acknowledges several at once.

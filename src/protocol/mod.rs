@@ -6,6 +6,7 @@
 
 mod cursor;
 pub mod dialect;
+mod elements;
 pub mod gt06;
 pub mod h02;
 pub mod json;
@@ -14,6 +15,7 @@ pub mod jt808_json;
 pub mod osmand;
 pub mod owntracks;
 pub mod teltonika;
+mod words;
 
 use crate::domain::{Profile, Report};
 use std::collections::BTreeMap;
