@@ -75,6 +75,10 @@ pub struct Dialect {
     pub armed_bit: Option<u8>,
     /// JT/T 808: the status bit that says moving, where a maker has one.
     pub moving_bit: Option<u8>,
+    /// GT06: whether byte 4 of a heartbeat is an alarm code. Most models put their language or nothing there.
+    pub has_alarm_in_heartbeat: bool,
+    /// GT06: whether 0x16 of length 0x24 has the supply in 0.01 V; without a word, what fits.
+    pub has_supply_in_alarm: Option<bool>,
     /// Alarm codes.
     pub alarms: AlarmTable,
 }
@@ -115,6 +119,8 @@ struct File {
     items: Option<Items>,
     armed_bit: Option<u8>,
     moving_bit: Option<u8>,
+    has_alarm_in_heartbeat: Option<bool>,
+    has_supply_in_alarm: Option<bool>,
     #[serde(default)]
     alarms: BTreeMap<String, String>,
 }
@@ -165,6 +171,8 @@ impl Dialect {
             items: Items::Common,
             armed_bit: None,
             moving_bit: None,
+            has_alarm_in_heartbeat: false,
+            has_supply_in_alarm: None,
             alarms: AlarmTable([None; 256]),
         }
     }
@@ -232,6 +240,8 @@ impl Dialect {
             items: file.items.unwrap_or(dialect.items),
             armed_bit: file.armed_bit.or(dialect.armed_bit),
             moving_bit: file.moving_bit.or(dialect.moving_bit),
+            has_alarm_in_heartbeat: file.has_alarm_in_heartbeat.unwrap_or(dialect.has_alarm_in_heartbeat),
+            has_supply_in_alarm: file.has_supply_in_alarm.or(dialect.has_supply_in_alarm),
             ..dialect
         })
     }
