@@ -263,6 +263,9 @@ pub struct Report {
     pub replies: SmallVec<[ReplyBytes; 1]>,
     /// Items we have no name for, by their id, as hexadecimal or text.
     pub unknown: BTreeMap<String, String>,
+    /// What stands in the payload and is no frame, in words; nothing else is lost with it.
+    #[serde(default)]
+    pub left_over: Option<Box<str>>,
 }
 
 impl Report {

@@ -102,6 +102,10 @@ pub struct Dialect {
     pub moving_bit: Option<u8>,
     /// OsmAnd: the unit of a query's speed, where it is known.
     pub speed_unit: Option<SpeedUnit>,
+    /// GT06: whether byte 4 of a heartbeat is an alarm code. Most models put their language or nothing there.
+    pub has_alarm_in_heartbeat: bool,
+    /// GT06: whether 0x16 of length 0x24 has the supply in 0.01 V; without a word, what fits.
+    pub has_supply_in_alarm: Option<bool>,
     /// Alarm codes.
     pub alarms: AlarmTable,
 }
@@ -143,6 +147,8 @@ struct File {
     armed_bit: Option<u8>,
     moving_bit: Option<u8>,
     speed_unit: Option<SpeedUnit>,
+    has_alarm_in_heartbeat: Option<bool>,
+    has_supply_in_alarm: Option<bool>,
     #[serde(default)]
     alarms: BTreeMap<String, String>,
 }
@@ -194,6 +200,8 @@ impl Dialect {
             armed_bit: None,
             moving_bit: None,
             speed_unit: None,
+            has_alarm_in_heartbeat: false,
+            has_supply_in_alarm: None,
             alarms: AlarmTable([None; 256]),
         }
     }
@@ -262,6 +270,8 @@ impl Dialect {
             armed_bit: file.armed_bit.or(dialect.armed_bit),
             moving_bit: file.moving_bit.or(dialect.moving_bit),
             speed_unit: file.speed_unit.or(dialect.speed_unit),
+            has_alarm_in_heartbeat: file.has_alarm_in_heartbeat.unwrap_or(dialect.has_alarm_in_heartbeat),
+            has_supply_in_alarm: file.has_supply_in_alarm.or(dialect.has_supply_in_alarm),
             ..dialect
         })
     }

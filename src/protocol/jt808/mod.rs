@@ -16,7 +16,7 @@ mod reply;
 mod transparent;
 
 pub use command::{Request, encode};
-pub use frame::{escape_frame, frame};
+pub use frame::{escape_frame, frame, frame_in_payload};
 pub use parts::Parts;
 
 use super::{DecodeError, dialect};
