@@ -42,6 +42,7 @@ mod zones;
 
 pub use params::Params;
 pub use rules::RULES;
+pub use tampering::listened_alarms;
 
 use crate::domain::{
     Alert, AlertKind, Answer, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest,
