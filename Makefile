@@ -39,6 +39,7 @@ lint: web/node_modules ## Formatting and lints
 test: install-test web/dist/index.html lint ## Everything that protects a change; installs what it needs
 	cd web && npm test
 	$(CARGO) build --locked --workspace
+	scripts/check-openapi target/debug/rideguard
 	scripts/browser-test target/debug/rideguard
 	scripts/cargo-test default
 

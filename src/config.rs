@@ -89,7 +89,7 @@ pub struct Ingest {
     pub max_fix_age_days: u32,
     /// Most packets in one journal batch. Below the broker's in-flight window, or nothing moves.
     pub batch_packets_max: usize,
-    /// How long a packet waits for its batch to fill, milliseconds; up to six times as long where a lane is busy.
+    /// How long a packet waits for its batch to fill, milliseconds; a busy lane waits up to 300 ms.
     pub batch_wait_ms: u64,
     /// Seconds between checkpoints of a lane.
     pub checkpoint_every_s: u64,

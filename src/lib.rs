@@ -6,23 +6,27 @@
 //!
 //! | module | what it does | imports of ours |
 //! |---|---|---|
-//! | [`domain`] | nouns, units, valid ranges | none |
+//! | [`domain`] | nouns, units, valid ranges | |
 //! | [`protocol`] | bytes → report, one file per tracker language | domain |
 //! | [`guard`] | what we believe about each vehicle; alerts | domain |
-//! | [`fold`] | one journal entry → its effects: identity, decoding, judging, guarding | domain, protocol, guard, topics |
-//! | [`ingest`] | MQTT sessions, epochs, acknowledgements | domain, config |
-//! | [`pipeline`] | a lane at work: the life of one packet | fold, ingest, store, live |
-//! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, fold's rows, tracks' pieces |
-//! | [`live`] | news from lanes to live maps | domain, fold's flags, store's rows |
-//! | [`failpoint`] | where tests end or pause the program; empty in a release | none |
-//! | [`clock`], [`config`], [`telemetry`] | the time, the settings, the counters | domain, store's rows |
 //! | [`tracks`] | pieces of tracks: their bytes, answers from them | domain |
+//! | [`fold`] | one journal entry → its effects: identity, decoding, judging, guarding | domain, protocol, guard, ingest::topic |
+//! | [`clock`] | the time | domain |
+//! | [`config`] | the settings | |
+//! | [`failpoint`] | where tests end or pause the program; empty in a release | |
+//! | [`ingest`] | MQTT sessions, epochs, acknowledgements | clock, config, domain |
+//! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, config, failpoint, fold, tracks |
+//! | [`telemetry`] | the log and the counters | clock, domain, store |
+//! | [`live`] | news from lanes to live maps | domain, fold, store |
+//! | [`pipeline`] | a lane at work: the life of one packet | clock, config, domain, failpoint, fold, ingest, live, protocol::json, store, telemetry |
 //! | [`rollup`] | hot fixes → pieces of tracks, partitions | clock, config, domain, store, telemetry, tracks |
-//! | [`notify`] | the outbox worker and its channels | store |
-//! | [`api`] | HTTP, sessions, the live stream, the web page | store, live |
+//! | [`notify`] | the outbox worker and its channels | clock, config, failpoint, store, telemetry |
+//! | [`api`] | HTTP, sessions, the live stream, the web page | clock, config, domain, ingest, live, store, telemetry, tracks |
 //! | [`supervisor`] | the private PostgreSQL and Mosquitto of the one-machine mode | config |
 //! | [`app`] | the composition root | everything |
 //! | [`cli`] | one file per subcommand | everything |
+//!
+//! This table is the rule: `tests/architecture.rs` reads it and holds the code against it.
 
 pub mod api;
 pub mod app;

@@ -23,7 +23,7 @@ pub(super) struct Page {
 }
 
 /// Alerts of my vehicles, newest first.
-#[utoipa::path(get, path = "/alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = shapes::Alerts)))]
+#[utoipa::path(get, path = "/alerts", operation_id = "list_alerts", tag = "alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = shapes::Alerts)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,

@@ -27,7 +27,7 @@ pub(super) struct Page {
 }
 
 /// Incidents of my vehicles, newest first.
-#[utoipa::path(get, path = "/incidents", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "incidents", body = shapes::Incidents)))]
+#[utoipa::path(get, path = "/incidents", operation_id = "list_incidents", tag = "incidents", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "incidents", body = shapes::Incidents)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -53,7 +53,7 @@ pub(super) async fn list(
 
 /// An incident of a vehicle of mine: state, timeline, alerts with their evidence. Its fixes are the
 /// track of its vehicle from `fixes_from` to `fixes_to` (or now).
-#[utoipa::path(get, path = "/incidents/{id}", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = shapes::Incident), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/incidents/{id}", operation_id = "get_incident", tag = "incidents", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = shapes::Incident), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
@@ -75,7 +75,7 @@ pub(super) struct AnswerBody {
 }
 
 /// Say what an incident is.
-#[utoipa::path(post, path = "/incidents/{id}/answer", params(("id" = String, Path)), request_body = AnswerBody, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = shapes::Incident), (status = 202, description = "not yet taken", body = shapes::Pending), (status = 404, description = "none of yours"), (status = 409, description = "answered so already")))]
+#[utoipa::path(post, path = "/incidents/{id}/answer", operation_id = "answer_incident", tag = "incidents", params(("id" = String, Path)), request_body = AnswerBody, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = shapes::Incident), (status = 202, description = "not yet taken", body = shapes::Pending), (status = 404, description = "none of yours"), (status = 409, description = "answered so already")))]
 pub(super) async fn answer(
     State(api): State<Api>,
     person: Person,

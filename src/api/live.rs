@@ -40,7 +40,7 @@ pub(super) struct Ask {
 }
 
 /// A ticket for a live stream: once, for 30 s. A token never stands in an address.
-#[utoipa::path(post, path = "/live/ticket", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = shapes::Ticket), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = shapes::Ticket), (status = 403, description = "no grant")))]
 pub(super) async fn ticket(
     State(api): State<Api>,
     person: Person,

@@ -9,7 +9,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 /// My grants in force.
-#[utoipa::path(get, path = "/grants", security(("bearer" = ["police"])), responses((status = 200, description = "grants", body = shapes::Grants)))]
+#[utoipa::path(get, path = "/grants", operation_id = "list_grants", tag = "grants", security(("bearer" = ["police"])), responses((status = 200, description = "grants", body = shapes::Grants)))]
 pub(super) async fn grants(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Police])?;
     let rows = api.pool.get().await?.query("SELECT * FROM api_my_grants($1)", &[&person.account]).await?;

@@ -86,7 +86,7 @@ pub(super) struct AreaAsked {
 }
 
 /// Which vehicles were inside an area within a window, by first fix inside.
-#[utoipa::path(post, path = "/search/area", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Area), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/area", operation_id = "search_area", tag = "search", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Area), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn area(
     State(api): State<Api>,
     person: Person,
@@ -238,7 +238,7 @@ fn five_minutes() -> usize {
 }
 
 /// Which vehicles travelled with this one; the longest company first.
-#[utoipa::path(post, path = "/search/company", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = shapes::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/company", operation_id = "search_co_travel", tag = "search", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = shapes::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn company(
     State(api): State<Api>,
     person: Person,
@@ -297,7 +297,7 @@ pub(super) struct NewestAsked {
 }
 
 /// Where the vehicles of a watch list, or all in a box, were last.
-#[utoipa::path(post, path = "/search/newest", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/newest", operation_id = "search_latest", tag = "search", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
 pub(super) async fn newest(
     State(api): State<Api>,
     person: Person,

@@ -116,7 +116,7 @@ pub(super) fn new_token() -> String {
 }
 
 /// Log in.
-#[utoipa::path(post, path = "/session", request_body = Credentials,
+#[utoipa::path(post, path = "/session", operation_id = "log_in", tag = "session", request_body = Credentials,
     responses((status = 200, description = "a token", body = shapes::Opened), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
 pub(super) async fn log_in(
     State(api): State<Api>,
@@ -147,7 +147,7 @@ pub(super) async fn log_in(
 }
 
 /// Log out: the token is dead at once.
-#[utoipa::path(delete, path = "/session", security(("bearer" = ["owner", "police", "operator", "admin"])), responses((status = 204, description = "done")))]
+#[utoipa::path(delete, path = "/session", operation_id = "log_out", tag = "session", security(("bearer" = ["owner", "police", "operator", "admin"])), responses((status = 204, description = "done")))]
 pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<StatusCode, Problem> {
     api.pool.get().await?.execute("SELECT api_close_session($1)", &[&person.session]).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -69,7 +69,7 @@ fn thinning(asked: &TrackAsked) -> Result<Thin, Problem> {
 }
 
 /// The track of a vehicle, oldest first, with its stops and gaps.
-#[utoipa::path(get, path = "/vehicles/{id}/track", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Track), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/track", operation_id = "get_track", tag = "tracks", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Track), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn track(
     State(api): State<Api>,
     person: Person,
@@ -97,7 +97,7 @@ pub(super) async fn track(
 }
 
 /// The trips of a vehicle and the stops between them.
-#[utoipa::path(get, path = "/vehicles/{id}/trips", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Trips), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/trips", operation_id = "list_trips", tag = "tracks", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Trips), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn trips(
     State(api): State<Api>,
     person: Person,
@@ -122,7 +122,7 @@ pub(super) struct HistoryAsked {
 }
 
 /// A tile of where traffic was (Mapbox vector tile, layer `traffic`): cells with three vehicles or more.
-#[utoipa::path(get, path = "/history/{z}/{x}/{y}", params(("z" = String, Path), ("x" = String, Path), ("y" = String, Path), HistoryAsked), security(("bearer" = ["police", "operator"])), responses((status = 200, description = "a vector tile"), (status = 403, description = "no grant")))]
+#[utoipa::path(get, path = "/history/{z}/{x}/{y}", operation_id = "get_traffic_tile", tag = "tracks", params(("z" = String, Path), ("x" = String, Path), ("y" = String, Path), HistoryAsked), security(("bearer" = ["police", "operator"])), responses((status = 200, description = "a vector tile"), (status = 403, description = "no grant")))]
 pub(super) async fn history(
     State(api): State<Api>,
     person: Person,

@@ -33,7 +33,7 @@ pub(super) struct Search {
 }
 
 /// My vehicles; for the police, those that match.
-#[utoipa::path(get, path = "/vehicles", params(Search), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "vehicles", body = shapes::Vehicles)))]
+#[utoipa::path(get, path = "/vehicles", operation_id = "list_vehicles", tag = "vehicles", params(Search), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "vehicles", body = shapes::Vehicles)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -59,7 +59,7 @@ pub(super) async fn list(
 }
 
 /// One of my vehicles.
-#[utoipa::path(get, path = "/vehicles/{id}", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = shapes::Vehicle), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}", operation_id = "get_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = shapes::Vehicle), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
@@ -95,7 +95,7 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
 }
 
 /// Guard it (设防).
-#[utoipa::path(post, path = "/vehicles/{id}/arm", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = shapes::GuardState), (status = 202, description = "not yet", body = shapes::Pending), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = shapes::GuardState), (status = 202, description = "not yet", body = shapes::Pending), (status = 404, description = "none of yours")))]
 pub(super) async fn arm(
     State(api): State<Api>,
     person: Person,
@@ -105,7 +105,7 @@ pub(super) async fn arm(
 }
 
 /// Guard it no longer (撤防).
-#[utoipa::path(post, path = "/vehicles/{id}/disarm", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = shapes::GuardState), (status = 202, description = "not yet", body = shapes::Pending), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = shapes::GuardState), (status = 202, description = "not yet", body = shapes::Pending), (status = 404, description = "none of yours")))]
 pub(super) async fn disarm(
     State(api): State<Api>,
     person: Person,

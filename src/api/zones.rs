@@ -30,7 +30,7 @@ pub(super) struct Page {
 }
 
 /// My zones and the city's.
-#[utoipa::path(get, path = "/zones", params(Page), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = shapes::Zones)))]
+#[utoipa::path(get, path = "/zones", operation_id = "list_zones", tag = "zones", params(Page), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = shapes::Zones)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -99,7 +99,7 @@ impl ZoneBody {
 }
 
 /// Make a zone.
-#[utoipa::path(post, path = "/zones", request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = shapes::Zone), (status = 400, description = "not understood"), (status = 422, description = "no such zone can be")))]
+#[utoipa::path(post, path = "/zones", operation_id = "create_zone", tag = "zones", request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = shapes::Zone), (status = 400, description = "not understood"), (status = 422, description = "no such zone can be")))]
 pub(super) async fn add(
     State(api): State<Api>,
     person: Person,
@@ -116,7 +116,7 @@ pub(super) async fn add(
 }
 
 /// Change a zone of mine. Events before the change are still judged by what it was.
-#[utoipa::path(put, path = "/zones/{id}", params(("id" = String, Path)), request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "the zone", body = shapes::Zone), (status = 404, description = "none of yours"), (status = 422, description = "no such zone can be")))]
+#[utoipa::path(put, path = "/zones/{id}", operation_id = "update_zone", tag = "zones", params(("id" = String, Path)), request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "the zone", body = shapes::Zone), (status = 404, description = "none of yours"), (status = 422, description = "no such zone can be")))]
 pub(super) async fn change(
     State(api): State<Api>,
     person: Person,
@@ -133,7 +133,7 @@ pub(super) async fn change(
 }
 
 /// Remove a zone of mine.
-#[utoipa::path(delete, path = "/zones/{id}", params(("id" = String, Path)), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 204, description = "gone"), (status = 404, description = "none of yours")))]
+#[utoipa::path(delete, path = "/zones/{id}", operation_id = "delete_zone", tag = "zones", params(("id" = String, Path)), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 204, description = "gone"), (status = 404, description = "none of yours")))]
 pub(super) async fn delete(
     State(api): State<Api>,
     person: Person,
