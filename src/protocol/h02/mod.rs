@@ -18,7 +18,8 @@ const KMH_PER_KNOT: f64 = 1.852;
 const BINARY_BYTES: [usize; 4] = [32, 42, 45, 47];
 /// Longest text taken from a stream.
 const TEXT_BYTES_MAX: usize = 1024;
-/// Bits of the status word that are no alarm: ignition (1 is on), power (0 is lost).
+/// Bits of the status word that are no alarm: armed (0 is armed), ignition (1 is on), power (0 is lost).
+const ARMED_BIT: u32 = 9;
 const IGNITION_BIT: u32 = 10;
 const POWER_BIT: u32 = 19;
 
@@ -94,10 +95,22 @@ fn has_date(bytes: &[u8], at: usize) -> bool {
 /// The status word: 0 raises the alarm of a bit.
 fn status(alarms: &AlarmTable, word: u32, moment: &mut Moment) {
     let is_clear = |bit: u32| word >> bit & 1 == 0;
+    moment.status.armed = Some(is_clear(ARMED_BIT));
     moment.status.ignition = Some(!is_clear(IGNITION_BIT));
     moment.status.external_power = Some(!is_clear(POWER_BIT));
     let raised = (0..32u8).filter(|bit| is_clear((*bit).into()));
     moment.alarms.extend(raised.filter_map(|bit| Some(Alarm { kind: alarms.kind(bit)?, raw: bit.into() })));
+}
+
+/// The charge of a battery level: 1 to 6 are steps, larger numbers are percent.
+fn battery_percent(level: u8) -> Option<u8> {
+    match level {
+        0 => None,
+        1..=3 => Some((level - 1) * 10),
+        4..=6 => Some((level - 1) * 20),
+        7..=100 => Some(level),
+        _ => None,
+    }
 }
 
 /// Degrees and minutes glued together, or with dashes around the degrees; without a point, so many digits are degrees and two are whole minutes.
@@ -192,6 +205,32 @@ mod tests {
         let v19 = format!("*HQ,4210051415,V19,{place},,5492932630888,8986001234567890123?,FFFFFBFF#");
         assert_eq!(iccid(&v19).as_deref(), Some("8986001234567890123"));
         assert_eq!(iccid("*HQ,4210051415,ICCID,89860012345678901234#").as_deref(), Some("89860012345678901234"));
+    }
+
+    #[test]
+    fn the_number_behind_the_cell_is_the_battery_on_the_scale_of_the_binary_form() {
+        let battery = |behind: &str| {
+            let place = "V1,025725,A,2833.0000,N,11221.0000,E,010.00,181,150626,FFFFFBFF";
+            read(&format!("*HQ,4210051415,{place},{behind}#")).unwrap().moments[0].status.battery_percent
+        };
+        assert_eq!((battery("460,00,10288,8049,6"), battery("460,00,10288,8049,4")), (Some(100), Some(60)));
+        assert_eq!((battery("460,00,10288,8049,7"), battery("460,00,10288,8049")), (None, None));
+    }
+
+    #[test]
+    fn bit_9_says_armed_where_it_is_clear() {
+        let armed = |word: &str| {
+            let place = "V1,025725,A,2833.0000,N,11221.0000,E,010.00,181,150626";
+            read(&format!("*HQ,4210051415,{place},{word}#")).unwrap().moments[0].status.armed
+        };
+        assert_eq!((armed("FFFFFDFF"), armed("FFFFFFFF")), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn an_answer_by_text_says_the_supply_in_volts() {
+        let volts = |text: &str| read(text).unwrap().moments.first().and_then(|m| m.status.external_v);
+        assert_eq!(volts("*HQ,4210051415,SMS,X1(70)\nID:4210051415\nVOLT:12.6V\nGSM:26#"), Some(12.6));
+        assert_eq!(volts("*HQ,4210051415,SMS,X1(70)\nVOLT:none\nGSM:26#"), None);
     }
 
     #[test]
