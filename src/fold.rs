@@ -246,6 +246,16 @@ impl LaneState {
         };
         let mut effects =
             Effects { replies, ..tracker.make_count((&ident, packet), &report, settings.max_fix_age_s, firmwares) };
+        // A packet that is set aside as a whole has its bytes kept already.
+        if let (Some(detail), None) = (&report.left_over, &effects.quarantined) {
+            effects.left_over = Some(Quarantined {
+                tracker: Some(tracker.key),
+                ident: Some(ident.to_string()),
+                reason: LEFT_OVER,
+                detail: format!("{}: {}", profile.protocol.0, detail.split(" (").next().unwrap_or_default()),
+                security: false,
+            });
+        }
         if let Some(vehicle) = tracker.vehicle() {
             let before = self.guard.shown(vehicle);
             let seen = Seen { received_at: packet.received_at, digest };
@@ -320,6 +330,9 @@ impl LaneState {
         Ok((address.ident, report))
     }
 }
+
+/// Reason of a quarantine that stands beside a stored packet. Its row does not count as a packet.
+pub const LEFT_OVER: &str = "left_over";
 
 /// Shortest broken connection that operators are told of, seconds: shorter ones are in every start.
 const GAP_TOLD_S_MIN: f64 = 2.0;

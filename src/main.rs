@@ -94,15 +94,20 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|e| io(e) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
+/// A recording of which lines were left out was played, but it is not whole.
+fn whole(left_out: rideguard::cli::recording::LeftOut) -> ExitCode {
+    if left_out.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Decode { profiles } => {
             rideguard::app::install_profiles(profiles.as_deref())?;
             decode::run(std::io::stdin().lock(), std::io::stdout().lock())?;
         }
-        Command::Replay { scenario, alerts } => replay::run(&scenario, &alerts)?,
+        Command::Replay { scenario, alerts } => return Ok(whole(replay::run(&scenario, &alerts)?)),
         Command::Openapi => say(rideguard::api::openapi().to_pretty_json()?)?,
-        Command::Backtest(args) => backtest::run(&args)?,
+        Command::Backtest(args) => return Ok(whole(backtest::run(&args)?)),
         Command::Score(args) => backtest::told::run(&args)?,
         Command::Up(args) => up::up(args)?,
         Command::Ingest(args) => up::role(args, up::INGEST)?,

@@ -136,7 +136,7 @@ impl Metrics {
             if let Some(packet) = packet {
                 self.packet_age_s.observe(now.seconds_since(packet.received_at).max(0.0));
             }
-            if let Some(aside) = &effects.quarantined {
+            for aside in effects.quarantined.iter().chain(&effects.left_over) {
                 self.quarantined.with_label_values(&[aside.reason]).inc();
             }
             self.wrong_check_sums.inc_by(effects.is_check_sum_wrong.into());

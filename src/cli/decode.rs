@@ -108,7 +108,7 @@ fn accepted(id: &Value, report: &Report) -> Value {
         })
         .collect();
     let replies: Vec<String> = report.replies.iter().map(hex::encode).collect();
-    json!({ "id": id, "result": "ok", "error": null, "tracker_ids": report.tracker_idents, "message": report.message, "fixes": fixes,
+    json!({ "id": id, "result": "ok", "error": report.left_over, "tracker_ids": report.tracker_idents.iter().chain(&report.label).collect::<Vec<_>>(), "message": report.message, "fixes": fixes,
         "status": only_said(&status), "alarms": alarms, "replies": replies, "unknown": report.unknown })
 }
 

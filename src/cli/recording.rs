@@ -1,7 +1,8 @@
 //! Recordings: `packets.jsonl[.gz]` in the benchmark's format, row by row as the guard takes them.
 //!
 //! Every vehicle has a clock of its own: its timers run up to each row's `rx` before the row is
-//! handled. A row that cannot be read ends the reading: a referee must not skip.
+//! handled. A value that cannot be is left out and counted. A line that cannot be read is reported by its
+//! number, and the rest is played; who reads learns of both.
 
 use crate::domain::{
     Alarm, AlarmKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId,
@@ -9,9 +10,11 @@ use crate::domain::{
 use crate::guard::{Guard, Seen};
 use anyhow::{Context, bail};
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// What a row says to the guard.
@@ -68,19 +71,83 @@ struct Position {
     rx: f64,
     lat: f64,
     lon: f64,
-    speed_kmh: Option<f32>,
-    course: Option<f32>,
-    sats: Option<u8>,
+    #[serde(default)]
+    speed_kmh: Value,
+    #[serde(default)]
+    course: Value,
+    #[serde(default)]
+    sats: Value,
     valid: bool,
     source: Source,
-    batt: Option<u8>,
-    ext: Option<bool>,
-    hdop: Option<f32>,
-    acc: Option<f32>,
-    motion: Option<u8>,
-    vib: Option<u8>,
+    #[serde(default)]
+    batt: Value,
+    #[serde(default)]
+    ext: Value,
+    #[serde(default)]
+    hdop: Value,
+    #[serde(default)]
+    acc: Value,
+    #[serde(default)]
+    motion: Value,
+    #[serde(default)]
+    vib: Value,
     #[serde(default)]
     buffered: bool,
+}
+
+/// What a receiver can say. Receivers write what lies beyond for "none": 9999 satellites, a charge of 255.
+const SPEED_KMH: RangeInclusive<f64> = 0.0..=400.0;
+const COURSE_DEG: RangeInclusive<f64> = 0.0..=360.0;
+/// No receiver has that many channels for satellites in view.
+const SATELLITES: RangeInclusive<f64> = 0.0..=99.0;
+const BATTERY_PERCENT: RangeInclusive<f64> = 0.0..=100.0;
+/// 99.9 is how receivers say that they have no sky; the guard takes it so.
+const HDOP: RangeInclusive<f64> = 0.0..=100.0;
+const ACCURACY_M: RangeInclusive<f64> = 0.0..=100_000.0;
+/// A byte: 0 is no, all else is yes.
+const FLAG: RangeInclusive<f64> = 0.0..=255.0;
+
+/// What of a recording was not played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Lines that could not be read.
+    pub lines: u64,
+    /// Values that cannot be.
+    pub values: u64,
+}
+
+impl LeftOut {
+    /// Says on stderr how much was left out, if anything was.
+    pub fn report(self) {
+        if self != Self::default() {
+            eprintln!("rideguard: left out: {} lines, {} values that cannot be", self.lines, self.values);
+        }
+    }
+
+    /// Whether every line was played.
+    pub fn is_whole(self) -> bool {
+        self.lines == 0
+    }
+
+    fn number(&mut self, value: &Value, limits: RangeInclusive<f64>) -> Option<f64> {
+        self.kept(value, value.as_f64().filter(|n| limits.contains(n)))
+    }
+
+    fn whole_number(&mut self, value: &Value, limits: RangeInclusive<f64>) -> Option<u8> {
+        self.kept(value, value.as_f64().filter(|n| limits.contains(n) && n.fract() == 0.0).map(|n| n as u8))
+    }
+
+    fn kept<T>(&mut self, value: &Value, kept: Option<T>) -> Option<T> {
+        self.values += u64::from(kept.is_none() && !value.is_null());
+        kept
+    }
+}
+
+impl std::ops::AddAssign for LeftOut {
+    fn add_assign(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.values += other.values;
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -91,28 +158,41 @@ enum Source {
     Wifi,
 }
 
-/// Reads a recording; `tell` gets each row: the vehicle's name, its number, what happened.
+/// Reads a recording; `tell` gets each row: the vehicle's name, its number, what happened. Lines that cannot be
+/// read are named on stderr. Returns what was left out.
 ///
 /// # Errors
-/// Names the file, and the line and the problem of a row that cannot be read.
-pub fn read(scenario: &Path, mut tell: impl FnMut(&str, VehicleId, Event)) -> anyhow::Result<()> {
+/// Names the file that cannot be opened.
+pub fn read(scenario: &Path, mut tell: impl FnMut(&str, VehicleId, Event)) -> anyhow::Result<LeftOut> {
     let path = packets_file(scenario)?;
     let mut reader = open(&path)?;
-    let mut line = String::new();
+    let mut line = Vec::new();
+    let mut left_out = LeftOut::default();
     for number in 1.. {
         line.clear();
-        let read = reader.read_line(&mut line).with_context(|| format!("{}: line {number}", path.display()))?;
-        if read == 0 {
-            break;
+        let row = match reader.read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) if line.trim_ascii().is_empty() => continue,
+            Ok(_) => serde_json::from_slice::<Row>(&line).map_err(|e| e.to_string()),
+            Err(e) => {
+                // Nothing can be read behind it: the file is damaged here.
+                eprintln!("rideguard: {}: line {number} and what follows: {e}", path.display());
+                left_out.lines += 1;
+                break;
+            }
+        };
+        match row {
+            Ok(row) => {
+                let (name, event) = adapt(row, &mut left_out);
+                tell(&name, vehicle_id(&name), event);
+            }
+            Err(problem) => {
+                eprintln!("rideguard: {}: line {number}: {problem}", path.display());
+                left_out.lines += 1;
+            }
         }
-        if line.trim().is_empty() {
-            continue;
-        }
-        let row: Row = serde_json::from_str(&line).with_context(|| format!("{}: line {number}", path.display()))?;
-        let (name, event) = adapt(row);
-        tell(&name, vehicle_id(&name), event);
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// Opens a text file, unpacked if its name ends in `.gz`.
@@ -140,11 +220,11 @@ fn packets_file(scenario: &Path) -> anyhow::Result<PathBuf> {
     bail!("{} holds no packets.jsonl and no packets.jsonl.gz", scenario.display())
 }
 
-fn adapt(row: Row) -> (String, Event) {
+fn adapt(row: Row, left_out: &mut LeftOut) -> (String, Event) {
     let at = Timestamp::from_secs_f64;
     match row {
         Row::Pos(p) => {
-            let (moment, digest) = report(&p);
+            let (moment, digest) = report(&p, left_out);
             (p.vehicle, Event::Report(Box::new(moment), Seen { received_at: at(p.rx), digest }))
         }
         Row::Arm { vehicle, t, rx } => (vehicle, Event::Arm(at(t), at(rx))),
@@ -163,7 +243,7 @@ fn vehicle_id(name: &str) -> VehicleId {
 
 /// The row as a decoder would have told it. The digest leaves out the arrival: a retransmission has
 /// the same.
-fn report(p: &Position) -> (Moment, PacketDigest) {
+fn report(p: &Position, left_out: &mut LeftOut) -> (Moment, PacketDigest) {
     let fixed_at = p.t.map(Timestamp::from_secs_f64);
     let vibration = Alarm { kind: AlarmKind::Vibration, raw: 0 };
     let moment = Moment {
@@ -173,11 +253,11 @@ fn report(p: &Position) -> (Moment, PacketDigest) {
             valid: p.valid,
             position: LatLon::new(p.lat, p.lon),
             altitude_m: None,
-            speed_kmh: p.speed_kmh,
-            course_deg: p.course,
-            satellites: p.sats,
-            hdop: p.hdop,
-            accuracy_m: p.acc,
+            speed_kmh: left_out.number(&p.speed_kmh, SPEED_KMH).map(|n| n as f32),
+            course_deg: left_out.number(&p.course, COURSE_DEG).map(|n| n as f32),
+            satellites: left_out.whole_number(&p.sats, SATELLITES),
+            hdop: left_out.number(&p.hdop, HDOP).map(|n| n as f32),
+            accuracy_m: left_out.number(&p.acc, ACCURACY_M).map(|n| n as f32),
             source: match p.source {
                 Source::Gnss => FixSource::Gnss,
                 Source::Lbs => FixSource::Cell,
@@ -185,12 +265,12 @@ fn report(p: &Position) -> (Moment, PacketDigest) {
             },
         }),
         status: Status {
-            battery_percent: p.batt,
-            external_power: p.ext,
-            moving: p.motion.map(|m| m != 0),
+            battery_percent: left_out.whole_number(&p.batt, BATTERY_PERCENT),
+            external_power: left_out.kept(&p.ext, p.ext.as_bool()),
+            moving: left_out.whole_number(&p.motion, FLAG).map(|m| m != 0),
             ..Status::default()
         },
-        alarms: (p.vib == Some(1)).then_some(vibration).into_iter().collect(),
+        alarms: (left_out.whole_number(&p.vib, FLAG) == Some(1)).then_some(vibration).into_iter().collect(),
         buffered: p.buffered,
         ..Moment::default()
     };

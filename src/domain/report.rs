@@ -252,6 +252,9 @@ pub struct Report {
     pub is_check_sum_wrong: bool,
     /// Identifiers the packet carries, as written; empty where the language has none.
     pub tracker_idents: SmallVec<[CompactString; 1]>,
+    /// What the device is called on a map, which many devices may share: no identity.
+    #[serde(default)]
+    pub label: Option<CompactString>,
     /// What it says, oldest first as sent.
     pub moments: SmallVec<[Moment; 1]>,
     /// The tracker's own counter of its packets, where its language acknowledges several at once.
@@ -260,6 +263,9 @@ pub struct Report {
     pub replies: SmallVec<[ReplyBytes; 1]>,
     /// Items we have no name for, by their id, as hexadecimal or text.
     pub unknown: BTreeMap<String, String>,
+    /// What stands in the payload and is no frame, in words; nothing else is lost with it.
+    #[serde(default)]
+    pub left_over: Option<Box<str>>,
 }
 
 impl Report {

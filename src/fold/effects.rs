@@ -74,7 +74,8 @@ pub struct Quarantined {
     pub tracker: Option<TrackerKey>,
     /// The identifier on the topic, if it has the form of one.
     pub ident: Option<String>,
-    /// One word: `topic`, `unknown_tracker`, `retained`, `size`, `decode`, `identity`, `time`, `position`, `store`.
+    /// One word: `topic`, `unknown_tracker`, `retained`, `size`, `decode`, `identity`, `time`, `position`, `store`,
+    /// `left_over`.
     pub reason: &'static str,
     /// One sentence, without positions.
     pub detail: String,
@@ -117,6 +118,8 @@ pub struct Effects {
     pub outcome: Option<Outcome>,
     /// Set aside, with the reason.
     pub quarantined: Option<Quarantined>,
+    /// What of a stored packet's payload is no frame: kept in quarantine while the rest counts.
+    pub left_over: Option<Quarantined>,
     /// Whether the packet was read although its check sum is wrong, as the profile tolerates.
     pub is_check_sum_wrong: bool,
     /// New fixes.

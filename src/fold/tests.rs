@@ -47,6 +47,31 @@ fn a_good_packet_is_stored_and_answered() {
 }
 
 #[test]
+fn the_second_message_of_a_payload_counts_and_what_is_left_over_is_quarantined_beside_it() {
+    let mut lane = LaneState::default();
+    let tracker = Setting::Tracker {
+        tracker: TrackerKey(2),
+        ident: TrackerIdent::parse("4210051415").unwrap(),
+        profile: Profile::of("h02"),
+        vehicle: Some(VehicleId(8)),
+        vehicle_kind: None,
+    };
+    lane.fold(&Entry::Setting { at: Timestamp::from_secs(NOW_S), setting: tracker }, &SETTINGS);
+    // 2026-09-21 14:13:20 UTC is NOW_S; bit 1 of the second word is clear: SOS.
+    let message = |clock: &str, word: &str| {
+        format!("*HQ,4210051415,V1,{clock},A,2833.0000,N,11221.0000,E,000.00,0,210926,{word}#")
+    };
+    let payload = format!("{}{}noise", message("141300", "FFFFFFFF"), message("141310", "FFFFFFFD"));
+    let effects = lane.fold(&packet("4210051415", &payload), &SETTINGS);
+    assert_eq!((effects.outcome, effects.fixes.len()), (Some(Outcome::Stored), 2));
+    let kinds: Vec<_> =
+        effects.findings.iter().filter_map(|f| if let Finding::Alert(a) = f { Some(a.kind) } else { None }).collect();
+    assert_eq!(kinds, [crate::domain::AlertKind::Sos]);
+    let left = effects.left_over.expect("a row of quarantine");
+    assert_eq!((left.reason, effects.quarantined), (LEFT_OVER, None));
+}
+
+#[test]
 fn the_same_packet_twice_changes_nothing_but_is_answered_twice() {
     let mut lane = lane();
     let entry = packet("yy1", &fix(NOW_S - 1, 28.55));

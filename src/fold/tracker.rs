@@ -206,7 +206,7 @@ impl Tracker {
     pub fn whole(&mut self, profile: &Profile, packet: &Packet, mut report: Report) -> Result<Report, DecodeError> {
         if report.is_part {
             let mut parts = self.rare.as_mut().and_then(|r| r.parts.take()).unwrap_or_default();
-            let whole = protocol::jt808::decode_with_parts(profile, &packet.payload, &mut parts);
+            let whole = protocol::decode_with_parts(profile, &packet.payload, &mut parts);
             self.set_rare(Some(parts).filter(|p| !p.is_empty()), |rare| &mut rare.parts);
             report = whole?;
         }

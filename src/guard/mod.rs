@@ -40,8 +40,7 @@ mod vehicle;
 mod zone_index;
 mod zones;
 
-pub use params::Params;
-pub use rules::RULES;
+pub use {params::Params, rules::RULES, tampering::listened_alarms};
 
 use crate::domain::{
     Alert, AlertKind, Answer, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest,

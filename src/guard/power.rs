@@ -2,47 +2,95 @@
 
 use super::params::PowerParams;
 use super::vehicle::Vehicle;
-use crate::domain::Timestamp;
+use crate::domain::{Alarm, AlarmKind, Timestamp};
 
 /// What we know of the supply, but for its loss, which few have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PowerState {
     /// Whether it was there in this guard session: a tracker without supply cannot lose it.
     pub was_there: bool,
-    /// Whether this loss was told.
+    /// Whether this loss was told, or known before the session began.
     pub told: bool,
     /// Whether the low battery of the tracker itself was told.
     pub battery_is_low: bool,
 }
 
-/// A guard session begins: a loss is judged anew, what was there before still counts.
-pub fn begin_session(vehicle: &mut Vehicle) {
-    if vehicle.apart().lost.is_some() {
-        // It went away before: no cut of this session.
-        vehicle.power.was_there = false;
+/// A known loss is the same one for so long after the last word of it, seconds: a tracker without supply
+/// repeats its alarm, and its own battery lasts about a day.
+const SAME_LOSS_S: f64 = 86_400.0;
+
+/// What one moment says of the supply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It is there.
+    There,
+    /// It is not there: a state, which says nothing of before.
+    Away,
+    /// The alarm "power cut" is on. `is_new`: it was off in the moment before.
+    Cut {
+        /// See above.
+        is_new: bool,
+    },
+}
+
+impl Word {
+    /// Of a status and the alarms. The status says more than a latched alarm, which many trackers repeat.
+    pub fn of(external_power: Option<bool>, alarms: &[Alarm], is_new: bool) -> Option<Self> {
+        let is_on = |kind| alarms.iter().any(|a| a.kind == kind);
+        match external_power {
+            Some(true) => Some(Self::There),
+            _ if is_on(AlarmKind::PowerCut) => Some(Self::Cut { is_new }),
+            Some(false) => Some(Self::Away),
+            None => is_on(AlarmKind::PowerRestored).then_some(Self::There),
+        }
     }
-    vehicle.set_lost(None);
-    vehicle.power.told = false;
+}
+
+/// A guard session begins: what was there before still counts. A loss from before is none of this session, and
+/// whoever repeats it says nothing new.
+pub fn begin_session(vehicle: &mut Vehicle) {
+    let is_lost = vehicle.apart().lost.is_some();
+    vehicle.power.was_there &= !is_lost;
+    vehicle.power.told = is_lost;
 }
 
 /// Takes in what the newest moment says. Returns whether this confirms a cut.
 pub fn observe(
     params: &PowerParams,
     vehicle: &mut Vehicle,
-    there: bool,
+    word: Word,
     is_armed: bool,
     at: Timestamp,
     received_at: Timestamp,
 ) -> bool {
-    if there {
-        (vehicle.power.was_there, vehicle.power.told) = (true, false);
-        vehicle.set_lost(None);
-        return false;
+    let known = vehicle.apart().lost;
+    match word {
+        Word::There => {
+            (vehicle.power.was_there, vehicle.power.told) = (true, false);
+            vehicle.set_lost(None);
+            return false;
+        }
+        _ if !is_armed => {
+            // A battery taken out by the owner is no loss later on. Its alarm will be repeated, so it is kept.
+            vehicle.power.was_there = false;
+            vehicle.set_lost(matches!(word, Word::Cut { .. }).then_some((at, received_at)));
+            return false;
+        }
+        Word::Cut { is_new: true } => {
+            // Who says "cut" says that it was there, but for the repetition of a loss that is known.
+            let is_known = vehicle.power.told && known.is_some_and(|l| at.seconds_since(l.0) < SAME_LOSS_S);
+            if vehicle.power.told && !is_known {
+                vehicle.power.told = false;
+                vehicle.set_lost(None);
+            }
+            vehicle.power.was_there |= !is_known;
+        }
+        Word::Cut { is_new: false } | Word::Away => {}
     }
-    if !is_armed {
-        // A battery taken out by the owner is no loss later on.
-        vehicle.power.was_there = false;
-        vehicle.set_lost(None);
+    if vehicle.power.told {
+        if matches!(word, Word::Cut { .. }) {
+            vehicle.set_lost(Some((at, received_at)));
+        }
         return false;
     }
     if !vehicle.power.was_there {
@@ -50,9 +98,8 @@ pub fn observe(
     }
     let lost = vehicle.apart().lost.unwrap_or((at, received_at));
     vehicle.set_lost(Some(lost));
-    let confirmed = !vehicle.power.told && at.seconds_since(lost.0) >= f64::from(params.confirmed_s);
-    vehicle.power.told |= confirmed;
-    confirmed
+    vehicle.power.told = at.seconds_since(lost.0) >= f64::from(params.confirmed_s);
+    vehicle.power.told
 }
 
 /// When the loss counts as a cut with no further word. `resumed_at`: we ourselves were away

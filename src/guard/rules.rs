@@ -27,12 +27,12 @@ pub struct Rule {
 pub const RULES: &[Rule] = &[
     Rule { name: "sos", version: 1, kind: AlertKind::Sos, check: sos },
     Rule { name: "tampering", version: 1, kind: AlertKind::Tampered, check: tampered },
-    Rule { name: "power_cut", version: 1, kind: AlertKind::PowerCut, check: power_cut },
+    Rule { name: "power_cut", version: 2, kind: AlertKind::PowerCut, check: power_cut },
     Rule { name: "exit", version: 1, kind: AlertKind::Moved, check: moved },
     Rule { name: "exit_by_cell", version: 1, kind: AlertKind::MovedByCell, check: moved_by_cell },
     Rule { name: "suspicion", version: 1, kind: AlertKind::Suspicion, check: suspicion },
     Rule { name: "stale_position", version: 1, kind: AlertKind::StalePosition, check: stale_position },
-    Rule { name: "low_battery", version: 1, kind: AlertKind::LowBattery, check: low_battery },
+    Rule { name: "low_battery", version: 2, kind: AlertKind::LowBattery, check: low_battery },
 ];
 
 /// Samples among which none may be shaken before a vehicle counts as at ease.
@@ -158,12 +158,16 @@ pub fn consider(
         vehicle.alarms = alarms;
         vehicle.silence.learn_rhythm(&params.silence, before, at);
         let cut_alarm = rising.any(&[AlarmKind::PowerCut]);
-        if let Some(there) = moment.status.external_power.or(cut_alarm.then_some(false)) {
-            power_cut_confirmed = power::observe(&params.power, vehicle, there, is_guarded, at, seen.received_at);
+        if let Some(word) = power::Word::of(moment.status.external_power, &moment.alarms, cut_alarm) {
+            power_cut_confirmed = power::observe(&params.power, vehicle, word, is_guarded, at, seen.received_at);
         }
-        if let Some(percent) = moment.status.battery_percent {
-            battery_is_newly_low = battery::observe(&params.battery, &mut vehicle.power.battery_is_low, percent);
-        }
+        let low_alarm = rising.any(&[AlarmKind::LowBattery]);
+        battery_is_newly_low = battery::observe(
+            &params.battery,
+            &mut vehicle.power.battery_is_low,
+            moment.status.battery_percent,
+            low_alarm,
+        );
     }
 
     let (sample, usable) = intake::sample(params, vehicle, moment, at);

@@ -20,7 +20,13 @@ pub const SUSPICIOUS: &[AlarmKind] =
     &[AlarmKind::Displacement, AlarmKind::Jamming, AlarmKind::GeofenceExit, AlarmKind::Door, AlarmKind::Fall];
 
 /// Alarms that a rule asks for beside those above.
-const OTHERS: &[AlarmKind] = &[AlarmKind::Sos, AlarmKind::PowerCut];
+const OTHERS: &[AlarmKind] = &[AlarmKind::Sos, AlarmKind::PowerCut, AlarmKind::LowBattery];
+
+/// Every alarm that a rule listens to: those whose rising is watched, and shaking, which counts while it lasts.
+/// The matrix of languages asks for a cell for each.
+pub fn listened_alarms() -> impl Iterator<Item = AlarmKind> {
+    watched().chain([AlarmKind::Vibration])
+}
 
 /// Every alarm that a rule asks for: their rising is remembered, a bit each in this order.
 fn watched() -> impl Iterator<Item = AlarmKind> {

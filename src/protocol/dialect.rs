@@ -21,6 +21,8 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("h02", include_str!("../../profiles/h02.toml")),
     ("teltonika", include_str!("../../profiles/teltonika.toml")),
     ("teltonika-16-byte", include_str!("../../profiles/teltonika-16-byte.toml")),
+    ("osmand-app", include_str!("../../profiles/osmand-app.toml")),
+    ("traccar-client", include_str!("../../profiles/traccar-client.toml")),
     ("jt808-standard2019", include_str!("../../profiles/jt808-standard2019.toml")),
     ("jt808-g10ls", include_str!("../../profiles/jt808-g10ls.toml")),
     ("jt808-utc-removal15", include_str!("../../profiles/jt808-utc-removal15.toml")),
@@ -51,6 +53,29 @@ pub enum Items {
     DoorSwitch,
 }
 
+/// The unit of a speed in a query of OsmAnd's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpeedUnit {
+    /// Traccar's clients.
+    Knots,
+    /// The OsmAnd app and GPSLogger.
+    MetresPerSecond,
+    /// Some who write their own.
+    KilometresPerHour,
+}
+
+impl SpeedUnit {
+    /// km/h per unit; a nautical mile is 1,852 m.
+    pub fn kmh(self) -> f64 {
+        match self {
+            Self::Knots => 1.852,
+            Self::MetresPerSecond => 3.6,
+            Self::KilometresPerHour => 1.0,
+        }
+    }
+}
+
 /// What the devices of some models have in common.
 #[derive(Clone, Debug)]
 pub struct Dialect {
@@ -75,6 +100,12 @@ pub struct Dialect {
     pub armed_bit: Option<u8>,
     /// JT/T 808: the status bit that says moving, where a maker has one.
     pub moving_bit: Option<u8>,
+    /// OsmAnd: the unit of a query's speed, where it is known.
+    pub speed_unit: Option<SpeedUnit>,
+    /// GT06: whether byte 4 of a heartbeat is an alarm code. Most models put their language or nothing there.
+    pub has_alarm_in_heartbeat: bool,
+    /// GT06: whether 0x16 of length 0x24 has the supply in 0.01 V; without a word, what fits.
+    pub has_supply_in_alarm: Option<bool>,
     /// Alarm codes.
     pub alarms: AlarmTable,
 }
@@ -115,6 +146,9 @@ struct File {
     items: Option<Items>,
     armed_bit: Option<u8>,
     moving_bit: Option<u8>,
+    speed_unit: Option<SpeedUnit>,
+    has_alarm_in_heartbeat: Option<bool>,
+    has_supply_in_alarm: Option<bool>,
     #[serde(default)]
     alarms: BTreeMap<String, String>,
 }
@@ -165,6 +199,9 @@ impl Dialect {
             items: Items::Common,
             armed_bit: None,
             moving_bit: None,
+            speed_unit: None,
+            has_alarm_in_heartbeat: false,
+            has_supply_in_alarm: None,
             alarms: AlarmTable([None; 256]),
         }
     }
@@ -232,6 +269,9 @@ impl Dialect {
             items: file.items.unwrap_or(dialect.items),
             armed_bit: file.armed_bit.or(dialect.armed_bit),
             moving_bit: file.moving_bit.or(dialect.moving_bit),
+            speed_unit: file.speed_unit.or(dialect.speed_unit),
+            has_alarm_in_heartbeat: file.has_alarm_in_heartbeat.unwrap_or(dialect.has_alarm_in_heartbeat),
+            has_supply_in_alarm: file.has_supply_in_alarm.or(dialect.has_supply_in_alarm),
             ..dialect
         })
     }

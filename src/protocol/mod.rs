@@ -5,7 +5,9 @@
 //! goldens beside it.
 
 mod cursor;
+mod cut;
 pub mod dialect;
+mod elements;
 pub mod gt06;
 pub mod h02;
 pub mod json;
@@ -14,6 +16,7 @@ pub mod jt808_json;
 pub mod osmand;
 pub mod owntracks;
 pub mod teltonika;
+mod words;
 
 use crate::domain::{Profile, Report};
 use std::collections::BTreeMap;
@@ -34,18 +37,40 @@ pub struct Protocol {
     pub name: &'static str,
     /// Reads one packet.
     pub decode: fn(&Profile, &[u8]) -> Result<Report, DecodeError>,
+    /// How frames are told apart in one payload; `None` where a payload is one message.
+    pub framing: Option<Framing>,
+}
+
+/// How the frames of a language are found.
+pub struct Framing {
+    /// Finds the first frame.
+    pub step: fn(&[u8]) -> FrameStep,
+    /// Whether a frame found behind noise is surely one: it has a check or a form that noise has not.
+    pub is_sure: fn(&[u8]) -> bool,
 }
 
 /// Every language we read, by name.
 pub const PROTOCOLS: &[Protocol] = &[
-    Protocol { name: "gt06", decode: gt06::decode },
-    Protocol { name: "h02", decode: h02::decode },
-    Protocol { name: "json", decode: json::decode },
-    Protocol { name: "jt808", decode: jt808::decode },
-    Protocol { name: "jt808_json", decode: jt808_json::decode },
-    Protocol { name: "osmand", decode: osmand::decode },
-    Protocol { name: "owntracks", decode: owntracks::decode },
-    Protocol { name: "teltonika", decode: teltonika::decode },
+    Protocol { name: "gt06", decode: gt06::decode, framing: Some(Framing { step: gt06::frame, is_sure: |_| true }) },
+    Protocol {
+        name: "h02",
+        decode: h02::decode,
+        framing: Some(Framing { step: h02::frame, is_sure: |f| f.first() == Some(&b'*') }),
+    },
+    Protocol { name: "json", decode: json::decode, framing: None },
+    Protocol {
+        name: "jt808",
+        decode: jt808::decode,
+        framing: Some(Framing { step: jt808::frame_in_payload, is_sure: |f| f.first() != Some(&b'(') }),
+    },
+    Protocol { name: "jt808_json", decode: jt808_json::decode, framing: None },
+    Protocol { name: "osmand", decode: osmand::decode, framing: None },
+    Protocol { name: "owntracks", decode: owntracks::decode, framing: None },
+    Protocol {
+        name: "teltonika",
+        decode: teltonika::decode,
+        framing: Some(Framing { step: teltonika::frame, is_sure: |f| f.starts_with(&[0; 4]) }),
+    },
 ];
 
 /// What to do with the beginning of a stream.
@@ -109,7 +134,7 @@ const fn crc16_table(polynomial: u16) -> [u16; 256] {
     table
 }
 
-/// Reads one packet in the language that the profile states.
+/// Reads every frame of a payload in the language that the profile states: what they say follows each other.
 ///
 /// # Errors
 /// The reason why it cannot be read.
@@ -118,5 +143,17 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
         .iter()
         .find(|p| p.name == profile.protocol.0)
         .ok_or_else(|| DecodeError::UnknownProtocol(profile.protocol.0.clone()))?;
-    (protocol.decode)(profile, payload)
+    match &protocol.framing {
+        Some(framing) => cut::decode(framing, |frame| (protocol.decode)(profile, frame), payload),
+        None => (protocol.decode)(profile, payload),
+    }
+}
+
+/// The same for JT/T 808, whose messages may come in parts that the tracker's others wait for.
+///
+/// # Errors
+/// The reason why nothing can be read.
+pub fn decode_with_parts(profile: &Profile, payload: &[u8], parts: &mut jt808::Parts) -> Result<Report, DecodeError> {
+    let framing = Framing { step: jt808::frame_in_payload, is_sure: |f| f.first() != Some(&b'(') };
+    cut::decode(&framing, |frame| jt808::decode_with_parts(profile, frame, parts), payload)
 }

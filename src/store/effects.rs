@@ -69,8 +69,9 @@ impl<'p> Part<'p, '_> {
 
     fn aside(self) -> Vec<Aside<'p>> {
         let entries = self.entries.iter().enumerate();
-        let aside =
-            entries.map(|(i, (packet, effects))| Some((self.first + i, (*packet)?, effects.quarantined.as_ref()?)));
+        let aside = entries.map(|(i, (packet, effects))| {
+            Some((self.first + i, (*packet)?, effects.quarantined.as_ref().or(effects.left_over.as_ref())?))
+        });
         aside.flatten().collect()
     }
 }

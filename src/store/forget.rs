@@ -196,8 +196,8 @@ pub(super) async fn let_go(
         }
         let row = transaction
             .query_one(
-                "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n BETWEEN $2 AND $3 AND split_part(topic, '/', 3) <> ALL ($4) RETURNING 1),
-                    counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT count(*) FROM q) WHERE lane = $1)
+                "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n BETWEEN $2 AND $3 AND split_part(topic, '/', 3) <> ALL ($4) RETURNING reason),
+                    counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT count(*) FROM q WHERE reason <> 'left_over') WHERE lane = $1)
                  SELECT count(*) FROM q",
                 &[&lane, &from_n, &to_n, &idents],
             )

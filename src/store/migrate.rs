@@ -30,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0025_narrow_footprints", include_str!("../../schema/0025_narrow_footprints.sql")),
     ("0026_ordered_days", include_str!("../../schema/0026_ordered_days.sql")),
     ("0027_company_looks", include_str!("../../schema/0027_company_looks.sql")),
+    ("0028_count_left_over", include_str!("../../schema/0028_count_left_over.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -78,8 +78,8 @@ pub(super) async fn forget_quarantined(
     (lane, n): (i16, i64),
     gone: &[i32],
 ) -> Result<i64, tokio_postgres::Error> {
-    let sql = "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = $2 AND entry = ANY ($3) RETURNING 1),
-        counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT count(*) FROM q) WHERE lane = $1)
+    let sql = "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = $2 AND entry = ANY ($3) RETURNING reason),
+        counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT count(*) FROM q WHERE reason <> 'left_over') WHERE lane = $1)
         SELECT count(*) FROM q";
     Ok(transaction.query_one(sql, &[&lane, &n, &gone]).await?.get(0))
 }
@@ -162,9 +162,10 @@ async fn let_go_rows(
         report.journal_rows +=
             transaction.execute("DELETE FROM journal WHERE lane = $1 AND n = ANY ($2)", &[&lane, &gone]).await? as i64;
         transaction.execute("DELETE FROM journal_outcome WHERE lane = $1 AND n = ANY ($2)", &[&lane, &gone]).await?;
-        let quarantined = transaction
-            .execute("DELETE FROM quarantine WHERE lane = $1 AND n = ANY ($2)", &[&lane, &gone])
-            .await? as i64;
+        let quarantined: i64 = transaction
+            .query_one("WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = ANY ($2) RETURNING reason) SELECT count(*) FROM q WHERE reason <> 'left_over'", &[&lane, &gone])
+            .await?
+            .get(0);
         transaction
             .execute("UPDATE journal_base SET quarantined = quarantined + $2 WHERE lane = $1", &[&lane, &quarantined])
             .await?;

@@ -8,7 +8,7 @@ mod journal;
 mod table;
 pub mod told;
 
-use super::recording;
+use super::recording::{self, LeftOut};
 use super::score::{self, Score, Truth};
 use super::up::RoleArgs;
 use crate::domain::{Finding, VehicleId};
@@ -63,22 +63,25 @@ struct Answer {
     score: Score,
 }
 
-/// Runs `rideguard backtest`.
+/// Runs `rideguard backtest`. Returns what of the recordings was left out.
 ///
 /// # Errors
 /// Names the file or the parameter that is wrong.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub fn run(args: &Args) -> anyhow::Result<LeftOut> {
     if !args.truth.is_empty() && args.truth.len() != args.scenario.len() {
         bail!("{} truth files for {} scenarios; give one for each or none", args.truth.len(), args.scenario.len());
     }
     let variants = variants(args)?;
     if args.journal {
-        return journal::run(&args.role, &variants, args.list);
+        journal::run(&args.role, &variants, args.list)?;
+        return Ok(LeftOut::default());
     }
     let per_scenario = play_all(args, &variants)?;
     // Names of vehicles are only unique within a recording.
     let mut answers: Vec<Vec<(String, Answer)>> = variants.iter().map(|_| Vec::new()).collect();
-    for scenario in per_scenario {
+    let mut left_out = LeftOut::default();
+    for (scenario, left_out_here) in per_scenario {
+        left_out += left_out_here;
         std::iter::zip(&mut answers, scenario).for_each(|(all, some)| all.extend(some));
     }
     let has_truth = !args.truth.is_empty();
@@ -86,14 +89,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.list && has_truth {
         table::list(&variants, &answers);
     }
-    Ok(())
+    left_out.report();
+    Ok(left_out)
 }
 
 /// Answers by variant, then by vehicle.
 type Answers = Vec<BTreeMap<String, Answer>>;
 
 /// Recordings are independent, and reading costs more than guarding: one thread each.
-fn play_all(args: &Args, variants: &[Variant]) -> anyhow::Result<Vec<Answers>> {
+fn play_all(args: &Args, variants: &[Variant]) -> anyhow::Result<Vec<(Answers, LeftOut)>> {
     std::thread::scope(|scope| {
         let spawn = |(n, scenario): (usize, &'_ PathBuf)| {
             let (scenario, truth) = (scenario.clone(), args.truth.get(n).cloned());
@@ -104,12 +108,12 @@ fn play_all(args: &Args, variants: &[Variant]) -> anyhow::Result<Vec<Answers>> {
     })
 }
 
-fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::Result<Answers> {
+fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::Result<(Answers, LeftOut)> {
     let truths = truth.map(score::truths).transpose()?.unwrap_or_default().0;
     let mut guards: Vec<Guard> = variants.iter().map(|v| Guard::new(v.params)).collect();
     let mut answers: Answers =
         variants.iter().map(|_| truths.keys().map(|v| (v.clone(), Answer::default())).collect()).collect();
-    recording::read(scenario, |name, vehicle: VehicleId, event| {
+    let left_out = recording::read(scenario, |name, vehicle: VehicleId, event| {
         for (guard, answers) in std::iter::zip(&mut guards, &mut answers) {
             for finding in event.play(guard, vehicle) {
                 let Finding::Alert(alert) = finding else { continue };
@@ -126,7 +130,7 @@ fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::
         let woken: Vec<f64> = answer.woken.iter().map(|(t, _)| *t).collect();
         answer.score = truths.get(name).map(|t: &Truth| t.score(&woken)).unwrap_or_default();
     }
-    Ok(answers)
+    Ok((answers, left_out))
 }
 
 /// The default first, then files, then values.

@@ -49,6 +49,23 @@ pub fn information(byte: u8, moment: &mut Moment) {
     }
 }
 
+/// What a moment says of the supply: charging needs one; an alarm of its cut says that there is none, unless it
+/// charges. A full battery does not charge either, so that alone says nothing.
+pub fn supply(moment: &mut Moment) {
+    let is_cut = moment.alarms.iter().any(|a| a.kind == AlarmKind::PowerCut);
+    moment.status.external_power = match (moment.status.charging, is_cut) {
+        (Some(true), false) => Some(true),
+        (Some(false) | None, true) => Some(false),
+        _ => moment.status.external_power,
+    };
+}
+
+/// Whether bytes behind a terminal information are a level (0 to 6) and a signal (0 to 4). As a supply they would be
+/// a voltage whose last digits are that by chance.
+pub fn is_level_and_signal(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, 0..=6, 0..=4, ..])
+}
+
 /// Terminal information, voltage level, signal, and an alarm byte where there is one.
 pub fn status(table: &AlarmTable, body: &mut Cursor<'_>, moment: &mut Moment) -> Option<()> {
     information(body.u8("terminal information").ok()?, moment);

@@ -17,8 +17,6 @@ pub struct Hints {
     pub offset_s: i32,
     /// Its dialect.
     pub dialect: &'static Dialect,
-    /// Whether its profile names a model: then its heartbeats' alarm byte is known to be one.
-    pub has_model: bool,
 }
 
 /// Whether a frame of 0x17 or 0x69 lists access points: then its time is BCD and no GPS block follows.
@@ -48,6 +46,10 @@ pub fn read(hints: Hints, frame: &Frame<'_>, report: &mut Report) -> Result<(), 
         _ if is_wifi(frame) && (frame.serial.is_none() || frame.content.len() >= GPS_BYTES) => {
             report.moments.push(radio::wifi(frame, &mut body)?);
         }
+        // A place where other models have none: the VL103's 0x36 and 0x24, the XT40's 0x25.
+        0x24 | 0x25 | 0x36 if location::surely_begins(frame.content).is_some() => {
+            place_inside(hints, frame, &mut body, report)?
+        }
         0x18 | 0x24 | 0x28 | 0x2e | 0x2c | 0xa1 | 0xf3 if body.len() >= 6 => {
             report.moments.push(radio::read(frame, hints.offset_s, &mut body)?);
         }
@@ -72,8 +74,25 @@ pub fn read(hints: Hints, frame: &Frame<'_>, report: &mut Report) -> Result<(), 
             }
             None => keep(&body, report),
         },
+        _ if location::surely_begins(frame.content).is_some() => place_inside(hints, frame, &mut body, report)?,
         _ => keep(&body, report),
     }
+    Ok(())
+}
+
+fn place_inside(
+    hints: Hints,
+    frame: &Frame<'_>,
+    body: &mut Cursor<'_>,
+    report: &mut Report,
+) -> Result<(), DecodeError> {
+    let at = location::surely_begins(frame.content).unwrap_or(0);
+    let head = body.take(at, "vendor's head")?;
+    if !head.is_empty() {
+        report.unknown.insert("head".into(), hex::encode(head));
+    }
+    report.moments.push(location::read(hints, frame, body)?);
+    keep(body, report);
     Ok(())
 }
 

@@ -16,6 +16,8 @@ const WITH_GPS: &[u8] = &[
 ];
 /// Lengths of LBS blocks that count themselves; a country code begins with 0 to 3 or, marked, 0x80 to 0x83.
 const LBS_BYTES: std::ops::RangeInclusive<usize> = 8..=0x40;
+/// Length of an identity in front of a block: an IMEI in BCD.
+const IDENTITY_BYTES: usize = 8;
 /// From this length on, 0x12 carries a driver's card.
 const CARD_BYTES_MIN: usize = 0x71;
 
@@ -48,8 +50,21 @@ pub fn begin(frame: &Frame<'_>) -> Option<usize> {
         0x95 => starts_at(3).or_else(|| starts_at(0)),
         // Type and IMEI, the device's time, then the fix's.
         0x22 if has_two_times(frame) && starts_at(9).is_some() => starts_at(15),
-        _ => starts_at(0),
+        // The QH302R puts an identity of eight bytes in front.
+        0x12 => match surely_begins(frame.content) {
+            Some(at) => Some(at),
+            None => starts_at(0),
+        },
+        _ => starts_at(0).or_else(|| surely_begins(frame.content)),
     }
+}
+
+/// Where a GPS block surely begins: at the beginning or behind an identity of eight bytes, with a time, a place
+/// and a course that can be.
+pub fn surely_begins(content: &[u8]) -> Option<usize> {
+    [0, IDENTITY_BYTES].into_iter().find(|at| {
+        content.get(*at..*at + GPS_BYTES).is_some_and(|b| place::begins_with_time(b) && place::is_possible(b))
+    })
 }
 
 /// A GPS block and what follows.
@@ -123,9 +138,11 @@ fn behind(hints: Hints, frame: &Frame<'_>, body: &mut Cursor<'_>, moment: &mut M
             if frame.number == 0x16 && body.len() == 6 {
                 body.u8("vendor's byte").ok()?;
             }
-            match (frame.number, frame.said) {
-                (0x16, 0x24) => alarm::status_with_supply(alarms, body, moment)?,
-                _ => alarm::status(alarms, body, moment)?,
+            let fits_supply = || !alarm::is_level_and_signal(body.rest());
+            let may_have_supply = frame.number == 0x16 && frame.said == 0x24;
+            match may_have_supply && hints.dialect.has_supply_in_alarm.unwrap_or_else(fits_supply) {
+                true => alarm::status_with_supply(alarms, body, moment)?,
+                false => alarm::status(alarms, body, moment)?,
             }
             mileage(body, moment);
         }

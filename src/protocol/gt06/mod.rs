@@ -32,8 +32,9 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     let frame = Frame::read(payload, profile.tolerate_checksum || dialect.tolerate_checksum)?;
     let is_check_sum_wrong = frame.is_check_sum_wrong;
     let mut report = Report { message: name(frame.number), is_check_sum_wrong, ..Report::default() };
-    let hints = Hints { offset_s: dialect.offset_s(profile), dialect, has_model: profile.model.is_some() };
+    let hints = Hints { offset_s: dialect.offset_s(profile), dialect };
     content::read(hints, &frame, &mut report)?;
+    report.moments.iter_mut().for_each(alarm::supply);
     report.replies.extend(owed(&frame));
     Ok(report)
 }

@@ -42,6 +42,16 @@ pub fn begins_with_time(bytes: &[u8]) -> bool {
     bytes.len() >= 6 && time(&mut Cursor::new(bytes), 0).is_ok_and(|t| t.is_some()) && (8..=60).contains(&bytes[0])
 }
 
+/// Whether a block behind its time is one: length 12 or 13, degrees on Earth, a course on the compass.
+pub fn is_possible(block: &[u8]) -> bool {
+    let word = |at: usize| f64::from(u32::from_be_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]));
+    block.len() >= GPS_BYTES
+        && matches!(block[6] >> 4, 12 | 13)
+        && word(7) <= 90.0 * UNITS_PER_DEGREE
+        && word(11) <= 180.0 * UNITS_PER_DEGREE
+        && u16::from_be_bytes([block[16], block[17]]) & 0x03ff <= 360
+}
+
 /// Reads a GPS block with its time.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub fn status_heartbeat(hints: Hints, frame: &Frame<'_>, body: &mut Cursor<'_>) 
     if let Ok(signal) = body.u8("signal") {
         alarm::signal(signal, &mut moment);
     }
-    if let (true, Ok(code)) = (hints.has_model, body.u8("alarm")) {
+    if let (true, Ok(code)) = (hints.dialect.has_alarm_in_heartbeat, body.u8("alarm")) {
         alarm::code(&hints.dialect.alarms, code, &mut moment);
     }
     Ok(moment)

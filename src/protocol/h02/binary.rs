@@ -48,13 +48,7 @@ pub fn read(alarms: &AlarmTable, offset_s: i32, payload: &[u8]) -> Result<Report
         accuracy_m: None,
         source: FixSource::Gnss,
     });
-    moment.status.battery_percent = match battery {
-        0 => None,
-        1..=3 => Some((battery - 1) * 10),
-        4..=6 => Some((battery - 1) * 20),
-        7..=100 => Some(battery),
-        _ => None,
-    };
+    moment.status.battery_percent = super::battery_percent(battery);
     status(alarms, word, &mut moment);
     let mut report = Report { message: "binary".into(), tracker_idents: smallvec![ident], ..Report::default() };
     if !body.is_empty() {

@@ -14,11 +14,12 @@ use crate::domain::{Alarm, Moment, Profile, Report, Timestamp};
 
 /// km/h per knot: a nautical mile is 1,852 m.
 const KMH_PER_KNOT: f64 = 1.852;
-/// Lengths of the binary form: short, with a long identifier, with cells.
-const BINARY_BYTES: [usize; 3] = [32, 42, 45];
+/// Lengths of the binary form: short, with a long identifier, with cells, with cells and a counter.
+const BINARY_BYTES: [usize; 4] = [32, 42, 45, 47];
 /// Longest text taken from a stream.
 const TEXT_BYTES_MAX: usize = 1024;
-/// Bits of the status word that are no alarm: ignition (1 is on), power (0 is lost).
+/// Bits of the status word that are no alarm: armed (0 is armed), ignition (1 is on), power (0 is lost).
+const ARMED_BIT: u32 = 9;
 const IGNITION_BIT: u32 = 10;
 const POWER_BIT: u32 = 19;
 
@@ -51,13 +52,15 @@ pub fn frame(stream: &[u8]) -> FrameStep {
             None if stream.len() > TEXT_BYTES_MAX => FrameStep::Skip(1),
             None => FrameStep::More,
         },
-        // Nothing states the length: it ends where the next message begins, or with what is there.
+        // Nothing states the length: it ends with what is there, or where a message surely begins.
         Some(b'$' | b'X') => {
-            let ends = BINARY_BYTES.into_iter().find(|n| stream.get(*n).is_some_and(|b| message(*b)));
             let whole = BINARY_BYTES.into_iter().find(|n| *n == stream.len());
+            let ends = BINARY_BYTES.into_iter().find(|n| stream.get(*n..).is_some_and(begins));
             match ends.or(whole) {
                 Some(n) => FrameStep::Frame(n),
-                None if stream.len() > 45 => FrameStep::Frame(45),
+                None if stream.len() > BINARY_BYTES[3] => {
+                    FrameStep::Frame(if has_date(stream, 9) { BINARY_BYTES[0] } else { BINARY_BYTES[1] })
+                }
                 None => FrameStep::More,
             }
         }
@@ -65,15 +68,49 @@ pub fn frame(stream: &[u8]) -> FrameStep {
     }
 }
 
+/// Whether a message surely begins here: a text's star and its maker, or `$` with a date that can be.
+fn begins(bytes: &[u8]) -> bool {
+    match bytes {
+        [b'*', a, b, ..] => a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric() && bytes.contains(&b','),
+        [b'$', ..] => has_date(bytes, 9) || has_date(bytes, 12),
+        [b'X'] => false,
+        // Nobody has described it; it has the lengths of the binary form.
+        [b'X', ..] => BINARY_BYTES.contains(&bytes.len()),
+        _ => false,
+    }
+}
+
+/// Whether day, month and year in BCD stand behind a time in BCD.
+fn has_date(bytes: &[u8], at: usize) -> bool {
+    let two = |n: usize| bytes.get(n).filter(|b| **b >> 4 < 10 && **b & 15 < 10).map(|b| (b >> 4) * 10 + (b & 15));
+    let is = |n: usize, range: std::ops::RangeInclusive<u8>| two(n).is_some_and(|v| range.contains(&v));
+    is(at - 3, 0..=23)
+        && is(at - 2, 0..=59)
+        && is(at - 1, 0..=59)
+        && is(at, 1..=31)
+        && is(at + 1, 1..=12)
+        && is(at + 2, 0..=99)
+}
+
 /// The status word: 0 raises the alarm of a bit.
 fn status(alarms: &AlarmTable, word: u32, moment: &mut Moment) {
     let is_clear = |bit: u32| word >> bit & 1 == 0;
+    moment.status.armed = Some(is_clear(ARMED_BIT));
     moment.status.ignition = Some(!is_clear(IGNITION_BIT));
-    if is_clear(POWER_BIT) {
-        moment.status.external_power = Some(false);
-    }
+    moment.status.external_power = Some(!is_clear(POWER_BIT));
     let raised = (0..32u8).filter(|bit| is_clear((*bit).into()));
     moment.alarms.extend(raised.filter_map(|bit| Some(Alarm { kind: alarms.kind(bit)?, raw: bit.into() })));
+}
+
+/// The charge of a battery level: 1 to 6 are steps, larger numbers are percent.
+fn battery_percent(level: u8) -> Option<u8> {
+    match level {
+        0 => None,
+        1..=3 => Some((level - 1) * 10),
+        4..=6 => Some((level - 1) * 20),
+        7..=100 => Some(level),
+        _ => None,
+    }
 }
 
 /// Degrees and minutes glued together, or with dashes around the degrees; without a point, so many digits are degrees and two are whole minutes.
@@ -168,6 +205,32 @@ mod tests {
         let v19 = format!("*HQ,4210051415,V19,{place},,5492932630888,8986001234567890123?,FFFFFBFF#");
         assert_eq!(iccid(&v19).as_deref(), Some("8986001234567890123"));
         assert_eq!(iccid("*HQ,4210051415,ICCID,89860012345678901234#").as_deref(), Some("89860012345678901234"));
+    }
+
+    #[test]
+    fn the_number_behind_the_cell_is_the_battery_on_the_scale_of_the_binary_form() {
+        let battery = |behind: &str| {
+            let place = "V1,025725,A,2833.0000,N,11221.0000,E,010.00,181,150626,FFFFFBFF";
+            read(&format!("*HQ,4210051415,{place},{behind}#")).unwrap().moments[0].status.battery_percent
+        };
+        assert_eq!((battery("460,00,10288,8049,6"), battery("460,00,10288,8049,4")), (Some(100), Some(60)));
+        assert_eq!((battery("460,00,10288,8049,7"), battery("460,00,10288,8049")), (None, None));
+    }
+
+    #[test]
+    fn bit_9_says_armed_where_it_is_clear() {
+        let armed = |word: &str| {
+            let place = "V1,025725,A,2833.0000,N,11221.0000,E,010.00,181,150626";
+            read(&format!("*HQ,4210051415,{place},{word}#")).unwrap().moments[0].status.armed
+        };
+        assert_eq!((armed("FFFFFDFF"), armed("FFFFFFFF")), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn an_answer_by_text_says_the_supply_in_volts() {
+        let volts = |text: &str| read(text).unwrap().moments.first().and_then(|m| m.status.external_v);
+        assert_eq!(volts("*HQ,4210051415,SMS,X1(70)\nID:4210051415\nVOLT:12.6V\nGSM:26#"), Some(12.6));
+        assert_eq!(volts("*HQ,4210051415,SMS,X1(70)\nVOLT:none\nGSM:26#"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The text form: fields between `*` and `#`, commas between them.
 
-use super::{KMH_PER_KNOT, cells, degrees, status, time, wrong};
+use super::{KMH_PER_KNOT, battery_percent, cells, degrees, status, time, wrong};
 use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, ReplyBytes, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::dialect::AlarmTable;
@@ -10,6 +10,10 @@ use std::borrow::Cow;
 
 /// Digits of a SIM card's number (ITU-T E.118), its check digit or not.
 const ICCID_DIGITS: std::ops::RangeInclusive<usize> = 18..=20;
+/// Battery levels behind a cell, on the scale of the binary form.
+const BATTERY_LEVELS: std::ops::RangeInclusive<u8> = 1..=6;
+/// Voltages that a vehicle's supply can have.
+const SUPPLY_V: std::ops::RangeInclusive<f32> = 0.0..=200.0;
 /// Most fields told apart; what stands behind is one.
 const FIELDS_MAX: usize = 96;
 
@@ -52,6 +56,7 @@ pub fn read(alarms: &AlarmTable, offset_s: i32, payload: &[u8]) -> Result<Report
         "ICCID" => moment.status.iccid = fields[3..].iter().find_map(|said| iccid(said)),
         "V3" => cells::of_v3(&fields, &mut moment),
         "NBR" => cells::of_nbr(&fields, &mut moment),
+        "SMS" => moment.status.external_v = fields[3..].iter().find_map(|text| supply_v(text)),
         "VP1" if moment.fix.is_none() => cells::of_vp1(&fields, &mut moment),
         _ => {}
     }
@@ -75,6 +80,12 @@ fn iccid(said: &str) -> Option<CompactString> {
     let digits = said.trim_end_matches(|c: char| !c.is_ascii_digit());
     let is_one = ICCID_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     is_one.then(|| digits.into())
+}
+
+/// The supply in an answer by text: a line `VOLT:13.1V`.
+fn supply_v(text: &str) -> Option<f32> {
+    let said = text.lines().find_map(|line| line.trim().strip_prefix("VOLT:"))?;
+    said.trim().trim_end_matches(['V', 'v']).parse().ok().filter(|v| SUPPLY_V.contains(v))
 }
 
 /// Where the validity stands: two places before N or S, four before E or W.
@@ -122,6 +133,10 @@ fn extras(extra: &[&str], moment: &mut Moment, report: &mut Report) {
         [mcc, mnc, area, cell, ..] => {
             if let (Ok(mcc), Ok(mnc), Ok(area), Ok(cell)) = (mcc.parse(), mnc.parse(), area.parse(), cell.parse()) {
                 moment.network.cells.push(Cell { mcc, mnc, area, cell, signal_dbm: None });
+                if let [level] = &extra[4..] {
+                    let level = level.parse().ok().filter(|l| BATTERY_LEVELS.contains(l));
+                    moment.status.battery_percent = level.and_then(battery_percent);
+                }
             }
             report.unknown.insert("behind status".into(), extra.join(","));
         }

@@ -155,6 +155,27 @@ pub fn frame(stream: &[u8]) -> FrameStep {
     }
 }
 
+/// The same for a payload, whose frames may be unescaped already: then the header's length tells where one ends,
+/// if its check sum agrees.
+pub fn frame_in_payload(payload: &[u8]) -> FrameStep {
+    let step = frame(payload);
+    match step {
+        FrameStep::Frame(end) if end == payload.len() => step,
+        FrameStep::Frame(_) => unescaped_bytes(payload).map_or(step, FrameStep::Frame),
+        _ => step,
+    }
+}
+
+fn unescaped_bytes(payload: &[u8]) -> Option<usize> {
+    let framing = Framing::of(*payload.first()?)?;
+    let mut cursor = Cursor::new(&payload[1..]);
+    Header::read(framing, &mut cursor).ok()?;
+    let said = usize::from(u16::from_be_bytes([payload[3], payload[4]]) & 0x03ff);
+    let end = payload.len() - cursor.len() + said + 2;
+    let is_one = payload.get(end - 1) == Some(&framing.delimiter) && check_sum(&payload[1..end - 1]) == 0;
+    is_one.then_some(end)
+}
+
 /// Escapes an unescaped frame (delimiters at both ends stay) for the wire.
 pub fn escape_frame(frame: &[u8]) -> Vec<u8> {
     let framing = frame.first().and_then(|b| Framing::of(*b)).unwrap_or(STANDARD);

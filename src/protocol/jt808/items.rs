@@ -7,6 +7,7 @@ use super::lists;
 use crate::domain::{Alarm, AlarmKind, Moment};
 use crate::protocol::dialect::{Dialect, Items};
 use crate::protocol::keep;
+use crate::protocol::words::iccid;
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 
@@ -23,9 +24,7 @@ pub fn read(mut rest: &[u8], dialect: &Dialect, moment: &mut Moment, unknown: &m
     }
     while let [id, length, tail @ ..] = rest {
         let Some((value, after)) = tail.split_at_checked(usize::from(*length)) else { return };
-        if item(*id, value, dialect.items, moment).is_none() {
-            keep(unknown, || format!("{id:#04x}"), value);
-        }
+        one(*id, value, dialect, moment, unknown);
         rest = after;
     }
 }
@@ -54,7 +53,14 @@ pub(super) fn text(value: &[u8]) -> Option<CompactString> {
 
 /// A SIM card's number in BCD, filled with f.
 pub(super) fn bcd_iccid(value: &[u8]) -> Option<CompactString> {
-    Some(hex::encode(value).trim_end_matches('f').into())
+    iccid(hex::encode(value).trim_end_matches('f'))
+}
+
+/// One item of a gateway that took the list apart.
+pub fn one(id: u8, value: &[u8], dialect: &Dialect, moment: &mut Moment, unknown: &mut BTreeMap<String, String>) {
+    if item(id, value, dialect.items, moment).is_none() {
+        keep(unknown, || format!("{id:#04x}"), value);
+    }
 }
 
 /// One item; `None` if we have no name for it.
@@ -124,7 +130,7 @@ fn item(id: u8, value: &[u8], items: Items, moment: &mut Moment) -> Option<()> {
         }
         (0xf0, 13..) => return lists::cells(value, 13, moment),
         (0xf1, 4) => status.external_v = Some(n as f32 / 1000.0),
-        (0xcc | 0xf1, 20) => status.iccid = text(value),
+        (0xcc | 0xf1, 20) => status.iccid = Some(iccid(&text(value)?)?),
         (0xf2, 1..) => status.firmware = text(value),
         (0xf3, 1) => status.armed = Some(n == 1),
         (0xf4, 2) => {
@@ -188,6 +194,6 @@ pub(super) fn battery(percent: u8, moment: &mut Moment) {
 }
 
 /// Most terminals report CSQ, 0 to 31; some percent.
-pub(in super::super) fn signal_percent(n: u32) -> u8 {
+pub(super) fn signal_percent(n: u32) -> u8 {
     if n <= 31 { (n * 100 / 31) as u8 } else { n.min(100) as u8 }
 }

@@ -35,6 +35,7 @@ pub fn read(hints: Hints, bytes: &[u8], buffered: bool, report: &mut Report) -> 
     let mut moment = numbers.moment(hints.dialect);
     moment.buffered = buffered;
     items::read(body.rest(), hints.dialect, &mut moment, &mut report.unknown);
+    supply_by_alarm(&mut moment);
     report.moments.push(moment);
     Ok(())
 }
@@ -89,6 +90,17 @@ impl Numbers {
         };
         let alarms = alarms(&dialect.alarms, self.alarm_bits);
         Moment { at: self.fixed_at, fix: Some(fix), status, alarms, ..Moment::default() }
+    }
+}
+
+/// Lets a vendor's own item say that the supply is lost or back, which the alarm bits may not know.
+pub fn supply_by_alarm(moment: &mut Moment) {
+    for alarm in &moment.alarms {
+        match alarm.kind {
+            AlarmKind::PowerCut => moment.status.external_power = Some(false),
+            AlarmKind::PowerRestored => moment.status.external_power = Some(true),
+            _ => {}
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! What stands in a message, by its id.
 
-use super::frame::Header;
-use super::items::{bcd_iccid, signal_percent, text};
+use super::items::{signal_percent, text};
 use super::location::{self, Hints};
-use super::{lock, transparent};
+use super::{attributes, lock, transparent};
 use crate::domain::{Moment, Report, Status};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
@@ -14,11 +13,20 @@ const BATCH_MAX: usize = 512;
 /// A batch of fewer bytes than this a location is a lie; so memory is reserved for what is there.
 const LOCATION_BYTES_MIN: usize = 28;
 
+/// What a header says of its body.
+#[derive(Clone, Copy)]
+pub struct Head {
+    /// Message id.
+    pub message: u16,
+    /// Whether the header is that of 2019.
+    pub is_2019: bool,
+}
+
 /// Reads a body into a report.
 ///
 /// # Errors
 /// The field that is cut or wrong.
-pub fn read(hints: Hints, header: &Header, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
+pub fn read(hints: Hints, header: Head, bytes: &[u8], report: &mut Report) -> Result<(), DecodeError> {
     let mut body = Cursor::new(bytes);
     match header.message {
         0x0200 => location::read(hints, bytes, false, report)?,
@@ -40,14 +48,12 @@ pub fn read(hints: Hints, header: &Header, bytes: &[u8], report: &mut Report) ->
             rest => drop(report.unknown.insert("heartbeat".into(), hex::encode(rest))),
         },
         // The IMEI and the firmware stand behind the code since 2019; not every terminal fills them.
-        0x0102 if header.version.is_some() => {
+        0x0102 if header.is_2019 => {
             let length = usize::from(body.u8("length of the authentication code")?);
             body.take(length, "authentication code")?;
-            report.tracker_idents.extend(body.take(15, "IMEI").ok().and_then(word));
-            let firmware = body.take(20, "firmware").ok().and_then(text);
-            push_status(report, Status { firmware, ..Status::default() });
+            authenticated(body.take(15, "IMEI").ok(), body.take(20, "firmware").ok(), report);
         }
-        0x0107 => attributes(header, &mut body, report)?,
+        0x0107 => attributes::read(bytes, report)?,
         0x0104 => parameters(&mut body, report)?,
         0x6006 => said(bytes.get(1..), report),
         0x0701 => said(bytes.get(4..), report),
@@ -62,7 +68,14 @@ pub fn read(hints: Hints, header: &Header, bytes: &[u8], report: &mut Report) ->
     Ok(())
 }
 
-fn push_status(report: &mut Report, status: Status) {
+/// IMEI and firmware behind a code, as far as they are there.
+pub fn authenticated(imei: Option<&[u8]>, firmware: Option<&[u8]>, report: &mut Report) {
+    report.tracker_idents.extend(imei.and_then(word));
+    push_status(report, Status { firmware: firmware.and_then(text), ..Status::default() });
+}
+
+/// Adds a moment for a status that says something.
+pub fn push_status(report: &mut Report, status: Status) {
     if status != Status::default() {
         report.moments.push(Moment { status, ..Moment::default() });
     }
@@ -107,38 +120,27 @@ fn compact_batch(hints: Hints, bytes: &[u8], report: &mut Report) -> Result<(), 
     Ok(())
 }
 
-/// Kind, maker, model and id (longer since 2019), SIM card, versions of hardware and firmware.
-fn attributes(header: &Header, body: &mut Cursor<'_>, report: &mut Report) -> Result<(), DecodeError> {
-    body.u16("kind of terminal")?;
-    let (model, id) = if header.version.is_some() { (30, 30) } else { (20, 7) };
-    body.take(5 + model + id, "maker, model and id")?;
-    let iccid = bcd_iccid(body.take(10, "SIM card")?);
-    let version = |body: &mut Cursor<'_>| {
-        let length = body.u8("length of a version").ok()?;
-        text(body.take(length.into(), "version").ok()?)
-    };
-    let _hardware = version(body);
-    let firmware = version(body);
-    push_status(report, Status { iccid, firmware, ..Status::default() });
-    Ok(())
-}
-
 /// Answered sequence, count, then ids of four bytes with their lengths; a cut last one is ignored.
 fn parameters(body: &mut Cursor<'_>, report: &mut Report) -> Result<(), DecodeError> {
     body.u16("answered sequence number")?;
     body.u8("number of parameters")?;
     while let (Ok(id), Ok(length)) = (body.u32("parameter"), body.u8("length of a parameter")) {
         let Ok(value) = body.take(length.into(), "value of a parameter") else { break };
-        match (id, value) {
-            // Odometer, tenths of a kilometre.
-            (0x0080, [a, b, c, d]) => {
-                let odometer_m = Some(f64::from(u32::from_be_bytes([*a, *b, *c, *d])) * 100.0);
-                push_status(report, Status { odometer_m, ..Status::default() });
-            }
-            _ => crate::protocol::keep(&mut report.unknown, || format!("parameter {id:#06x}"), value),
-        }
+        parameter(id, value, report);
     }
     Ok(())
+}
+
+/// One parameter of the terminal.
+pub fn parameter(id: u32, value: &[u8], report: &mut Report) {
+    match (id, value) {
+        // Odometer, tenths of a kilometre.
+        (0x0080, [a, b, c, d]) => {
+            let odometer_m = Some(f64::from(u32::from_be_bytes([*a, *b, *c, *d])) * 100.0);
+            push_status(report, Status { odometer_m, ..Status::default() });
+        }
+        _ => crate::protocol::keep(&mut report.unknown, || format!("parameter {id:#06x}"), value),
+    }
 }
 
 fn word(bytes: &[u8]) -> Option<CompactString> {

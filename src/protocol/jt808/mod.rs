@@ -3,26 +3,27 @@
 //! Source: JT/T 808-2019 and its predecessors as collected in the standard's sections 4.4 (frame), 8
 //! (messages) and annex A (items). Vendors redefine reserved bits; the tracker's dialect says whose.
 
+mod attributes;
 mod command;
 mod frame;
-mod items;
+pub(super) mod items;
 mod lists;
 pub(super) mod location;
 mod lock;
-mod message;
+pub(super) mod message;
 mod parts;
 mod reply;
 mod transparent;
 
 pub use command::{Request, encode};
-pub use frame::{escape_frame, frame};
+pub use frame::{escape_frame, frame, frame_in_payload};
 pub use parts::Parts;
 
 use super::{DecodeError, dialect};
 use crate::domain::{Profile, Report};
 use frame::{Frame, Tolerance};
-pub(super) use items::signal_percent;
 use location::Hints;
+use message::Head;
 use std::borrow::Cow;
 
 /// Reads a frame, escaped as on the socket or already unescaped.
@@ -51,6 +52,7 @@ fn read(profile: &Profile, payload: &[u8], parts: Option<&mut Parts>) -> Result<
     let check_sum = profile.tolerate_checksum || dialect.tolerate_checksum;
     let frame = Frame::read(payload, Tolerance { check_sum, length: dialect.tolerate_length })?;
     let header = &frame.header;
+    let head = Head { message: header.message, is_2019: header.version.is_some() };
     let mut report =
         Report { message: name(header.message), is_check_sum_wrong: frame.is_check_sum_wrong, ..Report::default() };
     report.tracker_idents.push(header.phone.digits());
@@ -60,7 +62,7 @@ fn read(profile: &Profile, payload: &[u8], parts: Option<&mut Parts>) -> Result<
         Some((total, number)) => {
             report.replies.push(reply::general(header));
             match parts.and_then(|p| p.add(header.message, header.sequence, (total, number), frame.body())) {
-                Some(whole) => message::read(hints, header, &whole, &mut report)?,
+                Some(whole) => message::read(hints, head, &whole, &mut report)?,
                 None => {
                     report.is_part = true;
                     report.message.to_mut().push_str(" (part)");
@@ -71,7 +73,7 @@ fn read(profile: &Profile, payload: &[u8], parts: Option<&mut Parts>) -> Result<
             if let Some(reply) = reply::owed(header) {
                 report.replies.push(reply);
             }
-            message::read(hints, header, frame.body(), &mut report)?;
+            message::read(hints, head, frame.body(), &mut report)?;
         }
     }
     Ok(report)

@@ -16,7 +16,11 @@ pub fn read(hints: Hints, bytes: &[u8], report: &mut Report) -> Result<(), Decod
         // AOVX: tags and samples of sensors around a location.
         0x53 | 0x54 => report.moments.push(location_of_tags(hints, &mut body)?),
         0xff => report.moments.push(location_with_signs(hints, &mut body)?),
-        0xf0 => report.moments.push(vehicle(hints, &mut body)?),
+        0xf0 => {
+            let mut moment = vehicle(hints, &mut body)?;
+            location::supply_by_alarm(&mut moment);
+            report.moments.push(moment);
+        }
         _ => {}
     }
     let rest = body.rest();

@@ -70,6 +70,11 @@ pub fn frame(stream: &[u8]) -> FrameStep {
             let length = usize::from(*length) + 2;
             if length > stream.len() { FrameStep::More } else { FrameStep::Frame(length) }
         }
+        // A datagram of more than 255 bytes: its length, ids, type 1, and an IMEI of 15 digits.
+        [high, low, _, _, 1, _, 0, 15, ..] if *high > 0 => {
+            let length = usize::from(u16::from_be_bytes([*high, *low])) + 2;
+            if length > stream.len() { FrameStep::More } else { FrameStep::Frame(length) }
+        }
         [0, ..] if stream.len() < HEAD_BYTES => FrameStep::More,
         _ => FrameStep::Skip(1),
     }

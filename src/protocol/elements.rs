@@ -1,0 +1,266 @@
+//! Elements of a JSON object that may be there: read by their own type, kept where they have another.
+//!
+//! One optional element of another type must not lose the position beside it. Every JSON language reads its
+//! optional elements here.
+
+use super::{UNKNOWN_MAX, words};
+use compact_str::CompactString;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
+/// Characters kept of a value that is not read.
+const KEPT_CHARS_MAX: usize = 256;
+/// Most members taken of a list of words.
+const LIST_MAX: usize = 32;
+/// What receivers write for "not known", beside values that cannot be.
+const NOT_KNOWN: f64 = -1.0;
+
+/// One element, whatever its type.
+#[derive(Debug, Default)]
+pub enum Element<'a> {
+    /// Not there, or null.
+    #[default]
+    Absent,
+    /// True or false.
+    Flag(bool),
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(Cow<'a, str>),
+    /// A list or an object, as JSON.
+    Other(String),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Element<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OfAny(PhantomData))
+    }
+}
+
+struct OfAny<'a>(PhantomData<&'a ()>);
+
+impl<'de: 'a, 'a> Visitor<'de> for OfAny<'a> {
+    type Value = Element<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Element::Flag(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Element::Number(value as f64))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Element::Number(value as f64))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Element::Number(value))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Element::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Element::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Element::Absent)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Element::Absent)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Ok(Element::Other(Value::deserialize(SeqAccessDeserializer::new(list))?.to_string()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(Element::Other(Value::deserialize(MapAccessDeserializer::new(map))?.to_string()))
+    }
+}
+
+/// An object that may be there.
+pub enum Object<'a, T> {
+    /// It is.
+    Is(T),
+    /// Something else stands in its place, or nothing.
+    IsNot(Element<'a>),
+}
+
+impl<T> Default for Object<'_, T> {
+    fn default() -> Self {
+        Self::IsNot(Element::Absent)
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Object<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OfObject(PhantomData))
+    }
+}
+
+struct OfObject<'a, T>(PhantomData<(&'a (), T)>);
+
+/// Everything but an object goes the way of an element.
+macro_rules! as_elements {
+    ($($visit:ident($type:ty)),*) => { $(
+        fn $visit<E: Error>(self, value: $type) -> Result<Self::Value, E> {
+            OfAny(PhantomData).$visit(value).map(Object::IsNot)
+        }
+    )* };
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Visitor<'de> for OfObject<'a, T> {
+    type Value = Object<'a, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    as_elements!(visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64));
+    as_elements!(visit_borrowed_str(&'de str), visit_str(&str));
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Object::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        OfAny(PhantomData).visit_seq(list).map(Object::IsNot)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object::Is)
+    }
+}
+
+/// Reads elements; what is of another type or out of range goes to the unknown items of the report.
+pub struct Reader<'r>(pub &'r mut BTreeMap<String, String>);
+
+impl Reader<'_> {
+    /// Keeps a value by its name, as long as there is room.
+    pub fn keep(&mut self, name: &str, value: &str) {
+        if self.0.len() < UNKNOWN_MAX {
+            let cut = |text: &str| text.chars().take(KEPT_CHARS_MAX).collect::<String>();
+            self.0.insert(cut(name), cut(value));
+        }
+    }
+
+    /// Keeps an element that is there.
+    pub fn keep_element(&mut self, name: &str, element: &Element<'_>) {
+        match element {
+            Element::Absent => {}
+            Element::Flag(flag) => self.keep(name, if *flag { "true" } else { "false" }),
+            Element::Number(number) => self.keep(name, &number.to_string()),
+            Element::Text(text) => self.keep(name, text),
+            Element::Other(json) => self.keep(name, json),
+        }
+    }
+
+    /// A number within its range. Minus one outside of it says "not known".
+    pub fn number(&mut self, name: &str, element: &Element<'_>, range: RangeInclusive<f64>) -> Option<f64> {
+        match element {
+            Element::Number(number) if range.contains(number) => return Some(*number),
+            Element::Number(NOT_KNOWN) => {}
+            other => self.keep_element(name, other),
+        }
+        None
+    }
+
+    /// A number for a field of 32 bits.
+    pub fn number_f32(&mut self, name: &str, element: &Element<'_>, range: RangeInclusive<f64>) -> Option<f32> {
+        self.number(name, element, range).map(|n| n as f32)
+    }
+
+    /// A share of a hundred, rounded.
+    pub fn percent(&mut self, name: &str, element: &Element<'_>) -> Option<u8> {
+        self.number(name, element, 0.0..=100.0).map(|n| n.round() as u8)
+    }
+
+    /// True or false.
+    pub fn flag(&mut self, name: &str, element: &Element<'_>) -> Option<bool> {
+        if let Element::Flag(flag) = element {
+            return Some(*flag);
+        }
+        self.keep_element(name, element);
+        None
+    }
+
+    /// True or false, in words and numbers too, where the language leaves the type open.
+    pub fn flag_in_words(&mut self, name: &str, element: &Element<'_>) -> Option<bool> {
+        let flag = match element {
+            Element::Flag(flag) => Some(*flag),
+            Element::Number(0.0) => Some(false),
+            Element::Number(1.0) => Some(true),
+            Element::Text(text) => words::flag(text),
+            _ => None,
+        };
+        if flag.is_none() {
+            self.keep_element(name, element);
+        }
+        flag
+    }
+
+    /// A text.
+    pub fn text(&mut self, name: &str, element: &Element<'_>) -> Option<CompactString> {
+        if let Element::Text(text) = element {
+            return Some(text.chars().take(KEPT_CHARS_MAX).collect());
+        }
+        self.keep_element(name, element);
+        None
+    }
+
+    /// An object.
+    pub fn object<T>(&mut self, name: &str, object: Object<'_, T>) -> Option<T> {
+        match object {
+            Object::Is(object) => Some(object),
+            Object::IsNot(element) => {
+                self.keep_element(name, &element);
+                None
+            }
+        }
+    }
+}
+
+/// Words in a list, or one word without it; members of another type as JSON.
+#[derive(Default)]
+pub struct Words {
+    /// The words.
+    pub words: Vec<CompactString>,
+    /// What is no word.
+    pub others: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut list = Self::default();
+        match Value::deserialize(deserializer)? {
+            Value::Null => {}
+            Value::Array(members) => members.into_iter().take(LIST_MAX).for_each(|member| list.push(member)),
+            one => list.push(one),
+        }
+        Ok(list)
+    }
+}
+
+impl Words {
+    fn push(&mut self, member: Value) {
+        match member {
+            Value::String(word) => self.words.push(word.into()),
+            other => self.others.push(other.to_string()),
+        }
+    }
+}

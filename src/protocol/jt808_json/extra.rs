@@ -1,0 +1,54 @@
+//! The items behind a location as the gateway names them, given to the readers of the raw items.
+
+use super::base64;
+use crate::domain::Moment;
+use crate::protocol::dialect::Dialect;
+use crate::protocol::elements::Reader;
+use crate::protocol::jt808::items;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Items with a name: their id and the bytes of their number.
+const NAMED: [(&str, u8, usize); 4] =
+    [("mileage", 0x01, 4), ("rssi", 0x30, 1), ("gnss_sat_num", 0x31, 1), ("fuel_meter", 0x02, 2)];
+/// The item that the gateway calls custom when it stands alone.
+const CUSTOM: u8 = 0xe0;
+
+/// Reads every item: numbers by their name, others by their decimal id in base64, those from 0xe1 on apart.
+pub fn read(all: &Map<String, Value>, dialect: &Dialect, moment: &mut Moment, unknown: &mut BTreeMap<String, String>) {
+    for (name, value) in all {
+        match (name.as_str(), value) {
+            ("custome" | "custom", Value::Object(more)) => {
+                for (id, value) in more {
+                    by_id(id, value, dialect, moment, unknown);
+                }
+            }
+            ("custome" | "custom", value) => match base64(value) {
+                Some(bytes) => items::one(CUSTOM, &bytes, dialect, moment, unknown),
+                None => keep(name, value, unknown),
+            },
+            (name, value) => match NAMED.iter().find(|(n, ..)| *n == name) {
+                Some((_, id, length)) => match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
+                    Some(n) if *length == 4 || n >> (8 * length) == 0 => {
+                        items::one(*id, &n.to_be_bytes()[4 - length..], dialect, moment, unknown);
+                    }
+                    _ => keep(name, value, unknown),
+                },
+                None => by_id(name, value, dialect, moment, unknown),
+            },
+        }
+    }
+}
+
+fn by_id(id: &str, value: &Value, dialect: &Dialect, moment: &mut Moment, unknown: &mut BTreeMap<String, String>) {
+    match (id.parse::<u8>(), base64(value)) {
+        (Ok(id), Some(bytes)) => items::one(id, &bytes, dialect, moment, unknown),
+        _ => keep(id, value, unknown),
+    }
+}
+
+fn keep(name: &str, value: &Value, unknown: &mut BTreeMap<String, String>) {
+    if !value.is_null() {
+        Reader(unknown).keep(name, &value.to_string());
+    }
+}
