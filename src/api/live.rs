@@ -118,7 +118,7 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
         let close = CloseFrame { code: 4001, reason: "ticket refused".into() };
         return socket.send(Message::Close(Some(close))).await;
     };
-    let mut alerts = api.live.alerts.subscribe();
+    let mut told = api.live.told.subscribe();
     let snapshot = watcher.changes(&api.live.memory());
     account(api, &watcher, snapshot.len()).await;
     let mut held_up = api.live.is_held_up();
@@ -137,13 +137,13 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
             },
-            alert = alerts.recv() => if let Ok((owner, alert)) = alert && watcher.role == Role::Owner && owner == watcher.account {
-                socket.send(text(&json!({ "type": "alert", "alert": alert }))).await?;
+            message = told.recv() => if let Ok((owner, message)) = message && watcher.role == Role::Owner && owner == watcher.account {
+                socket.send(text(&message)).await?;
             },
             _ = every_second.tick() => {
                 let changed = watcher.changes(&api.live.memory());
-                let told = std::mem::replace(&mut held_up, api.live.is_held_up());
-                if !changed.is_empty() || held_up != told || said.elapsed() >= SILENCE_MAX {
+                let before = std::mem::replace(&mut held_up, api.live.is_held_up());
+                if !changed.is_empty() || held_up != before || said.elapsed() >= SILENCE_MAX {
                     said = Instant::now();
                     socket.send(text(&json!({ "type": "delta", "vehicles": changed, "held_up": held_up }))).await?;
                 }

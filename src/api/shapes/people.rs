@@ -13,6 +13,14 @@ pub struct Refusal {
     pub error: String,
     /// For people: names the thing, the value and the limit.
     pub message: String,
+    /// What the message holds, by name, so that a page can say it in the reader's language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub values: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The incident as it is now, where an answer to it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub incident: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A session that was opened.
