@@ -40,6 +40,8 @@ pub struct Hub {
     places: Arc<Mutex<Memory>>,
     /// Messages for one owner: alerts, and incidents that changed.
     pub(super) told: broadcast::Sender<(i64, Value)>,
+    /// Sessions that were logged out.
+    pub(super) ended: broadcast::Sender<Vec<u8>>,
     pool: Pool,
     unheard_max: Duration,
 }
@@ -63,7 +65,8 @@ impl Default for Heard {
 impl Hub {
     pub(super) fn new(pool: Pool, tick_every: Duration) -> Self {
         let unheard_max = tick_every * TICKS_UNHEARD_MAX + Duration::from_secs_f64(LEASE_S);
-        Self { places: Arc::default(), told: broadcast::channel(ALERTS_BEHIND_MAX).0, pool, unheard_max }
+        let ended = broadcast::channel(ALERTS_BEHIND_MAX).0;
+        Self { places: Arc::default(), ended, told: broadcast::channel(ALERTS_BEHIND_MAX).0, pool, unheard_max }
     }
 
     /// Whether some lane has been silent for too long: its vehicles' positions may be old, as when PostgreSQL hangs,
@@ -193,6 +196,11 @@ impl Hub {
             drop(self.told.send((row.get(0), shown)));
         }
         Ok(())
+    }
+
+    /// Ends the streams of a session at once.
+    pub(super) fn end_session(&self, session: Vec<u8>) {
+        drop(self.ended.send(session)); // nobody watches: nothing to end
     }
 
     async fn alert(&self, owner: i64, alert: i64) -> Result<Option<Value>, Problem> {

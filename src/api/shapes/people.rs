@@ -27,8 +27,9 @@ pub struct Refusal {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Opened {
-    /// The bearer token; it is shown once.
-    pub token: String,
+    /// The bearer token; it is shown once. Left out where a cookie holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// Then it is dead.
     pub expires_at: Time,
     /// Whose it is.
