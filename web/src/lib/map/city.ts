@@ -67,6 +67,7 @@ export class CityMap {
     map.on('mousemove', (event) => {
       map.getCanvas().style.cursor = this.onClick ? 'crosshair' : this.near(event.point) === null ? '' : 'pointer';
     });
+    map.on('idle', () => this.note());
     map.on('movestart', (event) => (this.isMoved ||= event.originalEvent !== undefined));
   }
 
@@ -95,6 +96,21 @@ export class CityMap {
       if (distance < nearest) [best, nearest] = [String(found.properties['id']), distance];
     }
     return best;
+  }
+
+  /** Notes for programs what a person sees: how far the view reaches, km, and where a mark stands in it. */
+  private note() {
+    const { dataset } = this.map.getContainer();
+    const bounds = this.map.getBounds();
+    dataset['spanKm'] = String(Math.round(bounds.getNorthWest().distanceTo(bounds.getSouthEast()) / 1000));
+    const canvas = this.map.getCanvas();
+    const { left, top } = canvas.getBoundingClientRect();
+    const marks = this.loaded ? this.map.queryRenderedFeatures({ layers: CHOSEN }) : [];
+    const places = marks.map((m) => (m.geometry.type === 'Point' ? this.map.project(m.geometry.coordinates as LonLat) : null));
+    // Not below a control or the legend.
+    const clear = places.find((p) => p && document.elementFromPoint(left + p.x, top + p.y) === canvas);
+    if (clear) dataset['mark'] = JSON.stringify([clear.x, clear.y]);
+    else delete dataset['mark'];
   }
 
   private addLayers() {
@@ -210,7 +226,7 @@ export class CityMap {
     this.isMoved = true;
     const bounds = new maplibre.LngLatBounds();
     for (const at of points) bounds.extend(at);
-    this.map.fitBounds(bounds, { padding: 40, maxZoom: 15, duration: 400 });
+    this.map.fitBounds(bounds, { padding: 56, maxZoom: 15, duration: 400 });
   }
 
   setLanguage(language: Language) {
