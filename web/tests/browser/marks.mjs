@@ -38,7 +38,7 @@ await fact('what an area search finds is on the map, and leads to its track', { 
   await visit(page, 'area');
   await page.fill('textarea[name=corners]', '28.40, 112.20\n28.40, 112.60\n28.70, 112.60\n28.70, 112.20');
   await page.getByRole('button', { name: 'Search' }).click();
-  await page.waitForFunction(() => Number(document.querySelector('[data-hits]:not(p)')?.dataset.hits ?? 0) > 0);
+  await page.waitForFunction(() => Number(document.querySelector('[data-found]')?.dataset.found ?? 0) > 0);
   await page.waitForSelector('text=The purple marks');
   await accessible(page, 'what was found in an area');
   const table = page.locator('.panel .scroll');
@@ -57,7 +57,7 @@ await fact('the police see when a grant ends to the minute, and choose what they
   await page.waitForFunction(() => /Until .*\d\d:\d\d/.test(document.querySelector('.panel').textContent));
   await page.fill('input[name=text]', 'D000');
   await page.getByRole('button', { name: 'Search' }).click();
-  await page.waitForFunction(() => Number(document.querySelector('[data-hits]')?.dataset.hits ?? 0) > 0);
+  await page.waitForFunction(() => Number(document.querySelector('[data-found]')?.dataset.found ?? 0) > 0);
   await pick(page);
   must(/^湘H/.test(await page.textContent('[data-picked]')), 'its plate');
   await page.locator('.picked').getByRole('button', { name: 'Track' }).click();

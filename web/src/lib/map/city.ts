@@ -172,7 +172,7 @@ export class CityMap {
   /** What a search has found. */
   setHits(hits: readonly Hit[]) {
     this.set('hits', all(hits.map((h) => point(h.at, { id: h.id, plate: h.plate }))));
-    this.map.getContainer().dataset['hits'] = String(hits.length);
+    this.map.getContainer().dataset['found'] = String(hits.length);
   }
 
   setTrack(points: TrackPoint[]) {
