@@ -43,7 +43,7 @@ await fact('open cards follow an answer that was given elsewhere', { as: 'owner'
   const line = await stream(page);
   await page.reload();
   await page.goto(`${new URL(page.url()).origin}/#/alerts/901`);
-  await page.locator('[data-incident]').getByRole('button', { name: 'It’s me' }).waitFor();
+  await page.locator('[data-incident]').getByRole('button', { name: 'It’s me', exact: true }).waitFor();
   world.incidents = [stolen()];
   line.say(news(stolen()));
   await page.waitForSelector('[data-incident] [data-stolen=true]:has-text("Stolen")');
@@ -61,10 +61,11 @@ await fact('a stale answer changes nothing: the card says so and shows what stan
   await stream(page);
   await page.reload();
   await page.goto(`${new URL(page.url()).origin}/#/alerts/901`);
-  await page.locator('[data-incident]').getByRole('button', { name: 'It’s me' }).waitFor();
-  world.incidents = [stolen()];
-  await answer(page, '/incidents/901/answer', 409, { error: 'incident_changed', message: 'prose', values: { version: 2, given: 1 }, incident: stolen() });
-  await page.locator('[data-incident]').getByRole('button', { name: 'It’s me' }).click();
+  await page.route('**/incidents/901/answer', (route) => {
+    world.incidents = [stolen()];
+    return route.fulfill({ status: 409, json: { error: 'incident_changed', message: 'prose', values: { version: 2, given: 1 }, incident: stolen() } });
+  });
+  await page.locator('[data-incident]').getByRole('button', { name: 'It’s me', exact: true }).click();
   await page.waitForSelector('[data-changed]:has-text("has changed")');
   await page.waitForSelector('[data-incident] [data-stolen=true]');
   must(!(await page.textContent('[data-incident]')).includes('prose'), 'no words of the server');
