@@ -111,8 +111,14 @@ pub async fn run(
         let waits_for = roles.ingest.then_some(subscribed);
         let pools = api::Pools::new(&store::settings(&config.database, Role::Api)?)?;
         let cursors = api::CursorKey::of(&crate::config::read_secret(&config.database.api_password_file)?)?;
-        let (api, router) =
-            api::new(pools, cursors, metrics.clone(), waits_for, Duration::from_secs(config.ingest.tick_every_s));
+        let (api, router) = api::new(
+            pools,
+            cursors,
+            metrics.clone(),
+            waits_for,
+            Duration::from_secs(config.ingest.tick_every_s),
+            config.http.behind_tls_proxy,
+        );
         tokio::spawn(api.hub().run(config.broker.clone()));
         tasks.spawn(serve(web, router, stop.clone()));
     }

@@ -180,8 +180,8 @@ impl LaneState {
                 effects.findings = self.guard.set_policy(*vehicle, policy.clone(), at);
             }
             Setting::Phone { vehicle } => effects.findings = self.guard.phone(*vehicle, at),
-            Setting::Answer { vehicle, incident, answer } => {
-                effects.findings = self.guard.answer(*vehicle, *incident, *answer, at);
+            Setting::Answer { vehicle, incident, answer, seen } => {
+                effects.findings = self.guard.answer(*vehicle, *incident, (*answer, *seen), at);
             }
             Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
             Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),

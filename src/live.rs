@@ -3,7 +3,7 @@
 //! QoS 0 and no queue: the next position makes up for a lost one, alerts are read again from the
 //! database by those who need them for sure.
 
-use crate::domain::{Finding, Lane, Timestamp};
+use crate::domain::{Finding, Lane, Note, Timestamp};
 use crate::store::alerts::Written;
 use crate::store::effects::Applied;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub struct News {
     pub guards: Vec<(i64, bool)>,
     /// Incidents opened or closed: vehicle, open.
     pub incidents: Vec<(i64, bool)>,
+    /// Incidents that were opened, answered, changed, closed or opened again.
+    #[serde(default)]
+    pub told_incidents: Vec<i64>,
     /// Alerts written: row, vehicle.
     pub alerts: Vec<(i64, i64)>,
 }
@@ -76,10 +79,22 @@ impl News {
             }
             news.guards.extend(effects.guards.iter().map(|guard| (guard.vehicle.0, guard.armed)));
             for finding in &effects.findings {
-                match finding {
-                    Finding::IncidentOpened { vehicle, .. } => news.incidents.push((vehicle.0, true)),
-                    Finding::IncidentClosed { vehicle, .. } => news.incidents.push((vehicle.0, false)),
-                    _ => {}
+                let changed = match finding {
+                    Finding::IncidentOpened { incident, vehicle, .. }
+                    | Finding::IncidentReopened { incident, vehicle, .. } => {
+                        news.incidents.push((vehicle.0, true));
+                        incident
+                    }
+                    Finding::IncidentClosed { incident, vehicle, .. } => {
+                        news.incidents.push((vehicle.0, false));
+                        incident
+                    }
+                    Finding::IncidentChanged { incident, .. }
+                    | Finding::IncidentNoted { incident, note: Note::Answered { .. }, .. } => incident,
+                    _ => continue,
+                };
+                if !news.told_incidents.contains(&changed.as_i64()) {
+                    news.told_incidents.push(changed.as_i64());
                 }
             }
         }
@@ -94,6 +109,7 @@ impl News {
         self.fixes.extend(later.fixes);
         self.guards.extend(later.guards);
         self.incidents.extend(later.incidents);
+        self.told_incidents.extend(later.told_incidents);
         self.alerts.extend(later.alerts);
     }
 
@@ -110,12 +126,16 @@ impl News {
 
     /// Whether more happened than that vehicles moved.
     pub fn is_urgent(&self) -> bool {
-        !(self.guards.is_empty() && self.incidents.is_empty() && self.alerts.is_empty())
+        !(self.guards.is_empty()
+            && self.incidents.is_empty()
+            && self.told_incidents.is_empty()
+            && self.alerts.is_empty())
     }
 
     /// As sent: one message, or more if it would be too large for a broker.
     pub fn to_messages(&self) -> Vec<Vec<u8>> {
-        let longest = [self.fixes.len(), self.guards.len(), self.incidents.len(), self.alerts.len()].into_iter().max();
+        let (told, alerts) = (self.told_incidents.len(), self.alerts.len());
+        let longest = [self.fixes.len(), self.guards.len(), self.incidents.len(), told, alerts].into_iter().max();
         let messages = longest.unwrap_or_default().div_ceil(EACH_MAX).max(1);
         (0..messages)
             .map(|n| {
@@ -123,6 +143,7 @@ impl News {
                     fixes: nth_part(&self.fixes, n),
                     guards: nth_part(&self.guards, n),
                     incidents: nth_part(&self.incidents, n),
+                    told_incidents: nth_part(&self.told_incidents, n),
                     alerts: nth_part(&self.alerts, n),
                 };
                 serde_json::to_vec(&part).unwrap_or_default()
@@ -155,7 +176,9 @@ mod tests {
         };
         let pairs: Vec<_> = (0..2000).map(|n| (i64::MAX - n, i64::MAX)).collect();
         let flags: Vec<_> = (0..2000).map(|n| (i64::MAX - n, false)).collect();
-        let news = News { fixes: (0..2000).map(fix).collect(), guards: flags.clone(), incidents: flags, alerts: pairs };
+        let told_incidents = (0..2000).map(|n| i64::MAX - n).collect();
+        let fixes = (0..2000).map(fix).collect();
+        let news = News { fixes, guards: flags.clone(), incidents: flags, told_incidents, alerts: pairs };
         let messages = news.to_messages();
         assert!(messages.iter().all(|m| m.len() < 60_000), "{:?}", messages.iter().map(Vec::len).max());
         let read: Vec<News> = messages.iter().filter_map(|m| News::from_bytes(m)).collect();
@@ -176,7 +199,14 @@ mod tests {
         let mut news = News { fixes: vec![fix(2, 5, 1.0), fix(1, 9, 2.0)], ..News::default() };
         assert!(!news.is_urgent());
         let fixes = vec![fix(1, 8, 3.0), fix(2, 5, 4.0)];
-        news.add(News { fixes, guards: vec![(1, true)], incidents: vec![(2, true)], alerts: vec![(7, 2)] });
+        let told_incidents = vec![5];
+        news.add(News {
+            fixes,
+            guards: vec![(1, true)],
+            incidents: vec![(2, true)],
+            told_incidents,
+            alerts: vec![(7, 2)],
+        });
         news.keep_newest();
         assert_eq!(news.fixes, [fix(1, 9, 2.0), fix(2, 5, 4.0)]);
         assert!(news.is_urgent());

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a request has no answer. What is not yours looks like what does not exist.
 #[derive(Debug)]
@@ -21,10 +21,46 @@ pub enum Problem {
     Conflict(String),
     /// Well formed, but no such thing can be: a polygon that crosses itself.
     Unprocessable(String),
+    /// A refusal with a machine word of its own, values for the reader's language, and more fields beside.
+    Coded(Box<Coded>),
     /// Slower, please.
     TooMany,
     /// We cannot answer now.
     Unavailable,
+}
+
+/// A refusal that a page can say in the reader's language.
+#[derive(Debug)]
+pub struct Coded {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// One word of the list in docs/api.md.
+    pub code: String,
+    /// In English, for those who have no words for the code.
+    pub message: String,
+    /// The numbers and names that the message holds.
+    pub values: Value,
+    /// The thing as it is now.
+    pub present: Option<(&'static str, Value)>,
+}
+
+impl Coded {
+    /// Reads what a refusal of the schema holds beside its text (`refuse` in SQL).
+    fn read(status: StatusCode, db: &tokio_postgres::error::DbError) -> Option<Self> {
+        let detail: Value = serde_json::from_str(db.detail()?).ok()?;
+        let code = detail["code"].as_str()?.to_owned();
+        Some(Self { status, code, message: db.message().to_owned(), values: detail["values"].clone(), present: None })
+    }
+}
+
+impl IntoResponse for Coded {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": self.code, "message": self.message, "values": self.values });
+        if let Some((name, value)) = self.present {
+            body[name] = value;
+        }
+        (self.status, Json(body)).into_response()
+    }
 }
 
 impl IntoResponse for Problem {
@@ -36,6 +72,7 @@ impl IntoResponse for Problem {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "nothing of yours is there".into()),
             Self::Conflict(text) => (StatusCode::CONFLICT, "conflict", text),
             Self::Unprocessable(text) => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", text),
+            Self::Coded(coded) => return coded.into_response(),
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "wait a little and try again".into()),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment".into()),
         };
@@ -51,6 +88,16 @@ impl From<tokio_postgres::Error> for Problem {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
             let text = db.message().to_owned();
+            let status = match db.code().code() {
+                "P0400" => Some(StatusCode::BAD_REQUEST),
+                "P0403" => Some(StatusCode::FORBIDDEN),
+                "P0409" => Some(StatusCode::CONFLICT),
+                "P0422" => Some(StatusCode::UNPROCESSABLE_ENTITY),
+                _ => None,
+            };
+            if let Some(coded) = status.and_then(|status| Coded::read(status, db)) {
+                return Self::Coded(Box::new(coded));
+            }
             match db.code().code() {
                 "P0400" => return Self::BadRequest(text),
                 "P0403" => return Self::Forbidden(text),

@@ -1,7 +1,7 @@
 //! Incidents of my vehicles: their timeline, and the owner's answer.
 
 use super::Api;
-use super::error::Problem;
+use super::error::{Coded, Problem};
 use super::session::{Person, Role};
 use super::settings::is_in_force;
 use super::shapes;
@@ -13,6 +13,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
 use utoipa::{IntoParams, ToSchema};
 
 /// Most incidents in one answer.
@@ -72,10 +73,15 @@ pub(super) struct AnswerBody {
     /// `me` (no theft; further alarms of this ride are held off), `stolen`, or `recovered`.
     #[schema(value_type = String)]
     answer: Answer,
+    /// The version of the incident that was seen. May be left out where no other answer stands.
+    version: Option<i32>,
+    /// Needed to take "stolen" back.
+    #[serde(default)]
+    withdraw: bool,
 }
 
 /// Say what an incident is.
-#[utoipa::path(post, path = "/incidents/{id}/answer", operation_id = "answer_incident", tag = "incidents", params(("id" = String, Path)), request_body = AnswerBody, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = shapes::Incident), (status = 202, description = "not yet taken", body = shapes::Pending), (status = 404, description = "none of yours"), (status = 409, description = "answered so already")))]
+#[utoipa::path(post, path = "/incidents/{id}/answer", operation_id = "answer_incident", tag = "incidents", params(("id" = String, Path)), request_body = AnswerBody, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = shapes::Incident), (status = 202, description = "not yet taken", body = shapes::Pending), (status = 404, description = "none of yours"), (status = 409, description = "`incident_changed`, `confirm_withdrawal`, `incident_closed` or `already_answered`, with `incident` as it is")))]
 pub(super) async fn answer(
     State(api): State<Api>,
     person: Person,
@@ -86,13 +92,35 @@ pub(super) async fn answer(
     let Json(said) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
     let number = id(&incident, "id")?;
     let client = api.pool.get().await?;
-    let setting: Option<i64> = client
-        .query_one("SELECT api_answer($1, $2, $3)", &[&person.account, &number, &said.answer.name()])
-        .await?
-        .get(0);
+    let parameters: [&(dyn ToSql + Sync); 5] =
+        [&person.account, &number, &said.answer.name(), &said.version, &said.withdraw];
+    let asked = client.query_one("SELECT api_answer($1, $2, $3, $4, $5)", &parameters).await;
+    let setting: Option<i64> = match asked.map_err(Problem::from) {
+        Ok(row) => row.get(0),
+        Err(Problem::Coded(mut coded)) => {
+            drop(client);
+            let Json(present) = one(State(api), person, Path(incident)).await?;
+            coded.present = Some(("incident", present));
+            return Err(Problem::Coded(coded));
+        }
+        Err(problem) => return Err(problem),
+    };
     if !is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
         return Ok((StatusCode::ACCEPTED, Json(json!({ "pending": true }))));
     }
     drop(client);
-    Ok((StatusCode::OK, one(State(api), person, Path(incident)).await?))
+    let Json(present) = one(State(api), person, Path(incident)).await?;
+    let is_without_effect =
+        present["answer"] != said.answer.name() || (said.answer == Answer::Stolen && !present["closed_at"].is_null());
+    if is_without_effect {
+        // Somebody else answered between the question and the guard, which took the first.
+        return Err(Problem::Coded(Box::new(Coded {
+            status: StatusCode::CONFLICT,
+            code: "incident_changed".into(),
+            message: format!("the incident is at version {} by now; look at it and answer again", present["version"]),
+            values: json!({ "version": present["version"], "given": said.version }),
+            present: Some(("incident", present)),
+        })));
+    }
+    Ok((StatusCode::OK, Json(present)))
 }

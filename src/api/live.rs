@@ -29,8 +29,12 @@ const STREAMS_MAX: i64 = 1000;
 const VEHICLES_MAX: usize = 5000;
 /// Longest silence of a stream: nothing for longer means that the line is dead, though nobody closed it.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How often a stream is accounted for and its session looked at.
+/// How often a stream is accounted for.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(60);
+/// How often a stream's session is looked at: so long at most it outlives one that another process ended.
+const LOOK_AT_SESSION_EVERY: Duration = Duration::from_secs(5);
+/// Close code of a stream whose session has ended.
+const SESSION_ENDED: u16 = 4401;
 
 /// What a stream is asked for.
 #[derive(Default, Deserialize, ToSchema)]
@@ -89,7 +93,7 @@ pub(super) async fn stream(
 }
 
 /// A browser states where the page came from; other programs state nothing.
-fn is_own_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
     match (text("origin"), text("host")) {
         (None, _) => true,
@@ -118,13 +122,14 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
         let close = CloseFrame { code: 4001, reason: "ticket refused".into() };
         return socket.send(Message::Close(Some(close))).await;
     };
-    let mut alerts = api.live.alerts.subscribe();
+    let mut ended = api.live.ended.subscribe();
+    let mut told = api.live.told.subscribe();
     let snapshot = watcher.changes(&api.live.memory());
     account(api, &watcher, snapshot.len()).await;
     let mut held_up = api.live.is_held_up();
     socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot, "held_up": held_up }))).await?;
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    let (mut accounted, mut said) = (Instant::now(), Instant::now());
+    let (mut accounted, mut said, mut looked) = (Instant::now(), Instant::now(), Instant::now());
     loop {
         tokio::select! {
             message = socket.recv() => match message {
@@ -137,27 +142,37 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
             },
-            alert = alerts.recv() => if let Ok((owner, alert)) = alert && watcher.role == Role::Owner && owner == watcher.account {
-                socket.send(text(&json!({ "type": "alert", "alert": alert }))).await?;
+            session = ended.recv() => if session.is_ok_and(|session| session == watcher.session) {
+                return end(&mut socket).await;
+            },
+            message = told.recv() => if let Ok((owner, message)) = message && watcher.role == Role::Owner && owner == watcher.account {
+                socket.send(text(&message)).await?;
             },
             _ = every_second.tick() => {
                 let changed = watcher.changes(&api.live.memory());
-                let told = std::mem::replace(&mut held_up, api.live.is_held_up());
-                if !changed.is_empty() || held_up != told || said.elapsed() >= SILENCE_MAX {
+                let before = std::mem::replace(&mut held_up, api.live.is_held_up());
+                if !changed.is_empty() || held_up != before || said.elapsed() >= SILENCE_MAX {
                     said = Instant::now();
                     socket.send(text(&json!({ "type": "delta", "vehicles": changed, "held_up": held_up }))).await?;
                 }
+                if looked.elapsed() >= LOOK_AT_SESSION_EVERY {
+                    looked = Instant::now();
+                    if !matches!(person_of(api, &watcher.session).await, Ok(Some(_))) {
+                        return end(&mut socket).await;
+                    }
+                }
                 if accounted.elapsed() >= ACCOUNT_EVERY {
                     accounted = Instant::now();
-                    if !matches!(person_of(api, &watcher.session).await, Ok(Some(_))) {
-                        return socket.send(Message::Close(Some(CloseFrame { code: 4002, reason: "session ended".into() }))).await;
-                    }
                     socket.send(Message::Ping(Vec::new().into())).await?;
                     account(api, &watcher, watcher.shown.len()).await;
                 }
             }
         }
     }
+}
+
+async fn end(socket: &mut WebSocket) -> Result<(), axum::Error> {
+    socket.send(Message::Close(Some(CloseFrame { code: SESSION_ENDED, reason: "session ended".into() }))).await
 }
 
 fn text(value: &Value) -> Message {

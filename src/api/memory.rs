@@ -8,7 +8,7 @@ use crate::live::{FILTER, News, lane_of};
 use crate::store::lane::LEASE_S;
 use deadpool_postgres::Pool;
 use rumqttc::{AsyncClient, Event, Packet, QoS};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -38,7 +38,10 @@ pub(super) struct Place {
 #[derive(Clone)]
 pub struct Hub {
     places: Arc<Mutex<Memory>>,
-    pub(super) alerts: broadcast::Sender<(i64, Value)>,
+    /// Messages for one owner: alerts, and incidents that changed.
+    pub(super) told: broadcast::Sender<(i64, Value)>,
+    /// Sessions that were logged out.
+    pub(super) ended: broadcast::Sender<Vec<u8>>,
     pool: Pool,
     unheard_max: Duration,
 }
@@ -62,7 +65,8 @@ impl Default for Heard {
 impl Hub {
     pub(super) fn new(pool: Pool, tick_every: Duration) -> Self {
         let unheard_max = tick_every * TICKS_UNHEARD_MAX + Duration::from_secs_f64(LEASE_S);
-        Self { places: Arc::default(), alerts: broadcast::channel(ALERTS_BEHIND_MAX).0, pool, unheard_max }
+        let ended = broadcast::channel(ALERTS_BEHIND_MAX).0;
+        Self { places: Arc::default(), ended, told: broadcast::channel(ALERTS_BEHIND_MAX).0, pool, unheard_max }
     }
 
     /// Whether some lane has been silent for too long: its vehicles' positions may be old, as when PostgreSQL hangs,
@@ -168,15 +172,35 @@ impl Hub {
                 }
             }
         }
+        for incident in news.told_incidents {
+            if let Err(problem) = self.tell_incident(incident).await {
+                tracing::warn!(?problem, "An incident could not be read for the live stream");
+            }
+        }
         for (alert, vehicle) in news.alerts {
             let owner = self.memory().vehicles.get(&vehicle).and_then(|p| p.owner);
             let Some(owner) = owner else { continue };
             match self.alert(owner, alert).await {
-                Ok(Some(shown)) => drop(self.alerts.send((owner, shown))),
+                Ok(Some(shown)) => drop(self.told.send((owner, json!({ "type": "alert", "alert": shown })))),
                 Ok(None) => {}
                 Err(problem) => tracing::warn!(?problem, "An alert could not be read for the live stream"),
             }
         }
+    }
+
+    /// Tells the owner of now how an incident stands; read from the database, so that news of two batches agree.
+    async fn tell_incident(&self, incident: i64) -> Result<(), Problem> {
+        let rows = self.pool.get().await?.query("SELECT * FROM api_incident_news($1)", &[&incident]).await?;
+        for row in rows {
+            let shown = json!({ "type": "incident", "incident": row.get::<_, Value>(1) });
+            drop(self.told.send((row.get(0), shown)));
+        }
+        Ok(())
+    }
+
+    /// Ends the streams of a session at once.
+    pub(super) fn end_session(&self, session: Vec<u8>) {
+        drop(self.ended.send(session)); // nobody watches: nothing to end
     }
 
     async fn alert(&self, owner: i64, alert: i64) -> Result<Option<Value>, Problem> {

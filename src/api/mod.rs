@@ -65,6 +65,7 @@ pub struct Api {
     live: memory::Hub,
     limits: Arc<limits::Limits>,
     waits_for: Option<Subscribed>,
+    behind_tls_proxy: bool,
 }
 
 #[derive(OpenApi)]
@@ -79,9 +80,11 @@ struct BearerToken;
 
 impl utoipa::Modify for BearerToken {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+        use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new("rideguard_session"));
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
     }
 }
 
@@ -165,17 +168,18 @@ fn pool(settings: &tokio_postgres::Config, name: &str, (size, statement_ms): (us
 }
 
 /// Makes the API; `waits_for` holds back `/ready` until ingest of the same process hears everybody;
-/// `tick_every` is ingest's clock.
+/// `tick_every` is ingest's clock. Cookies are for TLS only `behind_tls_proxy`.
 pub fn new(
     pools: Pools,
     cursors: CursorKey,
     metrics: Arc<Metrics>,
     waits_for: Option<Subscribed>,
     tick_every: Duration,
+    behind_tls_proxy: bool,
 ) -> (Api, Router) {
     let Pools { everything: pool, tracks } = pools;
     let live = memory::Hub::new(pool.clone(), tick_every);
-    let api = Api { live, pool, tracks, cursors, metrics, limits: Arc::default(), waits_for };
+    let api = Api { live, pool, tracks, cursors, metrics, limits: Arc::default(), waits_for, behind_tls_proxy };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();
     let router = router

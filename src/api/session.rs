@@ -2,14 +2,16 @@
 
 use super::Api;
 use super::error::Problem;
+use super::live::is_own_origin;
 use super::shapes;
 use crate::domain::Timestamp;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -24,7 +26,15 @@ const CREDENTIAL_BYTES_MAX: usize = 256;
 pub(super) struct Credentials {
     login: String,
     password: String,
+    /// The page asks for a cookie that no script can read; programs get a token.
+    #[serde(default)]
+    cookie: bool,
 }
+
+/// The cookie that holds a browser's token.
+const COOKIE: &str = "rideguard_session";
+/// What the page sends with every change: a page of another origin cannot, without our leave.
+const OWN_PAGE: (&str, &str) = ("x-rideguard", "1");
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,9 +94,33 @@ impl FromRequestParts<Api> for Person {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let header = parts.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let token = header.strip_prefix("Bearer ").ok_or(Problem::Unauthenticated)?;
+        if let Some(token) = header.strip_prefix("Bearer ") {
+            return person_of(api, &digest(token)).await?.ok_or(Problem::Unauthenticated);
+        }
+        let token = cookie_of(&parts.headers).ok_or(Problem::Unauthenticated)?;
+        let is_own = parts.headers.get(OWN_PAGE.0).is_some_and(|v| v == OWN_PAGE.1);
+        // A browser adds the cookie by itself, whoever's page asks.
+        if !parts.method.is_safe() && !(is_own && is_own_origin(&parts.headers)) {
+            let (name, value) = OWN_PAGE;
+            return Err(Problem::Forbidden(format!(
+                "a change by cookie needs the header {name}: {value} and our origin"
+            )));
+        }
         person_of(api, &digest(token)).await?.ok_or(Problem::Unauthenticated)
     }
+}
+
+/// The token that a browser sends.
+fn cookie_of(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
+    cookies.flat_map(|line| line.split(';')).find_map(|one| one.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+/// The header that gives a browser its token for so many seconds, or takes it away (0).
+fn set_cookie(api: &Api, token: &str, seconds: f64) -> Result<HeaderValue, Problem> {
+    let secure = if api.behind_tls_proxy { "; Secure" } else { "" };
+    let text = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds:.0}{secure}");
+    HeaderValue::from_str(&text).map_err(|_| Problem::Unavailable)
 }
 
 /// Whose session this is, if it lives.
@@ -121,7 +155,7 @@ pub(super) fn new_token() -> String {
 pub(super) async fn log_in(
     State(api): State<Api>,
     body: Result<Json<Credentials>, axum::extract::rejection::JsonRejection>,
-) -> Result<Json<shapes::Opened>, Problem> {
+) -> Result<Response, Problem> {
     let Json(given) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
     if given.login.len() > CREDENTIAL_BYTES_MAX || given.password.len() > CREDENTIAL_BYTES_MAX {
         return Err(Problem::BadRequest(format!("login and password have at most {CREDENTIAL_BYTES_MAX} bytes")));
@@ -143,14 +177,21 @@ pub(super) async fn log_in(
         )
         .await?;
     let account = shapes::Account { login: given.login, name: row.get(1), role: row.get(2) };
-    Ok(Json(shapes::Opened { token, expires_at: session.get::<_, Timestamp>(0).into(), account }))
+    let expires_at = session.get::<_, Timestamp>(0).into();
+    if given.cookie {
+        let cookie = set_cookie(&api, &token, SESSION_HOURS * 3600.0)?;
+        let opened = Json(shapes::Opened { token: None, expires_at, account });
+        return Ok(([(header::SET_COOKIE, cookie)], opened).into_response());
+    }
+    Ok(Json(shapes::Opened { token: Some(token), expires_at, account }).into_response())
 }
 
-/// Log out: the token is dead at once.
+/// Log out: the token is dead at once, and so are its live streams.
 #[utoipa::path(delete, path = "/session", operation_id = "log_out", tag = "session", security(("bearer" = ["owner", "police", "operator", "admin"])), responses((status = 204, description = "done")))]
-pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<StatusCode, Problem> {
+pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<Response, Problem> {
     api.pool.get().await?.execute("SELECT api_close_session($1)", &[&person.session]).await?;
-    Ok(StatusCode::NO_CONTENT)
+    api.live.end_session(person.session);
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie(&api, "", 0.0)?)]).into_response())
 }
 
 /// A hash that no password has, with the cost of a real one.

@@ -84,6 +84,17 @@ pub enum Finding {
         /// What.
         note: Note,
     },
+    /// An incident that was called a false alarm is a theft after all.
+    IncidentReopened {
+        /// Which.
+        incident: IncidentId,
+        /// Whose.
+        vehicle: VehicleId,
+        /// When, server time.
+        at: Timestamp,
+        /// How sure it is now, 0..1.
+        score: f32,
+    },
     /// An incident is over.
     IncidentClosed {
         /// Which.

@@ -25,7 +25,7 @@ pub use incident::{Answer, IncidentEnd, IncidentState, Note};
 pub use journal::{Entry, GapCause, Outcome, Packet};
 pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, ReplyBytes, Report, Status};
 pub use schedule::Schedule;
-pub use setting::{GuardPolicy, SessionBy, Setting};
+pub use setting::{GuardPolicy, SeenAnswer, SessionBy, Setting};
 pub use shape::ZoneShape;
 pub use shard::{LANES, Lane, SHARDS, Shard};
 pub use time::Timestamp;

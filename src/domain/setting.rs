@@ -44,6 +44,13 @@ impl SessionBy {
     }
 }
 
+/// The answer that stood when the owner gave another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenAnswer {
+    /// It, if there was one.
+    pub answer: Option<Answer>,
+}
+
 /// One change that people (or the registry) made, as lanes read and journal it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -97,6 +104,9 @@ pub enum Setting {
         incident: IncidentId,
         /// What.
         answer: Answer,
+        /// What the database held when it was said. Answers of before this field are taken as they are.
+        #[serde(default)]
+        seen: Option<SeenAnswer>,
     },
     /// A zone is new or changed.
     Zone(Zone),

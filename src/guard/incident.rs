@@ -4,7 +4,7 @@
 use super::params::IncidentParams;
 use super::vehicle::{Sample, SampleKind, Vehicle};
 use crate::domain::{
-    Alert, AlertKind, Answer, Finding, IncidentEnd, IncidentId, IncidentState, Note, Timestamp, VehicleId,
+    Alert, AlertKind, Answer, Finding, IncidentEnd, IncidentId, IncidentState, Note, SeenAnswer, Timestamp, VehicleId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ pub struct OpenIncident {
     away: u8,
     /// Kinds that late fixes have explained.
     explained: Vec<AlertKind>,
+    /// What its owner said of it; checkpoints of before this field do not know.
+    #[serde(default)]
+    answer: Option<Answer>,
 }
 
 /// The ride that the owner claimed ("it is me"): its alarms are held off.
@@ -96,6 +99,7 @@ pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, ou
                 score,
                 away: 0,
                 explained: Vec::new(),
+                answer: None,
             };
             out.push(Finding::Alert(Box::new(alert)));
             if score >= params.confirmed_score {
@@ -217,17 +221,29 @@ fn is_held_off(vehicle: &mut Vehicle, alert: &Alert, out: &mut Vec<Finding>) -> 
     true
 }
 
-/// The owner's word on an incident, open or over.
+/// The owner's word on an incident, open or over. One that was given over another answer than stands here is
+/// dropped: two people tapped at once, and the second has not seen the first.
 pub fn answer(
     params: &IncidentParams,
     id: VehicleId,
     vehicle: &mut Vehicle,
     incident: IncidentId,
-    answer: Answer,
+    (answer, seen): (Answer, Option<SeenAnswer>),
     at: Timestamp,
 ) -> Vec<Finding> {
     let mut out = vec![Finding::IncidentNoted { incident, at, note: Note::Answered { answer } }];
-    let Some(open) = vehicle.incident_mut().filter(|open| open.id == incident) else { return out };
+    let Some(open) = vehicle.incident_mut().filter(|open| open.id == incident) else {
+        return match seen {
+            Some(seen) if answer == Answer::Stolen => reopen(id, vehicle, incident, seen, at, out),
+            _ => out,
+        };
+    };
+    if let (Some(stands), Some(seen)) = (open.answer, seen)
+        && seen.answer != Some(stands)
+    {
+        return Vec::new();
+    }
+    open.answer = Some(answer);
     match answer {
         Answer::Stolen => {
             open.score = 1.0;
@@ -245,6 +261,42 @@ pub fn answer(
         }
         Answer::Recovered => out.extend(close(vehicle, id, at, IncidentEnd::Recovered)),
     }
+    out
+}
+
+/// "It is stolen" after "it is me": the incident is open again and its alarms are held off no longer. Only while
+/// the claimed ride lasts (`ride_s`): afterwards the guard has begun anew elsewhere, and a theft is another incident.
+/// A vehicle has one open incident; another one that has begun stays.
+fn reopen(
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    incident: IncidentId,
+    seen: SeenAnswer,
+    at: Timestamp,
+    mut out: Vec<Finding>,
+) -> Vec<Finding> {
+    if vehicle.incident().is_some() {
+        return Vec::new();
+    }
+    let is_claimed = |ride: &ClaimedRide| ride.incident == incident && at < ride.until;
+    let session = vehicle.session.as_mut().filter(|s| s.ride.as_ref().is_some_and(is_claimed));
+    let is_seen = seen.answer == Some(Answer::Me);
+    let Some(session) = session.filter(|_| is_seen) else { return Vec::new() };
+    session.ride = None;
+    out.push(Finding::IncidentReopened { incident, vehicle: id, at, score: 1.0 });
+    let open = OpenIncident {
+        id: incident,
+        told: Vec::new(),
+        calm_since: None,
+        calm_again_at: None,
+        state: IncidentState::Confirmed,
+        score: 1.0,
+        away: 0,
+        explained: Vec::new(),
+        answer: Some(Answer::Stolen),
+    };
+    out.push(open.noted(at, Note::Became { state: IncidentState::Confirmed }));
+    vehicle.set_incident(Some(Box::new(open)));
     out
 }
 

@@ -44,7 +44,7 @@ pub use {params::Params, rules::RULES, tampering::listened_alarms};
 
 use crate::domain::{
     Alert, AlertKind, Answer, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest,
-    SessionBy, Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
+    SeenAnswer, SessionBy, Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
 use deadlines::Deadlines;
 use fleet::Fleet;
@@ -325,8 +325,14 @@ impl Guard {
         (self.pool.held(), self.pool.refused())
     }
 
-    /// The owner's word on an incident.
-    pub fn answer(&mut self, vehicle: VehicleId, incident: IncidentId, answer: Answer, at: Timestamp) -> Vec<Finding> {
+    /// The owner's word on an incident, and the answer that it was given over.
+    pub fn answer(
+        &mut self,
+        vehicle: VehicleId,
+        incident: IncidentId,
+        answer: (Answer, Option<SeenAnswer>),
+        at: Timestamp,
+    ) -> Vec<Finding> {
         let state = self.vehicles.entry(vehicle);
         incident::answer(&self.params.incident, vehicle, state, incident, answer, at)
     }

@@ -27,6 +27,11 @@ pub(super) const ANSWER: &str = "UPDATE incident SET answer = $2, answered_at = 
 pub(super) const CLOSE_INCIDENT: &str =
     "UPDATE incident SET closed_at = $2, ended_by = $3, state = $4 WHERE incident_id = $1 AND closed_at IS NULL";
 
+// A vehicle has one open incident: a later one that stands there already stays.
+pub(super) const REOPEN_INCIDENT: &str =
+    "UPDATE incident SET closed_at = NULL, ended_by = NULL, state = 'confirmed', score = $2, severity = $3
+ WHERE incident_id = $1 AND NOT EXISTS (SELECT FROM incident o WHERE o.vehicle_id = incident.vehicle_id AND o.closed_at IS NULL)";
+
 pub(super) const BEGIN_OUTAGE: &str = "INSERT INTO outage_part (lane, kind, name, began_at, noticed_at, lost, members)
  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
 
@@ -81,6 +86,11 @@ pub(super) async fn write(
             if let Note::Answered { answer } = note {
                 client.execute(&statements.answer, &[&incident.as_i64(), &answer.name(), at]).await?;
             }
+        }
+        Finding::IncidentReopened { incident, vehicle, at, score } => {
+            client.execute(&statements.close_others, &[&vehicle.0, at, &incident.as_i64()]).await?;
+            let parameters: [&(dyn ToSql + Sync); 3] = [&incident.as_i64(), score, &severity(*score)];
+            client.execute(&statements.reopen_incident, &parameters).await?;
         }
         Finding::IncidentClosed { incident, at, end, .. } => {
             let parameters: [&(dyn ToSql + Sync); 4] = [&incident.as_i64(), at, &end.name(), &end.state().name()];

@@ -31,6 +31,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0026_ordered_days", include_str!("../../schema/0026_ordered_days.sql")),
     ("0027_company_looks", include_str!("../../schema/0027_company_looks.sql")),
     ("0028_count_left_over", include_str!("../../schema/0028_count_left_over.sql")),
+    ("0030_version_incidents", include_str!("../../schema/0030_version_incidents.sql")),
+    ("0031_flatten_track_shape", include_str!("../../schema/0031_flatten_track_shape.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -101,6 +101,20 @@ pub struct IncidentSummary {
     pub fixes_from: Time,
     /// … to here, or to now.
     pub fixes_to: Option<Time>,
+    /// Grows with each change of state, answer or end; an answer carries the one that it saw.
+    pub version: i32,
+    /// What the owner said, in order.
+    pub answers: Vec<GivenAnswer>,
+}
+
+/// An answer that the owner gave.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GivenAnswer {
+    /// `me`, `stolen` or `recovered`.
+    pub answer: String,
+    /// When.
+    pub at: Time,
 }
 
 /// What happened to a vehicle.

@@ -13,14 +13,23 @@ pub struct Refusal {
     pub error: String,
     /// For people: names the thing, the value and the limit.
     pub message: String,
+    /// What the message holds, by name, so that a page can say it in the reader's language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub values: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The incident as it is now, where an answer to it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub incident: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A session that was opened.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Opened {
-    /// The bearer token; it is shown once.
-    pub token: String,
+    /// The bearer token; it is shown once. Left out where a cookie holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// Then it is dead.
     pub expires_at: Time,
     /// Whose it is.

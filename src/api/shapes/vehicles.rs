@@ -45,6 +45,8 @@ pub struct Vehicle {
     pub ignition: Option<bool>,
     /// The incident that is not closed.
     pub open_incident: Option<Id>,
+    /// What the owner said of it: `me`, `stolen` or `recovered`.
+    pub open_incident_answer: Option<String>,
 }
 
 /// A position, WGS-84 degrees.

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     Alarm, AlarmKind, AlertKind, Answer, Finding, Fix, FixSource, IncidentEnd, IncidentId, IncidentState, LatLon,
-    Moment, Note, PacketDigest, Status, Timestamp, VehicleId,
+    Moment, Note, PacketDigest, SeenAnswer, Setting, Status, Timestamp, VehicleId,
 };
 use crate::guard::{Guard, Params, Seen};
 
@@ -154,7 +154,7 @@ fn the_owners_it_is_me_closes_the_incident_and_holds_off_the_rest_of_the_ride() 
     let mut bike = Bike::parked();
     let mut findings = bike.ride(3600.0, 0.0);
     let incident = bike.incident().unwrap();
-    findings = [findings, bike.guard.answer(V, incident, Answer::Me, after(3725.0))].concat();
+    findings = [findings, bike.guard.answer(V, incident, (Answer::Me, None), after(3725.0))].concat();
     assert_eq!(ends(&findings), [IncidentEnd::FalseAlarm]);
     findings = bike.ride(3730.0, 600.0);
     assert!(kinds(&findings).is_empty());
@@ -171,7 +171,7 @@ fn after_a_claimed_ride_the_bike_is_guarded_where_it_stands() {
     let mut bike = Bike::parked();
     bike.ride(3600.0, 0.0);
     let incident = bike.incident().unwrap();
-    bike.guard.answer(V, incident, Answer::Me, after(3725.0));
+    bike.guard.answer(V, incident, (Answer::Me, None), after(3725.0));
     bike.ride(3730.0, 600.0);
     let findings = bike.stand(3900.0, 12, 1200.0);
     assert!(matches!(notes(&findings)[..], [Note::RideOver { held_off: 12.. }]), "{:?}", notes(&findings));
@@ -184,10 +184,13 @@ fn the_owners_stolen_confirms_and_the_incident_goes_on() {
     let mut bike = Bike::parked();
     bike.arrive(3700.0, 1.0, 0.0, 0.3, Status::default(), &[AlarmKind::Removal]);
     let incident = bike.incident().unwrap();
-    let findings = bike.guard.answer(V, incident, Answer::Stolen, after(3705.0));
+    let findings = bike.guard.answer(V, incident, (Answer::Stolen, None), after(3705.0));
     assert_eq!(notes(&findings), [Note::Answered { answer: Answer::Stolen }, became(IncidentState::Confirmed)]);
     assert_eq!(bike.incident(), Some(incident));
-    assert_eq!(ends(&bike.guard.answer(V, incident, Answer::Recovered, after(9000.0))), [IncidentEnd::Recovered]);
+    assert_eq!(
+        ends(&bike.guard.answer(V, incident, (Answer::Recovered, None), after(9000.0))),
+        [IncidentEnd::Recovered]
+    );
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn an_answer_to_an_incident_that_is_over_is_noted_and_moves_nothing() {
     bike.ride(3600.0, 0.0);
     let incident = bike.incident().unwrap();
     bike.guard.disarm(V, after(3725.0), after(3725.0));
-    let findings = bike.guard.answer(V, incident, Answer::Me, after(3730.0));
+    let findings = bike.guard.answer(V, incident, (Answer::Me, None), after(3730.0));
     assert_eq!((notes(&findings), findings.len()), (vec![Note::Answered { answer: Answer::Me }], 1));
 }
 
@@ -242,9 +245,60 @@ fn the_same_words_of_people_and_packets_give_the_same_findings_after_a_restart()
     let mut bike = Bike::parked();
     bike.ride(3600.0, 0.0);
     let incident = bike.incident().unwrap();
-    bike.guard.answer(V, incident, Answer::Me, after(3725.0));
+    bike.guard.answer(V, incident, (Answer::Me, None), after(3725.0));
     let kept = serde_json::to_string(&bike.guard).unwrap();
     let mut restarted = Bike { guard: serde_json::from_str(&kept).unwrap() };
     let go_on = |bike: &mut Bike| [bike.ride(3730.0, 600.0), bike.stand(3900.0, 6, 1200.0)].concat();
     assert_eq!(go_on(&mut bike), go_on(&mut restarted));
+}
+
+fn stolen_bike() -> (Bike, IncidentId) {
+    let mut bike = Bike::parked();
+    bike.ride(3600.0, 0.0);
+    let incident = bike.incident().expect("a ride of 600 m is an incident");
+    (bike, incident)
+}
+
+fn over(answer: Option<Answer>) -> Option<SeenAnswer> {
+    Some(SeenAnswer { answer })
+}
+
+#[test]
+fn an_answer_given_over_another_than_stands_changes_nothing() {
+    let (mut bike, incident) = stolen_bike();
+    let said = bike.guard.answer(V, incident, (Answer::Stolen, over(None)), after(3725.0));
+    assert!(!said.is_empty());
+    let stale = bike.guard.answer(V, incident, (Answer::Me, over(None)), after(3726.0));
+    assert_eq!((stale, bike.incident()), (Vec::new(), Some(incident)));
+    let taken_back = bike.guard.answer(V, incident, (Answer::Me, over(Some(Answer::Stolen))), after(3727.0));
+    assert_eq!(ends(&taken_back), [IncidentEnd::FalseAlarm]);
+}
+
+#[test]
+fn stolen_after_me_opens_the_incident_again_and_ends_the_claimed_ride() {
+    let (mut bike, incident) = stolen_bike();
+    bike.guard.answer(V, incident, (Answer::Me, over(None)), after(3725.0));
+    assert_eq!(bike.incident(), None);
+    let again = bike.guard.answer(V, incident, (Answer::Stolen, over(Some(Answer::Me))), after(3785.0));
+    assert!(again.iter().any(|f| matches!(f, Finding::IncidentReopened { score: 1.0, .. })), "{again:?}");
+    assert_eq!(bike.incident(), Some(incident));
+    assert_eq!(kinds(&bike.ride(3800.0, 600.0)), [AlertKind::Moved], "its alarms are held off no longer");
+    // Twice is once.
+    let twice = bike.guard.answer(V, incident, (Answer::Stolen, over(Some(Answer::Me))), after(3930.0));
+    assert_eq!(twice, Vec::new());
+}
+
+#[test]
+fn stolen_after_the_claimed_ride_is_over_opens_nothing() {
+    let (mut bike, incident) = stolen_bike();
+    bike.guard.answer(V, incident, (Answer::Me, over(None)), after(3725.0));
+    let late = bike.guard.answer(V, incident, (Answer::Stolen, over(Some(Answer::Me))), after(3725.0 + 7200.0));
+    assert_eq!((late, bike.incident()), (Vec::new(), None));
+}
+
+#[test]
+fn an_answer_of_before_is_read_without_what_it_saw() {
+    let old = serde_json::json!({ "kind": "answer", "vehicle": 7, "incident": 5, "answer": "me" });
+    let read: Setting = serde_json::from_value(old).unwrap();
+    assert!(matches!(read, Setting::Answer { seen: None, .. }));
 }

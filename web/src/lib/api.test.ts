@@ -4,7 +4,7 @@ import { Api, ApiError } from './api';
 type Call = { url: string; init: RequestInit };
 
 function api(answer: Response | Error, calls: Call[] = []) {
-  const client = new Api('secret', async (url, init) => {
+  const client = new Api(true, async (url, init) => {
     calls.push({ url: String(url), init: init ?? {} });
     if (answer instanceof Error) throw answer;
     return answer;
@@ -13,11 +13,32 @@ function api(answer: Response | Error, calls: Call[] = []) {
 }
 const json = (status: number, body: unknown) => new Response(JSON.stringify(body), { status });
 
-test('the token goes into a header, never into an address', async () => {
+test('a question carries our own header and no token: the session is a cookie', async () => {
   const calls: Call[] = [];
   await api(json(200, { vehicles: [] }), calls).myVehicles();
   expect(calls[0]!.url).toBe('/api/v1/vehicles');
-  expect(calls[0]!.init.headers).toMatchObject({ Authorization: 'Bearer secret' });
+  expect(calls[0]!.init.headers).toEqual({ 'x-rideguard': '1' });
+});
+
+test('a log-in asks for a cookie', async () => {
+  const calls: Call[] = [];
+  const account = { login: 'a', name: 'A', role: 'owner' };
+  expect(await api(json(200, { account }), calls).logIn('a', 'b')).toEqual(account);
+  expect(JSON.parse(String(calls[0]!.init.body))).toEqual({ login: 'a', password: 'b', cookie: true });
+});
+
+test('an answer says which version it saw, and takes "stolen" back only when told to', async () => {
+  const calls: Call[] = [];
+  await api(json(200, {}), calls).answer('7', 'me', 3);
+  await api(json(200, {}), calls).answer('7', 'me', 4, true);
+  const said = calls.map((call) => JSON.parse(String(call.init.body)));
+  expect(said).toEqual([{ answer: 'me', version: 3 }, { answer: 'me', version: 4, withdraw: true }]);
+});
+
+test('a refusal brings its values and the incident as it stands', async () => {
+  const body = { error: 'incident_changed', message: 'no', values: { version: 4 }, incident: { id: '7', version: 4 } };
+  const error = await api(json(409, body)).answer('7', 'me', 3).catch((e: unknown) => e);
+  expect(error).toMatchObject({ code: 'incident_changed', values: { version: 4 }, incident: { version: 4 } });
 });
 
 test('what people type is escaped', async () => {
@@ -42,28 +63,29 @@ test('a server that cannot be reached is said to be so', async () => {
   expect(error).toMatchObject({ status: 0, code: 'unreachable' });
 });
 
-test('an ended session is told once, and the token is forgotten', async () => {
+test('an ended session is told once', async () => {
   const client = api(json(401, { error: 'unauthenticated', message: '' }));
   let ended = 0;
   client.onSessionEnd = () => ended++;
   await client.me().catch(() => {});
-  expect([ended, client.token]).toEqual([1, null]);
+  await client.me().catch(() => {});
+  expect([ended, client.isIn]).toEqual([1, false]);
 });
 
 test('a late refusal of an earlier session does not end the one of now', async () => {
   let refuse: () => void = () => {};
-  const client = new Api('earlier', () => new Promise((answer) => (refuse = () => answer(json(401, {})))));
+  const client = new Api(true, () => new Promise((answer) => (refuse = () => answer(json(401, {})))));
   let ended = 0;
   client.onSessionEnd = () => ended++;
   const asked = client.me().catch(() => {});
-  client.token = 'now';
+  client.begin();
   refuse();
   await asked;
-  expect([ended, client.token]).toEqual([0, 'now']);
+  expect([ended, client.isIn]).toEqual([0, true]);
 });
 
 test('a wrong password ends no session', async () => {
-  const client = new Api(null, async () => json(401, { error: 'unauthenticated', message: '' }));
+  const client = new Api(false, async () => json(401, { error: 'unauthenticated', message: '' }));
   let ended = 0;
   client.onSessionEnd = () => ended++;
   await expect(client.logIn('a', 'b')).rejects.toMatchObject({ status: 401 });

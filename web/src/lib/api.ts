@@ -1,16 +1,27 @@
 // The typed client of docs/api.md. Every failure is an ApiError with the server's own code.
 
-import type { Account, Alert, Answer, AreaPage, CoverageGap, Did, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
-import type { Vehicle, Zone } from './types';
+import type { Listed } from './news';
+import type { Account, Alert, Answer, AreaPage, Contact, CoverageGap, Did, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
+import type { Newest, Vehicle, Zone } from './types';
 
 export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
+    readonly values: Record<string, string | number> = {},
+    /** The thing as it is by now, where the question came too late. */
+    readonly incident?: Incident,
   ) {
     super(message);
   }
+}
+
+interface Refusal {
+  error?: string;
+  message?: string;
+  values?: Record<string, string | number>;
+  incident?: Incident;
 }
 
 /** How long an answer is waited for, ms; the server itself gives up after 30 s. */
@@ -20,15 +31,19 @@ export class Api {
   /** Called when the server no longer knows our session. */
   onSessionEnd: () => void = () => {};
 
+  /** Grows with each session, so that a late refusal of an earlier one does not end the one of now. */
+  private session = 0;
+
+  /** `isIn`: whether somebody may be logged in. Who it is stands in a cookie that scripts cannot read. */
   constructor(
-    public token: string | null = null,
+    public isIn = true,
     private readonly ask: typeof fetch = (...a) => fetch(...a),
   ) {}
 
   private async call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const headers: Record<string, string> = {};
-    const { token } = this;
-    if (token) headers['Authorization'] = `Bearer ${token}`;
+    // A foreign page cannot set this header, so its questions carry no session.
+    const headers: Record<string, string> = { 'x-rideguard': '1' };
+    const { session } = this;
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     let answer: Response;
     try {
@@ -44,18 +59,26 @@ export class Api {
     if (answer.status === 204) return undefined as T;
     const said: unknown = await answer.json().catch(() => null);
     if (answer.ok) return said as T;
-    const { error, message } = (said ?? {}) as { error?: string; message?: string };
-    // A late refusal of an earlier session does not end the one of now.
-    if (answer.status === 401 && token && token === this.token) {
-      this.token = null;
+    const { error, message, values, incident } = (said ?? {}) as Refusal;
+    if (answer.status === 401 && this.isIn && session === this.session) {
+      this.end();
       this.onSessionEnd();
     }
-    throw new ApiError(answer.status, error ?? 'unknown', message ?? `status ${answer.status}`);
+    throw new ApiError(answer.status, error ?? 'unknown', message ?? `status ${answer.status}`, values ?? {}, incident);
+  }
+
+  /** Another session stands from now on, or none. */
+  begin() {
+    [this.isIn, this.session] = [true, this.session + 1];
+  }
+  end() {
+    [this.isIn, this.session] = [false, this.session + 1];
   }
 
   async logIn(login: string, password: string): Promise<Account> {
-    const said = await this.call<{ token: string; account: Account }>('POST', '/session', { login, password });
-    this.token = said.token;
+    this.isIn = false;
+    const said = await this.call<{ account: Account }>('POST', '/session', { login, password, cookie: true });
+    this.begin();
     return said.account;
   }
 
@@ -63,7 +86,7 @@ export class Api {
     try {
       await this.call<void>('DELETE', '/session');
     } finally {
-      this.token = null;
+      this.end();
     }
   }
 
@@ -85,9 +108,14 @@ export class Api {
       'GET',
       `/alerts?${new URLSearchParams({ limit: '50', ...(before && { before }) })}`,
     );
+  incidents = async () => (await this.call<{ incidents: Listed[] }>('GET', '/incidents?limit=100')).incidents;
   incident = (id: string) => this.call<Incident>('GET', `/incidents/${encodeURIComponent(id)}`);
-  answer = (id: string, answer: Answer) =>
-    this.call<Incident | { pending: true }>('POST', `/incidents/${encodeURIComponent(id)}/answer`, { answer });
+  answer = (id: string, answer: Answer, version?: number, withdraw = false) =>
+    this.call<Incident | { pending: true }>('POST', `/incidents/${encodeURIComponent(id)}/answer`, {
+      answer,
+      version,
+      ...(withdraw && { withdraw }),
+    });
   guarding = (vehicle: string) => this.call<Guarding>('GET', `/vehicles/${encodeURIComponent(vehicle)}/guarding`);
   setGuarding = (vehicle: string, schedule: Schedule | null, auto_after_s: number | null) =>
     this.call<Guarding>('PUT', `/vehicles/${encodeURIComponent(vehicle)}/guarding`, { schedule, auto_after_s });
@@ -96,6 +124,9 @@ export class Api {
   removePhones = (vehicle: string) => this.call<void>('DELETE', `/vehicles/${encodeURIComponent(vehicle)}/phone`);
   coverageGaps = async () => (await this.call<{ gaps: CoverageGap[] }>('GET', '/coverage-gaps')).gaps;
   outages = async () => (await this.call<{ outages: Outage[] }>('GET', '/outages')).outages;
+  /** Where vehicles are now, by their ids. */
+  newest = async (grant: string, vehicles: string[]) =>
+    (await this.call<{ vehicles: Newest[] }>('POST', '/search/newest', { grant, vehicles })).vehicles;
   grants = async () => (await this.call<{ grants: Grant[] }>('GET', '/grants')).grants;
   searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date, did: Did, cursor?: string | null) =>
     this.call<AreaPage>('POST', '/search/area', {
@@ -113,7 +144,7 @@ export class Api {
     this.call<{
       trackers: Tracker[];
       next: string | null;
-      counts: { online: number; silent: number; never: number };
+      counts: Partial<Record<Contact, number>>;
     }>('GET', `/trackers?${new URLSearchParams({ state, q, limit: '100', ...(after && { after }) })}`);
   liveTicket = async (grant?: string) =>
     (await this.call<{ ticket: string }>('POST', '/live/ticket', grant ? { grant } : {})).ticket;

@@ -2,85 +2,124 @@
 
 import { Api, ApiError } from './api';
 import { Live, type LiveState } from './live';
-import type { CityMap } from './map/city';
-import { News } from './news';
-import type { Account, Alert, LiveVehicle } from './types';
+import type { CityMap, Hit } from './map/city';
+import { News, type Listed, type Warning } from './news';
+import type { Account, LiveVehicle, Vehicle } from './types';
 import type { Key } from './words';
 
-const KEPT_AS = 'rideguard-token';
+/** Stands while the server has not heard of a log-out; it is told before anything else is asked. */
+const OWED = 'rideguard-log-out-owed';
 
 const isEnded = (error: unknown) => error instanceof ApiError && error.status === 401;
 
 class App {
-  readonly api = new Api(sessionStorage.getItem(KEPT_AS));
+  readonly api = new Api();
   account = $state.raw<Account | null>(null);
   /** Said on the log-in page. */
   notice = $state<Key | null>(null);
-  /** Why the session of this tab could not be gone on with; it still stands. */
+  /** Why nobody knows whether somebody is logged in; the session still stands. */
   failure = $state.raw<unknown>(null);
   map = $state.raw<CityMap | null>(null);
   hasNoMap = $state(false);
   vehicles = $state.raw<Map<string, LiveVehicle>>(new Map());
+  /** My own, as last read: what the live stream does not say of them. */
+  mine = $state.raw<Map<string, Vehicle>>(new Map());
+  /** What to do with a vehicle that was chosen on the map; the page in sight says it. */
+  choose = $state.raw<((vehicle: string) => void) | null>(null);
+  /** What a search has found, on the map. */
+  hits = $state.raw<readonly Hit[]>([]);
   liveState = $state<LiveState>('off');
   /** Of the newest live message, ms. */
   liveAt = $state(0);
-  /** Alerts that have come and were not dismissed, newest first. */
-  unseen = $state.raw<readonly Alert[]>([]);
+  /** What the owner is warned of, newest first. */
+  warnings = $state.raw<readonly Warning[]>([]);
+  /** How many things wait for the owner, dismissed or not. */
+  waiting = $state(0);
+  /** The owner's incidents by their ids, as last read. */
+  incidents = $state.raw<Map<string, Listed>>(new Map());
   /** Grows with everything that may have changed alerts and cards. */
   changes = $state(0);
   /** The clock of the page, for ages, ms. */
   now = $state(Date.now());
   private live: Live | null = null;
   private news = new News();
+  /** One session for the browser: tabs tell each other when it begins and ends. */
+  private readonly tabs = new BroadcastChannel('rideguard-session');
 
   constructor() {
-    this.api.onSessionEnd = () => this.forget('sessionEnded');
+    this.api.onSessionEnd = () => this.leave('sessionEnded');
     setInterval(() => (this.now = Date.now()), 1000);
     addEventListener('offline', () => this.live?.drop());
     addEventListener('online', () => this.live?.retry());
+    this.tabs.onmessage = ({ data }: MessageEvent<'in' | Key | null>) => {
+      if (data === 'in') void this.resume();
+      else this.forget(data);
+    };
   }
 
-  /** Goes on with a session of this tab, if there is one. */
+  /** Goes on with the browser's session, if there is one. */
   async resume() {
-    if (!this.api.token) return;
     try {
-      this.account = await this.api.me();
+      if (localStorage.getItem(OWED)) await this.payLogOut();
+      this.take(await this.api.me());
       this.failure = null;
-      this.startLive();
     } catch (error) {
-      // An ended session is told on the log-in page.
-      this.failure = isEnded(error) ? null : error;
+      // Nobody is logged in, or an ended session is told on the log-in page.
+      this.failure = isEnded(error) || this.account ? null : error;
     }
   }
 
   async logIn(login: string, password: string) {
-    this.account = await this.api.logIn(login, password);
-    this.notice = null;
-    sessionStorage.setItem(KEPT_AS, this.api.token ?? '');
+    const account = await this.api.logIn(login, password);
+    localStorage.removeItem(OWED);
+    this.take(account);
+    this.tabs.postMessage('in');
+  }
+
+  /** Somebody is logged in: as before, or another than before. */
+  private take(account: Account) {
+    if (this.account?.login === account.login) return;
+    this.forget(null);
+    this.api.begin();
+    this.account = account;
     this.startLive();
   }
 
-  /** Leaves in any case; a server that is away is told of, because there the session lives on for its hours. */
+  /** Leaves in any case; a server that is away is told as soon as it is back. */
   async logOut() {
     try {
       await this.api.logOut();
-      this.forget(null);
+      this.leave(null);
     } catch (error) {
-      this.forget(isEnded(error) ? null : 'logOutUnsaid');
+      if (!isEnded(error)) localStorage.setItem(OWED, '1');
+      this.leave(isEnded(error) ? null : 'logOutUnsaid');
     }
   }
 
+  private async payLogOut() {
+    await this.api.logOut().catch((error: unknown) => {
+      if (!isEnded(error)) throw error;
+    });
+    localStorage.removeItem(OWED);
+  }
+
+  private leave(notice: Key | null) {
+    this.forget(notice);
+    this.tabs.postMessage(notice);
+  }
+
   private forget(notice: Key | null) {
-    sessionStorage.removeItem(KEPT_AS);
+    this.api.end();
     this.stopLive();
     [this.account, this.failure, this.notice] = [null, null, notice];
     this.news = new News();
-    this.unseen = [];
+    [this.mine, this.incidents] = [new Map(), new Map()];
+    this.show();
   }
 
-  dismissAlerts() {
+  dismissWarnings() {
     this.news.dismiss();
-    this.unseen = this.news.unseen;
+    this.show();
   }
 
   /** Police watch only for a case, and only when asked for; administrators do not watch. */
@@ -100,29 +139,43 @@ class App {
       },
       onAlert: (alert) => {
         this.news.heard(alert);
-        this.tellNews();
+        this.tell();
+        if (alert.incident_id !== null) void this.catchUp();
+      },
+      onIncident: (incident) => {
+        this.news.changed(incident);
+        this.tell();
+        void this.catchUp();
       },
       // The server says the same to the next question; asking it ends the session here too.
-      onSessionEnd: () => void this.api.me().catch(() => {}),
+      onSessionEnd: () => void this.api.me().then(() => this.startLive(grant)).catch(() => {}),
     });
     void this.live.connect();
   }
 
-  /** Whatever was raised while the stream was away. */
-  private async catchUp() {
+  /** Reads what the owner has to know: whatever was raised or answered while the stream was away. */
+  async catchUp() {
     if (this.account?.role !== 'owner') return;
     const { news } = this;
     try {
-      news.caughtUp((await this.api.alerts()).alerts);
+      const [{ alerts }, incidents] = await Promise.all([this.api.alerts(), this.api.incidents()]);
+      news.caughtUp(alerts);
+      news.stand(incidents);
+      if (news !== this.news) return;
+      this.incidents = new Map(incidents.map((i) => [i.id, i]));
     } catch {
       // The next opening of the stream looks again.
       return;
     }
-    if (news === this.news) this.tellNews();
+    this.tell();
   }
 
-  private tellNews() {
-    this.unseen = this.news.unseen;
+  private show() {
+    [this.warnings, this.waiting] = [this.news.warnings, this.news.count];
+  }
+
+  private tell() {
+    this.show();
     this.changes++;
   }
 

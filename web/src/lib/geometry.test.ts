@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { alongside, areaKm2, distanceM, outlines, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
+import { alongside, areaKm2, distanceM, firstView, outlines, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
 import type { LonLat } from './types';
 
 const YIYANG: LonLat = [112.35, 28.55];
@@ -54,4 +54,12 @@ test('the first line that is no corner is named', () => {
   expect(parseCorners('28.55, 112.35\nhere')).toBe(2);
   expect(parseCorners('91, 112')).toBe(1);
   expect(parseCorners('28, 181')).toBe(1);
+});
+
+test('the first view is one town: the newest vehicle with those near it, an incident before all', () => {
+  const at = (lat: number, minute: number, incident = false) => ({ lat, lon: 112.35, incident, fixed_at: new Date(minute * 60_000).toISOString() });
+  const [near, here, far] = [at(28.6, 1), at(28.55, 2), at(29.1, 0)];
+  expect(firstView([near, here, far])).toEqual([[112.35, 28.6], [112.35, 28.55]]);
+  expect(firstView([near, here, { ...far, incident: true }])).toEqual([[112.35, 29.1]]);
+  expect(firstView([])).toEqual([]);
 });

@@ -1,4 +1,4 @@
-import type { Corner, LonLat, Shape, TrackPoint } from './types';
+import type { Corner, LiveVehicle, LonLat, Shape, TrackPoint } from './types';
 
 /** Mean radius of the earth, m (IUGG). */
 const EARTH_M = 6_371_008.8;
@@ -30,6 +30,19 @@ export function ring(centre: LonLat, radiusM: number, corners = 64): LonLat[] {
       centre[1] + (radiusM * Math.sin(angle)) / perDegree,
     ];
   });
+}
+
+/** Widest reach of the first view from its middle, m: one town, on a phone too. */
+const FIRST_VIEW_M = 8_000;
+
+/** Where a map of vehicles begins: at the one in an incident, else the newest, with those near it. */
+export function firstView(vehicles: readonly Pick<LiveVehicle, 'lat' | 'lon' | 'fixed_at' | 'incident'>[]): LonLat[] {
+  const [first] = [...vehicles].sort(
+    (a, b) => Number(b.incident) - Number(a.incident) || Date.parse(b.fixed_at) - Date.parse(a.fixed_at),
+  );
+  if (!first) return [];
+  const places = vehicles.map((v): LonLat => [v.lon, v.lat]);
+  return places.filter((at) => distanceM(at, [first.lon, first.lat]) <= FIRST_VIEW_M);
 }
 
 const lonLat = (p: Corner): LonLat => [p.lon_deg, p.lat_deg];

@@ -26,10 +26,10 @@ class I18n {
   /** What to tell a person of a failure. */
   problem(error: unknown): string {
     if (!(error instanceof ApiError)) return this.t('error_other', { message: String(error) });
-    const key = `error_${error.code}`;
-    // Texts with a place for it say the server's reason too: it names the value and the limit.
-    const { message } = error;
-    return key in WORDS[this.language] ? this.t(key as Key, { message }) : this.t('error_other', { message });
+    // The server's own text is English; the words of its codes stand here, with its values.
+    const text = WORDS[this.language][`error_${error.code}` as Key] as string | undefined;
+    const said = text === undefined ? '' : fill(text, error.values);
+    return said && !/\{\w+\}/.test(said) ? said : this.t('error_other', { message: error.code });
   }
 
   /** Of the language that is not shown, for the button that leads there. */

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ApiError } from './api';
 import { backoffMs, Live, merge, type LiveState } from './live';
-import type { Alert, LiveVehicle } from './types';
+import type { Alert, IncidentNews, LiveVehicle } from './types';
 
 const vehicle = (id: string, lat: number): LiveVehicle => ({
   id, plate: null, lat, lon: 112, fixed_at: '2026-11-24T00:00:00Z', speed_kmh: null, armed: true, incident: false,
@@ -36,13 +36,14 @@ afterEach(() => {
 function watch(ticket: () => Promise<string>) {
   const states: LiveState[] = [];
   let ended = 0;
-  const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[] } = { vehicles: new Map(), alerts: [] };
+  const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[]; incidents: IncidentNews[] } = { vehicles: new Map(), alerts: [], incidents: [] };
   const live = new Live(
     ticket,
     {
       onState: (s) => states.push(s),
       onVehicles: (v) => (seen.vehicles = v),
       onAlert: (a) => seen.alerts.push(a),
+      onIncident: (i) => seen.incidents.push(i),
       onSessionEnd: () => ended++,
     },
     (url) => new FakeSocket(url) as unknown as WebSocket,
@@ -145,6 +146,21 @@ test('alerts are told, vehicles stay as they are', async () => {
   await live.connect();
   FakeSocket.opened[0]!.say({ type: 'alert', alert: { id: '7' } });
   expect([seen.alerts.length, seen.vehicles.size]).toEqual([1, 0]);
+});
+
+test('an incident that changed is told, vehicles stay as they are', async () => {
+  const { live, seen } = watch(async () => 't');
+  await live.connect();
+  FakeSocket.opened[0]!.say({ type: 'incident', incident: { id: '7', answer: 'stolen', version: 2 } });
+  expect([seen.incidents.map((i) => i.version), seen.vehicles.size]).toEqual([[2], 0]);
+});
+
+test('a stream that is closed with 4401 ends the session, and is not opened again', async () => {
+  const { live, ended } = watch(async () => 't');
+  await live.connect();
+  FakeSocket.opened[0]!.onclose?.({ code: 4401 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([FakeSocket.opened.length, ended()]).toEqual([1, 1]);
 });
 
 test('a line that says nothing for 40 s is dead and opened again', async () => {

@@ -1,7 +1,7 @@
 // The live stream: one WebSocket, opened with a ticket, kept open with patience.
 
 import { ApiError } from './api';
-import type { Alert, LiveMessage, LiveVehicle } from './types';
+import type { Alert, IncidentNews, LiveMessage, LiveVehicle } from './types';
 
 /**
  * `held_up`: the line stands, but positions do not arrive at the server.
@@ -9,8 +9,8 @@ import type { Alert, LiveMessage, LiveVehicle } from './types';
  */
 export type LiveState = 'off' | 'connecting' | 'live' | 'held_up' | 'stale' | 'refused';
 
-/** The code with which the server closes a stream whose session has ended. */
-const SESSION_ENDED = 4002;
+/** The codes with which the server closes a stream whose session has ended. */
+const SESSION_ENDED = [4002, 4401];
 
 /** Shortest and longest wait before connecting again, ms. */
 const BACKOFF_MS: [number, number] = [1000, 30_000];
@@ -25,7 +25,7 @@ export function backoffMs(attempt: number, random: number): number {
 
 /** Takes what a message says of vehicles; a snapshot replaces, a delta adds. */
 export function merge(known: Map<string, LiveVehicle>, message: LiveMessage): Map<string, LiveVehicle> {
-  if (message.type === 'alert') return known;
+  if (message.type === 'alert' || message.type === 'incident') return known;
   const next = message.type === 'snapshot' ? new Map<string, LiveVehicle>() : new Map(known);
   for (const vehicle of message.vehicles) next.set(vehicle.id, vehicle);
   return next;
@@ -35,6 +35,8 @@ export interface LiveEvents {
   onState(state: LiveState): void;
   onVehicles(vehicles: Map<string, LiveVehicle>): void;
   onAlert(alert: Alert): void;
+  /** An incident was opened, answered, changed or closed. */
+  onIncident(incident: IncidentNews): void;
   /** The stream says that the session has ended. */
   onSessionEnd(): void;
 }
@@ -83,7 +85,7 @@ export class Live {
     socket.onclose = (event) => {
       clearTimeout(this.silence);
       this.socket = null;
-      if (event.code === SESSION_ENDED) this.events.onSessionEnd();
+      if (SESSION_ENDED.includes(event.code)) this.events.onSessionEnd();
       else this.again();
     };
   }
@@ -111,6 +113,10 @@ export class Live {
     const message = JSON.parse(text) as LiveMessage;
     if (message.type === 'alert') {
       this.events.onAlert(message.alert);
+      return;
+    }
+    if (message.type === 'incident') {
+      this.events.onIncident(message.incident);
       return;
     }
     if (message.type === 'snapshot' || message.held_up !== this.heldUp) {

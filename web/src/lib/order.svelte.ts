@@ -37,6 +37,11 @@ export class Order<T> {
     return this.isLate ? i18n.t('unconfirmed') : this.question.problem;
   }
 
+  /** Waits no longer for what was asked: it will not come. */
+  drop() {
+    this.wanted = null;
+  }
+
   async ask(wanted: T, say: () => Promise<unknown>) {
     if (this.wanted !== null) return;
     [this.wanted, this.isLate] = [wanted, false];

@@ -32,11 +32,6 @@ export function dateTime(at: string | number | Date, language: Language): string
 /** Whether the browser's own clock shows another time than Yiyang's. */
 export const isElsewhere = (at: number) => new Date(at).getTimezoneOffset() !== OFFSET_MIN;
 
-/** The date alone, with its year. */
-export function date(at: string | number | Date, language: Language): string {
-  return new Intl.DateTimeFormat(locale(language), { timeZone: ZONE, dateStyle: 'medium' }).format(new Date(at));
-}
-
 /** How long ago, in the largest unit that fits. */
 export function age(at: string | number | Date, now: number, language: Language): string {
   const seconds = Math.max(0, Math.round((now - new Date(at).getTime()) / 1000));

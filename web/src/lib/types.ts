@@ -28,6 +28,9 @@ export interface Vehicle {
   tracker: string | null;
   armed: boolean;
   armed_at: string | null;
+  /** `no_contact`: armed, but its tracker is silent or never spoke; nobody watches. */
+  protection?: 'off' | 'protected' | 'no_contact';
+  contact?: Contact;
   guard_point: { lat: number; lon: number } | null;
   last_fix: Fix | null;
   last_heard_at: string | null;
@@ -35,7 +38,12 @@ export interface Vehicle {
   external_power: boolean | null;
   ignition: boolean | null;
   open_incident: string | null;
+  /** What the owner said of it. */
+  open_incident_answer?: Answer | null;
 }
+
+/** Judged by the tracker's own interval. */
+export type Contact = 'online' | 'late' | 'silent' | 'never';
 
 export type AlertKind =
   | 'moved'
@@ -52,7 +60,8 @@ export type AlertKind =
   | 'pre_zone_dwell'
   | 'pre_zone_forbidden'
   | 'pre_silent_in_outage'
-  | 'pre_stale_position';
+  | 'pre_stale_position'
+  | 'pre_armed_without_contact';
 
 export interface Alert {
   id: string;
@@ -81,6 +90,8 @@ export interface Incident {
   score: number;
   answer: Answer | null;
   answered_at: string | null;
+  /** Grows with each change; an answer says which one it saw. */
+  version?: number;
   /** Its fixes are those of the vehicle between these; `fixes_to` is null while it is open. */
   fixes_from: string;
   fixes_to: string | null;
@@ -216,7 +227,8 @@ export interface Tracker {
   protocol: string;
   plate: string | null;
   organisation: string | null;
-  state: 'online' | 'silent' | 'never';
+  state: Contact;
+  contact?: Contact;
   last_heard_at: string | null;
   battery_percent: number | null;
   signal_percent: number | null;
@@ -237,7 +249,20 @@ export interface LiveVehicle {
   incident: boolean;
 }
 
+/** Where a vehicle is now, for the police. */
+export interface Newest {
+  vehicle_id: string;
+  plate: string;
+  fixed_at: string | null;
+  lat: number | null;
+  lon: number | null;
+}
+
 export type LiveMessage =
   /** `held_up`: positions do not arrive at the server just now. */
   | { type: 'snapshot' | 'delta'; vehicles: LiveVehicle[]; held_up: boolean }
-  | { type: 'alert'; alert: Alert };
+  | { type: 'alert'; alert: Alert }
+  | { type: 'incident'; incident: IncidentNews };
+
+/** That an incident is another than it was. */
+export type IncidentNews = Pick<Incident, 'id' | 'vehicle_id' | 'state' | 'answer' | 'version' | 'opened_at' | 'closed_at'>;

@@ -1,5 +1,5 @@
 // What the page shows when there is nothing, when the server fails, and when the line breaks.
-import { accessible, answer, call, enter, fact, mapIsReady, must, picture, until, visit } from './harness.mjs';
+import { accessible, answer, call, enter, fact, mapIsReady, must, picture, sessions, until, visit } from './harness.mjs';
 
 const FAILED_REQUESTS = /Failed to load resource/;
 const OFFLINE = /Failed to load resource|ERR_INTERNET_DISCONNECTED|WebSocket/;
@@ -51,7 +51,7 @@ await fact('the police without a grant, and the operator without trackers, are t
 
 await fact('a session that ends elsewhere leads to the log-in page', { as: 'owner', map: false, expected: /status of 401/ }, async (page) => {
   await page.waitForSelector('article.card');
-  const token = await page.evaluate(() => sessionStorage.getItem('rideguard-token'));
+  const token = sessions.get('owner');
   // The page's own questions are refused from now on, as the server refuses a revoked session.
   await page.route((to) => to.pathname.startsWith('/api/v1/'), (route) =>
     route.fulfill({ status: 401, json: { error: 'unauthenticated', message: 'log in first' } }),
@@ -59,7 +59,6 @@ await fact('a session that ends elsewhere leads to the log-in page', { as: 'owne
   // Whichever question comes first ends it; a link may be gone before it is clicked.
   await page.evaluate(() => (location.hash = '#/alerts'));
   await page.waitForSelector('text=Your session has ended');
-  must((await page.evaluate(() => sessionStorage.getItem('rideguard-token'))) === null, 'the token is forgotten');
   await page.waitForFunction(() => document.activeElement?.getAttribute('name') === 'login');
   await call('GET', '/me', token);
 });

@@ -4,14 +4,18 @@ import * as maplibre from 'maplibre-gl';
 import 'maplibre-gl/dist/maplibre-gl.css';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 import { OLD_MS, type Language } from '../time';
-import type { LiveVehicle, LonLat, TrackPoint } from '../types';
+import type { LiveVehicle, LonLat, TrackPoint, Vehicle } from '../types';
 import { WORDS } from '../words';
 import { MARKS } from './marks';
 import { labels, style, YIYANG } from './style';
 
 maplibre.setWorkerUrl(workerUrl);
 
-type Source = 'live' | 'track' | 'head' | 'draft' | 'zones' | 'place';
+type Source = 'live' | 'track' | 'head' | 'draft' | 'zones' | 'place' | 'hits';
+/** Marks that can be chosen. */
+const CHOSEN = ['hits', 'live'];
+/** A finger or a pointer this near to a mark means it, px: marks are smaller than fingers. */
+const NEAR_PX = 14;
 const NOTHING: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] };
 /** A map narrower than this, px, shows its sources only when asked; they would cover it. */
 const NARROW_PX = 500;
@@ -33,13 +37,21 @@ const area = (coordinates: LonLat[]): GeoJSON.Feature => ({
 });
 const all = (features: GeoJSON.Feature[]): GeoJSON.FeatureCollection => ({ type: 'FeatureCollection', features });
 
+export interface Hit {
+  id: string;
+  plate: string;
+  at: LonLat;
+}
+
 export class CityMap {
   /** Called with the place of a click on the map. */
   onClick: ((at: LonLat) => void) | null = null;
-  /** Called with the id of a vehicle that was clicked. */
-  onPick: ((vehicle: string) => void) | null = null;
+  /** Called with the id of a vehicle that was clicked, or null beside all of them. */
+  onPick: ((vehicle: string | null) => void) | null = null;
   private readonly waiting = new Map<Source, GeoJSON.FeatureCollection>();
   private loaded = false;
+  /** Somebody or something has already moved it. */
+  private isMoved = false;
 
   private constructor(
     private readonly map: maplibre.Map,
@@ -49,10 +61,14 @@ export class CityMap {
     map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }));
     map.on('load', () => this.addLayers());
     map.on('click', (event) => {
-      const picked = this.loaded && map.queryRenderedFeatures(event.point, { layers: ['live'] })[0];
-      if (picked && this.onPick && !this.onClick) this.onPick(String(picked.properties['id']));
-      else this.onClick?.([event.lngLat.lng, event.lngLat.lat]);
+      if (this.onClick) this.onClick([event.lngLat.lng, event.lngLat.lat]);
+      else this.onPick?.(this.near(event.point));
     });
+    map.on('mousemove', (event) => {
+      map.getCanvas().style.cursor = this.onClick ? 'crosshair' : this.near(event.point) === null ? '' : 'pointer';
+    });
+    map.on('idle', () => this.note());
+    map.on('movestart', (event) => (this.isMoved ||= event.originalEvent !== undefined));
   }
 
   /** Throws if the browser has no WebGL2. */
@@ -69,9 +85,37 @@ export class CityMap {
     return new CityMap(map, language);
   }
 
+  /** The vehicle nearest to a point of the screen, if there is one. */
+  private near(at: maplibre.Point): string | null {
+    if (!this.loaded) return null;
+    const box: [[number, number], [number, number]] = [[at.x - NEAR_PX, at.y - NEAR_PX], [at.x + NEAR_PX, at.y + NEAR_PX]];
+    let [best, nearest]: [string | null, number] = [null, Infinity];
+    for (const found of this.map.queryRenderedFeatures(box, { layers: CHOSEN })) {
+      if (found.geometry.type !== 'Point') continue;
+      const distance = this.map.project(found.geometry.coordinates as LonLat).dist(at);
+      if (distance < nearest) [best, nearest] = [String(found.properties['id']), distance];
+    }
+    return best;
+  }
+
+  /** Notes for programs what a person sees: how far the view reaches, km, and where a mark stands in it. */
+  private note() {
+    const { dataset } = this.map.getContainer();
+    const bounds = this.map.getBounds();
+    dataset['spanKm'] = String(Math.round(bounds.getNorthWest().distanceTo(bounds.getSouthEast()) / 1000));
+    const canvas = this.map.getCanvas();
+    const { left, top } = canvas.getBoundingClientRect();
+    const marks = this.loaded ? this.map.queryRenderedFeatures({ layers: CHOSEN }) : [];
+    const places = marks.map((m) => (m.geometry.type === 'Point' ? this.map.project(m.geometry.coordinates as LonLat) : null));
+    // Not below a control or the legend.
+    const clear = places.find((p) => p && document.elementFromPoint(left + p.x, top + p.y) === canvas);
+    if (clear) dataset['mark'] = JSON.stringify([clear.x, clear.y]);
+    else delete dataset['mark'];
+  }
+
   private addLayers() {
     const { map } = this;
-    for (const id of ['zones', 'track', 'draft', 'live', 'head', 'place'] as const) {
+    for (const id of ['zones', 'track', 'draft', 'live', 'hits', 'head', 'place'] as const) {
       map.addSource(id, { type: 'geojson', data: this.waiting.get(id) ?? NOTHING });
     }
     // prettier-ignore
@@ -84,12 +128,14 @@ export class CityMap {
       // State by colour, size and edge: an incident is larger and red, an armed vehicle has a dark edge.
       { id: 'live', type: 'circle', source: 'live', paint: {
         'circle-radius': ['case', ['get', 'incident'], 10, 5.5],
-        'circle-color': ['case', ['get', 'incident'], MARKS.incident, ['get', 'armed'], MARKS.armed, MARKS.disarmed],
+        'circle-color': ['case', ['get', 'incident'], MARKS.incident, ['get', 'unguarded'], MARKS.unguarded, ['get', 'armed'], MARKS.armed, MARKS.disarmed],
         'circle-opacity': ['case', ['get', 'old'], MARKS.oldOpacity, 1],
         'circle-stroke-opacity': ['case', ['get', 'old'], MARKS.oldOpacity, 1],
         'circle-stroke-color': ['case', ['get', 'armed'], '#0c2536', '#fff'],
         'circle-stroke-width': ['case', ['get', 'incident'], 3, 1.5] } },
-      { id: 'plates', type: 'symbol', source: 'live', filter: ['has', 'plate'], layout: { 'text-field': ['get', 'plate'], 'text-size': 13, 'text-font': ['Noto Sans CJK SC'], 'text-offset': [0, 1.2], 'text-anchor': 'top' }, paint: { 'text-color': '#10202b', 'text-halo-color': '#fff', 'text-halo-width': 1.6 } },
+      { id: 'plates', type: 'symbol', source: 'live', filter: ['has', 'plate'], layout: { 'text-field': ['get', 'plate'], 'text-size': 13, 'text-font': ['Noto Sans CJK SC'], 'text-variable-anchor': ['top', 'bottom', 'left', 'right'], 'text-radial-offset': 1 }, paint: { 'text-color': '#10202b', 'text-halo-color': '#fff', 'text-halo-width': 1.6 } },
+      { id: 'hits', type: 'circle', source: 'hits', paint: { 'circle-radius': 7, 'circle-color': MARKS.hit, 'circle-stroke-color': '#fff', 'circle-stroke-width': 2 } },
+      { id: 'hit-plates', type: 'symbol', source: 'hits', layout: { 'text-field': ['get', 'plate'], 'text-size': 13, 'text-font': ['Noto Sans CJK SC'], 'text-variable-anchor': ['top', 'bottom', 'left', 'right'], 'text-radial-offset': 0.9 }, paint: { 'text-color': '#3d1a5c', 'text-halo-color': '#fff', 'text-halo-width': 1.6 } },
       { id: 'head', type: 'circle', source: 'head', paint: { 'circle-radius': 8, 'circle-color': '#fff', 'circle-stroke-color': MARKS.incident, 'circle-stroke-width': 4 } },
       { id: 'place', type: 'circle', source: 'place', paint: { 'circle-radius': 9, 'circle-opacity': 0, 'circle-color': '#000', 'circle-stroke-color': '#b35f00', 'circle-stroke-width': 3 } },
     ];
@@ -111,15 +157,22 @@ export class CityMap {
   }
 
   /** Positions that are old, or that a broken stream brought, are pale. */
-  setLive(vehicles: Iterable<LiveVehicle>, isLive: boolean) {
+  setLive(vehicles: Iterable<LiveVehicle>, isLive: boolean, mine: ReadonlyMap<string, Vehicle>) {
     const oldest = Date.now() - OLD_MS;
     const features = Array.from(vehicles, (v) => {
       const { id, armed, incident } = v;
       const old = !isLive || Date.parse(v.fixed_at) < oldest;
-      return point([v.lon, v.lat], { id, armed, incident, old, ...(v.plate && { plate: v.plate }) });
+      const unguarded = armed && mine.get(id)?.protection === 'no_contact';
+      return point([v.lon, v.lat], { id, armed, incident, old, unguarded, ...(v.plate && { plate: v.plate }) });
     });
     this.set('live', all(features));
     this.map.getContainer().dataset['vehicles'] = String(features.length);
+  }
+
+  /** What a search has found. */
+  setHits(hits: readonly Hit[]) {
+    this.set('hits', all(hits.map((h) => point(h.at, { id: h.id, plate: h.plate }))));
+    this.map.getContainer().dataset['found'] = String(hits.length);
   }
 
   setTrack(points: TrackPoint[]) {
@@ -153,6 +206,7 @@ export class CityMap {
   /** Marks a place and goes there. */
   focus(at: LonLat) {
     this.look();
+    this.isMoved = true;
     this.set('place', all([point(at)]));
     this.map.easeTo({ center: at, zoom: Math.max(this.map.getZoom(), 13), duration: 400 });
   }
@@ -161,12 +215,18 @@ export class CityMap {
     this.set('place', NOTHING);
   }
 
+  /** Where the map begins: as long as nothing else has moved it. */
+  begin(points: LonLat[]) {
+    if (!this.isMoved) this.fit(points);
+  }
+
   /** Shows all of these places. */
   fit(points: LonLat[]) {
     if (points.length === 0) return;
+    this.isMoved = true;
     const bounds = new maplibre.LngLatBounds();
     for (const at of points) bounds.extend(at);
-    this.map.fitBounds(bounds, { padding: 40, maxZoom: 15, duration: 400 });
+    this.map.fitBounds(bounds, { padding: 56, maxZoom: 15, duration: 400 });
   }
 
   setLanguage(language: Language) {
