@@ -28,7 +28,7 @@ pub struct OpenIncident {
     /// Kinds that late fixes have explained.
     explained: Vec<AlertKind>,
     /// What its owner said of it; checkpoints of before this field do not know.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<Answer>,
 }
 
