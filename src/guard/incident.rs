@@ -221,6 +221,9 @@ fn is_held_off(vehicle: &mut Vehicle, alert: &Alert, out: &mut Vec<Finding>) -> 
     true
 }
 
+/// What the owner says, and the answer that it is given over, if that is known.
+pub type Said = (Answer, Option<SeenAnswer>);
+
 /// The owner's word on an incident, open or over. One that was given over another answer than stands here is
 /// dropped: two people tapped at once, and the second has not seen the first.
 pub fn answer(
@@ -228,7 +231,7 @@ pub fn answer(
     id: VehicleId,
     vehicle: &mut Vehicle,
     incident: IncidentId,
-    (answer, seen): (Answer, Option<SeenAnswer>),
+    (answer, seen): Said,
     at: Timestamp,
 ) -> Vec<Finding> {
     let mut out = vec![Finding::IncidentNoted { incident, at, note: Note::Answered { answer } }];
