@@ -1,13 +1,14 @@
 -- Answers carry the version of the incident that they saw: a stale card undoes nothing.
-ALTER TABLE incident ADD COLUMN version integer NOT NULL DEFAULT 1;      -- grows with each change of state, answer, end
+ALTER TABLE incident ADD COLUMN version integer NOT NULL DEFAULT 1;      -- grows with each answer, end and new beginning
 
+-- Not with what the guard finds out by itself (confirmed, followed): a theft that moves on must not refuse its owner's word.
 CREATE FUNCTION incident_versioned() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.version := OLD.version + 1;
     RETURN NEW;
 END $$;
 CREATE TRIGGER incident_versioned BEFORE UPDATE ON incident FOR EACH ROW
-    WHEN ((OLD.state, OLD.answer, OLD.answered_at, OLD.closed_at, OLD.ended_by) IS DISTINCT FROM (NEW.state, NEW.answer, NEW.answered_at, NEW.closed_at, NEW.ended_by))
+    WHEN ((OLD.answer, OLD.answered_at, OLD.closed_at, OLD.ended_by) IS DISTINCT FROM (NEW.answer, NEW.answered_at, NEW.closed_at, NEW.ended_by))
     EXECUTE FUNCTION incident_versioned();
 
 CREATE OR REPLACE FUNCTION incident_as_json(i incident) RETURNS jsonb LANGUAGE sql STABLE AS $$

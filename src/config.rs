@@ -156,7 +156,7 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Where Prometheus connects.
     pub metrics_listen: SocketAddr,
-    /// Says that a proxy in front speaks TLS; needed to listen beyond loopback.
+    /// Says that a proxy in front speaks TLS; needed to listen beyond loopback. Cookies are then Secure.
     pub behind_tls_proxy: bool,
 }
 

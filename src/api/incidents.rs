@@ -113,14 +113,27 @@ pub(super) async fn answer(
     let is_without_effect =
         present["answer"] != said.answer.name() || (said.answer == Answer::Stolen && !present["closed_at"].is_null());
     if is_without_effect {
-        // Somebody else answered between the question and the guard, which took the first.
-        return Err(Problem::Coded(Box::new(Coded {
-            status: StatusCode::CONFLICT,
-            code: "incident_changed".into(),
-            message: format!("the incident is at version {} by now; look at it and answer again", present["version"]),
-            values: json!({ "version": present["version"], "given": said.version }),
-            present: Some(("incident", present)),
-        })));
+        return Err(without_effect(said.version, present));
     }
     Ok((StatusCode::OK, Json(present)))
+}
+
+/// Why the guard let an answer have no effect: somebody else answered between the question and the guard, which took
+/// the first; or the claimed ride is over, and with it the time in which "stolen" opens the incident again.
+fn without_effect(given: Option<i32>, present: Value) -> Problem {
+    let is_as_seen = given.is_none_or(|version| present["version"] == version);
+    let (code, message, values) = if is_as_seen && !present["closed_at"].is_null() {
+        let text = "the incident is over; its answer stands".to_owned();
+        ("incident_closed", text, json!({ "state": present["state"] }))
+    } else {
+        let text = format!("the incident is at version {} by now; look at it and answer again", present["version"]);
+        ("incident_changed", text, json!({ "version": present["version"], "given": given }))
+    };
+    Problem::Coded(Box::new(Coded {
+        status: StatusCode::CONFLICT,
+        code: code.into(),
+        message,
+        values,
+        present: Some(("incident", present)),
+    }))
 }

@@ -33,6 +33,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const ACCOUNT_EVERY: Duration = Duration::from_secs(60);
 /// How often a stream's session is looked at: so long at most it outlives one that another process ended.
 const LOOK_AT_SESSION_EVERY: Duration = Duration::from_secs(5);
+/// Longest such a look: a database that hangs must not silence the stream.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Close code of a stream whose session has ended.
 const SESSION_ENDED: u16 = 4401;
 
@@ -157,7 +159,9 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
                 }
                 if looked.elapsed() >= LOOK_AT_SESSION_EVERY {
                     looked = Instant::now();
-                    if !matches!(person_of(api, &watcher.session).await, Ok(Some(_))) {
+                    // A database that cannot be asked has ended no session: the stream goes on and says `held_up`.
+                    let person = tokio::time::timeout(LOOK_MAX, person_of(api, &watcher.session)).await;
+                    if matches!(person, Ok(Ok(None))) {
                         return end(&mut socket).await;
                     }
                 }

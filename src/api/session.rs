@@ -98,9 +98,9 @@ impl FromRequestParts<Api> for Person {
             return person_of(api, &digest(token)).await?.ok_or(Problem::Unauthenticated);
         }
         let token = cookie_of(&parts.headers).ok_or(Problem::Unauthenticated)?;
-        let is_own = parts.headers.get(OWN_PAGE.0).is_some_and(|v| v == OWN_PAGE.1);
+        let is_own = parts.headers.get(OWN_PAGE.0).is_some_and(|v| v == OWN_PAGE.1) && is_own_origin(&parts.headers);
         // A browser adds the cookie by itself, whoever's page asks.
-        if !parts.method.is_safe() && !(is_own && is_own_origin(&parts.headers)) {
+        if !(parts.method.is_safe() || is_own) {
             let (name, value) = OWN_PAGE;
             return Err(Problem::Forbidden(format!(
                 "a change by cookie needs the header {name}: {value} and our origin"

@@ -28,7 +28,7 @@ pub struct OpenIncident {
     /// Kinds that late fixes have explained.
     explained: Vec<AlertKind>,
     /// What its owner said of it; checkpoints of before this field do not know.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<Answer>,
 }
 
@@ -221,6 +221,9 @@ fn is_held_off(vehicle: &mut Vehicle, alert: &Alert, out: &mut Vec<Finding>) -> 
     true
 }
 
+/// What the owner says, and the answer that it is given over, if that is known.
+pub type Said = (Answer, Option<SeenAnswer>);
+
 /// The owner's word on an incident, open or over. One that was given over another answer than stands here is
 /// dropped: two people tapped at once, and the second has not seen the first.
 pub fn answer(
@@ -228,7 +231,7 @@ pub fn answer(
     id: VehicleId,
     vehicle: &mut Vehicle,
     incident: IncidentId,
-    (answer, seen): (Answer, Option<SeenAnswer>),
+    (answer, seen): Said,
     at: Timestamp,
 ) -> Vec<Finding> {
     let mut out = vec![Finding::IncidentNoted { incident, at, note: Note::Answered { answer } }];

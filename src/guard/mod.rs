@@ -43,11 +43,12 @@ mod zones;
 pub use {params::Params, rules::RULES, tampering::listened_alarms};
 
 use crate::domain::{
-    Alert, AlertKind, Answer, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest,
-    SeenAnswer, SessionBy, Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
+    Alert, AlertKind, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest, SessionBy,
+    Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
 use deadlines::Deadlines;
 use fleet::Fleet;
+use incident::Said;
 use neighbourhood::Neighbourhood;
 use pool::Pool;
 use rules::Deadline;
@@ -326,15 +327,8 @@ impl Guard {
     }
 
     /// The owner's word on an incident, and the answer that it was given over.
-    pub fn answer(
-        &mut self,
-        vehicle: VehicleId,
-        incident: IncidentId,
-        answer: (Answer, Option<SeenAnswer>),
-        at: Timestamp,
-    ) -> Vec<Finding> {
-        let state = self.vehicles.entry(vehicle);
-        incident::answer(&self.params.incident, vehicle, state, incident, answer, at)
+    pub fn answer(&mut self, vehicle: VehicleId, incident: IncidentId, said: Said, at: Timestamp) -> Vec<Finding> {
+        incident::answer(&self.params.incident, vehicle, self.vehicles.entry(vehicle), incident, said, at)
     }
 
     /// The owner's phone is with the vehicle: its session ends, and an alarm that is on was theirs.

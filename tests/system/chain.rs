@@ -57,6 +57,11 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
         1
     );
 
+    let late = json!({ "answer": "stolen" });
+    let (status, refused) = owner.ask("POST", &format!("/incidents/{incident}/answer"), Some(late)).await;
+    assert_eq!((status, &refused["error"]), (409, &json!("incident_closed")), "{refused}");
+    assert_eq!((&refused["values"]["state"], &refused["incident"]["end"]), (&json!("closed"), &json!("disarmed")));
+
     // The police: nothing without a grant, everything with one leaves a row.
     let police = up.log_in("police").await;
     assert_eq!(police.ask("GET", "/vehicles?q=D0001&grant=999", None).await.0, 403);

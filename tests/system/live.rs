@@ -1,10 +1,58 @@
 //! The live stream says when what it shows may be old.
 
-use crate::harness::{PATIENCE, Up, use_ring};
+use crate::harness::{PATIENCE, Person, Up, use_ring};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Instant;
 use tungstenite::{ClientRequestBuilder, Message};
+
+/// A live stream that somebody watches.
+pub struct Stream(tokio::sync::mpsc::UnboundedReceiver<Value>);
+
+impl Stream {
+    /// The stream of a person, from its snapshot on.
+    pub async fn open(up: &Up, person: &Person) -> Self {
+        let (status, body) = person.ask("POST", "/live/ticket", None).await;
+        assert_eq!(status, 200, "{body}");
+        Self::of(up, body["ticket"].as_str().unwrap()).await
+    }
+
+    /// The stream of a ticket, from its snapshot on.
+    pub async fn of(up: &Up, ticket: &str) -> Self {
+        let url = format!("ws://{}/api/v1/live?ticket={ticket}", up.http);
+        let request = ClientRequestBuilder::new(url.parse().unwrap());
+        let (told, telling) = tokio::sync::mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            let (mut socket, _) = tungstenite::connect(request).unwrap();
+            while let Ok(message) = socket.read() {
+                let said = match message {
+                    Message::Text(text) => serde_json::from_str(&text).unwrap(),
+                    Message::Close(frame) => json!({ "closed": frame.map(|f| u16::from(f.code)) }),
+                    _ => continue,
+                };
+                if told.send(said).is_err() {
+                    break; // the test is over
+                }
+            }
+        });
+        let mut stream = Self(telling);
+        stream.until(|said| said["type"] == "snapshot").await;
+        stream
+    }
+
+    /// The next message of which this is true; a close is `{"closed": code}`.
+    pub async fn until(&mut self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let wanted = async {
+            loop {
+                let said = self.0.recv().await.expect("the stream has ended without it");
+                if is_so(&said) {
+                    return said;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wanted).await.expect("the stream does not say it")
+    }
+}
 
 /// Reads on until the stream says so.
 fn read_until(socket: &mut impl FnMut() -> Message, is_so: impl Fn(&Value) -> bool) {

@@ -48,6 +48,13 @@ pub async fn assert_same(client: &Client, with_held: bool, when: &str) {
     assert_eq!(found, [0, 0, 0, 0], "{when}: missing, extra, doubled, displaced");
 }
 
+/// Map programs get lines and points without a third number, which is a speed and no height.
+pub async fn shapes_are_flat(client: &Client) {
+    let kinds = "SELECT count(DISTINCT kind) FROM track_shape";
+    let odd = "SELECT count(*) FROM track_shape WHERE ST_Zmflag(shape) <> 0 OR ST_SRID(shape) <> 4326";
+    assert_eq!((count(client, kinds).await, count(client, odd).await), (2, 0));
+}
+
 async fn count(client: &Client, question: &str) -> i64 {
     client.query_one(question, &[]).await.unwrap().get(0)
 }
@@ -261,6 +268,7 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     client.execute(shifted, &[&from]).await.unwrap();
     let name = "SELECT to_char($1::timestamptz AT TIME ZONE 'UTC', '\"track_\"YYYYMMDD')";
     let day: String = client.query_one(name, &[&from]).await.unwrap().get(0);
+    shapes_are_flat(&client).await;
     let all = "SELECT count(*) FROM fix_all";
     let (before, fixes) = (lying(&client, &day).await, count(&client, all).await);
     assert!(before.len() > 300, "{}", before.len());

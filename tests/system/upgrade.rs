@@ -2,7 +2,7 @@
 
 use crate::harness::Database;
 use crate::questions::{PEOPLE, areas_equal_a_scan, city};
-use crate::tracks::{assert_same, roll_everything};
+use crate::tracks::{assert_same, roll_everything, shapes_are_flat};
 use bytes::Bytes;
 use futures_util::{SinkExt, TryStreamExt};
 use rideguard::clock::now;
@@ -89,6 +89,7 @@ async fn an_old_database_is_brought_up_to_date_with_all_that_is_hot_late_and_in_
         assert!(migrate::migrate(&mut old).await.unwrap() > 0);
         assert_eq!(migrate::migrate(&mut old).await.unwrap(), 0);
         assert_same(&old, true, version).await;
+        shapes_are_flat(&old).await;
         areas_equal_a_scan(&old, seed, 15).await;
         // And work goes on.
         let mut settings = database.settings.clone();

@@ -101,7 +101,7 @@ pub struct IncidentSummary {
     pub fixes_from: Time,
     /// … to here, or to now.
     pub fixes_to: Option<Time>,
-    /// Grows with each change of state, answer or end; an answer carries the one that it saw.
+    /// Grows with each answer, end or new beginning; an answer carries the one that it saw.
     pub version: i32,
     /// What the owner said, in order.
     pub answers: Vec<GivenAnswer>,

@@ -270,6 +270,11 @@ fn an_answer_given_over_another_than_stands_changes_nothing() {
     assert!(!said.is_empty());
     let stale = bike.guard.answer(V, incident, (Answer::Me, over(None)), after(3726.0));
     assert_eq!((stale, bike.incident()), (Vec::new(), Some(incident)));
+    // Nor after a restart.
+    let kept = serde_json::to_string(&bike.guard).unwrap();
+    let mut bike = Bike { guard: serde_json::from_str(&kept).unwrap() };
+    let stale = bike.guard.answer(V, incident, (Answer::Me, over(None)), after(3726.5));
+    assert_eq!((stale, bike.incident()), (Vec::new(), Some(incident)));
     let taken_back = bike.guard.answer(V, incident, (Answer::Me, over(Some(Answer::Stolen))), after(3727.0));
     assert_eq!(ends(&taken_back), [IncidentEnd::FalseAlarm]);
 }
