@@ -16,8 +16,6 @@ use std::ops::RangeInclusive;
 
 /// Characters kept of a value that is not read.
 const KEPT_CHARS_MAX: usize = 256;
-/// Most members taken of a list of words.
-const LIST_MAX: usize = 32;
 /// What receivers write for "not known", beside values that cannot be.
 const NOT_KNOWN: f64 = -1.0;
 
@@ -231,36 +229,6 @@ impl Reader<'_> {
                 self.keep_element(name, &element);
                 None
             }
-        }
-    }
-}
-
-/// Words in a list, or one word without it; members of another type as JSON.
-#[derive(Default)]
-pub struct Words {
-    /// The words.
-    pub words: Vec<CompactString>,
-    /// What is no word.
-    pub others: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut list = Self::default();
-        match Value::deserialize(deserializer)? {
-            Value::Null => {}
-            Value::Array(members) => members.into_iter().take(LIST_MAX).for_each(|member| list.push(member)),
-            one => list.push(one),
-        }
-        Ok(list)
-    }
-}
-
-impl Words {
-    fn push(&mut self, member: Value) {
-        match member {
-            Value::String(word) => self.words.push(word.into()),
-            other => self.others.push(other.to_string()),
         }
     }
 }
