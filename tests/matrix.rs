@@ -247,7 +247,7 @@ fn packet(language: &str, at_s: i64, serial: u16, said: Option<&Cell>) -> Vec<u8
         }
         "h02" => {
             let [year, month, day, hour, minute, second] = civil(at_s);
-            let word = u32::MAX & !code.map_or(0, |bit| 1 << bit);
+            let word = !code.map_or(0, |bit| 1 << bit);
             format!(
                 "*HQ,{IDENT},V1,{hour:02}{minute:02}{second:02},A,2833.0000,N,11221.0000,E,000.00,000,\
                  {day:02}{month:02}{year:02},{word:08X}#"
