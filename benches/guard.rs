@@ -76,8 +76,11 @@ fn cost_per_fix(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon]) -> f64
             let ids: Vec<VehicleId> = batch.iter().map(|id| VehicleId(*id as i64)).collect();
             guard.look_ahead(&ids);
             for (id, moment) in ids.iter().zip(moments) {
-                let seen =
-                    Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest: PacketDigest(id.0 as u64) };
+                let seen = Seen {
+                    received_at: START.plus_secs_f64(at as f64 + 1.0),
+                    digest: PacketDigest(id.0 as u64),
+                    report_interval_s: None,
+                };
                 black_box(guard.consider(*id, black_box(moment), &seen));
             }
         }
@@ -90,7 +93,7 @@ fn everybody_speaks(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], be
     let at = 300 * beat;
     for (id, home) in homes.iter().enumerate() {
         let digest = PacketDigest((at as u64) << 32 | id as u64);
-        let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest };
+        let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
         black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(false), 0.0), &seen));
     }
 }
@@ -99,7 +102,7 @@ fn everybody_speaks(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], be
 fn everybody_is_shaken(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], at: i64) {
     for (id, home) in homes.iter().enumerate() {
         let digest = PacketDigest((at as u64) << 32 | id as u64);
-        let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest };
+        let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
         black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(true), 0.0), &seen));
     }
 }

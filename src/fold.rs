@@ -7,6 +7,7 @@
 mod doubt;
 mod effects;
 mod footprint;
+mod interval;
 mod judge;
 mod names;
 mod recent;
@@ -258,7 +259,7 @@ impl LaneState {
         }
         if let Some(vehicle) = tracker.vehicle() {
             let before = self.guard.shown(vehicle);
-            let seen = Seen { received_at: packet.received_at, digest };
+            let seen = Seen { received_at: packet.received_at, digest, report_interval_s: tracker.report_interval_s() };
             for moment in &report.moments {
                 effects.findings.extend(self.guard.consider(vehicle, moment, &seen));
             }

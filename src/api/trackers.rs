@@ -16,7 +16,7 @@ const TRACKERS_MAX: i32 = 500;
 
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Page {
-    /// `all` (default), `online`, `silent` or `never`.
+    /// `all` (default), `online`, `late`, `silent` or `never`.
     state: Option<String>,
     /// Part of a tracker id or plate.
     q: Option<String>,
@@ -39,8 +39,8 @@ pub(super) async fn list(
         return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {TRACKERS_MAX}")));
     }
     let state = page.state.unwrap_or_else(|| "all".into());
-    if !["all", "online", "silent", "never"].contains(&state.as_str()) {
-        return Err(Problem::BadRequest("state must be all, online, silent or never".into()));
+    if !["all", "online", "late", "silent", "never"].contains(&state.as_str()) {
+        return Err(Problem::BadRequest("state must be all, online, late, silent or never".into()));
     }
     let text: String = page.q.unwrap_or_default().chars().take(32).collect();
     let after = page.after.as_deref().map(|a| id(a, "after")).transpose()?.unwrap_or(0);

@@ -225,7 +225,10 @@ fn adapt(row: Row, left_out: &mut LeftOut) -> (String, Event) {
     match row {
         Row::Pos(p) => {
             let (moment, digest) = report(&p, left_out);
-            (p.vehicle, Event::Report(Box::new(moment), Seen { received_at: at(p.rx), digest }))
+            (
+                p.vehicle,
+                Event::Report(Box::new(moment), Seen { received_at: at(p.rx), digest, report_interval_s: None }),
+            )
         }
         Row::Arm { vehicle, t, rx } => (vehicle, Event::Arm(at(t), at(rx))),
         Row::Disarm { vehicle, t, rx } => (vehicle, Event::Disarm(at(t), at(rx))),

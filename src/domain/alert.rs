@@ -75,6 +75,8 @@ pub enum AlertKind {
     Suspicion,
     /// Contact was lost; may be a cellar.
     LostContact,
+    /// Guarded, but its tracker was out of contact when the guard began, and has not spoken since; the owner sleeps on.
+    ArmedWithoutContact,
     /// The battery is low.
     LowBattery,
     /// Came into a zone.
@@ -104,6 +106,7 @@ impl AlertKind {
             Self::Sos => "sos",
             Self::Suspicion => "pre_suspicion",
             Self::LostContact => "pre_lost_contact",
+            Self::ArmedWithoutContact => "pre_armed_without_contact",
             Self::LowBattery => "pre_low_battery",
             Self::ZoneEnter => "pre_zone_enter",
             Self::ZoneExit => "pre_zone_exit",

@@ -44,6 +44,9 @@ pub struct StatusRow {
     pub satellites: Option<u8>,
     /// Firmware version.
     pub firmware: Option<CompactString>,
+    /// How often it reports, seconds, as learnt; `None` before two reports have come.
+    #[serde(default)]
+    pub report_interval_s: Option<u16>,
 }
 
 /// The newest fix of a tracker.

@@ -1,6 +1,7 @@
 //! What a lane keeps of a tracker's status row, in half of the row's bytes.
 
 use super::effects::{NewestFix, StatusRow};
+use super::interval::ReportInterval;
 use crate::domain::{Fix, FixSource, LatLon, Status, Timestamp};
 use compact_str::CompactString;
 use std::num::{NonZeroU8, NonZeroU16};
@@ -8,20 +9,22 @@ use std::num::{NonZeroU8, NonZeroU16};
 /// What a tracker last said of itself. Its bytes are few enough to fill what others leave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
-    battery_percent: Percent,
+    battery_percent: Small,
     pub external_power: Option<bool>,
     pub ignition: Option<bool>,
-    signal_percent: Percent,
-    satellites: Option<u8>,
+    signal_percent: Small,
+    satellites: Small,
+    long_gap: u8,
+    interval_s: u16,
     /// The firmware's number in the lane's table, plus one.
     pub firmware: Option<NonZeroU16>,
 }
 
-/// A share that may not be known, in one byte.
+/// A small number that may not be known, in one byte: up to 254.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Percent(Option<NonZeroU8>);
+struct Small(Option<NonZeroU8>);
 
-impl Percent {
+impl Small {
     fn of(percent: Option<u8>) -> Self {
         Self(percent.map(|p| NonZeroU8::MIN.saturating_add(p)))
     }
@@ -39,11 +42,13 @@ impl Said {
     /// Of a row; its firmware is numbered by who has the table.
     pub fn of(row: &StatusRow) -> Self {
         Self {
-            battery_percent: Percent::of(row.battery_percent),
+            battery_percent: Small::of(row.battery_percent),
             external_power: row.external_power,
             ignition: row.ignition,
-            signal_percent: Percent::of(row.signal_percent),
-            satellites: row.satellites,
+            signal_percent: Small::of(row.signal_percent),
+            satellites: Small::of(row.satellites),
+            interval_s: 0,
+            long_gap: 0,
             firmware: None,
         }
     }
@@ -62,9 +67,20 @@ impl Said {
             external_power: self.external_power,
             ignition: self.ignition,
             signal_percent: self.signal_percent.get(),
-            satellites: self.satellites,
+            satellites: self.satellites.get(),
             firmware: firmware.cloned(),
+            report_interval_s: self.interval().usual_s(),
         }
+    }
+
+    /// How often it reports.
+    pub fn interval(&self) -> ReportInterval {
+        ReportInterval { usual_s: self.interval_s, long: self.long_gap }
+    }
+
+    /// See [`Self::interval`]; two fields, as one would take a byte more.
+    pub fn set_interval(&mut self, interval: ReportInterval) {
+        (self.interval_s, self.long_gap) = (interval.usual_s, interval.long);
     }
 
     /// Takes over every value that `said` has, but for the firmware; of history only what was not known.
@@ -75,11 +91,11 @@ impl Said {
             )* };
         }
         take! {
-            battery_percent = Percent::of(said.battery_percent);
+            battery_percent = Small::of(said.battery_percent);
             external_power = said.external_power;
             ignition = said.ignition;
-            signal_percent = Percent::of(said.signal_percent);
-            satellites = said.satellites;
+            signal_percent = Small::of(said.signal_percent);
+            satellites = Small::of(said.satellites);
         }
     }
 }

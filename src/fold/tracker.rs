@@ -4,6 +4,7 @@
 use super::doubt::{Doubt, Place};
 use super::effects::{Effects, FixRow, Quarantined, StatusRow};
 use super::footprint::{Footprint, Standing};
+use super::interval::ReportInterval;
 use super::judge::{self, FixFlags, Judgement};
 use super::names::Name;
 use super::recent::Own;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroU16;
 
 /// Seconds after which a tracker's status row is written although nothing that people see changed.
-const STATUS_EVERY_S: u32 = 15;
+const STATUS_EVERY_S: u16 = 15;
 
 /// See the module.
 #[derive(Clone)]
@@ -37,8 +38,8 @@ pub(super) struct Tracker {
     /// Its newest trustworthy fix, by event time.
     pub newest: Option<Newest>,
     said: Said,
-    /// When its status row was written last, seconds since 1970 rounded down.
-    status_written_s: u32,
+    /// When its status row was written last: the low half of the seconds since 1970, as only the last minute is asked for.
+    status_written_s: u16,
     /// What few trackers have.
     rare: Option<Box<Rare>>,
     /// Number of its profile in the lane's table.
@@ -87,6 +88,8 @@ pub(super) struct Kept {
     doubt: Doubt,
     #[serde(default)]
     parts: Option<Parts>,
+    #[serde(default)]
+    interval: ReportInterval,
     /// All were wide before there were narrow ones, and those of before stand for themselves (schema 0025).
     #[serde(default = "yes")]
     is_wide: bool,
@@ -123,9 +126,10 @@ impl Tracker {
             last_heard_at: kept.status.last_heard_at,
             newest: kept.status.newest.as_ref().map(Newest::of_row),
             said: Said::of(&kept.status),
-            status_written_s: whole_s(kept.status_written_at),
+            status_written_s: whole_s(kept.status_written_at) as u16,
             ..Self::new(name, kept.key)
         };
+        tracker.said.set_interval(kept.interval);
         tracker.set_vehicle(kept.vehicle);
         tracker.set_doubt(kept.doubt);
         tracker.set_rare(kept.parts, |rare| &mut rare.parts);
@@ -141,11 +145,18 @@ impl Tracker {
             vehicle: self.vehicle(),
             recent: self.recent,
             status: self.row(firmwares),
-            status_written_at: Timestamp::from_secs(self.status_written_s.into()),
+            status_written_at: Timestamp::from_secs(self.status_written_s()),
             doubt: self.doubt(),
             parts: self.rare.as_ref().and_then(|r| r.parts.clone()),
+            interval: self.said.interval(),
             is_wide: self.is_wide,
         }
+    }
+
+    /// When its status row was written last, seconds since 1970: within 18 hours before it was last heard.
+    fn status_written_s(&self) -> i64 {
+        let heard_s = whole_s(self.last_heard_at);
+        i64::from(heard_s.saturating_sub(u32::from((heard_s as u16).wrapping_sub(self.status_written_s))))
     }
 
     /// The vehicle that carries it.
@@ -155,6 +166,11 @@ impl Tracker {
 
     pub fn set_vehicle(&mut self, vehicle: Option<VehicleId>) {
         self.vehicle = vehicle.map_or(NOBODY, |v| v.0);
+    }
+
+    /// How often it reports, seconds, as far as that is known.
+    pub fn report_interval_s(&self) -> Option<u16> {
+        self.said.interval().usual_s()
     }
 
     fn row(&self, firmwares: &Firmwares) -> StatusRow {
@@ -246,6 +262,11 @@ impl Tracker {
         let is_check_sum_wrong = report.is_check_sum_wrong;
         let mut effects = Effects { outcome: Some(Outcome::Stored), is_check_sum_wrong, ..Effects::default() };
         let before = self.shown();
+        if self.last_heard_at != Timestamp::default() {
+            let mut interval = self.said.interval();
+            interval.hear(self.last_heard_at, packet.received_at);
+            self.said.set_interval(interval);
+        }
         self.last_heard_at = self.last_heard_at.max(packet.received_at);
         let mut is_firmware_new = false;
         for moment in &report.moments {
@@ -299,8 +320,8 @@ impl Tracker {
             }
         }
         // Status rows cost more than fixes, so they are written when people would notice.
-        let now_s = whole_s(packet.received_at);
-        let is_due = now_s.saturating_sub(self.status_written_s) >= STATUS_EVERY_S;
+        let now_s = whole_s(packet.received_at) as u16;
+        let is_due = now_s.wrapping_sub(self.status_written_s) >= STATUS_EVERY_S;
         if is_due || is_firmware_new || before != self.shown() {
             self.status_written_s = now_s;
             effects.status = Some((self.key, self.vehicle(), self.row(firmwares)));

@@ -74,6 +74,7 @@ mod tests {
         let mut guard = Guard::new(Params::default());
         for n in 0..10 {
             let at = after(0.95 - 0.1 * n as f64);
+            guard.heard(VehicleId(n), at);
             guard.arm(VehicleId(n), at, at);
         }
         guard
@@ -104,6 +105,7 @@ mod tests {
     fn one_whose_vehicle_is_gone_is_passed_over_and_the_next_at_its_place_has_its_own() {
         let mut guard = armed();
         guard.forget(VehicleId(3));
+        guard.heard(VehicleId(30), after(600.0));
         guard.arm(VehicleId(30), after(600.0), after(600.0));
         assert!(guard.advance(VehicleId(3), after(900.0)).is_empty() && guard.snapshot(VehicleId(3)).is_none());
         let told = lost(&guard.tick(after(86_400.0)));

@@ -36,6 +36,7 @@ mod stale;
 mod tampering;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod vehicle;
 mod zone_index;
 mod zones;
@@ -46,18 +47,15 @@ use crate::domain::{
     Alert, AlertKind, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest, SessionBy,
     Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
-use deadlines::Deadlines;
-use fleet::Fleet;
 use incident::Said;
 use neighbourhood::Neighbourhood;
 use pool::Pool;
-use rules::Deadline;
 use serde::{Deserialize, Serialize};
 use silence::Step;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
-use vehicle::Vehicle;
 use zones::Zones;
+use {deadlines::Deadlines, fleet::Fleet, timers::Deadline, vehicle::Vehicle};
 
 /// How a moment reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +64,8 @@ pub struct Seen {
     pub received_at: Timestamp,
     /// The packet that brought it: what an alert names as its cause.
     pub digest: PacketDigest,
+    /// How often its tracker reports, seconds, where known.
+    pub report_interval_s: Option<u16>,
 }
 
 /// What status rows show of a vehicle.
@@ -144,7 +144,7 @@ impl Guard {
             return Vec::new(); // the same command again
         }
         let findings = incident::close(state, vehicle, known_at, IncidentEnd::Rearmed);
-        session::begin(&self.params, state, at, known_at, SessionBy::Owner);
+        session::begin(&self.params, state, (at, known_at), self.resumed_at, SessionBy::Owner);
         self.reschedule(vehicle);
         findings
     }
@@ -212,7 +212,7 @@ impl Guard {
         self.hood.hear(vehicle, state.hood);
         let point = state.guard_point();
         state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), point, moment);
-        if let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at) {
+        if let Some((due, _)) = timers::next_deadline(&self.params, state, self.resumed_at) {
             self.deadlines.put(place, state, due);
         }
         self.narrow(loser);
@@ -245,7 +245,7 @@ impl Guard {
     fn take_due(&mut self, now: Timestamp) -> Vec<VehicleId> {
         let mut due = Vec::new();
         for vehicle in self.deadlines.take_due(&mut self.vehicles, now) {
-            let next = |state| rules::next_deadline(&self.params, state, self.resumed_at);
+            let next = |state| timers::next_deadline(&self.params, state, self.resumed_at);
             match self.vehicles.get(vehicle).and_then(next) {
                 Some((at, _)) if at <= now => due.push((at, vehicle)),
                 _ => self.reschedule(vehicle),
@@ -363,7 +363,7 @@ impl Guard {
         let by = SessionBy::Schedule;
         match (is_in_force, state.armed_at) {
             (true, None) => {
-                session::begin(&self.params, state, due, due, by);
+                session::begin(&self.params, state, (due, due), self.resumed_at, by);
                 self.reschedule(vehicle);
                 vec![Finding::Session { vehicle, at: due, begun: true, by }]
             }
@@ -380,14 +380,14 @@ impl Guard {
     fn fire(&mut self, vehicle: VehicleId, now: Timestamp, has_neighbours: bool, findings: &mut Vec<Finding>) {
         if let Some(state) = self.vehicles.get_mut(vehicle) {
             let (p, hood) = (&self.params.hood, state.hood);
-            while let Some((due, deadline)) = rules::next_deadline(&self.params, state, self.resumed_at)
+            while let Some((due, deadline)) = timers::next_deadline(&self.params, state, self.resumed_at)
                 && due <= now
             {
                 let heard_at = state.silence.last_heard().filter(|_| has_neighbours);
                 let is_excused = deadline == Deadline::Silence(Step::Silent)
                     && has_neighbours
                     && self.hood.is_behind(p, vehicle, hood, due);
-                rules::meet_deadline(&self.params, vehicle, state, due, (deadline, is_excused), findings);
+                timers::meet_deadline(&self.params, vehicle, state, due, (deadline, is_excused), findings);
                 if let (Deadline::Silence(Step::Lost), Some(heard)) = (deadline, heard_at) {
                     self.hood.lose(p, vehicle, hood, heard, due);
                 }
@@ -411,7 +411,7 @@ impl Guard {
 
     fn reschedule(&mut self, vehicle: VehicleId) {
         if let Some((place, state)) = self.vehicles.find(vehicle)
-            && let Some((due, _)) = rules::next_deadline(&self.params, state, self.resumed_at)
+            && let Some((due, _)) = timers::next_deadline(&self.params, state, self.resumed_at)
         {
             self.deadlines.put(place, state, due);
         }

@@ -262,6 +262,9 @@ params! {
         lost_rhythms: f32 = 3.0,
         /// ... plus this, seconds.
         lost_extra_s: f32 = 300.0,
+        /// A session that began without contact is told of (quietly) after this, seconds. Lower: told of trackers that
+        /// are about to speak.
+        unheard_s: f32 = 60.0,
     }
 }
 

@@ -3,11 +3,10 @@
 use super::anchor::Anchor;
 use super::params::Params;
 use super::sides::{self, Crossing, Sighting, ZoneNews};
-use super::silence::Step;
 use super::tampering::{self, Alarms};
 use super::vehicle::{Sample, SampleKind, Vehicle};
 use super::zones::Zones;
-use super::{Alert, AlertKind, Cause, Finding, Moment, Seen, Timestamp, VehicleId};
+use super::{Alert, AlertKind, Cause, Finding, Moment, Seen, VehicleId};
 use super::{anchor, battery, cell, clock, exit, incident, intake, power, session, stale};
 use crate::domain::{AlarmKind, Evidence, Threshold};
 
@@ -39,7 +38,7 @@ pub const RULES: &[Rule] = &[
 const SAMPLES_SHAKEN: usize = 4;
 /// Versions of the rules that stand outside the list.
 const ZONE_VERSION: u32 = 2;
-const DEADLINE_VERSION: u32 = 1;
+pub(super) const DEADLINE_VERSION: u32 = 1;
 
 /// What a rule may look at.
 struct Situation<'a> {
@@ -55,7 +54,7 @@ struct Situation<'a> {
     stale: Option<stale::Staleness>,
 }
 
-fn threshold(name: &str, value: impl Into<f64>) -> Threshold {
+pub(super) fn threshold(name: &str, value: impl Into<f64>) -> Threshold {
     Threshold { name: name.to_owned(), value: value.into() }
 }
 
@@ -157,6 +156,7 @@ pub fn consider(
         let before = vehicle.newest_at.replace(at);
         vehicle.alarms = alarms;
         vehicle.silence.learn_rhythm(&params.silence, before, at);
+        vehicle.silence.learn_interval(&params.silence, seen.report_interval_s);
         let cut_alarm = rising.any(&[AlarmKind::PowerCut]);
         if let Some(word) = power::Word::of(moment.status.external_power, &moment.alarms, cut_alarm) {
             power_cut_confirmed = power::observe(&params.power, vehicle, word, is_guarded, at, seen.received_at);
@@ -333,7 +333,7 @@ fn observe_zones(
     }
 }
 
-fn evidence(vehicle: &Vehicle, rule: &str, version: u32, thresholds: Vec<Threshold>) -> Evidence {
+pub(super) fn evidence(vehicle: &Vehicle, rule: &str, version: u32, thresholds: Vec<Threshold>) -> Evidence {
     Evidence {
         rule: rule.to_owned(),
         rule_version: version,
@@ -344,77 +344,4 @@ fn evidence(vehicle: &Vehicle, rule: &str, version: u32, thresholds: Vec<Thresho
         thresholds,
         fixes: vehicle.evidence_fixes(),
     }
-}
-
-/// What a deadline is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deadline {
-    /// Power is lost and nobody said that it is back.
-    Power,
-    /// Nothing was heard.
-    Silence(Step),
-}
-
-/// The next deadline of a guarded vehicle.
-pub fn next_deadline(
-    params: &Params,
-    vehicle: &Vehicle,
-    resumed_at: Option<Timestamp>,
-) -> Option<(Timestamp, Deadline)> {
-    vehicle.armed_at?;
-    let power = power::due(&params.power, vehicle, resumed_at).map(|due| (due, Deadline::Power));
-    let silence = vehicle.silence.due(&params.silence, resumed_at).map(|(due, step)| (due, Deadline::Silence(step)));
-    match (power, silence) {
-        (Some(p), Some(s)) => Some(if p.0 <= s.0 { p } else { s }),
-        (p, s) => p.or(s),
-    }
-}
-
-/// A deadline passed. `is_excused`: its silence is its neighbourhood's.
-pub fn meet_deadline(
-    params: &Params,
-    id: VehicleId,
-    vehicle: &mut Vehicle,
-    due: Timestamp,
-    (deadline, is_excused): (Deadline, bool),
-    findings: &mut Vec<Finding>,
-) {
-    let (kind, rule, thresholds) = match deadline {
-        Deadline::Power => {
-            vehicle.power.told = true;
-            (AlertKind::PowerCut, "power_cut", vec![threshold("power_deadline_s", params.power.deadline_s)])
-        }
-        Deadline::Silence(step) => {
-            if is_excused {
-                vehicle.silence.excuse(due);
-            } else {
-                vehicle.silence.told(step);
-            }
-            let rhythm = threshold("rhythm_s", vehicle.silence.rhythm_s(&params.silence));
-            match step {
-                Step::Lost => (
-                    AlertKind::LostContact,
-                    "lost_contact",
-                    vec![threshold("silence_lost_rhythms", params.silence.lost_rhythms), rhythm],
-                ),
-                Step::Silent => (
-                    if is_excused { AlertKind::SilentInOutage } else { AlertKind::Silent },
-                    "silence",
-                    vec![threshold("silence_tolerated_s", params.silence.tolerated_s), rhythm],
-                ),
-            }
-        }
-    };
-    let alert = Alert {
-        vehicle: id,
-        kind,
-        raised_at: due,
-        cause: Cause::Deadline,
-        incident: None,
-        late: false,
-        position: vehicle.last_place(),
-        held_back: false,
-        evidence: evidence(vehicle, rule, DEADLINE_VERSION, thresholds),
-    };
-    incident::tell(&params.incident, vehicle, alert, findings);
 }

@@ -56,14 +56,20 @@ pub fn follow(
         Some(_) if is_parked => SessionBy::Parked,
         _ => return,
     };
-    begin(params, vehicle, sample.at, received_at, by);
+    begin(params, vehicle, (sample.at, received_at), None, by);
     out.push(Finding::Session { vehicle: id, at: received_at, begun: true, by });
 }
 
-/// Begins a guard session at `at` (event time), known at `known_at`.
-pub fn begin(params: &Params, vehicle: &mut Vehicle, at: Timestamp, known_at: Timestamp, by: SessionBy) {
+/// Begins a guard session at `at` (event time), known at `known_at`. `resumed_at`: we ourselves were away until then.
+pub fn begin(
+    params: &Params,
+    vehicle: &mut Vehicle,
+    (at, known_at): (Timestamp, Timestamp),
+    resumed_at: Option<Timestamp>,
+    by: SessionBy,
+) {
     vehicle.begin_session(params, at);
-    vehicle.silence.begin_session(known_at);
+    vehicle.silence.begin_session(&params.silence, known_at, resumed_at);
     if let Some(session) = &mut vehicle.session {
         session.settle(by);
     }

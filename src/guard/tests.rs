@@ -36,7 +36,7 @@ fn moment(at: f64, metres: f64, speed_kmh: f32, moving: Option<bool>) -> Moment 
 }
 
 fn seen(at: f64) -> Seen {
-    Seen { received_at: after(at + 1.0), digest: PacketDigest((at * 10.0) as u64) }
+    Seen { received_at: after(at + 1.0), digest: PacketDigest((at * 10.0) as u64), report_interval_s: None }
 }
 
 fn consider(guard: &mut Guard, at: f64, metres: f64, speed_kmh: f32, moving: Option<bool>) -> Vec<Finding> {
@@ -420,7 +420,8 @@ mod at_random {
                     if let (Some(fix), true) = (&mut m.fix, *cell) {
                         fix.source = FixSource::Cell;
                     }
-                    let seen = Seen { received_at: after(now), digest: PacketDigest(n as u64) };
+                    let seen =
+                        Seen { received_at: after(now), digest: PacketDigest(n as u64), report_interval_s: None };
                     findings.extend(guard.consider(V, &m, &seen));
                     if twice {
                         let again = Seen { received_at: after(now + 3.0), ..seen };
@@ -463,7 +464,7 @@ mod at_random {
                     fix.hdop = Some(other);
                     fix.accuracy_m = Some(-other);
                 }
-                let seen = Seen { received_at: Timestamp::from_micros(received), digest: PacketDigest(n as u64) };
+                let seen = Seen { received_at: Timestamp::from_micros(received), digest: PacketDigest(n as u64), report_interval_s: None };
                 guard.consider(V, &m, &seen);
                 guard.tick(Timestamp::from_micros(received));
                 let saved = serde_json::to_string(&guard).unwrap();

@@ -8,16 +8,16 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient, Statement};
 
 pub(super) const PUT: &str = "INSERT INTO tracker_status
-    SELECT t, v, h, f, r, ST_SetSRID(ST_MakePoint(lon, lat), 4326), s, c, e, n, q, b, x, i, g, w
+    SELECT t, v, h, f, r, ST_SetSRID(ST_MakePoint(lon, lat), 4326), s, c, e, n, q, b, x, i, g, w, p
     FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::float8[], $7::float8[],
         $8::real[], $9::real[], $10::real[], $11::smallint[], $12::smallint[], $13::smallint[], $14::boolean[], $15::boolean[],
-        $16::smallint[], $17::text[]) AS u (t, v, h, f, r, lon, lat, s, c, e, n, q, b, x, i, g, w)
+        $16::smallint[], $17::text[], $18::integer[]) AS u (t, v, h, f, r, lon, lat, s, c, e, n, q, b, x, i, g, w, p)
  ON CONFLICT (tracker_id) DO UPDATE SET vehicle_id = EXCLUDED.vehicle_id, last_heard_at = EXCLUDED.last_heard_at,
     fixed_at = EXCLUDED.fixed_at, received_at = EXCLUDED.received_at, position = EXCLUDED.position,
     speed_kmh = EXCLUDED.speed_kmh, course_deg = EXCLUDED.course_deg, accuracy_m = EXCLUDED.accuracy_m,
     satellites = EXCLUDED.satellites, source = EXCLUDED.source, battery_percent = EXCLUDED.battery_percent,
     external_power = EXCLUDED.external_power, ignition = EXCLUDED.ignition,
-    signal_percent = EXCLUDED.signal_percent, firmware = EXCLUDED.firmware";
+    signal_percent = EXCLUDED.signal_percent, firmware = EXCLUDED.firmware, report_interval_s = EXCLUDED.report_interval_s";
 
 // Of two lanes whose trackers a vehicle has carried, the later word counts; of one lane the last.
 pub(super) const PUT_GUARDS: &str = "INSERT INTO guard_status AS g (vehicle_id, armed, since, guard_lat, guard_lon, by, told_at, lane)
@@ -74,6 +74,7 @@ pub(super) async fn put<'a>(
                 &column(&last, |r| r.ignition),
                 &column(&last, |r| r.signal_percent.map(i16::from)),
                 &column(&last, |r| r.firmware.as_deref().map(without_nul)),
+                &column(&last, |r| r.report_interval_s.map(i32::from)),
             ],
         )
         .await?;

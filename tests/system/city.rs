@@ -75,7 +75,11 @@ fn play(rows: &[Value], has_neighbours: bool) -> Vec<Finding> {
         findings.extend(match row["type"].as_str().unwrap() {
             "arm" => guard.arm(id, time(row, "t"), at),
             "disarm" => guard.disarm(id, time(row, "t"), at),
-            "pos" => guard.consider(id, &moment(row), &Seen { received_at: at, digest: PacketDigest(n as u64) }),
+            "pos" => guard.consider(
+                id,
+                &moment(row),
+                &Seen { received_at: at, digest: PacketDigest(n as u64), report_interval_s: None },
+            ),
             _ => {
                 guard.forget(id);
                 Vec::new()

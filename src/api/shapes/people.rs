@@ -132,10 +132,12 @@ pub struct TrackerHealth {
     pub plate: Option<String>,
     /// Who looks after it.
     pub organisation: Option<String>,
-    /// `online` (heard within 15 minutes), `silent` or `never`.
+    /// `online`, `late` (one report is missing), `silent` (three are) or `never`, by its own interval.
     pub state: String,
     /// When anything came from it.
     pub last_heard_at: Option<Time>,
+    /// How often it reports, seconds, as learnt; none before two reports.
+    pub report_interval_s: Option<i32>,
     /// Its battery, %.
     pub battery_percent: Option<i16>,
     /// Its signal, %.
@@ -154,9 +156,11 @@ pub struct TrackerHealth {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrackerCounts {
-    /// Heard within 15 minutes.
+    /// Heard in time.
     pub online: i64,
-    /// Heard before.
+    /// One report is missing.
+    pub late: i64,
+    /// Three reports are missing.
     pub silent: i64,
     /// Not heard yet.
     pub never: i64,

@@ -31,12 +31,18 @@ pub struct Vehicle {
     pub armed: bool,
     /// Since when.
     pub armed_at: Option<Time>,
+    /// `off`, `protected`, or `no_contact`: guarded, but its tracker is silent or never spoke, so nobody watches.
+    pub protection: String,
     /// Where it is guarded.
     pub guard_point: Option<Place>,
     /// Its newest fix by event time.
     pub last_fix: Option<Fix>,
     /// When anything came from its tracker.
     pub last_heard_at: Option<Time>,
+    /// `online`, `late`, `silent` or `never`, by the tracker's own interval.
+    pub contact: String,
+    /// How often its tracker reports, seconds, as learnt.
+    pub report_interval_s: Option<i32>,
     /// The tracker's battery, %.
     pub battery_percent: Option<i16>,
     /// Whether the vehicle feeds the tracker.

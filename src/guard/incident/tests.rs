@@ -79,7 +79,11 @@ impl Bike {
             alarms: alarms.iter().map(|kind| Alarm { kind: *kind, raw: 0 }).collect(),
             ..Moment::default()
         };
-        let seen = Seen { received_at: after(at_s + late_s), digest: PacketDigest((at_s * 10.0) as u64) };
+        let seen = Seen {
+            received_at: after(at_s + late_s),
+            digest: PacketDigest((at_s * 10.0) as u64),
+            report_interval_s: None,
+        };
         self.guard.consider(V, &moment, &seen)
     }
 

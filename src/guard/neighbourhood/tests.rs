@@ -76,7 +76,11 @@ impl City {
             ..Moment::default()
         };
         let digest = PacketDigest(((vehicle as u64) << 40) | at_s as u64);
-        self.guard.consider(VehicleId(vehicle), &moment, &Seen { received_at: after(at_s + 1.0), digest })
+        self.guard.consider(
+            VehicleId(vehicle),
+            &moment,
+            &Seen { received_at: after(at_s + 1.0), digest, report_interval_s: None },
+        )
     }
 }
 

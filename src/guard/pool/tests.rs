@@ -36,7 +36,7 @@ fn says(guard: &mut Guard, id: i64, s: f64, metres: f64, moving: bool) -> Vec<Fi
         ..Moment::default()
     };
     let digest = PacketDigest(((s * 10.0) as u64) << 20 | id as u64);
-    guard.consider(VehicleId(id), &moment, &Seen { received_at: at(s + 1.0), digest })
+    guard.consider(VehicleId(id), &moment, &Seen { received_at: at(s + 1.0), digest, report_interval_s: None })
 }
 
 /// A lane whose vehicles have stood for an hour.

@@ -144,7 +144,7 @@ export class Api {
     this.call<{
       trackers: Tracker[];
       next: string | null;
-      counts: Partial<Record<Contact, number>>;
+      counts: Record<Contact, number>;
     }>('GET', `/trackers?${new URLSearchParams({ state, q, limit: '100', ...(after && { after }) })}`);
   liveTicket = async (grant?: string) =>
     (await this.call<{ ticket: string }>('POST', '/live/ticket', grant ? { grant } : {})).ticket;

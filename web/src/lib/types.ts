@@ -29,8 +29,9 @@ export interface Vehicle {
   armed: boolean;
   armed_at: string | null;
   /** `no_contact`: armed, but its tracker is silent or never spoke; nobody watches. */
-  protection?: 'off' | 'protected' | 'no_contact';
-  contact?: Contact;
+  protection: 'off' | 'protected' | 'no_contact';
+  contact: Contact;
+  report_interval_s: number | null;
   guard_point: { lat: number; lon: number } | null;
   last_fix: Fix | null;
   last_heard_at: string | null;
@@ -228,8 +229,8 @@ export interface Tracker {
   plate: string | null;
   organisation: string | null;
   state: Contact;
-  contact?: Contact;
   last_heard_at: string | null;
+  report_interval_s: number | null;
   battery_percent: number | null;
   signal_percent: number | null;
   satellites: number | null;

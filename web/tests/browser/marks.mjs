@@ -77,7 +77,7 @@ await fact('no column of the trackers is cut on the desk', { as: 'operator', ...
 
 await fact('trackers that are late are counted and can be asked for', { as: 'operator', map: false, locale: 'zh-CN' }, async (page) => {
   const tracker = (id, contact) => ({
-    id, ident: `t${id}`, protocol: 'gt06', plate: null, organisation: null, state: contact, contact, last_heard_at: null, battery_percent: null,
+    id, ident: `t${id}`, protocol: 'gt06', plate: null, organisation: null, state: contact, last_heard_at: null, report_interval_s: 60, battery_percent: null,
     signal_percent: null, satellites: null, firmware: null, quarantined_packets: 0, last_error: null,
   });
   const asked = [];

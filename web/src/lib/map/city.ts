@@ -162,7 +162,7 @@ export class CityMap {
     const features = Array.from(vehicles, (v) => {
       const { id, armed, incident } = v;
       const old = !isLive || Date.parse(v.fixed_at) < oldest;
-      const unguarded = armed && mine.get(id)?.protection === 'no_contact';
+      const unguarded = armed && ['silent', 'never'].includes(mine.get(id)?.contact ?? '');
       return point([v.lon, v.lat], { id, armed, incident, old, unguarded, ...(v.plate && { plate: v.plate }) });
     });
     this.set('live', all(features));

@@ -1,0 +1,86 @@
+//! What is told because time passed and nothing came: a loss of power that nobody took back, contact, silence.
+
+use super::params::Params;
+use super::rules::{DEADLINE_VERSION, evidence, threshold};
+use super::silence::Step;
+use super::vehicle::Vehicle;
+use super::{incident, power};
+use crate::domain::{Alert, AlertKind, Cause, Finding, Timestamp, VehicleId};
+
+/// What a deadline is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// Power is lost and nobody said that it is back.
+    Power,
+    /// Nothing was heard.
+    Silence(Step),
+}
+
+/// The next deadline of a guarded vehicle.
+pub fn next_deadline(
+    params: &Params,
+    vehicle: &Vehicle,
+    resumed_at: Option<Timestamp>,
+) -> Option<(Timestamp, Deadline)> {
+    vehicle.armed_at?;
+    let power = power::due(&params.power, vehicle, resumed_at).map(|due| (due, Deadline::Power));
+    let silence = vehicle.silence.due(&params.silence, resumed_at).map(|(due, step)| (due, Deadline::Silence(step)));
+    match (power, silence) {
+        (Some(p), Some(s)) => Some(if p.0 <= s.0 { p } else { s }),
+        (p, s) => p.or(s),
+    }
+}
+
+/// A deadline passed. `is_excused`: its silence is its neighbourhood's.
+pub fn meet_deadline(
+    params: &Params,
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    due: Timestamp,
+    (deadline, is_excused): (Deadline, bool),
+    findings: &mut Vec<Finding>,
+) {
+    let (kind, rule, thresholds) = match deadline {
+        Deadline::Power => {
+            vehicle.power.told = true;
+            (AlertKind::PowerCut, "power_cut", vec![threshold("power_deadline_s", params.power.deadline_s)])
+        }
+        Deadline::Silence(step) => {
+            if is_excused {
+                vehicle.silence.excuse(due);
+            } else {
+                vehicle.silence.told(step);
+            }
+            let rhythm = threshold("rhythm_s", vehicle.silence.rhythm_s(&params.silence));
+            match step {
+                Step::Unheard => (
+                    AlertKind::ArmedWithoutContact,
+                    "armed_without_contact",
+                    vec![threshold("silence_unheard_s", params.silence.unheard_s), rhythm],
+                ),
+                Step::Lost => (
+                    AlertKind::LostContact,
+                    "lost_contact",
+                    vec![threshold("silence_lost_rhythms", params.silence.lost_rhythms), rhythm],
+                ),
+                Step::Silent => (
+                    if is_excused { AlertKind::SilentInOutage } else { AlertKind::Silent },
+                    "silence",
+                    vec![threshold("silence_tolerated_s", params.silence.tolerated_s), rhythm],
+                ),
+            }
+        }
+    };
+    let alert = Alert {
+        vehicle: id,
+        kind,
+        raised_at: due,
+        cause: Cause::Deadline,
+        incident: None,
+        late: false,
+        position: vehicle.last_place(),
+        held_back: false,
+        evidence: evidence(vehicle, rule, DEADLINE_VERSION, thresholds),
+    };
+    incident::tell(&params.incident, vehicle, alert, findings);
+}
