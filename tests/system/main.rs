@@ -9,6 +9,7 @@ mod backup;
 mod bad_input;
 mod chain;
 mod city;
+mod clocks;
 mod cookies;
 mod corpus;
 mod disk_full;
