@@ -212,11 +212,16 @@ impl Clock {
         Reading { may_be_live, ..reading.doubted(is_doubted) }
     }
 
+    /// Whether a clock that was never off was just seen ahead, or eight hours behind.
+    fn is_off_by_rumour(&self) -> bool {
+        self.rumour.as_ref().is_some_and(|r| r.offset_s > 0 || r.offset_s == -BEIJING_S)
+    }
+
     /// No offset was ever seen live: as told, where that can be.
     fn read_unlearnt(&self, told: Timestamp, is_kept: bool, arrival: &Arrival<'_>, note: Note) -> Reading {
         if arrival.age_s(told) >= -FUTURE_S_MAX {
             // What a tracker sends before we have ever heard it live says nothing of its clock.
-            return Reading::told(told).doubted(!note.is_right() && arrival.age_s(told) > LIVE_S);
+            return Reading::told(told).doubted(!note.is_right() || self.is_off_by_rumour());
         }
         if arrival.is_live(before(told, BEIJING_S)) {
             return Reading::repaired(told, BEIJING_S).doubted(is_kept);
@@ -245,8 +250,7 @@ impl Clock {
         };
         let has_another = in_order.is_none() || possible().any(|(_, p)| p.offset_s != likeliest.offset_s);
         let is_unsteady = self.unsteady_at.is_some_and(|at| arrival.age_s(at) <= UNSTEADY_S);
-        let may_be_mended = self.rumour.as_ref().is_some_and(|r| r.offset_s == 0);
-        Reading::repaired(told, likeliest.offset_s).doubted(has_another || is_unsteady || may_be_mended)
+        Reading::repaired(told, likeliest.offset_s).doubted(has_another || is_unsteady || self.rumour.is_some())
     }
 }
 

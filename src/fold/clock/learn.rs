@@ -166,13 +166,15 @@ impl Clock {
         if let Some(known) = self.periods.iter().rev().find(|p| p.offset_s != present_s && is_live_by(p.offset_s)) {
             return Some((known.offset_s, weight));
         }
-        let quarters = (ahead_s / f64::from(QUARTER_S)).round();
-        if ahead_s.abs() > LIVE_S + f64::from(*ZONES_S.end()) || quarters == 0.0 {
+        if ahead_s.abs() > LIVE_S + f64::from(*ZONES_S.end()) {
             return None;
         }
-        let offset_s = quarters as i32 * QUARTER_S;
-        let shows_utc = offset_s == -arrival.profile_offset_s();
-        let is_zone = ZONES_S.contains(&offset_s) && offset_s != present_s && is_exact(offset_s);
-        is_zone.then_some((offset_s, if offset_s > 0 || shows_utc { Weight::Hint } else { Weight::Doubt }))
+        let offset_s = (ahead_s / f64::from(QUARTER_S)).round() as i32 * QUARTER_S;
+        if ZONES_S.contains(&offset_s) && offset_s != 0 && offset_s != present_s && is_exact(offset_s) {
+            let shows_utc = offset_s == -arrival.profile_offset_s();
+            return Some((offset_s, if offset_s > 0 || shows_utc { Weight::Hint } else { Weight::Doubt }));
+        }
+        // Ahead by no zone: it is wrong now, and nobody knows by how much it was.
+        is_impossible.then_some((ahead_s.round() as i32, Weight::Doubt))
     }
 }

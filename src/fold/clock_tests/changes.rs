@@ -103,3 +103,15 @@ fn a_checkpoint_from_before_clocks_were_remembered_is_read_and_trusts_none() {
     assert_eq!(bike.lives(1, 8 * HOUR_S), REPAIRED);
     assert_eq!(bike.says(9 * HOUR_S, 8 * HOUR_S, KEPT), REPAIRED);
 }
+
+#[test]
+fn a_clock_that_is_wrong_now_makes_what_was_kept_doubtful_until_it_is_right() {
+    for off_s in [5 * HOUR_S, 1300, -8 * HOUR_S] {
+        let mut bike = Bike::new();
+        assert_eq!(bike.lives(3, 0), TRUE);
+        bike.lives(1, off_s);
+        assert!(is_doubted(bike.says(9 * HOUR_S, off_s, KEPT)), "{off_s}");
+        bike.lives(1, 0);
+        assert_eq!(bike.says(9 * HOUR_S, 0, KEPT), TRUE);
+    }
+}
