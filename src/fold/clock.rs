@@ -37,6 +37,8 @@ const QUARTER_S: i32 = 900;
 const ZONES_S: RangeInclusive<i32> = -12 * 3600..=14 * 3600;
 /// A clock that went to and fro is unsteady for so long, seconds.
 const UNSTEADY_S: f64 = 86_400.0;
+/// What a tracker reads out of its memory comes without a longer pause, seconds.
+const DRAIN_PAUSE_S: f64 = 60.0;
 /// Offsets that are remembered of a tracker: the present one, and those of what it may still have kept.
 const PERIODS_MAX: usize = 4;
 
@@ -75,6 +77,9 @@ pub(super) struct Clock {
     /// Whether the tracker announces another zone since it was last seen live.
     #[serde(default)]
     is_set_anew: bool,
+    /// The last message out of the tracker's memory that did not say so: when it came, and what it told.
+    #[serde(default)]
+    drained: Option<(Timestamp, Timestamp)>,
     /// Rollovers that it misses, and when that was last seen.
     #[serde(default)]
     rollovers: Option<(u8, Timestamp)>,
@@ -195,7 +200,7 @@ impl Clock {
             return Reading::repaired(told, present_s);
         }
         let rumour = self.rumour.as_ref().filter(|_| !is_kept);
-        if rumour.is_some_and(|r| r.offset_s == 0) && arrival.is_live(told) {
+        if rumour.is_some_and(|r| r.offset_s == 0) && arrival.is_live(told) && !self.is_drained(told, arrival) {
             return Reading { may_be_live: true, ..Reading::told(told).doubted(true) };
         }
         let reading = if self.periods.is_empty() {
@@ -210,6 +215,13 @@ impl Clock {
         // A clock that was off once is sooner off by another zone than one that never was.
         let is_doubted = may_be_live || (rumour.is_some() && !self.periods.is_empty());
         Reading { may_be_live, ..reading.doubted(is_doubted) }
+    }
+
+    /// Whether a time follows close on one that was read out of the tracker's memory just now.
+    fn is_drained(&self, told: Timestamp, arrival: &Arrival<'_>) -> bool {
+        self.drained.is_some_and(|(received_at, before)| {
+            arrival.age_s(received_at) <= DRAIN_PAUSE_S && told.seconds_since(before).abs() <= f64::from(QUARTER_S)
+        })
     }
 
     /// Whether a clock that was never off was just seen ahead, or eight hours behind.

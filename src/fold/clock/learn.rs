@@ -68,6 +68,8 @@ impl Clock {
             self.confirm(before(told, present_s), arrival, note);
             return;
         }
+        let is_drained = !self.periods.is_empty() && (!arrival.is_live(told) || self.is_drained(told, arrival));
+        self.drained = is_drained.then_some((arrival.received_at, told));
         let Some((offset_s, weight)) = self.suspect(told, arrival, *note) else { return };
         let rumour = match self.rumour {
             Some(r) if r.offset_s == offset_s && r.covers(told, arrival) => {
@@ -137,6 +139,7 @@ impl Clock {
             self.periods.clear();
             note.set_right();
         }
+        self.drained = self.drained.filter(|(received_at, _)| arrival.age_s(*received_at) <= super::DRAIN_PAUSE_S);
         self.unsteady_at = self.unsteady_at.filter(|at| arrival.age_s(*at) <= super::UNSTEADY_S);
         self.rollovers = self.rollovers.filter(|(_, at)| !is_over(*at));
     }

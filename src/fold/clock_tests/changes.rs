@@ -115,3 +115,29 @@ fn a_clock_that_is_wrong_now_makes_what_was_kept_doubtful_until_it_is_right() {
         assert_eq!(bike.says(9 * HOUR_S, 0, KEPT), TRUE);
     }
 }
+
+#[test]
+fn a_memory_read_out_passes_the_hour_that_looks_live_without_becoming_the_newest_place() {
+    for (newest_first, live_between) in [(false, false), (true, false), (false, true)] {
+        let mut bike = Bike::new();
+        bike.lives(5, 8 * HOUR_S);
+        let from_s = bike.now_s;
+        bike.now_s += 10 * HOUR_S;
+        bike.lives(1, 8 * HOUR_S);
+        let mut measured: Vec<_> = (from_s + 60..bike.now_s - 60).step_by(60).collect();
+        if newest_first {
+            measured.reverse();
+        }
+        for (n, at_s) in measured.into_iter().enumerate() {
+            bike.now_s += i64::from(n % 5 == 0);
+            let stored = bike.says(bike.now_s - at_s, 8 * HOUR_S, LIVE);
+            assert_eq!(stored.map(|(error_s, _)| error_s), Some(0), "{newest_first} {n}: {stored:?}");
+            if live_between && n % 50 == 0 {
+                assert_eq!(bike.says(2, 8 * HOUR_S, LIVE), REPAIRED);
+            }
+        }
+        // Mended in the middle of it all the same.
+        bike.lives(6, 0);
+        assert_eq!(bike.lives(1, 0), TRUE);
+    }
+}
