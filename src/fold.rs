@@ -4,6 +4,7 @@
 //! sockets, SQL. Folding the same journal again gives the same effects, which is what recovery
 //! and `rideguard rebuild` rest on.
 
+mod clock;
 mod doubt;
 mod effects;
 mod footprint;
@@ -162,7 +163,7 @@ impl LaneState {
                 let profile = self.profile_number(profile);
                 let known = self.roster.entry(ident, *tracker);
                 known.key = *tracker;
-                known.profile = profile;
+                known.set_profile(profile);
                 known.set_vehicle(*vehicle);
                 if let Some(vehicle) = vehicle {
                     self.guard.set_kind(*vehicle, *vehicle_kind);
@@ -241,12 +242,13 @@ impl LaneState {
         tracker.recent.add(digest);
         self.recent.add(digest);
         let Some(profile) = self.profiles.get(usize::from(tracker.profile)) else { return set_aside(unknown(&ident)) };
-        let report = match tracker.whole(profile, packet, report) {
+        let mut report = match tracker.whole(profile, packet, report) {
             Ok(report) => report,
             Err(error) => return Effects { replies, ..set_aside(undecodable(tracker, profile, &ident, &error)) },
         };
-        let mut effects =
-            Effects { replies, ..tracker.make_count((&ident, packet), &report, settings.max_fix_age_s, firmwares) };
+        let readings = tracker.read_clock(profile, packet, &mut report, settings.max_fix_age_s);
+        let effects = tracker.make_count((&ident, packet), &report, &readings, settings.max_fix_age_s, firmwares);
+        let mut effects = Effects { replies, ..effects };
         // A packet that is set aside as a whole has its bytes kept already.
         if let (Some(detail), None) = (&report.left_over, &effects.quarantined) {
             effects.left_over = Some(Quarantined {
@@ -373,6 +375,8 @@ fn set_aside(quarantined: Quarantined) -> Effects {
     Effects { outcome: Some(Outcome::Quarantined), quarantined: Some(quarantined), ..Effects::default() }
 }
 
+#[cfg(test)]
+mod clock_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]

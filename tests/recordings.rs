@@ -25,6 +25,24 @@ fn theft(odd: impl Fn(&mut Value)) -> Vec<String> {
     rows
 }
 
+/// A vehicle that stands guarded, is told some metres off so often within seconds, and stands there as before.
+fn parked_with_outliers(count: u32, metres: f64, every_s: f64, kmh: f64) -> Vec<String> {
+    let t0 = 1_770_000_000.0;
+    let mut rows = vec![json!({ "type": "arm", "vehicle": "a", "t": t0, "rx": t0 }).to_string()];
+    let parked = |from_s: f64| (1..=12).map(move |n| (from_s + 300.0 * f64::from(n), f64::from(n % 3), 0.0));
+    let off = (1..=count).map(|n| (3660.0 + every_s * f64::from(n), metres, kmh));
+    for (seq, (after_s, metres, kmh)) in parked(0.0).chain(off).chain(parked(3660.0)).enumerate() {
+        let t = t0 + after_s;
+        let row = json!({
+            "type": "pos", "vehicle": "a", "seq": seq, "t": t, "rx": t + 0.5, "lat": 28.55,
+            "lon": 112.35 + metres / 97_670.0, "speed_kmh": kmh, "sats": 9, "acc": 12, "valid": true, "source": "gnss",
+            "batt": 80, "ext": true,
+        });
+        rows.push(row.to_string());
+    }
+    rows
+}
+
 /// Exit status, alerts, stderr.
 fn replayed(rows: &[String]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("a scratch folder");
@@ -82,4 +100,21 @@ fn a_backtest_plays_the_rest_and_its_exit_status_says_so() {
     let torn = backtest();
     assert_eq!((torn.status.code(), torn.stdout), (Some(1), whole.stdout));
     assert!(String::from_utf8_lossy(&torn.stderr).contains("line 26:"));
+}
+
+#[test]
+fn some_fixes_elsewhere_within_seconds_wake_nobody() {
+    for count in [1, 2, 3, 5] {
+        for metres in [220.0, 560.0, 2200.0] {
+            for (every_s, kmh) in [(1.0, 0.0), (3.0, 0.0), (0.2, 0.0), (3.0, 12.0)] {
+                let (status, told, said) = replayed(&parked_with_outliers(count, metres, every_s, kmh));
+                assert_eq!(status, Some(0), "{said}");
+                let woken: Vec<_> = told.lines().filter(|l| !l.contains(r#""kind":"pre_"#)).collect();
+                assert!(woken.is_empty(), "{count} fixes {metres} m off, every {every_s} s at {kmh} km/h: {woken:?}");
+            }
+        }
+    }
+    // The same vehicle, ridden away, is told: the recording has all that an alert needs.
+    let (_, told, _) = replayed(&theft(|_| ()));
+    assert!(told.contains(r#""kind":"moved""#), "{told}");
 }

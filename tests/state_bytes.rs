@@ -26,9 +26,7 @@ fn micros(seconds: i64) -> i64 {
 /// Inputs of every kind, as their names stand in journals.
 fn entries() -> Vec<Entry> {
     let setting = |at_s: i64, setting: Value| json!({ "Setting": { "at": micros(at_s), "setting": setting } });
-    let tracker = |n: i64, protocol: &str| {
-        json!({ "kind": "tracker", "tracker": n, "ident": format!("yy{n}"), "profile": { "protocol": protocol }, "vehicle": n, "vehicle_kind": "ebike" })
-    };
+    let tracker = |n: i64, protocol: &str| json!({ "kind": "tracker", "tracker": n, "ident": format!("yy{n}"), "profile": { "protocol": protocol }, "vehicle": n, "vehicle_kind": "ebike" });
     let packet = |n: i64, at_s: i64, payload: String| {
         let topic = format!("v1/{}/yy{n}/up", Shard::of(&format!("yy{n}")).0);
         json!({ "Packet": { "topic": topic, "received_at": micros(at_s), "payload": payload.into_bytes(), "retained": false } })
@@ -41,13 +39,21 @@ fn entries() -> Vec<Entry> {
         );
         packet(n, at_s, text)
     };
-    let square: Vec<Value> = [(28.0, 112.0), (28.0, 113.0), (29.0, 113.0)].map(|(lat, lon)| json!({ "lat_deg": lat, "lon_deg": lon })).into();
+    let square: Vec<Value> = [(28.0, 112.0), (28.0, 113.0), (29.0, 113.0)]
+        .map(|(lat, lon)| json!({ "lat_deg": lat, "lon_deg": lon }))
+        .into();
     let mut all = vec![
         setting(-9, tracker(1, "json")),
         setting(-8, tracker(2, "json")),
         setting(-7, json!({ "kind": "arm", "vehicle": 1 })),
-        setting(-6, json!({ "kind": "zone", "id": 5, "name": "城区", "shape": { "type": "polygon", "outer": square }, "rule": "both", "vehicle": null })),
-        setting(-5, json!({ "kind": "guarding", "vehicle": 2, "policy": { "auto_after_s": 300, "schedule": { "time_zone": "Asia/Shanghai", "windows": [{ "days": [1, 7], "from_min": 1320, "to_min": 360 }] } } })),
+        setting(
+            -6,
+            json!({ "kind": "zone", "id": 5, "name": "城区", "shape": { "type": "polygon", "outer": square }, "rule": "both", "vehicle": null }),
+        ),
+        setting(
+            -5,
+            json!({ "kind": "guarding", "vehicle": 2, "policy": { "auto_after_s": 300, "schedule": { "time_zone": "Asia/Shanghai", "windows": [{ "days": [1, 7], "from_min": 1320, "to_min": 360 }] } } }),
+        ),
         json!({ "Gap": { "from": micros(-60), "to": micros(-4), "cause": "session_lost" } }),
         json!({ "LetGo": { "at": micros(-3) } }),
     ];

@@ -255,6 +255,9 @@ pub struct Report {
     /// What the device is called on a map, which many devices may share: no identity.
     #[serde(default)]
     pub label: Option<CompactString>,
+    /// The zone that its clock has by its own word, seconds east of UTC; many trackers say one and send UTC.
+    #[serde(default)]
+    pub announced_zone_s: Option<i32>,
     /// What it says, oldest first as sent.
     pub moments: SmallVec<[Moment; 1]>,
     /// The tracker's own counter of its packets, where its language acknowledges several at once.

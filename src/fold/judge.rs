@@ -1,21 +1,12 @@
 //! Whether a fix is plausible, and what is odd about it.
 
+use super::clock::Reading;
 use crate::domain::{Fix, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 /// How far in the future a tracker's clock may be, seconds.
 pub const FUTURE_S_MAX: f64 = 120.0;
-/// GPS weeks start again after 1024 of them; receivers that do not know fall back by so many seconds.
-const ROLLOVER_S: f64 = 1024.0 * 7.0 * 86_400.0;
-/// A repaired rollover must land this close to the arrival, seconds: what was kept for a day.
-const ROLLOVER_FIT_S: f64 = 86_400.0;
-/// A clock that shows Beijing's time and calls it UTC is ahead by so many seconds.
-const BEIJING_S: f64 = 8.0 * 3600.0;
-/// A repaired zone must land this close to the arrival, seconds: live, not from a backlog.
-const BEIJING_FIT_S: f64 = 600.0;
-/// A live report arrives within so many seconds; one that is older by eight hours as well is doubted.
-const ZONE_DOUBT_S: f64 = 120.0;
 /// No tracker of ours measured anything before this: 2015-01-01.
 const EARLIEST: Timestamp = Timestamp::from_secs(1_420_070_400);
 
@@ -44,10 +35,10 @@ impl FixFlags {
     /// The packet has no time; the time of arrival stands in.
     pub const TIME_OF_ARRIVAL: i16 = 16;
 
-    /// The tracker's clock was wrong in a way that is known and exact; the time is repaired.
+    /// The tracker's clock was wrong by a known amount; the time is repaired.
     pub const CLOCK_REPAIRED: i16 = 32;
-    /// Eight hours old to a minute or two, and not marked as kept: a backlog, or a clock that shows UTC and
-    /// calls it Beijing's time. Only its profile can tell, so the time stands as told.
+    /// What zone the clock showed cannot be decided: see `docs/protocols.md`, "Clocks". The time stands as the likeliest
+    /// explanation has it.
     pub const ZONE_DOUBTED: i16 = 64;
     /// Far off, but near the newest place with latitude and longitude swapped or a sign turned.
     pub const AXES_DOUBTED: i16 = 128;
@@ -89,6 +80,8 @@ pub enum Judgement {
         fixed_at: Timestamp,
         /// What is odd about it.
         flags: FixFlags,
+        /// Whether it tells of a time before the newest. A clock that may be hours behind does not: it is live.
+        is_history: bool,
     },
     /// Set aside.
     SetAside {
@@ -100,19 +93,10 @@ pub enum Judgement {
 }
 
 impl Judgement {
-    /// Whether it tells of a time before the newest. A clock that may be eight hours behind does not: it is live.
+    /// Whether it tells of a time before the newest.
     pub fn is_history(&self) -> bool {
-        matches!(self, Self::Keep { flags, .. } if flags.0 & (FixFlags::LATE | FixFlags::ZONE_DOUBTED) == FixFlags::LATE)
+        matches!(self, Self::Keep { is_history: true, .. })
     }
-}
-
-/// The time of a clock that is wrong by a known amount: one or two week rollovers, or Beijing's
-/// time called UTC. A clock eight hours behind cannot be told from a backlog; its profile says so.
-fn repaired(told: Timestamp, received_at: Timestamp) -> Option<Timestamp> {
-    let lands = |t: Timestamp, behind_s: f64| (-FUTURE_S_MAX..=behind_s).contains(&received_at.seconds_since(t));
-    let rollover =
-        [1.0, 2.0].map(|n| told.plus_secs_f64(n * ROLLOVER_S)).into_iter().find(|t| lands(*t, ROLLOVER_FIT_S));
-    rollover.or_else(|| Some(told.plus_secs_f64(-BEIJING_S)).filter(|t| lands(*t, BEIJING_FIT_S)))
 }
 
 /// A fix without the values that cannot be: each has a limit, NaN has none.
@@ -138,10 +122,11 @@ pub fn without_nonsense(fix: &Fix, flags: &mut FixFlags) -> Fix {
     kept
 }
 
-/// Judges a fix by CONTRACTS 6: not over 120 s ahead, not older than the limit, not before 2015,
+/// Judges a fix, whose time was read, by CONTRACTS 6: not over 120 s ahead, not older than the limit, not before 2015,
 /// position in range.
 pub fn judge(
     fix: &Fix,
+    reading: &Reading,
     buffered: bool,
     received_at: Timestamp,
     newest_at: Option<Timestamp>,
@@ -151,18 +136,7 @@ pub fn judge(
         let detail = "the latitude is outside -90..=90 or the longitude outside -180..=180".to_owned();
         return Judgement::SetAside { reason: "position", detail };
     }
-    let mut flags = 0;
-    let fixed_at = fix.fixed_at.unwrap_or_else(|| {
-        flags |= FixFlags::TIME_OF_ARRIVAL;
-        received_at
-    });
-    let fixed_at = match repaired(fixed_at, received_at) {
-        Some(repaired) => {
-            flags |= FixFlags::CLOCK_REPAIRED;
-            repaired
-        }
-        None => fixed_at,
-    };
+    let (fixed_at, mut flags) = (reading.at, reading.flags);
     let age_s = received_at.seconds_since(fixed_at);
     let problem = if age_s < -FUTURE_S_MAX {
         Some(format!("the fix is {:.0} s in the future; at most {FUTURE_S_MAX} s are plausible", -age_s))
@@ -180,10 +154,8 @@ pub fn judge(
     if let Some(detail) = problem {
         return Judgement::SetAside { reason: "time", detail };
     }
-    if !buffered && (age_s - BEIJING_S).abs() <= ZONE_DOUBT_S {
-        flags |= FixFlags::ZONE_DOUBTED;
-    }
-    if newest_at.is_some_and(|newest| fixed_at < newest) {
+    let is_late = newest_at.is_some_and(|newest| fixed_at < newest);
+    if is_late {
         flags |= FixFlags::LATE;
     }
     if buffered {
@@ -195,7 +167,7 @@ pub fn judge(
     if fix.position.is_null_island() {
         flags |= FixFlags::NULL_ISLAND;
     }
-    Judgement::Keep { fixed_at, flags: FixFlags(flags) }
+    Judgement::Keep { fixed_at, flags: FixFlags(flags), is_history: is_late && !reading.may_be_live }
 }
 
 #[cfg(test)]
@@ -220,45 +192,26 @@ mod tests {
         }
     }
 
-    fn judged(fixed_at: Timestamp) -> Judgement {
-        judge(&fix(fixed_at), false, NOW, None, 30.0 * 86_400.0)
+    fn judged(fix: &Fix) -> Judgement {
+        let reading = Reading { at: fix.fixed_at.unwrap_or(NOW), flags: 0, may_be_live: false };
+        judge(fix, &reading, false, NOW, None, 30.0 * 86_400.0)
     }
 
     fn kept(fixed_at: Timestamp) -> Option<(Timestamp, i16)> {
-        match judged(fixed_at) {
-            Judgement::Keep { fixed_at, flags } => Some((fixed_at, flags.0)),
+        match judged(&fix(fixed_at)) {
+            Judgement::Keep { fixed_at, flags, .. } => Some((fixed_at, flags.0)),
             Judgement::SetAside { .. } => None,
         }
     }
 
     #[test]
-    fn a_week_rollover_is_repaired_and_flagged() {
-        for weeks in [1024.0, 2048.0] {
-            let told = NOW.plus_secs_f64(-20.0 - weeks * 7.0 * 86_400.0);
-            assert_eq!(kept(told), Some((NOW.plus_secs_f64(-20.0), FixFlags::CLOCK_REPAIRED)), "{weeks}");
-        }
-    }
-
-    #[test]
-    fn beijing_time_called_utc_is_repaired_and_flagged() {
-        let told = NOW.plus_secs_f64(8.0 * 3600.0 - 5.0);
-        assert_eq!(kept(told), Some((NOW.plus_secs_f64(-5.0), FixFlags::CLOCK_REPAIRED)));
-    }
-
-    #[test]
-    fn other_clocks_in_the_future_or_before_2015_are_set_aside() {
-        for told in [121.0, 3600.0, 7.0 * 3600.0, 9.0 * 3600.0, 86_400.0, 50.0 * 365.0 * 86_400.0] {
+    fn a_time_in_the_future_before_2015_or_too_long_ago_is_set_aside() {
+        for told in [121.0, 3600.0, 8.0 * 3600.0, 86_400.0, 50.0 * 365.0 * 86_400.0, -31.0 * 86_400.0] {
             assert_eq!(kept(NOW.plus_secs_f64(told)), None, "{told}");
         }
         for told in [0, 315_964_800, 946_684_800] {
             assert_eq!(kept(Timestamp::from_secs(told)), None, "{told}");
         }
-    }
-
-    #[test]
-    fn eight_hours_behind_is_doubted_and_left_alone() {
-        let told = NOW.plus_secs_f64(-8.0 * 3600.0 - 20.0);
-        assert_eq!(kept(told), Some((told, FixFlags::ZONE_DOUBTED)));
     }
 
     #[test]
@@ -272,8 +225,7 @@ mod tests {
             assert_eq!(flags.0, FixFlags::FIELD_DROPPED);
         }
         fix.position = LatLon::new(f64::NAN, 112.35);
-        let judged = judge(&fix, false, NOW, None, 30.0 * 86_400.0);
-        assert!(matches!(judged, Judgement::SetAside { reason: "position", .. }));
+        assert!(matches!(judged(&fix), Judgement::SetAside { reason: "position", .. }));
     }
 
     #[test]

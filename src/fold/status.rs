@@ -111,11 +111,13 @@ pub(super) struct Newest {
     accuracy_m: f32,
     satellites: Option<u8>,
     pub source: FixSource,
+    /// Whether a wide footprint stands for it: see [`super::Standing`].
+    pub is_wide: bool,
 }
 
 impl Newest {
     /// Of a fix that was judged.
-    pub fn of(fix: &Fix, fixed_at: Timestamp, received_at: Timestamp) -> Self {
+    pub fn of(fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, is_wide: bool) -> Self {
         Self {
             fixed_at,
             received_at,
@@ -125,11 +127,12 @@ impl Newest {
             accuracy_m: fix.accuracy_m.unwrap_or(f32::NAN),
             satellites: fix.satellites,
             source: fix.source,
+            is_wide,
         }
     }
 
     /// Of a row.
-    pub fn of_row(row: &NewestFix) -> Self {
+    pub fn of_row(row: &NewestFix, is_wide: bool) -> Self {
         Self {
             fixed_at: row.fixed_at,
             received_at: row.received_at,
@@ -139,7 +142,13 @@ impl Newest {
             accuracy_m: row.accuracy_m.unwrap_or(f32::NAN),
             satellites: row.satellites,
             source: row.source,
+            is_wide,
         }
+    }
+
+    /// When its tracker's clock was seen right, if the fix came live and `live_s` says within how many seconds that is.
+    pub fn right_at(&self, live_s: f64) -> Option<Timestamp> {
+        (self.received_at.seconds_since(self.fixed_at) <= live_s).then_some(self.fixed_at)
     }
 
     /// As its row shows it.

@@ -1,6 +1,9 @@
 //! A tracker as its lane knows it. A city has a million of them, so every byte counts here: profiles and
 //! firmware versions stand in tables of the lane, and what few trackers have stands apart.
 
+mod times;
+
+use super::clock::{Clock, Note, Reading};
 use super::doubt::{Doubt, Place};
 use super::effects::{Effects, FixRow, Quarantined, StatusRow};
 use super::footprint::{Footprint, Standing};
@@ -46,8 +49,8 @@ pub(super) struct Tracker {
     pub profile: u16,
     /// Equal places in a row: see [`Doubt`].
     equal: u8,
-    /// Whether a wide footprint stands for its newest fix: see [`Standing`].
-    is_wide: bool,
+    /// What every tracker keeps of its clock.
+    note: Note,
 }
 
 /// Seconds since 1970, rounded down; the ends of `u32` (1970, 2106) stand for what is beyond.
@@ -67,11 +70,13 @@ struct Rare {
     parts: Option<Parts>,
     /// A firmware version for which the lane's table has no room.
     firmware: Option<CompactString>,
+    /// A clock that is not simply right.
+    clock: Option<Box<Clock>>,
 }
 
 impl Rare {
     fn is_empty(&self) -> bool {
-        self.jumped.is_none() && self.parts.is_none() && self.firmware.is_none()
+        self.jumped.is_none() && self.parts.is_none() && self.firmware.is_none() && self.clock.is_none()
     }
 }
 
@@ -93,6 +98,18 @@ pub(super) struct Kept {
     /// All were wide before there were narrow ones, and those of before stand for themselves (schema 0025).
     #[serde(default = "yes")]
     is_wide: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<Box<Clock>>,
+    /// The zone that it says its clock has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    announced_zone_s: Option<i32>,
+    /// Whether its clock was seen right. Checkpoints before this field say nothing of clocks.
+    #[serde(default, skip_serializing_if = "is_no")]
+    is_clock_right: bool,
+}
+
+fn is_no(value: &bool) -> bool {
+    !value
 }
 
 fn yes() -> bool {
@@ -113,7 +130,7 @@ impl Tracker {
             rare: None,
             profile: 0,
             equal: 0,
-            is_wide: false,
+            note: Note::default(),
         }
     }
 
@@ -121,10 +138,10 @@ impl Tracker {
     pub fn of(name: Name, kept: Kept, firmwares: &mut Firmwares) -> Self {
         let mut tracker = Self {
             profile: kept.profile,
-            is_wide: kept.is_wide,
+            note: Note::of(kept.announced_zone_s, kept.is_clock_right),
             recent: kept.recent,
             last_heard_at: kept.status.last_heard_at,
-            newest: kept.status.newest.as_ref().map(Newest::of_row),
+            newest: kept.status.newest.as_ref().map(|row| Newest::of_row(row, kept.is_wide)),
             said: Said::of(&kept.status),
             status_written_s: whole_s(kept.status_written_at) as u16,
             ..Self::new(name, kept.key)
@@ -133,6 +150,7 @@ impl Tracker {
         tracker.set_vehicle(kept.vehicle);
         tracker.set_doubt(kept.doubt);
         tracker.set_rare(kept.parts, |rare| &mut rare.parts);
+        tracker.set_rare(kept.clock, |rare| &mut rare.clock);
         tracker.set_firmware(kept.status.firmware.as_ref(), firmwares);
         tracker
     }
@@ -149,7 +167,10 @@ impl Tracker {
             doubt: self.doubt(),
             parts: self.rare.as_ref().and_then(|r| r.parts.clone()),
             interval: self.said.interval(),
-            is_wide: self.is_wide,
+            is_wide: self.newest.as_ref().is_some_and(|n| n.is_wide),
+            clock: self.rare.as_ref().and_then(|r| r.clock.clone()),
+            announced_zone_s: self.note.announced_s(),
+            is_clock_right: self.note.is_right(),
         }
     }
 
@@ -213,8 +234,10 @@ impl Tracker {
 
     /// Forgets where it was; that it is there, and how to read it, stays.
     pub fn forget(&mut self) {
-        let (profile, vehicle, recent) = (self.profile, self.vehicle, self.recent);
-        *self = Self { profile, vehicle, recent, ..Self::new(self.name, self.key) };
+        let (profile, vehicle, recent, note) = (self.profile, self.vehicle, self.recent, self.note);
+        let clock = self.rare.as_mut().and_then(|r| r.clock.take());
+        *self = Self { profile, vehicle, recent, note, ..Self::new(self.name, self.key) };
+        self.set_rare(clock, |rare| &mut rare.clock);
     }
 
     /// A part of a longer message gives way to the whole, once all parts are there; positions of another
@@ -256,6 +279,7 @@ impl Tracker {
         &mut self,
         (ident, packet): (&TrackerIdent, &Packet),
         report: &Report,
+        readings: &[Reading],
         max_fix_age_s: f64,
         firmwares: &mut Firmwares,
     ) -> Effects {
@@ -269,7 +293,7 @@ impl Tracker {
         }
         self.last_heard_at = self.last_heard_at.max(packet.received_at);
         let mut is_firmware_new = false;
-        for moment in &report.moments {
+        for (moment, reading) in report.moments.iter().zip(readings) {
             let newest_at = self.newest.as_ref().map(|n| n.fixed_at);
             let Some(fix) = &moment.fix else {
                 let is_plausible = |at: &Timestamp| packet.received_at.seconds_since(*at) <= max_fix_age_s;
@@ -278,10 +302,10 @@ impl Tracker {
                 is_firmware_new |= self.hear(&moment.status, is_history, firmwares);
                 continue;
             };
-            let judgement = judge::judge(fix, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
+            let judgement = judge::judge(fix, reading, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
             is_firmware_new |= self.hear(&moment.status, judgement.is_history(), firmwares);
             match judgement {
-                Judgement::Keep { fixed_at, mut flags } => {
+                Judgement::Keep { fixed_at, mut flags, .. } => {
                     let fix = judge::without_nonsense(fix, &mut flags);
                     if is_check_sum_wrong {
                         flags.0 |= FixFlags::CHECK_SUM_WRONG;
@@ -334,7 +358,7 @@ impl Tracker {
     fn standing(&self) -> Option<Standing> {
         let newest = self.newest.as_ref()?;
         let (at, position) = (newest.fixed_at, newest.position);
-        Some(Standing { at, cells: Footprint::of(at, position), is_wide: self.is_wide })
+        Some(Standing { at, cells: Footprint::of(at, position), is_wide: newest.is_wide })
     }
 
     fn take_newest(
@@ -347,8 +371,7 @@ impl Tracker {
     ) {
         let newer = self.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
         if newer && flags.is_trustworthy() {
-            self.newest = Some(Newest::of(fix, fixed_at, received_at));
-            self.is_wide = stands.is_wide;
+            self.newest = Some(Newest::of(fix, fixed_at, received_at, stands.is_wide));
         }
     }
 

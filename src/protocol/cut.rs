@@ -143,6 +143,7 @@ fn joined(mut all: Report, next: Report) -> Report {
         }
     }
     all.moments.extend(next.moments);
+    all.announced_zone_s = next.announced_zone_s.or(all.announced_zone_s);
     all.sequence = next.sequence.or(all.sequence);
     all.replies.extend(next.replies);
     for (name, value) in next.unknown {

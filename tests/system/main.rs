@@ -9,6 +9,7 @@ mod backup;
 mod bad_input;
 mod chain;
 mod city;
+mod clocks;
 mod contact;
 mod cookies;
 mod corpus;

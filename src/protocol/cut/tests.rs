@@ -1,7 +1,7 @@
 //! Payloads of several frames.
 
-use crate::domain::Profile;
-use crate::protocol::{DecodeError, decode};
+use crate::domain::{Profile, Report};
+use crate::protocol::{DecodeError, FrameStep, PROTOCOLS, decode};
 use proptest::prelude::*;
 
 /// One frame of each framed language, with a place or a status and with replies where the language owes some.
@@ -29,6 +29,53 @@ proptest! {
         prop_assert_eq!(all.replies.len(), one.replies.len() * count);
         prop_assert!(all.replies.iter().all(|r| *r == one.replies[0]));
         prop_assert_eq!(all.left_over.is_some(), has_noise, "{:?}", all.left_over);
+    }
+}
+
+/// Every golden packet of a language that is one frame and can be read.
+fn golden_frames(language: &str) -> Vec<Vec<u8>> {
+    let framing = PROTOCOLS.iter().find(|p| p.name == language).and_then(|p| p.framing.as_ref()).unwrap();
+    let lines = include_str!("../../../tests/golden/decode.in.jsonl").lines();
+    let questions = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let of_language = questions.filter(|q| q["protocol"] == language);
+    let payloads = of_language.filter_map(|q| {
+        let payload = q["payload"].as_str()?;
+        if q["encoding"] == "hex" { hex::decode(payload).ok() } else { Some(payload.as_bytes().to_vec()) }
+    });
+    payloads
+        .filter(|p| (framing.step)(p) == FrameStep::Frame(p.len()) && decode(&Profile::of(language), p).is_ok())
+        .collect()
+}
+
+proptest! {
+    /// Whatever frames of one language stand in a payload, in any order and with a line's end between them or not: what
+    /// each says by itself is said, in order, and nothing else.
+    #[test]
+    fn mixed_frames_in_one_payload_say_what_each_says_by_itself(
+        which in 0..FRAMES.len(),
+        picks in proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..9),
+    ) {
+        let language = FRAMES[which].0;
+        let (profile, pool) = (Profile::of(language), golden_frames(language));
+        prop_assert!(pool.len() >= 4, "{language}: {} frames are no mixture", pool.len());
+        let frames: Vec<&Vec<u8>> = picks.iter().map(|(pick, _)| pick.get(&pool)).collect();
+        let payload: Vec<u8> = frames.iter().zip(&picks).flat_map(|(frame, (_, has_line_end))| {
+            frame.iter().copied().chain(has_line_end.then_some(*b"\r\n").into_iter().flatten())
+        }).collect();
+        let each: Vec<Report> = frames.iter().map(|frame| decode(&profile, frame).unwrap()).collect();
+        let all = decode(&profile, &payload).unwrap();
+        let shown = hex::encode(&payload);
+        let moments: Vec<_> = each.iter().flat_map(|r| r.moments.iter().cloned()).collect();
+        prop_assert_eq!(all.moments.to_vec(), moments, "{}", shown);
+        let replies: Vec<_> = each.iter().flat_map(|r| r.replies.iter().cloned()).collect();
+        prop_assert_eq!(all.replies.to_vec(), replies, "{}", shown);
+        let mut idents: Vec<_> = each.iter().flat_map(|r| r.tracker_idents.iter().cloned()).collect();
+        let mut seen = std::collections::HashSet::new();
+        idents.retain(|ident| seen.insert(ident.clone()));
+        prop_assert_eq!(all.tracker_idents.to_vec(), idents, "{}", shown);
+        let zone_s = each.iter().rev().find_map(|r| r.announced_zone_s);
+        prop_assert_eq!((all.left_over, all.announced_zone_s), (None, zone_s), "{}", shown);
+        prop_assert_eq!(all.is_part, each.iter().any(|r| r.is_part));
     }
 }
 

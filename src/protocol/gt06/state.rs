@@ -22,6 +22,9 @@ pub fn login(body: &mut Cursor<'_>, report: &mut Report) -> Result<(), DecodeErr
         // Hours and minutes as a decimal number in bits 15 to 4; bit 3 says west.
         let sign = if word & 8 != 0 { '-' } else { '+' };
         let zone = format!("{sign}{:02}:{:02}", (word >> 4) / 100, (word >> 4) % 100);
+        let (hours, minutes) = (i32::from(word >> 4) / 100, i32::from(word >> 4) % 100);
+        let east_s = hours * 3600 + minutes * 60;
+        report.announced_zone_s = (minutes < 60).then_some(if word & 8 != 0 { -east_s } else { east_s });
         report.unknown.insert("zone of the clock".into(), zone);
     }
     Ok(())
