@@ -25,6 +25,7 @@ mod operating;
 mod publisher;
 mod questions;
 mod restarts;
+mod retained;
 mod retention;
 mod rights;
 mod scale;
