@@ -13,6 +13,8 @@ pub mod h02;
 pub mod json;
 pub mod jt808;
 pub mod jt808_json;
+#[cfg(test)]
+mod odd_tests;
 pub mod osmand;
 pub mod owntracks;
 pub mod teltonika;
