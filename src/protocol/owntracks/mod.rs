@@ -103,7 +103,13 @@ pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
         rty: reader.whole("rty", &message.rty, BYTE),
         event: reader.text("event", &message.event),
     };
-    let at = reader.number("tst", &message.tst, WHOLE).map(Timestamp::from_secs_f64);
+    // A place whose time is said, but cannot be read, must not become one of now.
+    let at = match (&message.tst, kind.as_ref()) {
+        (Element::Absent, _) => None,
+        (said, "location") => Some(said.must_be_number("tst")?),
+        (said, _) => reader.number("tst", said, WHOLE),
+    }
+    .map(Timestamp::from_secs_f64);
     let status = status(&message, &trigger, &mut reader);
     let mut moment = Moment { at, status, ..Moment::default() };
     match kind.as_ref() {
