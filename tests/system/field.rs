@@ -57,7 +57,7 @@ fn jt808(phone: &str, at: Timestamp, alarm_bits: u32, serial: u16) -> Vec<u8> {
     body.extend(((LAT * 1e6) as u32).to_be_bytes());
     body.extend(((LON * 1e6) as u32).to_be_bytes());
     body.extend([0; 6]);
-    body.extend(civil(at.plus_secs_f64(8.0 * 3600.0)).map(|n| (n / 10) << 4 | n % 10));
+    body.extend(civil(at.plus_secs_f64(8.0 * 3600.0)).map(|n| ((n / 10) << 4) | (n % 10)));
     let mut plain = [0x0200u16.to_be_bytes(), (body.len() as u16).to_be_bytes()].concat();
     plain.extend(hex::decode(phone).unwrap());
     plain.extend(serial.to_be_bytes());

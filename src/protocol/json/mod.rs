@@ -24,6 +24,8 @@ const VERSION: f64 = 1.0;
 const COUNTER: RangeInclusive<f64> = 0.0..=*WHOLE.end();
 /// Most unknown items kept of a message, and most alarms.
 const UNKNOWN_MAX: usize = 32;
+/// Longest list of alarms that is read, bytes: 32 of them have 800. A tree of a longer one would take a multiple of the message.
+const ALARMS_BYTES_MAX: usize = 4096;
 /// Characters kept of a text.
 const TEXT_CHARS_MAX: usize = 256;
 
@@ -205,10 +207,12 @@ fn alarms(said: &Element<'_>, reader: &mut Reader<'_>) -> SmallVec<[Alarm; 2]> {
         other => reader.keep_element("alarms", other),
     };
     match said {
-        Element::Other(json) => match serde_json::from_str::<Vec<Element<'_>>>(json) {
-            Ok(all) => all.iter().take(UNKNOWN_MAX).for_each(|one| take(one, reader)),
-            Err(_) => reader.keep("alarms", json), // an object
-        },
+        Element::Other(json) if json.len() <= ALARMS_BYTES_MAX => {
+            match serde_json::from_str::<Vec<Element<'_>>>(json) {
+                Ok(all) => all.iter().take(UNKNOWN_MAX).for_each(|one| take(one, reader)),
+                Err(_) => reader.keep("alarms", json), // an object
+            }
+        }
         one => take(one, reader),
     }
     alarms
@@ -293,6 +297,15 @@ mod tests {
         assert_eq!(report.unknown["mood"], r#"{"good":[1,2]}"#);
         let fix = r#"{"v":1,"id":"a","fixes":[{"t":1,"lat":2,"lon":3,"alt":null,"mood":1,"mood":2}]}"#;
         assert_eq!(read(fix).unwrap().fixes().next().unwrap().altitude_m, None);
+    }
+
+    #[test]
+    fn one_alarm_may_stand_alone_and_a_list_beyond_its_bound_is_kept() {
+        let said = |alarms: &str| read(&format!(r#"{{"v":1,"id":"a","t":1,"alarms":{alarms}}}"#)).unwrap();
+        assert_eq!(said(r#""sos""#).moments[0].alarms[0].kind, AlarmKind::Sos);
+        assert_eq!(said(r#"[7,"sos"]"#).moments[0].alarms[0].kind, AlarmKind::Sos);
+        let many = said(&format!("[{}]", vec![r#""sos""#; ALARMS_BYTES_MAX].join(",")));
+        assert!(many.moments[0].alarms.is_empty() && many.unknown["alarms"].starts_with("[\"sos\""));
     }
 
     #[test]
