@@ -2,9 +2,9 @@
 
 use crate::config::Config;
 use crate::domain::Lane;
-use crate::ingest::limits;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::session::Subscribed;
+use crate::ingest::{limits, retained};
 use crate::pipeline::{self, Shared, Teller};
 use crate::store::{self, Role, migrate, partitions};
 use crate::telemetry::Metrics;
@@ -98,6 +98,7 @@ pub async fn run(
             tasks.spawn(pipeline::run(shared.clone(), lane, stop.clone()));
         }
         tasks.spawn(check_the_broker(config.clone(), metrics.clone(), stop.clone()));
+        tasks.spawn(clear_the_broker(config.clone(), stop.clone()));
         tasks.spawn(share.keep(database.clone(), shared.owner.clone(), stop.clone()));
         tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
     }
@@ -148,6 +149,14 @@ async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: wa
 async fn check_the_broker(config: Config, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
     tokio::select! {
         conflicts = limits::check(config.broker, config.ingest) => metrics.broker_conflicts.set(conflicts as i64),
+        _ = stop.changed() => {}
+    }
+}
+
+/// Takes away what trackers let the broker retain, now and then.
+async fn clear_the_broker(config: Config, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = retained::keep_clear(config.broker) => {}
         _ = stop.changed() => {}
     }
 }

@@ -90,6 +90,7 @@ impl News {
                         incident
                     }
                     Finding::IncidentChanged { incident, .. }
+                    | Finding::IncidentAnsweredAfterEnd { incident, .. }
                     | Finding::IncidentNoted { incident, note: Note::Answered { .. }, .. } => incident,
                     _ => continue,
                 };

@@ -272,6 +272,7 @@ impl<'a> Pipeline<'a> {
 
     async fn handle(&mut self, batch: Batch) -> anyhow::Result<()> {
         if batch.entries.is_empty() {
+            self.shore.release(&batch.receipts); // of copies that the broker had retained
             return Ok(());
         }
         failpoint::pass(Point::Received);
@@ -360,14 +361,13 @@ impl<'a> Pipeline<'a> {
         let until = tokio::time::Instant::now() + self.patience.wait(usual);
         let mut next = Some(first);
         let mut is_settled = false;
-        while let Some(Delivery { packet, receipt }) = next {
+        while let Some(delivery) = next {
             let mut asked = Ok(());
-            if !is_settled && !self.state.knows_sender_of(&packet) {
+            if !is_settled && delivery.of_retained().is_none() && !self.state.knows_sender_of(&delivery.packet) {
                 asked = self.take_settings(batch).await;
                 is_settled = true; // once a batch: a stranger must not make us ask for every packet
             }
-            batch.entries.push(Entry::Packet(packet));
-            batch.receipts.push(receipt);
+            batch.take(delivery, &self.shared.metrics);
             asked?; // not before the packet is in the batch, or it would be gone
             if batch.receipts.len() >= limit {
                 break;

@@ -36,6 +36,8 @@ pub struct Metrics {
     pub lanes_held: IntGauge,
     /// Limits of the broker that are at odds with ours.
     pub broker_conflicts: IntGauge,
+    /// What the broker sends of retained messages, which is not kept, by what it is.
+    pub retained: IntCounterVec,
     /// Answers and live positions that found no room on their way out.
     pub publications_dropped: IntCounter,
     /// What lies in the spool, bytes.
@@ -90,6 +92,11 @@ impl Metrics {
             broker_conflicts: register!(IntGauge::new(
                 "rideguard_broker_conflicts",
                 "Limits of the broker that are at odds with ours, as it told them at the start; the log names them"
+            )),
+            retained: register!(vec(
+                "rideguard_retained_total",
+                "Copies of messages that the broker had retained, and clearings of such; neither is kept",
+                "what"
             )),
             publications_dropped: register!(IntCounter::new(
                 "rideguard_publications_dropped_total",

@@ -156,3 +156,40 @@ fn no_secret_and_no_machine_path_is_in_the_sources() {
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
 }
+
+/// The dependencies of a manifest.
+fn dependencies(manifest: &str) -> toml::Table {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
+    let table: toml::Table = toml::from_str(&fs::read_to_string(path).expect("readable")).expect("TOML");
+    table["dependencies"].as_table().expect("a table").clone()
+}
+
+/// The fuzzer compiles the core by itself, outside the workspace, where no build of ours would notice.
+#[test]
+fn the_fuzzer_has_every_library_that_the_core_it_compiles_uses() {
+    let (ours, fuzzers) = (dependencies("Cargo.toml"), dependencies("fuzz/Cargo.toml"));
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/src/lib.rs");
+    let lib = fs::read_to_string(lib).expect("readable");
+    let compiled: Vec<&str> =
+        lib.lines().filter_map(|l| l.strip_prefix("#[path = \"../../src/")?.strip_suffix("\"]")).collect();
+    assert!(compiled.len() >= 4, "{compiled:?}");
+    let core: String = sources()
+        .into_iter()
+        .filter(|(_, below, _)| {
+            compiled.iter().any(|c| c.strip_suffix("mod.rs").map_or(c == below, |folder| below.starts_with(folder)))
+        })
+        .map(|(_, _, code)| code)
+        .collect();
+    let uses = |name: &str| {
+        let name = name.replace('-', "_");
+        [format!("use {name}::"), format!(" {name}::"), format!("({name}::"), format!("!{name}::")]
+            .iter()
+            .any(|form| core.contains(form.as_str()))
+    };
+    for (name, wanted) in &ours {
+        let has = fuzzers.get(name);
+        assert!(!uses(name) || has.is_some(), "the core uses {name}; fuzz/Cargo.toml lacks it");
+        assert!(has.is_none_or(|has| has == wanted), "{name}: fuzz/Cargo.toml has {has:?}, Cargo.toml {wanted:?}");
+    }
+    assert!(uses("base64") && uses("serde-json"), "the search finds what is there");
+}

@@ -181,7 +181,7 @@ fn the_broker_of_the_containers_has_the_limits_of_our_own() {
         "allow_anonymous false",
         "max_queued_messages 2000000",
         "autosave_interval 60",
-        "retain_available false",
+        "retain_available true",
         "tls_version tlsv1.2",
     ] {
         assert!(shipped.lines().any(|l| l == line) && own.contains(line), "{line}");

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod alerts;
+mod compression;
 mod cursor;
 mod error;
 mod guarding;
@@ -191,6 +192,8 @@ pub fn new(
         .route("/ready", axum::routing::get(ready))
         .route("/api/{*rest}", axum::routing::any(|| async { Problem::NotFound }))
         .fallback(web::serve)
+        .layer(middleware::from_fn(compression::mark))
+        .layer(compression::layer())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), watch_over))

@@ -37,6 +37,9 @@ pub struct Args {
     /// Where the web page is served (loopback).
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub http: SocketAddr,
+    /// People come through a proxy that speaks TLS: cookies are then Secure.
+    #[arg(long)]
+    pub behind_tls_proxy: bool,
     /// Where Prometheus may read metrics.
     #[arg(long, default_value = "127.0.0.1:9188")]
     pub metrics: SocketAddr,
@@ -277,7 +280,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         },
         broker: broker.settings(),
         ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
-        http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: false },
+        http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: args.behind_tls_proxy },
         notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },
         rollup: Rollup::default(),
         retention: Retention::default(),
@@ -292,10 +295,10 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
 [database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\napi_user = {:?}\napi_password_file = \"secrets/database-api\"\n
 [broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n{}
 [ingest]\nmax_fix_age_days = {}\nspool_folder = \"spool\"\n
-[http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\n
+[http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\n
 [journal]\nkey_file = \"secrets/journal-key\"\n",
-            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.demo
+            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

@@ -1,6 +1,6 @@
 //! What the guard says in answer to one input.
 
-use super::{Alert, GapCause, IncidentEnd, IncidentId, IncidentState, Note, SessionBy, Timestamp, VehicleId};
+use super::{Alert, Answer, GapCause, IncidentEnd, IncidentId, IncidentState, Note, SessionBy, Timestamp, VehicleId};
 use serde::{Deserialize, Serialize};
 
 /// What trackers have in common that have gone silent together.
@@ -83,6 +83,17 @@ pub enum Finding {
         at: Timestamp,
         /// What.
         note: Note,
+    },
+    /// The owner's word on an incident that is over. The first one stands: whoever answered at the same time has not seen it.
+    IncidentAnsweredAfterEnd {
+        /// Which.
+        incident: IncidentId,
+        /// Whose.
+        vehicle: VehicleId,
+        /// When, server time.
+        at: Timestamp,
+        /// What.
+        answer: Answer,
     },
     /// An incident that was called a false alarm is a theft after all.
     IncidentReopened {

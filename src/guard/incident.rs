@@ -238,7 +238,8 @@ pub fn answer(
     let Some(open) = vehicle.incident_mut().filter(|open| open.id == incident) else {
         return match seen {
             Some(seen) if answer == Answer::Stolen => reopen(id, vehicle, incident, seen, at, out),
-            _ => out,
+            Some(_) => vec![Finding::IncidentAnsweredAfterEnd { incident, vehicle: id, at, answer }],
+            None => out,
         };
     };
     if let (Some(stands), Some(seen)) = (open.answer, seen)

@@ -32,6 +32,8 @@ pub struct Limits {
     pub qos_max: u8,
     /// Whether a subscription may hold `+` and `#`.
     pub has_wildcards: bool,
+    /// Whether messages may be retained.
+    pub has_retain: bool,
 }
 
 /// Where a limit is at odds with ours.
@@ -65,6 +67,11 @@ pub enum Conflict {
     /// We could hear nobody.
     #[error("the broker refuses wildcards, and ingest subscribes to v1/SHARD/+/up: it will hear nobody")]
     NoWildcards,
+    /// Applications that always retain could not stay connected.
+    #[error(
+        "the broker ends the connection of whoever retains a message, as phone applications do by default: their trackers are never heard; set its retain_available to true, RideGuard ignores the flag"
+    )]
+    NoRetain,
 }
 
 impl Limits {
@@ -74,6 +81,7 @@ impl Limits {
             in_flight_max: said.and_then(|s| s.receive_max).unwrap_or(RECEIVE_MAXIMUM),
             qos_max: said.and_then(|s| s.max_qos).unwrap_or(MAXIMUM_QOS),
             has_wildcards: said.and_then(|s| s.wildcard_subscription_available) != Some(0),
+            has_retain: said.and_then(|s| s.retain_available) != Some(0),
         }
     }
 
@@ -87,6 +95,7 @@ impl Limits {
             (usize::from(window) > DELIVERIES_MAX, Conflict::WideWindow(window)),
             (self.qos_max < 1, Conflict::NoAcknowledgement(self.qos_max)),
             (!self.has_wildcards, Conflict::NoWildcards),
+            (!self.has_retain, Conflict::NoRetain),
         ];
         checks.into_iter().filter(|(is_at_odds, _)| *is_at_odds).map(|(_, conflict)| conflict).collect()
     }
@@ -144,8 +153,13 @@ pub async fn check(broker: Broker, ingest: Ingest) -> usize {
 mod tests {
     use super::*;
 
-    const FITTING: Limits =
-        Limits { packet_bytes_max: Some(65_536), in_flight_max: 4000, qos_max: 2, has_wildcards: true };
+    const FITTING: Limits = Limits {
+        packet_bytes_max: Some(65_536),
+        in_flight_max: 4000,
+        qos_max: 2,
+        has_wildcards: true,
+        has_retain: true,
+    };
 
     #[test]
     fn the_limits_we_ship_are_not_at_odds_with_ours() {
@@ -163,6 +177,7 @@ mod tests {
             (Limits { in_flight_max: 8193, ..FITTING }, vec!["8193", "8192", "max_inflight_messages"]),
             (Limits { qos_max: 0, ..FITTING }, vec!["0", "1"]),
             (Limits { has_wildcards: false, ..FITTING }, vec!["wildcards"]),
+            (Limits { has_retain: false, ..FITTING }, vec!["retain_available"]),
         ];
         for (limits, words) in cases {
             let conflicts = limits.conflicts(&Ingest::default());
@@ -175,6 +190,6 @@ mod tests {
     #[test]
     fn a_broker_that_names_no_limit_has_those_of_the_protocol() {
         let silent = Limits::of(None);
-        assert_eq!(silent, Limits { packet_bytes_max: None, in_flight_max: 65_535, qos_max: 2, has_wildcards: true });
+        assert_eq!(silent, Limits { packet_bytes_max: None, in_flight_max: 65_535, ..FITTING });
     }
 }

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod mqtt;
 pub mod publisher;
 mod quiet;
+pub mod retained;
 pub mod session;
 pub mod topic;
 mod wire;

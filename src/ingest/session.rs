@@ -38,6 +38,39 @@ pub struct Delivery {
     pub receipt: Receipt,
 }
 
+/// What a broker sends of retained messages beside the messages themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfRetained {
+    /// A copy that the broker had kept, sent because we subscribed. The message itself came without the flag, for our
+    /// session was subscribed then (MQTT 3.1.1, 3.3.1.3).
+    Copy,
+    /// An empty message, by which a copy is taken away from the broker (MQTT 3.1.1, 3.3.1.3). Ours have QoS 0.
+    Clearing,
+}
+
+impl OfRetained {
+    /// Its name in the counter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Clearing => "clearing",
+        }
+    }
+}
+
+impl Delivery {
+    /// Whether it is no packet of a tracker's, only something about retained ones. It is acknowledged and nothing else.
+    pub fn of_retained(&self) -> Option<OfRetained> {
+        if self.packet.retained {
+            Some(OfRetained::Copy)
+        } else if self.packet.payload.is_empty() && self.receipt.id == 0 {
+            Some(OfRetained::Clearing)
+        } else {
+            None
+        }
+    }
+}
+
 /// A running session.
 pub struct Session {
     /// Packets, in order of receipt. Closes when the session ends.

@@ -1,7 +1,8 @@
 //! A batch on its way.
 
 use crate::domain::{Entry, Packet};
-use crate::ingest::Receipt;
+use crate::ingest::{Delivery, Receipt};
+use crate::telemetry::Metrics;
 use std::time::Duration;
 
 /// What a packet of the last batch lets the next one wait for: a lane of more than a thousand packets a second soon waits
@@ -27,6 +28,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Takes a delivery in. What only tells of retained messages is acknowledged in its turn, counted, and no input.
+    pub fn take(&mut self, delivery: Delivery, metrics: &Metrics) {
+        match delivery.of_retained() {
+            Some(kind) => metrics.retained.with_label_values(&[kind.name()]).inc(),
+            None => self.entries.push(Entry::Packet(delivery.packet)),
+        }
+        self.receipts.push(delivery.receipt);
+    }
+
     /// What has to be kept of it when it was not journaled. Settings are not: the database gives them again.
     pub fn owed(mut self) -> Self {
         self.entries.retain(|entry| !matches!(entry, Entry::Setting { .. }));

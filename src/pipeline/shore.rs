@@ -5,7 +5,7 @@ use super::answers::Answers;
 use super::{Batch, Shared, as_packet};
 use crate::domain::{Entry, Lane};
 use crate::fold::LaneState;
-use crate::ingest::{Delivery, Receipt, Session};
+use crate::ingest::{Receipt, Session};
 use crate::store::journal;
 use crate::store::spool::Spool;
 use crate::telemetry::Metrics;
@@ -136,7 +136,14 @@ impl Shore {
         if batch.entries.is_empty() {
             self.fill(&mut batch, until).await;
         }
-        let Some(spool) = self.spool.as_mut().filter(|_| !batch.entries.is_empty()) else { return Ok(()) };
+        if batch.entries.is_empty() {
+            self.release(&batch.receipts); // of copies that the broker had retained
+            return Ok(());
+        }
+        let Some(spool) = self.spool.as_mut() else {
+            self.keep(n, batch);
+            return Ok(());
+        };
         let before = spool.bytes();
         if let Err(error) = spool.put(&batch.entries) {
             self.keep(n, batch);
@@ -166,10 +173,9 @@ impl Shore {
         let mut until = tokio::time::Instant::from_std(until);
         while batch.receipts.len() < limit {
             match tokio::time::timeout_at(until, session.deliveries.recv()).await {
-                Ok(Some(Delivery { packet, receipt })) => {
+                Ok(Some(delivery)) => {
                     until = until.min(tokio::time::Instant::now() + wait);
-                    batch.entries.push(Entry::Packet(packet));
-                    batch.receipts.push(receipt);
+                    batch.take(delivery, &self.metrics);
                 }
                 Ok(None) => {
                     self.session = None;

@@ -83,6 +83,16 @@ pub(super) fn decode(
                         None => report,
                     });
                     at += n;
+                    let behind = &payload[at..];
+                    let may_begin = |b: &u8| *b != rest[0] && *b != b'(' && !b.is_ascii_whitespace();
+                    // Where more stands behind the last delimiter, up to another one, that is the first of the next frame.
+                    if framing.shares_delimiter
+                        && rest[n - 1] == rest[0]
+                        && behind.first().is_some_and(may_begin)
+                        && behind.contains(&rest[0])
+                    {
+                        at -= 1;
+                    }
                 }
                 Err(problem) => {
                     if at == 0

@@ -1,9 +1,9 @@
 //! Elements of a JSON object that may be there: read by their own type, kept where they have another.
 //!
 //! One optional element of another type must not lose the position beside it. Every JSON language reads its
-//! optional elements here.
+//! elements here; `odd_tests` asks each for each type that it could have.
 
-use super::{UNKNOWN_MAX, words};
+use super::{DecodeError, UNKNOWN_MAX, words};
 use compact_str::CompactString;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -18,6 +18,77 @@ use std::ops::RangeInclusive;
 const KEPT_CHARS_MAX: usize = 256;
 /// What receivers write for "not known", beside values that cannot be.
 const NOT_KNOWN: f64 = -1.0;
+
+/// What altitudes on Earth lie between, metres.
+pub const ALTITUDE_M: RangeInclusive<f64> = -500.0..=20_000.0;
+/// What a supply of a vehicle may have, volts.
+pub const VOLTS: RangeInclusive<f64> = 0.0..=1000.0;
+/// Longest distance that an odometer can say, metres.
+pub const ODOMETER_M: RangeInclusive<f64> = 0.0..=1e10;
+/// What a 32-bit number of no sign may be.
+pub const POSITIVE: RangeInclusive<f64> = 0.0..=1e30;
+/// What a byte may be.
+pub const BYTE: RangeInclusive<f64> = 0.0..=255.0;
+/// Whole numbers that a JSON number holds without loss (RFC 8259, section 6).
+pub const WHOLE: RangeInclusive<f64> = -9_007_199_254_740_992.0..=9_007_199_254_740_992.0;
+
+/// Makes an enumeration of keys and the list of their names.
+macro_rules! keys {
+    ($(#[$doc:meta])* $vis:vis $name:ident { $($key:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)] // each is the name beside it
+        $vis enum $name { $($key),+ }
+
+        impl $name {
+            /// Their names.
+            #[cfg(test)]
+            pub const ALL: &'static [&'static str] = &[$($text),+];
+
+            /// The key of a name.
+            pub fn of(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$key),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(super) use keys;
+
+/// The names of the elements that a structure reads.
+#[cfg(test)]
+pub fn names_of<'a, T: Deserialize<'a>>() -> &'static [&'static str] {
+    struct Names<'n>(&'n mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = serde::de::value::Error;
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            Err(Error::custom("only the names"))
+        }
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(Error::custom("no structure"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut names: &'static [&'static str] = &[];
+    let _ = T::deserialize(Names(&mut names));
+    names
+}
 
 /// One element, whatever its type.
 #[derive(Debug, Default)]
@@ -91,6 +162,51 @@ impl<'de: 'a, 'a> Visitor<'de> for OfAny<'a> {
     }
 }
 
+impl Element<'_> {
+    /// As it stands in a message, or nearly.
+    fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Self::Absent => "null".into(),
+            Self::Flag(true) => "true".into(),
+            Self::Flag(false) => "false".into(),
+            Self::Number(number) => number.to_string().into(),
+            Self::Text(text) => text.as_ref().into(),
+            Self::Other(json) => json.as_str().into(),
+        }
+    }
+
+    /// The error of an element without which there is no report.
+    pub fn is_no(&self, field: &'static str, wanted: &str) -> DecodeError {
+        let problem = match self {
+            Self::Absent => "is missing".to_owned(),
+            other => format!("{:?} is no {wanted}", other.shown().chars().take(40).collect::<String>()),
+        };
+        DecodeError::Field { field, problem }
+    }
+
+    /// A number without which there is no report.
+    ///
+    /// # Errors
+    /// It is none, or not there.
+    pub fn must_be_number(&self, field: &'static str) -> Result<f64, DecodeError> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            other => Err(other.is_no(field, "number")),
+        }
+    }
+
+    /// A whole number within a range, without which there is no report.
+    ///
+    /// # Errors
+    /// It is none, or not there.
+    pub fn must_be_whole(&self, field: &'static str, range: RangeInclusive<f64>) -> Result<i64, DecodeError> {
+        match self {
+            Self::Number(n) if n.fract() == 0.0 && range.contains(n) => Ok(*n as i64),
+            other => Err(other.is_no(field, &format!("whole number from {} to {}", range.start(), range.end()))),
+        }
+    }
+}
+
 /// An object that may be there.
 pub enum Object<'a, T> {
     /// It is.
@@ -159,12 +275,8 @@ impl Reader<'_> {
 
     /// Keeps an element that is there.
     pub fn keep_element(&mut self, name: &str, element: &Element<'_>) {
-        match element {
-            Element::Absent => {}
-            Element::Flag(flag) => self.keep(name, if *flag { "true" } else { "false" }),
-            Element::Number(number) => self.keep(name, &number.to_string()),
-            Element::Text(text) => self.keep(name, text),
-            Element::Other(json) => self.keep(name, json),
+        if !matches!(element, Element::Absent) {
+            self.keep(name, &element.shown());
         }
     }
 
@@ -176,6 +288,17 @@ impl Reader<'_> {
             other => self.keep_element(name, other),
         }
         None
+    }
+
+    /// A whole number within its range.
+    pub fn whole(&mut self, name: &str, element: &Element<'_>, range: RangeInclusive<f64>) -> Option<i64> {
+        match element {
+            Element::Number(number) if number.fract() != 0.0 => {
+                self.keep_element(name, element);
+                None
+            }
+            _ => self.number(name, element, range).map(|n| n as i64),
+        }
     }
 
     /// A number for a field of 32 bits.

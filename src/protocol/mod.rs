@@ -13,6 +13,8 @@ pub mod h02;
 pub mod json;
 pub mod jt808;
 pub mod jt808_json;
+#[cfg(test)]
+mod odd_tests;
 pub mod osmand;
 pub mod owntracks;
 pub mod teltonika;
@@ -47,29 +49,35 @@ pub struct Framing {
     pub step: fn(&[u8]) -> FrameStep,
     /// Whether a frame found behind noise is surely one: it has a check or a form that noise has not.
     pub is_sure: fn(&[u8]) -> bool,
+    /// Whether one byte may end a frame and begin the next.
+    pub shares_delimiter: bool,
 }
+
+/// How frames of JT/T 808 are found.
+const JT808: Framing =
+    Framing { step: jt808::frame_in_payload, is_sure: |frame| frame.first() != Some(&b'('), shares_delimiter: true };
 
 /// Every language we read, by name.
 pub const PROTOCOLS: &[Protocol] = &[
-    Protocol { name: "gt06", decode: gt06::decode, framing: Some(Framing { step: gt06::frame, is_sure: |_| true }) },
+    Protocol {
+        name: "gt06",
+        decode: gt06::decode,
+        framing: Some(Framing { step: gt06::frame, is_sure: |_| true, shares_delimiter: false }),
+    },
     Protocol {
         name: "h02",
         decode: h02::decode,
-        framing: Some(Framing { step: h02::frame, is_sure: |f| f.first() == Some(&b'*') }),
+        framing: Some(Framing { step: h02::frame, is_sure: |f| f.first() == Some(&b'*'), shares_delimiter: false }),
     },
     Protocol { name: "json", decode: json::decode, framing: None },
-    Protocol {
-        name: "jt808",
-        decode: jt808::decode,
-        framing: Some(Framing { step: jt808::frame_in_payload, is_sure: |f| f.first() != Some(&b'(') }),
-    },
+    Protocol { name: "jt808", decode: jt808::decode, framing: Some(JT808) },
     Protocol { name: "jt808_json", decode: jt808_json::decode, framing: None },
     Protocol { name: "osmand", decode: osmand::decode, framing: None },
     Protocol { name: "owntracks", decode: owntracks::decode, framing: None },
     Protocol {
         name: "teltonika",
         decode: teltonika::decode,
-        framing: Some(Framing { step: teltonika::frame, is_sure: |f| f.starts_with(&[0; 4]) }),
+        framing: Some(Framing { step: teltonika::frame, is_sure: |f| f.starts_with(&[0; 4]), shares_delimiter: false }),
     },
 ];
 
@@ -154,6 +162,5 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
 /// # Errors
 /// The reason why nothing can be read.
 pub fn decode_with_parts(profile: &Profile, payload: &[u8], parts: &mut jt808::Parts) -> Result<Report, DecodeError> {
-    let framing = Framing { step: jt808::frame_in_payload, is_sure: |f| f.first() != Some(&b'(') };
-    cut::decode(&framing, |frame| jt808::decode_with_parts(profile, frame, parts), payload)
+    cut::decode(&JT808, |frame| jt808::decode_with_parts(profile, frame, parts), payload)
 }

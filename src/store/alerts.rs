@@ -24,6 +24,10 @@ pub(super) const NOTE: &str =
 
 pub(super) const ANSWER: &str = "UPDATE incident SET answer = $2, answered_at = $3 WHERE incident_id = $1";
 
+// Of an incident that is over the first answer stands.
+pub(super) const ANSWER_AFTER_END: &str =
+    "UPDATE incident SET answer = $2, answered_at = $3 WHERE incident_id = $1 AND answer IS NULL";
+
 pub(super) const CLOSE_INCIDENT: &str =
     "UPDATE incident SET closed_at = $2, ended_by = $3, state = $4 WHERE incident_id = $1 AND closed_at IS NULL";
 
@@ -85,6 +89,14 @@ pub(super) async fn write(
             client.execute(&statements.note, &[&incident.as_i64(), at, &note.name(), &detail]).await?;
             if let Note::Answered { answer } = note {
                 client.execute(&statements.answer, &[&incident.as_i64(), &answer.name(), at]).await?;
+            }
+        }
+        Finding::IncidentAnsweredAfterEnd { incident, at, answer, .. } => {
+            let note = Note::Answered { answer: *answer };
+            let parameters: [&(dyn ToSql + Sync); 3] = [&incident.as_i64(), &answer.name(), at];
+            if client.execute(&statements.answer_after_end, &parameters).await? == 1 {
+                let detail = tokio_postgres::types::Json(&note);
+                client.execute(&statements.note, &[&incident.as_i64(), at, &note.name(), &detail]).await?;
             }
         }
         Finding::IncidentReopened { incident, vehicle, at, score } => {

@@ -74,6 +74,11 @@ pub async fn run(
              -- One lane is folded after the other: a vehicle may have an open incident of its tracker of today, and then get
              -- the one of a tracker before, which another lane ended long ago.
              DROP INDEX refold.incident_vehicle_id_idx;
+             -- Versions count there as they did; LIKE takes no triggers over.
+             DO $$ BEGIN
+                EXECUTE (SELECT replace(pg_get_triggerdef(oid), ' ON public.incident ', ' ON refold.incident ') FROM pg_trigger
+                    WHERE tgrelid = 'public.incident'::regclass AND tgname = 'incident_versioned');
+             END $$;
              SET LOCAL search_path = refold, public",
         )
         .await?;

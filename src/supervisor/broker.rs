@@ -220,7 +220,7 @@ autosave_interval 60
 max_packet_size {PACKET_BYTES_MAX}
 max_inflight_messages {IN_FLIGHT_MAX}
 max_queued_messages 2000000
-retain_available false
+retain_available true
 set_tcp_nodelay true
 log_dest stderr
 log_type error

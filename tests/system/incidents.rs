@@ -111,6 +111,66 @@ async fn the_owner_takes_stolen_back_and_says_it_again(up: &Up, owner: &Person, 
     assert_eq!(answers(&json!(lines)), ["stolen", "me", "stolen"], "nothing is forgotten");
 }
 
+/// Who answers at the same time has not seen the other answer: one of both stands, and the other is told so.
+#[tokio::test]
+async fn of_two_answers_at_once_one_stands_and_the_other_is_told_so() {
+    use_ring();
+    let up = Up::start(4, &[]).await;
+    let owner = up.log_in("owner").await;
+    let database = up.sql().await;
+    for (tracker, other) in [(0, "me"), (2, "stolen")] {
+        let (ident, password) = up.tracker(tracker);
+        let carrier =
+            "SELECT vehicle_id FROM tracker JOIN installation USING (tracker_id) WHERE ident = $1 AND valid_to IS NULL";
+        let vehicle: i64 = database.query_one(carrier, &[&ident]).await.unwrap().get(0);
+        assert_eq!(owner.ask("POST", &format!("/vehicles/{vehicle}/arm"), None).await.0, 200);
+        let now_ms = rideguard::clock::now().micros() / 1000;
+        let torn_off = format!(r#"{{"v":1,"id":"{ident}","t":{now_ms},"alarms":["tamper"]}}"#).into_bytes();
+        up.publish(&ident, &password, vec![(topic(&ident), torn_off)]).await;
+        let of_it = format!("FROM incident WHERE vehicle_id = {vehicle}");
+        up.wait_for(&format!("SELECT count(*) {of_it} AND closed_at IS NULL"), 1).await;
+        let incident: i64 = database.query_one(&format!("SELECT incident_id {of_it}"), &[]).await.unwrap().get(0);
+        let path = format!("/incidents/{incident}");
+        let version = owner.get(&path).await["version"].clone();
+        let say = async |answer: &str| {
+            let said = json!({ "answer": answer, "version": version });
+            owner.ask("POST", &format!("{path}/answer"), Some(said)).await
+        };
+        let (recovered, second) = tokio::join!(say("recovered"), say(other));
+        let won: Vec<&str> =
+            [("recovered", recovered.0), (other, second.0)].into_iter().filter(|a| a.1 == 200).map(|a| a.0).collect();
+        assert_eq!(won.len(), 1, "{recovered:?} {second:?}");
+        assert!(recovered.0 == 409 || second.0 == 409, "{recovered:?} {second:?}");
+        let now = owner.get(&path).await;
+        assert_eq!(now["answer"], won[0], "{now}");
+        let end = match won[0] {
+            "recovered" => json!("recovered"),
+            "me" => json!("false_alarm"),
+            _ => Value::Null,
+        };
+        assert_eq!(now["end"], end, "{now}");
+        assert_eq!(now["answers"].as_array().unwrap().len(), 1, "{now}");
+    }
+
+    // What is made again from the journal has its version, so that a card that is open still fits.
+    let versions = "SELECT incident_id, version FROM incident ORDER BY 1";
+    let rows = async || -> Vec<(i64, i32)> {
+        up.sql().await.query(versions, &[]).await.unwrap().iter().map(|r| (r.get(0), r.get(1))).collect()
+    };
+    let before = rows().await;
+    assert!(before.len() == 2 && before.iter().all(|(_, version)| *version > 1), "{before:?}");
+    let gone = "BEGIN; DELETE FROM notification; DELETE FROM outbox; DELETE FROM alert; DELETE FROM incident_note; DELETE FROM incident; COMMIT";
+    database.batch_execute(gone).await.unwrap();
+    let made = up.command(&["rebuild", "--replace"]);
+    assert!(
+        rows().await == before,
+        "{before:?}: {} {}",
+        String::from_utf8_lossy(&made.stdout),
+        String::from_utf8_lossy(&made.stderr)
+    );
+    assert!(up.command(&["rebuild", "--check"]).status.success());
+}
+
 #[tokio::test]
 async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
     use_ring();

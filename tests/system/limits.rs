@@ -70,6 +70,7 @@ async fn a_mosquitto_whose_limits_are_at_odds_with_ours_is_told_of() {
         ("max_packet_size 200000\nmax_inflight_messages 4000", vec![Conflict::LargePackets(200_000)]),
         ("max_packet_size 65536\nmax_inflight_messages 0", vec![Conflict::WideWindow(65_535)]),
         ("max_packet_size 65536\nmax_inflight_messages 4000\nmax_qos 0", vec![Conflict::NoAcknowledgement(0)]),
+        ("max_packet_size 65536\nmax_inflight_messages 4000\nretain_available false", vec![Conflict::NoRetain]),
     ];
     for (settings, conflicts) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -90,7 +91,13 @@ async fn a_broker_that_is_away_is_asked_again_and_one_that_names_no_limits_has_t
     // Properties 0x27, 0x21, 0x24 and 0x28 (MQTT 5, 2.2.2.2).
     broker.tell_limits(&[0x27, 0, 0, 0x10, 0, 0x21, 0x07, 0xd0, 0x24, 1, 0x28, 0]);
     let limits = limits::ask(&broker.settings()).await.unwrap();
-    let told = Limits { packet_bytes_max: Some(4096), in_flight_max: 2000, qos_max: 1, has_wildcards: false };
+    let told = Limits {
+        packet_bytes_max: Some(4096),
+        in_flight_max: 2000,
+        qos_max: 1,
+        has_wildcards: false,
+        has_retain: true,
+    };
     assert_eq!(limits, told);
     assert_eq!(limits.conflicts(&Ingest::default()), [Conflict::NoWildcards]);
 }

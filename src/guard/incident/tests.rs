@@ -284,6 +284,21 @@ fn an_answer_given_over_another_than_stands_changes_nothing() {
 }
 
 #[test]
+fn of_two_answers_at_once_the_second_comes_after_the_end_that_the_first_made() {
+    for (first, second) in [(Answer::Recovered, Answer::Me), (Answer::Me, Answer::Recovered)] {
+        let (mut bike, incident) = stolen_bike();
+        bike.guard.answer(V, incident, (first, over(None)), after(3725.0));
+        let at = after(3725.1);
+        let late = bike.guard.answer(V, incident, (second, over(None)), at);
+        assert_eq!(late, [Finding::IncidentAnsweredAfterEnd { incident, vehicle: V, at, answer: second }]);
+        assert_eq!(bike.incident(), None);
+    }
+    let (mut bike, incident) = stolen_bike();
+    bike.guard.answer(V, incident, (Answer::Recovered, over(None)), after(3725.0));
+    assert_eq!(bike.guard.answer(V, incident, (Answer::Stolen, over(None)), after(3725.1)), Vec::new());
+}
+
+#[test]
 fn stolen_after_me_opens_the_incident_again_and_ends_the_claimed_ride() {
     let (mut bike, incident) = stolen_bike();
     bike.guard.answer(V, incident, (Answer::Me, over(None)), after(3725.0));

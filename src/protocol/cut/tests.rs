@@ -79,6 +79,68 @@ proptest! {
     }
 }
 
+/// A heartbeat without its delimiters, of one of both framings.
+fn heartbeat(serial: u8, phone_bytes: usize) -> Vec<u8> {
+    let mut inner = [&[0, 2, 0, 0], &[0x13; 7][..phone_bytes], &[0, serial]].concat();
+    inner.push(inner.iter().fold(0, |sum, byte| sum ^ byte));
+    inner
+}
+
+#[test]
+fn one_delimiter_ends_a_frame_of_jt808_and_begins_the_next() {
+    for (delimiter, phone_bytes) in [(0x7e, 6), (0xe7, 7)] {
+        let profile = Profile::of("jt808");
+        let shared = |serials: &[u8]| {
+            let mut payload = vec![delimiter];
+            for serial in serials {
+                payload.extend(heartbeat(*serial, phone_bytes));
+                payload.push(delimiter);
+            }
+            payload
+        };
+        let one = decode(&profile, &shared(&[1])).unwrap();
+        assert_eq!(one.replies.len(), 1);
+        let several = decode(&profile, &shared(&[1, 2, 3, 4])).unwrap();
+        assert_eq!((several.replies.len(), several.left_over.as_deref()), (4, None), "{delimiter:#x}");
+        assert_eq!(several.replies[0], one.replies[0]);
+        // What stands between two frames without being one is left over, and hides neither.
+        let noise = decode(&profile, &[&shared(&[1])[..], &[0x11, 0x22, 0x33], &shared(&[2])].concat()).unwrap();
+        assert_eq!((noise.replies.len(), noise.left_over.is_some()), (2, true), "{delimiter:#x}");
+        // Both ways in one payload.
+        let mixed = decode(&profile, &[shared(&[1, 2]), shared(&[3]), shared(&[4, 5])].concat()).unwrap();
+        assert_eq!((mixed.replies.len(), mixed.left_over.as_deref()), (5, None), "{delimiter:#x}");
+    }
+}
+
+/// A packet of Codec 8 with so many records, a second apart.
+fn codec8(records: u8) -> Vec<u8> {
+    let mut data = vec![0x08, records];
+    for n in 0..records {
+        data.extend((1_790_000_000_000 + u64::from(n) * 1000).to_be_bytes());
+        data.push(0);
+        data.extend(1_123_500_000_i32.to_be_bytes());
+        data.extend(285_500_000_i32.to_be_bytes());
+        data.extend([0, 40, 0, 0, 9, 0, 0, 0, 1, 1, 239, 1, 0, 0, 0]);
+    }
+    data.push(records);
+    let mut crc = 0u16;
+    for byte in &data {
+        crc ^= u16::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 0 { crc >> 1 } else { (crc >> 1) ^ 0xa001 };
+        }
+    }
+    [&[0; 4][..], &(data.len() as u32).to_be_bytes(), &data, &[0, 0], &crc.to_be_bytes()].concat()
+}
+
+#[test]
+fn each_packet_of_teltonika_in_a_payload_is_acknowledged_with_its_own_count() {
+    let report = decode(&Profile::of("teltonika"), &[codec8(2), codec8(3)].concat()).unwrap();
+    assert_eq!((report.moments.len(), report.left_over.as_deref()), (5, None));
+    let replies: Vec<&[u8]> = report.replies.iter().map(|reply| &reply[..]).collect();
+    assert_eq!(replies, [[0, 0, 0, 2], [0, 0, 0, 3]]);
+}
+
 #[test]
 fn noise_alone_is_refused_in_every_framed_language() {
     for (language, _) in FRAMES {

@@ -63,6 +63,17 @@ fn a_heartbeat_is_answered_with_its_serial() {
 }
 
 #[test]
+fn a_heartbeat_that_does_not_charge_says_nothing_of_the_supply() {
+    let supply = |information: u8| {
+        let report = read(&build(false, 0x13, &[information, 6, 4, 0, 2], 7)).unwrap();
+        report.moments[0].status.external_power
+    };
+    assert_eq!(supply(0x45), Some(true), "charging needs a supply");
+    assert_eq!(supply(0x41), None, "a full battery does not charge");
+    assert_eq!(supply(0x51), Some(false), "the alarm of its cut says that there is none");
+}
+
+#[test]
 fn a_wrong_crc_is_refused_unless_the_profile_tolerates_it() {
     let mut bytes = build(false, 0x13, &[0x44, 6, 4, 0, 2], 7);
     let at = bytes.len() - 3;

@@ -6,6 +6,7 @@
 mod fix;
 
 use super::DecodeError;
+use super::elements::{BYTE, Element, ODOMETER_M, Object, Reader, VOLTS, WHOLE, keys};
 use crate::domain::{Alarm, AlarmKind, Moment, Profile, ReplyBytes, Report, Status, Timestamp};
 use compact_str::{CompactString, ToCompactString};
 use fix::Fixes;
@@ -15,49 +16,73 @@ use serde_json::value::RawValue;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// The version we read.
-const VERSION: u64 = 1;
+const VERSION: f64 = 1.0;
+/// What a counter of packets may be (`docs/protocol-json.md`).
+const COUNTER: RangeInclusive<f64> = 0.0..=*WHOLE.end();
 /// Most unknown items kept of a message, and most alarms.
 const UNKNOWN_MAX: usize = 32;
+/// Longest list of alarms that is read, bytes: 32 of them have 800. A tree of a longer one would take a multiple of the message.
+const ALARMS_BYTES_MAX: usize = 4096;
 /// Characters kept of a text.
 const TEXT_CHARS_MAX: usize = 256;
 
-/// What a message says beside the moments, the identifier and the unknown items of its report.
+keys! {
+    /// What a message may have.
+    Key { Version = "v", Id = "id", Sequence = "seq", At = "t", Fixes = "fixes", Status = "status", Alarms = "alarms" }
+}
+
+/// What a message says beside the moments and the unknown items of its report.
 #[derive(Default)]
-struct Message {
-    version: Option<u64>,
-    at_ms: Option<i64>,
-    status: Option<JsonStatus>,
-    alarms: Option<SmallVec<[CompactString; 2]>>,
-    has_id: bool,
-    has_fixes: bool,
+struct Message<'a> {
+    version: Element<'a>,
+    id: Element<'a>,
+    sequence: Element<'a>,
+    at_ms: Element<'a>,
+    status: Object<'a, JsonStatus<'a>>,
+    alarms: Element<'a>,
+    seen: u16,
     report: Report,
 }
 
 #[derive(Deserialize)]
-struct JsonStatus {
-    battery: Option<f32>,
-    battery_v: Option<f32>,
-    external_v: Option<f32>,
-    external_power: Option<bool>,
-    charging: Option<bool>,
-    ignition: Option<bool>,
-    moving: Option<bool>,
-    armed: Option<bool>,
-    odometer: Option<f64>,
-    signal: Option<f32>,
-    satellites: Option<u8>,
-    firmware: Option<CompactString>,
-    iccid: Option<CompactString>,
+struct JsonStatus<'a> {
+    #[serde(borrow, default)]
+    battery: Element<'a>,
+    #[serde(borrow, default)]
+    battery_v: Element<'a>,
+    #[serde(borrow, default)]
+    external_v: Element<'a>,
+    #[serde(borrow, default)]
+    external_power: Element<'a>,
+    #[serde(borrow, default)]
+    charging: Element<'a>,
+    #[serde(borrow, default)]
+    ignition: Element<'a>,
+    #[serde(borrow, default)]
+    moving: Element<'a>,
+    #[serde(borrow, default)]
+    armed: Element<'a>,
+    #[serde(borrow, default)]
+    odometer: Element<'a>,
+    #[serde(borrow, default)]
+    signal: Element<'a>,
+    #[serde(borrow, default)]
+    satellites: Element<'a>,
+    #[serde(borrow, default)]
+    firmware: Element<'a>,
+    #[serde(borrow, default)]
+    iccid: Element<'a>,
 }
 
 /// A key as it stands in the text, without a copy where it has no escapes.
 #[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Fills a message in its place: it is large, and would be moved from hand to hand.
-impl<'de> DeserializeSeed<'de> for &mut Message {
+impl<'de> DeserializeSeed<'de> for &mut Message<'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -65,7 +90,7 @@ impl<'de> DeserializeSeed<'de> for &mut Message {
     }
 }
 
-impl<'de> Visitor<'de> for &mut Message {
+impl<'de> Visitor<'de> for &mut Message<'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,44 +98,43 @@ impl<'de> Visitor<'de> for &mut Message {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Key(key)) = map.next_key()? {
-            self.take(&key, &mut map)?;
+        while let Some(Name(name)) = map.next_key()? {
+            self.take(&name, &mut map)?;
         }
         Ok(())
     }
 }
 
-impl Message {
+impl<'de> Message<'de> {
     /// Takes over the value of a key. One that stands twice says two things, so nothing.
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+    fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         let report = &mut self.report;
+        let Some(key) = Key::of(name) else {
+            let value: &RawValue = map.next_value()?;
+            if report.unknown.len() < UNKNOWN_MAX {
+                report.unknown.insert(cut(name).into(), cut(value.get()).into());
+            }
+            return Ok(());
+        };
+        let bit = 1 << key as u16;
+        if self.seen & bit != 0 {
+            return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+        }
+        self.seen |= bit;
         match key {
-            "v" => once(self.version.replace(map.next_value()?).is_some(), "v")?,
-            "id" => {
-                report.tracker_idents.push(map.next_value()?);
-                once(std::mem::replace(&mut self.has_id, true), "id")?;
+            Key::Version => self.version = map.next_value()?,
+            Key::Id => self.id = map.next_value()?,
+            Key::Sequence => self.sequence = map.next_value()?,
+            Key::At => self.at_ms = map.next_value()?,
+            Key::Fixes => {
+                let (moments, unknown) = (&mut report.moments, &mut report.unknown);
+                map.next_value_seed(Fixes { moments, unknown })?;
             }
-            "seq" => report.sequence = map.next_value()?,
-            "t" => self.at_ms = map.next_value()?,
-            "fixes" => {
-                once(std::mem::replace(&mut self.has_fixes, true), "fixes")?;
-                map.next_value_seed(Fixes(&mut report.moments))?;
-            }
-            "status" => self.status = map.next_value()?,
-            "alarms" => once(self.alarms.replace(map.next_value()?).is_some(), "alarms")?,
-            other => {
-                let value: &RawValue = map.next_value()?;
-                if report.unknown.len() < UNKNOWN_MAX {
-                    report.unknown.insert(cut(other).into(), cut(value.get()).into());
-                }
-            }
+            Key::Status => self.status = map.next_value()?,
+            Key::Alarms => self.alarms = map.next_value()?,
         }
         Ok(())
     }
-}
-
-fn once<E: Error>(was_there: bool, key: &'static str) -> Result<(), E> {
-    if was_there { Err(E::duplicate_field(key)) } else { Ok(()) }
 }
 
 /// Reads a message.
@@ -123,30 +147,27 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     let text = std::str::from_utf8(payload).map_err(|e| wrong(e.to_string()))?;
     let (mut message, mut reader) = (Message::default(), serde_json::Deserializer::from_str(text));
     message.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|e| wrong(e.to_string()))?;
-    let missing = |field| DecodeError::Field { field, problem: "is missing".into() };
-    let version = message.version.ok_or_else(|| missing("v"))?;
+    let version = message.version.must_be_number("v")?;
     if version != VERSION {
         let problem = format!("version {version} is not read; {VERSION} is");
         return Err(DecodeError::Field { field: "v", problem });
     }
-    if !message.has_id {
-        return Err(missing("id"));
-    }
+    let Element::Text(id) = &message.id else { return Err(message.id.is_no("id", "text")) };
     let mut report = message.report;
-    let alarms = message.alarms.unwrap_or_default();
-    if report.moments.is_empty() && (message.status.is_some() || !alarms.is_empty() || message.at_ms.is_some()) {
-        report.moments.push(Moment { at: message.at_ms.map(from_ms), ..Moment::default() });
+    report.tracker_idents.push(id.as_ref().into());
+    let mut reader = Reader(&mut report.unknown);
+    report.sequence = reader.whole("seq", &message.sequence, COUNTER).map(|n| n as u64);
+    let at = reader.whole("t", &message.at_ms, WHOLE).map(from_ms);
+    let said = reader.object("status", message.status);
+    let has_status = said.is_some();
+    let status = said.map(|said| status(&said, &mut reader)).unwrap_or_default();
+    let alarms = alarms(&message.alarms, &mut reader);
+    if report.moments.is_empty() && (has_status || !alarms.is_empty() || at.is_some()) {
+        report.moments.push(Moment { at, ..Moment::default() });
     }
     if let Some(last) = report.moments.last_mut() {
-        if let Some(said) = message.status {
-            last.status = status(said);
-        }
-        for name in alarms.iter().take(UNKNOWN_MAX) {
-            match AlarmKind::of_name(name) {
-                Some(kind) => last.alarms.push(Alarm { kind, raw: kind as u32 }),
-                None => drop(report.unknown.insert(cut(&format!("alarm:{name}")).into(), String::new())),
-            }
-        }
+        last.status = status;
+        last.alarms = alarms;
     }
     if let Some(sequence) = report.sequence.filter(|_| profile.wants_replies) {
         report.replies.push(acknowledgement(sequence, sequence));
@@ -175,23 +196,51 @@ fn cut(text: &str) -> CompactString {
     text.chars().take(TEXT_CHARS_MAX).collect()
 }
 
-fn status(s: JsonStatus) -> Status {
-    let percent = |p: Option<f32>| p.map(|p| p.clamp(0.0, 100.0).round() as u8);
-    Status {
-        battery_percent: percent(s.battery),
-        battery_v: s.battery_v,
-        external_v: s.external_v,
-        charging: s.charging,
-        external_power: s.external_power,
-        ignition: s.ignition,
-        armed: s.armed,
-        moving: s.moving,
-        odometer_m: s.odometer,
-        signal_percent: percent(s.signal),
-        satellites: s.satellites,
-        firmware: s.firmware.map(|t| cut(&t)),
-        iccid: s.iccid.map(|t| cut(&t)),
+/// Alarms by their names, in a list or alone; names that are not known are kept.
+fn alarms(said: &Element<'_>, reader: &mut Reader<'_>) -> SmallVec<[Alarm; 2]> {
+    let mut alarms = SmallVec::new();
+    let mut take = |said: &Element<'_>, reader: &mut Reader<'_>| match said {
+        Element::Text(name) => match AlarmKind::of_name(name) {
+            Some(kind) => alarms.push(Alarm { kind, raw: kind as u32 }),
+            None => reader.keep(&format!("alarm:{name}"), ""),
+        },
+        other => reader.keep_element("alarms", other),
+    };
+    match said {
+        Element::Other(json) if json.len() <= ALARMS_BYTES_MAX => {
+            match serde_json::from_str::<Vec<Element<'_>>>(json) {
+                Ok(all) => all.iter().take(UNKNOWN_MAX).for_each(|one| take(one, reader)),
+                Err(_) => reader.keep("alarms", json), // an object
+            }
+        }
+        one => take(one, reader),
     }
+    alarms
+}
+
+fn status(said: &JsonStatus<'_>, reader: &mut Reader<'_>) -> Status {
+    Status {
+        battery_percent: reader.percent("battery", &said.battery),
+        battery_v: reader.number_f32("battery_v", &said.battery_v, VOLTS),
+        external_v: reader.number_f32("external_v", &said.external_v, VOLTS),
+        charging: reader.flag("charging", &said.charging),
+        external_power: reader.flag("external_power", &said.external_power),
+        ignition: reader.flag("ignition", &said.ignition),
+        armed: reader.flag("armed", &said.armed),
+        moving: reader.flag("moving", &said.moving),
+        odometer_m: reader.number("odometer", &said.odometer, ODOMETER_M),
+        signal_percent: reader.percent("signal", &said.signal),
+        satellites: reader.whole("satellites", &said.satellites, BYTE).map(|n| n as u8),
+        firmware: reader.text("firmware", &said.firmware),
+        iccid: reader.text("iccid", &said.iccid),
+    }
+}
+
+/// Where in a message elements may stand, and their names.
+#[cfg(test)]
+pub(super) fn elements_read() -> Vec<(&'static str, &'static [&'static str])> {
+    use super::elements::names_of;
+    vec![("", Key::ALL), ("/fixes/0", fix::Key::ALL), ("/status", names_of::<JsonStatus<'_>>())]
 }
 
 #[cfg(test)]
@@ -235,7 +284,7 @@ mod tests {
         let twice = r#"{"v":1,"id":"a","fixes":[{"t":1,"lat":2,"lon":3,"lat":4}]}"#;
         assert!(read(twice).unwrap_err().to_string().contains("`lat`"));
         let without = r#"{"v":1,"id":"a","fixes":[{"t":1,"lat":2}]}"#;
-        assert!(read(without).unwrap_err().to_string().contains("`lon`"));
+        assert!(read(without).unwrap_err().to_string().contains("lon: is missing"));
         let fix = r#"{"t":1,"lat":2,"lon":3}"#;
         let many = |n: usize| format!(r#"{{"v":1,"id":"a","fixes":[{}]}}"#, vec![fix; n].join(","));
         assert_eq!(read(&many(FIXES_MAX)).unwrap().moments.len(), FIXES_MAX);
@@ -248,6 +297,15 @@ mod tests {
         assert_eq!(report.unknown["mood"], r#"{"good":[1,2]}"#);
         let fix = r#"{"v":1,"id":"a","fixes":[{"t":1,"lat":2,"lon":3,"alt":null,"mood":1,"mood":2}]}"#;
         assert_eq!(read(fix).unwrap().fixes().next().unwrap().altitude_m, None);
+    }
+
+    #[test]
+    fn one_alarm_may_stand_alone_and_a_list_beyond_its_bound_is_kept() {
+        let said = |alarms: &str| read(&format!(r#"{{"v":1,"id":"a","t":1,"alarms":{alarms}}}"#)).unwrap();
+        assert_eq!(said(r#""sos""#).moments[0].alarms[0].kind, AlarmKind::Sos);
+        assert_eq!(said(r#"[7,"sos"]"#).moments[0].alarms[0].kind, AlarmKind::Sos);
+        let many = said(&format!("[{}]", vec![r#""sos""#; ALARMS_BYTES_MAX].join(",")));
+        assert!(many.moments[0].alarms.is_empty() && many.unknown["alarms"].starts_with("[\"sos\""));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! The items behind a location as the gateway names them, given to the readers of the raw items.
 
-use super::base64;
+use super::{base64, keep};
 use crate::domain::Moment;
 use crate::protocol::dialect::Dialect;
-use crate::protocol::elements::Reader;
 use crate::protocol::jt808::items;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -13,17 +12,23 @@ const NAMED: [(&str, u8, usize); 4] =
     [("mileage", 0x01, 4), ("rssi", 0x30, 1), ("gnss_sat_num", 0x31, 1), ("fuel_meter", 0x02, 2)];
 /// The item that the gateway calls custom when it stands alone.
 const CUSTOM: u8 = 0xe0;
+/// How it is called: EMQX 5 has the spelling with an e.
+const CUSTOM_NAMES: [&str; 2] = ["custome", "custom"];
+
+/// Every name that is read beside ids.
+#[cfg(test)]
+pub const NAMES: &[&str] = &[NAMED[0].0, NAMED[1].0, NAMED[2].0, NAMED[3].0, CUSTOM_NAMES[0], CUSTOM_NAMES[1]];
 
 /// Reads every item: numbers by their name, others by their decimal id in base64, those from 0xe1 on apart.
 pub fn read(all: &Map<String, Value>, dialect: &Dialect, moment: &mut Moment, unknown: &mut BTreeMap<String, String>) {
     for (name, value) in all {
         match (name.as_str(), value) {
-            ("custome" | "custom", Value::Object(more)) => {
+            (name, Value::Object(more)) if CUSTOM_NAMES.contains(&name) => {
                 for (id, value) in more {
                     by_id(id, value, dialect, moment, unknown);
                 }
             }
-            ("custome" | "custom", value) => match base64(value) {
+            (name, value) if CUSTOM_NAMES.contains(&name) => match base64(value) {
                 Some(bytes) => items::one(CUSTOM, &bytes, dialect, moment, unknown),
                 None => keep(name, value, unknown),
             },
@@ -44,11 +49,5 @@ fn by_id(id: &str, value: &Value, dialect: &Dialect, moment: &mut Moment, unknow
     match (id.parse::<u8>(), base64(value)) {
         (Ok(id), Some(bytes)) => items::one(id, &bytes, dialect, moment, unknown),
         _ => keep(id, value, unknown),
-    }
-}
-
-fn keep(name: &str, value: &Value, unknown: &mut BTreeMap<String, String>) {
-    if !value.is_null() {
-        Reader(unknown).keep(name, &value.to_string());
     }
 }

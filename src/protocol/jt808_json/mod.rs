@@ -16,22 +16,28 @@ use crate::domain::{Moment, Profile, Report, Status};
 use base64::Engine as _;
 use compact_str::CompactString;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use smallvec::smallvec;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Most locations in one batch, as in a frame.
 const BATCH_MAX: usize = 512;
 
 #[derive(Deserialize)]
 struct Message {
-    header: Header,
+    #[serde(default)]
+    header: Value,
     #[serde(default)]
     body: Value,
 }
 
 #[derive(Deserialize)]
 struct Header {
-    msg_id: u16,
+    #[serde(default)]
+    msg_id: Value,
+    #[serde(default)]
     phone: Value,
     #[serde(default)]
     msg_sn: Value,
@@ -43,17 +49,22 @@ struct Header {
 
 #[derive(Deserialize)]
 struct Location {
-    alarm: u32,
-    status: u32,
-    latitude: u32,
-    longitude: u32,
+    #[serde(default)]
+    alarm: Value,
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    latitude: Value,
+    #[serde(default)]
+    longitude: Value,
     #[serde(default)]
     altitude: Value,
     #[serde(default)]
     speed: Value,
     #[serde(default)]
     direction: Value,
-    time: String,
+    #[serde(default)]
+    time: Value,
     #[serde(default)]
     extra: Value,
 }
@@ -65,15 +76,18 @@ struct Location {
 pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let wrong = |field: &'static str, e: serde_json::Error| DecodeError::Field { field, problem: e.to_string() };
     let Message { header, mut body } = serde_json::from_slice(payload).map_err(|e| wrong("message", e))?;
-    let phone = match header.phone {
-        Value::String(phone) => phone,
+    let header: Header = object("header", header)?;
+    let msg_id = must_be("msg_id", &header.msg_id, u16::MAX)?;
+    let phone = match &header.phone {
+        Value::String(phone) => phone.clone(),
         Value::Number(phone) => phone.to_string(),
-        other => {
-            return Err(DecodeError::Field { field: "phone", problem: format!("{other} is neither text nor number") });
-        }
+        other => return Err(is_no("phone", other, "text or number")),
     };
-    let mut report =
-        Report { message: name(header.msg_id), tracker_idents: smallvec![phone.into()], ..Report::default() };
+    let mut report = Report { message: name(msg_id), tracker_idents: smallvec![phone.into()], ..Report::default() };
+    let numbers = [("msg_sn", &header.msg_sn), ("proto_ver", &header.proto_ver), ("frag_total", &header.frag_total)];
+    for (name, said) in numbers.into_iter().filter(|(_, said)| !said.is_u64()) {
+        keep(name, said, &mut report.unknown);
+    }
     let dialect = dialect::of(profile);
     let hints = Hints { offset_s: dialect.offset_s(profile), dialect };
     // The gateway does not put parts together; one alone means nothing.
@@ -82,27 +96,30 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
         report.message.to_mut().push_str(" (part)");
         return Ok(report);
     }
-    if let Some(bytes) = raw_body(header.msg_id, &header.msg_sn, &body) {
+    if let Some(bytes) = raw_body(msg_id, &header.msg_sn, &body) {
         let is_2019 = header.proto_ver.as_u64().is_some_and(|version| version > 0);
-        message::read(hints, Head { message: header.msg_id, is_2019 }, &bytes, &mut report)?;
+        message::read(hints, Head { message: msg_id, is_2019 }, &bytes, &mut report)?;
         return Ok(report);
     }
-    match header.msg_id {
+    match msg_id {
         0x0200 | 0x0201 | 0x0500 => {
             let inner = ["params", "location"].into_iter().find(|key| body[*key].is_object());
             let said = match inner {
                 Some(key) => body[key].take(),
                 None => body,
             };
-            let location = serde_json::from_value(said).map_err(|e| wrong("body", e))?;
-            report.moments.push(moment(hints, location, &mut report.unknown)?);
+            report.moments.push(moment(hints, object("body", said)?, &mut report.unknown)?);
         }
         0x0704 => {
             let is_backfill = body["type"] == 1;
-            let locations: Vec<Location> =
-                serde_json::from_value(body["location"].take()).map_err(|e| wrong("location", e))?;
+            if !body["type"].is_u64() {
+                keep("type", &body["type"], &mut report.unknown);
+            }
+            let Value::Array(locations) = body["location"].take() else {
+                return Err(DecodeError::Field { field: "location", problem: "the batch has no list of them".into() });
+            };
             for location in locations.into_iter().take(BATCH_MAX) {
-                let mut moment = moment(hints, location, &mut report.unknown)?;
+                let mut moment = moment(hints, object("location", location)?, &mut report.unknown)?;
                 moment.buffered |= is_backfill;
                 report.moments.push(moment);
             }
@@ -130,6 +147,36 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
         }
     }
     Ok(report)
+}
+
+/// The error of an element without which there is no report.
+fn is_no(field: &'static str, said: &Value, wanted: &str) -> DecodeError {
+    let problem = match said {
+        Value::Null => "is missing".to_owned(),
+        other => format!("{} is no {wanted}", other.to_string().chars().take(40).collect::<String>()),
+    };
+    DecodeError::Field { field, problem }
+}
+
+/// A whole number without which there is no report.
+fn must_be<N: TryFrom<u64> + std::fmt::Display>(field: &'static str, said: &Value, max: N) -> Result<N, DecodeError> {
+    let number = said.as_u64().and_then(|n| N::try_from(n).ok());
+    number.ok_or_else(|| is_no(field, said, &format!("whole number from 0 to {max}")))
+}
+
+/// An object without which there is no report.
+fn object<T: DeserializeOwned>(field: &'static str, said: Value) -> Result<T, DecodeError> {
+    if !said.is_object() {
+        return Err(is_no(field, &said, "object"));
+    }
+    serde_json::from_value(said).map_err(|e| DecodeError::Field { field, problem: e.to_string() })
+}
+
+/// Keeps an element that is not read, as it stands, unless it says nothing.
+fn keep(name: &str, value: &Value, unknown: &mut BTreeMap<String, String>) {
+    if !value.is_null() {
+        Reader(unknown).keep(name, &value.to_string());
+    }
 }
 
 fn base64(value: &Value) -> Option<Vec<u8>> {
@@ -161,8 +208,14 @@ fn keep_others(body: &Value, read: &[&str], ignored: &[&str], report: &mut Repor
 
 /// Ids with values: numbers of four bytes, or text.
 fn parameters(body: &Value, report: &mut Report) {
+    if !body["params"].is_array() {
+        keep("params", &body["params"], &mut report.unknown);
+    }
     for said in body["params"].as_array().into_iter().flatten() {
-        let Some(id) = said["id"].as_u64().and_then(|id| u32::try_from(id).ok()) else { continue };
+        let Some(id) = said["id"].as_u64().and_then(|id| u32::try_from(id).ok()) else {
+            keep("params", said, &mut report.unknown);
+            continue;
+        };
         match said["value"].as_u64().and_then(|n| u32::try_from(n).ok()) {
             Some(number) => message::parameter(id, &number.to_be_bytes(), report),
             None => Reader(&mut report.unknown).keep(&format!("parameter {id:#06x}"), &said["value"].to_string()),
@@ -170,31 +223,25 @@ fn parameters(body: &Value, report: &mut Report) {
     }
 }
 
-fn moment(
-    hints: Hints,
-    said: Location,
-    unknown: &mut std::collections::BTreeMap<String, String>,
-) -> Result<Moment, DecodeError> {
-    let bcd = hex::decode(&said.time).ok().filter(|t| t.len() == 6).ok_or_else(|| DecodeError::Field {
-        field: "time",
-        problem: format!("{:?} has not the form YYMMDDhhmmss", said.time.chars().take(20).collect::<String>()),
-    })?;
-    let mut reader = Reader(unknown);
-    let mut number = |name: &str, value: &Value, range: std::ops::RangeInclusive<i64>| {
+fn moment(hints: Hints, said: Location, unknown: &mut BTreeMap<String, String>) -> Result<Moment, DecodeError> {
+    let time = said.time.as_str().and_then(|t| hex::decode(t).ok()).filter(|t| t.len() == 6);
+    let bcd = time.ok_or_else(|| is_no("time", &said.time, "text of the form YYMMDDhhmmss"))?;
+    let mut number = |name: &str, value: &Value, range: RangeInclusive<i64>| {
         let number = value.as_i64().filter(|n| range.contains(n));
-        if number.is_none() && !value.is_null() {
-            reader.keep(name, &value.to_string());
+        if number.is_none() {
+            keep(name, value, unknown);
         }
         number
     };
+    let alarm = number("alarm", &said.alarm, 0..=i64::from(u32::MAX));
     let altitude = number("altitude", &said.altitude, i64::from(i16::MIN)..=i64::from(u16::MAX));
     let speed = number("speed", &said.speed, 0..=i64::from(u16::MAX));
     let direction = number("direction", &said.direction, 0..=i64::from(u16::MAX));
     let numbers = Numbers {
-        alarm_bits: said.alarm,
-        status_bits: said.status,
-        lat: said.latitude,
-        lon: said.longitude,
+        alarm_bits: alarm.unwrap_or_default() as u32,
+        status_bits: must_be("status", &said.status, u32::MAX)?,
+        lat: must_be("latitude", &said.latitude, u32::MAX)?,
+        lon: must_be("longitude", &said.longitude, u32::MAX)?,
         altitude: altitude.unwrap_or_default() as u16,
         speed: speed.unwrap_or_default() as u16,
         direction: direction.unwrap_or_default() as u16,
@@ -208,11 +255,22 @@ fn moment(
     }
     match &said.extra {
         Value::Object(items) => extra::read(items, hints.dialect, &mut moment, unknown),
-        Value::Null => {}
-        other => reader.keep("extra", &other.to_string()),
+        other => keep("extra", other, unknown),
     }
     location::supply_by_alarm(&mut moment);
     Ok(moment)
+}
+
+/// Where in a location elements may stand, and their names.
+#[cfg(test)]
+pub(super) fn elements_read() -> Vec<(&'static str, &'static [&'static str])> {
+    use super::elements::names_of;
+    vec![
+        ("", names_of::<Message>()),
+        ("/header", names_of::<Header>()),
+        ("/body", names_of::<Location>()),
+        ("/body/extra", extra::NAMES),
+    ]
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //!
 //! Source: "Location Data Schema" of that library (2023-08-11). Speeds are in m/s, the odometer in metres.
 
-use super::{ALTITUDE_M, ODOMETER_M, POSITIVE, VOLTS, raise, time, wrong};
+use super::{raise, time, wrong};
 use crate::domain::{AlarmKind, Fix, FixSource, LatLon, Moment, Report};
-use crate::protocol::elements::{Element, Object, Reader};
+use crate::protocol::elements::{ALTITUDE_M, Element, ODOMETER_M, Object, POSITIVE, Reader, VOLTS, keys};
 use crate::protocol::{DecodeError, words};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,19 +21,19 @@ const EXTRAS_MAX: usize = 32;
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
-    location: &'a RawValue,
+    location: Option<&'a RawValue>,
     #[serde(borrow, alias = "deviceId", alias = "id")]
-    device_id: &'a RawValue,
+    device_id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     alarm: Element<'a>,
 }
 
 #[derive(Deserialize)]
 struct Location<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     timestamp: Element<'a>,
-    #[serde(borrow)]
-    coords: Coords<'a>,
+    #[serde(borrow, default)]
+    coords: Object<'a, Coords<'a>>,
     #[serde(borrow, default)]
     is_moving: Element<'a>,
     #[serde(borrow, default)]
@@ -52,8 +52,10 @@ struct Location<'a> {
 
 #[derive(Deserialize)]
 struct Coords<'a> {
-    latitude: f64,
-    longitude: f64,
+    #[serde(borrow, default)]
+    latitude: Element<'a>,
+    #[serde(borrow, default)]
+    longitude: Element<'a>,
     #[serde(borrow, default)]
     accuracy: Element<'a>,
     #[serde(borrow, default)]
@@ -85,17 +87,20 @@ struct Geofence<'a> {
 pub fn decode(text: &str) -> Result<Report, DecodeError> {
     let problem = |field: &'static str, e: serde_json::Error| DecodeError::Field { field, problem: e.to_string() };
     let body: Body<'_> = serde_json::from_str(text).map_err(|e| problem("body", e))?;
-    let ident = match serde_json::from_str(body.device_id.get()) {
+    let missing = |field| DecodeError::Field { field, problem: "is missing".into() };
+    let device_id = body.device_id.ok_or_else(|| missing("device_id"))?.get();
+    let ident = match serde_json::from_str(device_id) {
         Ok(Value::String(ident)) if !ident.is_empty() => ident,
         Ok(Value::Number(ident)) => ident.to_string(),
-        _ => return Err(wrong("device_id", body.device_id.get())),
+        _ => return Err(wrong("device_id", device_id)),
     };
+    let said = body.location.ok_or_else(|| missing("location"))?.get();
     let mut report =
         Report { message: "location".into(), tracker_idents: smallvec![ident.into()], ..Report::default() };
-    let locations: Vec<Location<'_>> = if body.location.get().starts_with('[') {
-        serde_json::from_str(body.location.get()).map_err(|e| problem("location", e))?
+    let locations: Vec<Location<'_>> = if said.starts_with('[') {
+        serde_json::from_str(said).map_err(|e| problem("location", e))?
     } else {
-        vec![serde_json::from_str(body.location.get()).map_err(|e| problem("location", e))?]
+        vec![serde_json::from_str(said).map_err(|e| problem("location", e))?]
     };
     if locations.len() > LOCATIONS_MAX {
         let problem = format!("there are {}; at most {LOCATIONS_MAX} are read", locations.len());
@@ -116,14 +121,19 @@ fn moment(said: Location<'_>, reader: &mut Reader<'_>) -> Result<Moment, DecodeE
     let at = match &said.timestamp {
         Element::Text(text) => time::read(text).ok_or_else(|| wrong("timestamp", text)),
         Element::Number(n) => time::of_number(*n, None).ok_or_else(|| wrong("timestamp", &n.to_string())),
-        other => Err(wrong("timestamp", &format!("{other:?}"))),
+        other => Err(other.is_no("timestamp", "time")),
     }?;
-    let coords = said.coords;
+    let coords = match said.coords {
+        Object::Is(coords) => coords,
+        Object::IsNot(other) => return Err(other.is_no("coords", "object")),
+    };
+    let position =
+        LatLon::new(coords.latitude.must_be_number("latitude")?, coords.longitude.must_be_number("longitude")?);
     let mut moment = Moment { at: Some(at), ..Moment::default() };
     moment.fix = Some(Fix {
         fixed_at: Some(at),
         valid: true,
-        position: LatLon::new(coords.latitude, coords.longitude),
+        position,
         altitude_m: reader.number_f32("altitude", &coords.altitude, ALTITUDE_M),
         speed_kmh: reader.number("speed", &coords.speed, POSITIVE).map(|s| (s * KMH_PER_M_S) as f32),
         course_deg: reader.number_f32("heading", &coords.heading, 0.0..=360.0),
@@ -182,6 +192,13 @@ fn alarms(name: &str, said: &Element<'_>, moment: &mut Moment, reader: &mut Read
     }
 }
 
+keys! {
+    /// What an application may add that we read.
+    Extra {
+        Alarm = "alarm", Ignition = "ignition", Charge = "charge", Motion = "motion", Armed = "armed", Power = "power",
+    }
+}
+
 /// What an application adds to a location, by Traccar's names.
 fn extras(all: Map<String, Value>, moment: &mut Moment, reader: &mut Reader<'_>) {
     for (name, value) in all.into_iter().take(EXTRAS_MAX) {
@@ -193,14 +210,28 @@ fn extras(all: Map<String, Value>, moment: &mut Moment, reader: &mut Reader<'_>)
             other => Element::Other(other.to_string()),
         };
         let status = &mut moment.status;
-        match name.as_str() {
-            "alarm" => alarms("alarm", &said, moment, reader),
-            "ignition" => status.ignition = reader.flag_in_words(&name, &said),
-            "charge" => status.charging = reader.flag_in_words(&name, &said),
-            "motion" => status.moving = reader.flag_in_words(&name, &said),
-            "armed" => status.armed = reader.flag_in_words(&name, &said),
-            "power" => status.external_v = reader.number_f32(&name, &said, VOLTS),
-            _ => reader.keep_element(&name, &said),
+        match Extra::of(&name) {
+            Some(Extra::Alarm) => alarms("alarm", &said, moment, reader),
+            Some(Extra::Ignition) => status.ignition = reader.flag_in_words(&name, &said).or(status.ignition),
+            Some(Extra::Charge) => status.charging = reader.flag_in_words(&name, &said).or(status.charging),
+            Some(Extra::Motion) => status.moving = reader.flag_in_words(&name, &said).or(status.moving),
+            Some(Extra::Armed) => status.armed = reader.flag_in_words(&name, &said).or(status.armed),
+            Some(Extra::Power) => status.external_v = reader.number_f32(&name, &said, VOLTS).or(status.external_v),
+            None => reader.keep_element(&name, &said),
         }
     }
+}
+
+/// Where in a message elements may stand, and their names.
+#[cfg(test)]
+pub fn elements_read() -> Vec<(&'static str, &'static [&'static str])> {
+    use crate::protocol::elements::names_of;
+    vec![
+        ("", names_of::<Body<'_>>()),
+        ("/location", names_of::<Location<'_>>()),
+        ("/location/coords", names_of::<Coords<'_>>()),
+        ("/location/battery", names_of::<Battery<'_>>()),
+        ("/location/geofence", names_of::<Geofence<'_>>()),
+        ("/location/extras", Extra::ALL),
+    ]
 }

@@ -12,15 +12,6 @@ use super::DecodeError;
 use super::words::{alarm, raised};
 use crate::domain::{Moment, Profile, Report};
 
-/// What altitudes on Earth lie between, metres.
-const ALTITUDE_M: std::ops::RangeInclusive<f64> = -500.0..=20_000.0;
-/// What a supply of a vehicle may have, volts.
-const VOLTS: std::ops::RangeInclusive<f64> = 0.0..=1000.0;
-/// Longest distance that an odometer can say, metres.
-const ODOMETER_M: std::ops::RangeInclusive<f64> = 0.0..=1e10;
-/// What a 32-bit number of no sign may be.
-const POSITIVE: std::ops::RangeInclusive<f64> = 0.0..=1e30;
-
 /// Reads one request.
 ///
 /// # Errors
@@ -47,6 +38,9 @@ fn raise(text: &str, moment: &mut Moment) -> Option<String> {
     }
     (!others.is_empty()).then(|| others.join(","))
 }
+
+#[cfg(test)]
+pub(super) use json::elements_read;
 
 #[cfg(test)]
 mod tests {

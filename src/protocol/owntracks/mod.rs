@@ -6,31 +6,30 @@
 
 mod csv;
 
-use super::elements::{Element, Reader};
+use super::elements::{ALTITUDE_M, BYTE, Element, POSITIVE, Reader, VOLTS, WHOLE};
 use super::{DecodeError, words};
 use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Profile, Report, Status, Timestamp};
 use compact_str::CompactString;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// What altitudes on Earth lie between, metres.
-const ALTITUDE_M: std::ops::RangeInclusive<f64> = -500.0..=20_000.0;
-/// What a supply of a vehicle may have, volts.
-const VOLTS: std::ops::RangeInclusive<f64> = 0.0..=1000.0;
 /// Parts of a topic that name a device: `owntracks/USER/DEVICE`; `event` and others may follow.
 const TOPIC_PARTS: usize = 3;
 
 #[derive(Deserialize)]
 struct Message<'a> {
-    #[serde(rename = "_type")]
-    kind: CompactString,
+    #[serde(rename = "_type", borrow, default)]
+    kind: Element<'a>,
     #[serde(borrow, default)]
     tid: Element<'a>,
     #[serde(borrow, default)]
     topic: Element<'a>,
-    tst: Option<f64>,
-    lat: Option<f64>,
-    lon: Option<f64>,
+    #[serde(borrow, default)]
+    tst: Element<'a>,
+    #[serde(borrow, default)]
+    lat: Element<'a>,
+    #[serde(borrow, default)]
+    lon: Element<'a>,
     #[serde(borrow, default)]
     alt: Element<'a>,
     /// Accuracy of the altitude; negative: there is no altitude.
@@ -88,7 +87,8 @@ pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
         return csv::decode(text.trim());
     }
     let message: Message<'_> = serde_json::from_slice(payload).map_err(|e| problem(e.to_string()))?;
-    let mut report = Report { message: name(&message.kind), ..Report::default() };
+    let Element::Text(kind) = &message.kind else { return Err(message.kind.is_no("_type", "text")) };
+    let mut report = Report { message: name(kind), ..Report::default() };
     let mut reader = Reader(&mut report.unknown);
     // The topic names the device: by its last part, and by all parts with dashes, which is how some
     // platforms write it. The tid is two letters for the map, and many devices share them.
@@ -100,24 +100,30 @@ pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     report.label = reader.text("tid", &message.tid);
     let trigger = Trigger {
         t: reader.text("t", &message.t),
-        rty: reader.number("rty", &message.rty, 0.0..=255.0).map(|n| n as i64),
+        rty: reader.whole("rty", &message.rty, BYTE),
         event: reader.text("event", &message.event),
     };
-    let at = message.tst.map(Timestamp::from_secs_f64);
+    // A place whose time is said, but cannot be read, must not become one of now.
+    let at = match (&message.tst, kind.as_ref()) {
+        (Element::Absent, _) => None,
+        (said, "location") => Some(said.must_be_number("tst")?),
+        (said, _) => reader.number("tst", said, WHOLE),
+    }
+    .map(Timestamp::from_secs_f64);
     let status = status(&message, &trigger, &mut reader);
     let mut moment = Moment { at, status, ..Moment::default() };
-    moment.fix = match (message.kind.as_str(), message.lat, message.lon) {
-        ("location", Some(lat), Some(lon)) => Some(fix(&message, at, LatLon::new(lat, lon), &mut reader)),
-        ("location", _, _) => {
-            return Err(DecodeError::Field { field: "lat, lon", problem: "a location has none".into() });
+    match kind.as_ref() {
+        "location" => {
+            let (lat, lon) = (message.lat.must_be_number("lat")?, message.lon.must_be_number("lon")?);
+            moment.fix = Some(fix(&message, at, LatLon::new(lat, lon), &mut reader));
         }
         // The time is that of the crossing, the place that of an earlier location, or 0,0 of a beacon.
-        ("transition", Some(lat), Some(lon)) => {
-            reader.keep("lat, lon", &format!("{lat}, {lon}"));
-            None
+        "transition" => {
+            reader.keep_element("lat", &message.lat);
+            reader.keep_element("lon", &message.lon);
         }
-        _ => None,
-    };
+        _ => {}
+    }
     moment.alarms.extend(alarm(&trigger));
     words::infer_supply(&mut moment);
     if moment.fix.is_some() || !moment.alarms.is_empty() || moment.status != Status::default() {
@@ -127,17 +133,17 @@ pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
 }
 
 fn fix(message: &Message<'_>, at: Option<Timestamp>, position: LatLon, reader: &mut Reader<'_>) -> Fix {
-    let has_altitude = !matches!(message.vac, Element::Number(vac) if vac < 0.0);
+    let has_altitude = reader.number("vac", &message.vac, WHOLE).is_none_or(|vac| vac >= 0.0);
     Fix {
         fixed_at: at,
         valid: true,
         position,
         altitude_m: reader.number_f32("alt", &message.alt, ALTITUDE_M).filter(|_| has_altitude),
-        speed_kmh: reader.number_f32("vel", &message.vel, 0.0..=f64::from(f32::MAX)),
+        speed_kmh: reader.number_f32("vel", &message.vel, POSITIVE),
         course_deg: reader.number_f32("cog", &message.cog, 0.0..=360.0),
         satellites: None,
         hdop: None,
-        accuracy_m: reader.number_f32("acc", &message.acc, 0.0..=f64::from(f32::MAX)),
+        accuracy_m: reader.number_f32("acc", &message.acc, POSITIVE),
         source: FixSource::Gnss,
     }
 }
@@ -183,6 +189,12 @@ fn alarm(trigger: &Trigger) -> Option<Alarm> {
     };
     let letter = trigger.t.as_deref().or(trigger.event.as_deref()).and_then(|t| t.bytes().next());
     Some(Alarm { kind, raw: letter.unwrap_or_default().into() })
+}
+
+/// Where in a message elements may stand, and their names.
+#[cfg(test)]
+pub(super) fn elements_read() -> Vec<(&'static str, &'static [&'static str])> {
+    vec![("", super::elements::names_of::<Message<'_>>())]
 }
 
 #[cfg(test)]
