@@ -6,6 +6,7 @@ use super::error::Problem;
 use super::session::{Person, Role};
 use super::shapes;
 use super::vehicles::{id, span, time};
+use crate::domain::Plate;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -66,7 +67,7 @@ pub(super) struct HoldAsked {
     grant: Option<String>,
     /// Number of the case, 1 to 64 characters (administrators).
     case_number: Option<String>,
-    /// Plate of the vehicle.
+    /// Plate of the vehicle, in any spelling; where vehicles share it, with the number of one behind `#`.
     plate: String,
     /// Begin of what is kept, RFC 3339.
     from: String,
@@ -96,6 +97,7 @@ pub(super) async fn place(
         has_chars(case_number, "case_number", CASE_CHARS_MAX)?;
     }
     let reason = has_chars(&asked.reason, "reason", REASON_CHARS_MAX)?;
+    Plate::check_asked(&asked.plate).map_err(|e| Problem::BadRequest(e.to_string()))?;
     let (from, to) = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let ends_at = time(&asked.ends_at, "ends_at")?;
     let row = api

@@ -5,7 +5,7 @@ use super::error::Problem;
 use super::session::{Person, Role};
 use super::settings::is_in_force;
 use super::shapes;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, plate};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -14,8 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-/// Shortest text searched for: shorter ones name half a city.
+/// Fewest letters and digits searched for: fewer name half a city.
 const SEARCH_CHARS_MIN: usize = 3;
+/// Longest text searched for, with all that stands between its letters.
+const SEARCH_CHARS_MAX: usize = 32;
 
 /// Reads an id that the path or the query gives.
 pub(super) fn id(text: &str, what: &str) -> Result<i64, Problem> {
@@ -26,7 +28,7 @@ pub(super) fn id(text: &str, what: &str) -> Result<i64, Problem> {
 
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Search {
-    /// Part of a plate or tracker id, at least 3 characters (police).
+    /// Part of a plate in any spelling, or of a tracker id: 3 letters and digits at least (police).
     q: Option<String>,
     /// The grant that allows it (police).
     grant: Option<String>,
@@ -45,10 +47,10 @@ pub(super) async fn list(
         client.query("SELECT * FROM api_my_vehicles($1)", &[&person.account]).await?
     } else {
         let text = search.q.unwrap_or_default();
-        if text.chars().count() < SEARCH_CHARS_MIN || text.chars().count() > 32 {
+        let characters = plate::key(&text).chars().count();
+        if characters < SEARCH_CHARS_MIN || text.chars().count() > SEARCH_CHARS_MAX {
             return Err(Problem::BadRequest(format!(
-                "q has {} characters; {SEARCH_CHARS_MIN} to 32 are searched for",
-                text.chars().count()
+                "q has {characters} letters and digits; {SEARCH_CHARS_MIN} to {SEARCH_CHARS_MAX} are searched for"
             )));
         }
         let grant = id(search.grant.as_deref().unwrap_or_default(), "grant")?;

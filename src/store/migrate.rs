@@ -33,6 +33,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0028_count_left_over", include_str!("../../schema/0028_count_left_over.sql")),
     ("0030_version_incidents", include_str!("../../schema/0030_version_incidents.sql")),
     ("0031_flatten_track_shape", include_str!("../../schema/0031_flatten_track_shape.sql")),
+    ("0033_make_plates_canonical", include_str!("../../schema/0033_make_plates_canonical.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.
