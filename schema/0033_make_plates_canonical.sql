@@ -70,7 +70,7 @@ BEGIN
     SELECT plate_key INTO old_key FROM vehicle WHERE vehicle_id = p_vehicle FOR UPDATE;
     IF NOT FOUND THEN RETURN NULL; END IF;
     IF holder IS NOT NULL THEN
-        PERFORM refuse('P0409', 'plate_taken', format('the plate %s is that of vehicle %s', new_plate, holder), jsonb_build_object('plate', new_plate, 'vehicle', holder));
+        RAISE EXCEPTION 'the plate % is that of vehicle %', new_plate, holder USING ERRCODE = 'P0409';
     END IF;
     UPDATE vehicle SET plate = new_plate WHERE vehicle_id = p_vehicle;
     DELETE FROM plate_unclear WHERE vehicle_id = p_vehicle;

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod alerts;
+mod codes;
 mod cursor;
 mod error;
 mod guarding;
@@ -24,6 +25,7 @@ mod vehicles;
 mod web;
 mod zones;
 
+pub use codes::Code;
 pub use cursor::Key as CursorKey;
 pub use session::hash_password;
 
