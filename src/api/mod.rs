@@ -85,7 +85,10 @@ impl utoipa::Modify for BearerToken {
         use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        let cookie = ApiKey::Cookie(ApiKeyValue::new("rideguard_session"));
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            "rideguard_session",
+            "Of a log-in with \"cookie\": true. A change also needs the header `x-rideguard: 1`.",
+        ));
         components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
     }
 }
@@ -124,6 +127,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .route("/live", axum::routing::get(live::stream));
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
     shapes::describe_refusals(&mut document);
+    shapes::describe_cookies(&mut document);
     (router, document)
 }
 

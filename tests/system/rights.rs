@@ -288,6 +288,19 @@ async fn every_refusal_has_one_form_and_logging_in_is_limited() {
         assert_eq!(said, (status, Some(class), Some(code)), "{method} {path}: {answer}");
         assert!(!answer["message"].as_str().unwrap().is_empty(), "{method} {path}: {answer}");
     }
+    // The same where nobody says beforehand how long it will be.
+    let http = up.http.clone();
+    let chunked = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut socket = std::net::TcpStream::connect(&http).unwrap();
+        let head = "POST /api/v1/session HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+        write!(socket, "{head}11170\r\n{}\r\n0\r\n\r\n", " ".repeat(0x11170)).unwrap();
+        let mut answer = String::new();
+        let _ = socket.read_to_string(&mut answer); // it may be cut off behind the answer
+        answer
+    });
+    let answer = chunked.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains(r#""code":"too_large""#), "{answer}");
     for (path, wrong, body, times, code) in [
         ("/session", "wrong_login", json!({ "login": "police", "password": "guess" }), 12, "too_many_logins"),
         ("/phone", "unknown_phone", json!({ "token": "0".repeat(64) }), 40, "too_many_phone_words"),
