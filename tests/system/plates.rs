@@ -207,3 +207,19 @@ async fn plates_of_before_are_neither_merged_nor_lost_and_an_administrator_settl
         ["湘H·D0011", "湘H·D0001", "湘H·D0033", "#4", "湘H·D0005", "#6", "erased-7", "湘H·D0008", "#9"]
     );
 }
+
+#[tokio::test]
+async fn of_somebody_who_is_erased_no_plate_of_before_is_kept() {
+    let database = Database::start().await;
+    let mut old = old_database(&database, "0031").await;
+    old.batch_execute(BEFORE).await.unwrap();
+    migrate::migrate(&mut old).await.unwrap();
+    let erase = "SELECT close_account(b.account_id, a.account_id, 'R-1') FROM account a, account b WHERE a.login = 'anna' AND b.login = 'ben'";
+    old.execute(erase, &[]).await.unwrap();
+    let left = plates::unclear(&old).await.unwrap();
+    assert_eq!(left.iter().map(|u| u["vehicle"].as_i64().unwrap()).collect::<Vec<_>>(), [1, 9]);
+    let kept = "SELECT string_agg(plate, ' ' ORDER BY vehicle_id) FROM vehicle WHERE vehicle_id % 2 = 0";
+    let kept: String = old.query_one(kept, &[]).await.unwrap().get(0);
+    assert_eq!(kept, "erased-2 erased-4 erased-6 erased-8");
+    assert_eq!(plates::vehicle(&old, "erased-2").await.unwrap(), None, "what is erased is not found by a plate");
+}
