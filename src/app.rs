@@ -46,6 +46,10 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     if applied > 0 {
         tracing::info!(applied, "The schema is up to date");
     }
+    let unclear = store::plates::count_unclear(&client).await?;
+    if unclear > 0 {
+        tracing::warn!(unclear, "Vehicles share a plate or have none; `rideguard admin plates` lists them");
+    }
     partitions::make(&client, config.ingest.hot_days).await?;
     let password = crate::config::read_secret(&config.database.api_password_file)?;
     store::people::put_api_role(&client, &config.database.api_user, &password).await

@@ -71,6 +71,11 @@ fn every_call_has_an_id_of_its_own_a_tag_and_a_line_on_the_page() {
         for (method, call) in item.as_object().expect("calls") {
             let id = call["operationId"].as_str().expect("an id");
             assert!(ids.insert(id.to_owned()), "{id} is the id of two calls, one of them {method} {path}");
+            let ways = call["security"].as_array().cloned().unwrap_or_default();
+            let roles = |way: &str| ways.iter().find_map(|w| w.get(way)).cloned();
+            assert_eq!(roles("bearer"), roles("cookie"), "{method} {path}: a cookie is as good as a token");
+            let is_open = ["/session", "/phone"].contains(&short) && method == "post";
+            assert_eq!(ways.len(), if is_open { 0 } else { 2 }, "{method} {path}");
             assert_eq!(call["tags"].as_array().map(Vec::len), Some(1), "{method} {path} has not one tag");
             let last = short.rsplit('/').find(|p| !p.starts_with('{')).expect("a name");
             assert!(page.contains(short) || page.contains(&format!("`/{last}`")), "docs/api.md lacks {short}");

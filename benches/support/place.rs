@@ -112,7 +112,8 @@ impl Place {
         for n in 0..self.connections {
             let (ident, protocol) =
                 if n % 2 == 0 { (format!("0138{n:08}"), "jt808") } else { (format!("yy{n:06}"), "json") };
-            let vehicle = people::put_vehicle(&self.client, &format!("湘H·B{n:05}"), "ebike", "Bench", owner).await?;
+            let (vehicle, _) =
+                people::put_vehicle(&self.client, &format!("湘H·B{n:05}"), "ebike", "Bench", owner).await?;
             let profile = Profile { wants_replies: false, ..Profile::of(protocol) };
             let tracker = people::put_tracker(&self.client, &ident, &profile).await?;
             people::install(&self.client, tracker, vehicle, false).await?;

@@ -32,7 +32,7 @@ pub(super) async fn list(
     person.must_be(&[Role::Owner])?;
     let limit = page.limit.unwrap_or(50);
     if !(1..=ALERTS_MAX).contains(&limit) {
-        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {ALERTS_MAX}")));
+        return Err(Problem::range("limit", limit, 1, ALERTS_MAX));
     }
     let before = page.before.as_deref().map(|b| id(b, "before")).transpose()?;
     let rows = api

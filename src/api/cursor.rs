@@ -1,9 +1,11 @@
 //! Where the next page of a search begins, signed: a cursor belongs to its question and to nobody's hands.
 
+use super::codes::Code;
 use super::error::Problem;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, Mac};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// Bytes of the signature that are kept: guessing one takes 2^127 tries.
@@ -30,7 +32,8 @@ impl Key {
 
     /// The time and number that a cursor of this question holds.
     pub(super) fn read(&self, question: &str, cursor: &str) -> Result<(i64, i64), Problem> {
-        let wrong = || Problem::BadRequest("cursor does not belong to this question; begin without one".into());
+        let wrong =
+            || Problem::bad(Code::BadCursor, "cursor does not belong to this question; begin without one", json!({}));
         let bytes = BASE64.decode(cursor).map_err(|_| wrong())?;
         let (place, signature) = bytes.split_at_checked(16).ok_or_else(wrong)?;
         let mut mac = self.mac(question);

@@ -1,6 +1,7 @@
 //! Guard sessions that begin by themselves, and the owner's phones that end them.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::session::{Person, Role, digest, new_token};
 use super::settings::is_in_force;
@@ -51,12 +52,12 @@ pub(super) async fn put(
     body: Result<Json<GuardingBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     person.must_be(&[Role::Owner])?;
-    let Json(wanted) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(wanted) = body?;
     let policy = GuardPolicy { schedule: wanted.schedule, auto_after_s: wanted.auto_after_s };
-    policy.schedule.as_ref().map_or(Ok(()), Schedule::check).map_err(|e| Problem::Unprocessable(e.to_string()))?;
+    policy.schedule.as_ref().map_or(Ok(()), Schedule::check).map_err(|e| Problem::impossible(&e))?;
     if let Some(after_s) = policy.auto_after_s.filter(|s| !AUTO_AFTER_S.contains(s)) {
         let (low, high) = (AUTO_AFTER_S.start(), AUTO_AFTER_S.end());
-        return Err(Problem::Unprocessable(format!("auto_after_s is {after_s}; it must be {low} to {high}")));
+        return Err(Problem::range("auto_after_s", after_s, low, high).unprocessable());
     }
     let number = id(&vehicle, "id")?;
     let client = api.pool.get().await?;
@@ -122,17 +123,16 @@ pub(super) async fn phone(
     State(api): State<Api>,
     body: Result<Json<PhoneBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<shapes::Ended>), Problem> {
-    let Json(said) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(said) = body?;
+    let unknown = || Problem::missing(Code::UnknownPhone, "no vehicle has a phone with this token");
     if said.token.len() != TOKEN_CHARS {
-        return Err(Problem::NotFound);
+        return Err(unknown());
     }
     let digest = digest(&said.token);
-    if !api.limits.allow_phone(&digest) {
-        return Err(Problem::TooMany);
-    }
+    api.limits.allow_phone(&digest).map_err(|wait_s| Problem::too_often(Code::TooManyPhoneWords, wait_s))?;
     let client = api.pool.get().await?;
     let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&digest]).await?.get(0);
-    let status = match is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
+    let status = match is_in_force(&client, setting.ok_or_else(unknown)?).await? {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };

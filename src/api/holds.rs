@@ -2,10 +2,12 @@
 //! case, administrators all; every call leaves an audit row.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::shapes;
 use super::vehicles::{id, span, time};
+use crate::domain::Plate;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -44,7 +46,7 @@ pub(super) async fn list(
     person.must_be(ROLES)?;
     let limit = page.limit.unwrap_or(50);
     if !(1..=HOLDS_MAX).contains(&limit) {
-        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {HOLDS_MAX}")));
+        return Err(Problem::range("limit", limit, 1, HOLDS_MAX));
     }
     let before = page.before.as_deref().map(|b| id(b, "before")).transpose()?;
     let grant = the_grant(&person, page.grant.as_deref())?;
@@ -66,7 +68,7 @@ pub(super) struct HoldAsked {
     grant: Option<String>,
     /// Number of the case, 1 to 64 characters (administrators).
     case_number: Option<String>,
-    /// Plate of the vehicle.
+    /// Plate of the vehicle, in any spelling; where vehicles share it, with the number of one behind `#`.
     plate: String,
     /// Begin of what is kept, RFC 3339.
     from: String,
@@ -86,16 +88,18 @@ pub(super) async fn place(
     body: Result<Json<HoldAsked>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     person.must_be(ROLES)?;
-    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(asked) = body?;
     let grant = the_grant(&person, asked.grant.as_deref())?;
     let case_number = asked.case_number.as_deref().map(str::trim).unwrap_or_default();
     if person.role == Role::Police && !case_number.is_empty() {
-        return Err(Problem::BadRequest("case_number is for administrators; a grant has its own".into()));
+        let said = "case_number is for administrators; a grant has its own";
+        return Err(Problem::bad(Code::NotForRole, said, json!({ "field": "case_number" })));
     }
     if person.role == Role::Admin {
         has_chars(case_number, "case_number", CASE_CHARS_MAX)?;
     }
     let reason = has_chars(&asked.reason, "reason", REASON_CHARS_MAX)?;
+    Plate::check_asked(&asked.plate).map_err(|e| Problem::wrong(&e))?;
     let (from, to) = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let ends_at = time(&asked.ends_at, "ends_at")?;
     let row = api
@@ -129,7 +133,7 @@ pub(super) async fn release(
 ) -> Result<Json<Value>, Problem> {
     person.must_be(ROLES)?;
     let hold = id(&hold, "id")?;
-    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(asked) = body?;
     let grant = the_grant(&person, asked.grant.as_deref())?;
     let reason = has_chars(&asked.reason, "reason", REASON_CHARS_MAX)?;
     let client = api.pool.get().await?;
@@ -143,7 +147,10 @@ fn the_grant(person: &Person, given: Option<&str>) -> Result<Option<i64>, Proble
     match (person.role, given) {
         (Role::Police, given) => given.map(|g| id(g, "grant")).transpose(),
         (_, None) => Ok(None),
-        (_, Some(_)) => Err(Problem::BadRequest("grant is for police; administrators have none".into())),
+        (_, Some(_)) => {
+            let said = "grant is for police; administrators have none";
+            Err(Problem::bad(Code::NotForRole, said, json!({ "field": "grant" })))
+        }
     }
 }
 
@@ -152,6 +159,6 @@ fn has_chars<'a>(text: &'a str, what: &str, most: usize) -> Result<&'a str, Prob
     let text = text.trim();
     match text.chars().count() {
         n if (1..=most).contains(&n) => Ok(text),
-        n => Err(Problem::BadRequest(format!("{what} has {n} characters; it must have 1 to {most}"))),
+        n => Err(Problem::length(what, n, most)),
     }
 }

@@ -1,12 +1,13 @@
 //! Incidents of my vehicles: their timeline, and the owner's answer.
 
 use super::Api;
+use super::codes::Code;
 use super::error::{Coded, Problem};
 use super::session::{Person, Role};
 use super::settings::is_in_force;
 use super::shapes;
-use super::vehicles::id;
-use crate::domain::{Answer, Timestamp};
+use super::vehicles::{id, time};
+use crate::domain::Answer;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -37,15 +38,9 @@ pub(super) async fn list(
     person.must_be(&[Role::Owner])?;
     let limit = page.limit.unwrap_or(20);
     if !(1..=INCIDENTS_MAX).contains(&limit) {
-        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {INCIDENTS_MAX}")));
+        return Err(Problem::range("limit", limit, 1, INCIDENTS_MAX));
     }
-    let time = |text: &str| {
-        let said: String = text.chars().take(40).collect();
-        Timestamp::parse_rfc3339(text).ok_or_else(|| {
-            Problem::BadRequest(format!("before is {said:?}; it must be a time like 2026-11-23T10:00:00Z"))
-        })
-    };
-    let before = page.before.as_deref().map(time).transpose()?;
+    let before = page.before.as_deref().map(|text| time(text, "before")).transpose()?;
     let client = api.pool.get().await?;
     let rows = client.query("SELECT * FROM api_my_incidents($1, $2, $3)", &[&person.account, &before, &limit]).await?;
     let incidents: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
@@ -89,7 +84,7 @@ pub(super) async fn answer(
     body: Result<Json<AnswerBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     person.must_be(&[Role::Owner])?;
-    let Json(said) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(said) = body?;
     let number = id(&incident, "id")?;
     let client = api.pool.get().await?;
     let parameters: [&(dyn ToSql + Sync); 5] =
@@ -97,7 +92,7 @@ pub(super) async fn answer(
     let asked = client.query_one("SELECT api_answer($1, $2, $3, $4, $5)", &parameters).await;
     let setting: Option<i64> = match asked.map_err(Problem::from) {
         Ok(row) => row.get(0),
-        Err(Problem::Coded(mut coded)) => {
+        Err(Problem::Coded(mut coded)) if coded.status == StatusCode::CONFLICT => {
             drop(client);
             let Json(present) = one(State(api), person, Path(incident)).await?;
             coded.present = Some(("incident", present));
@@ -124,16 +119,17 @@ fn without_effect(given: Option<i32>, present: Value) -> Problem {
     let is_as_seen = given.is_none_or(|version| present["version"] == version);
     let (code, message, values) = if is_as_seen && !present["closed_at"].is_null() {
         let text = "the incident is over; its answer stands".to_owned();
-        ("incident_closed", text, json!({ "state": present["state"] }))
+        (Code::IncidentClosed, text, json!({ "state": present["state"] }))
     } else {
         let text = format!("the incident is at version {} by now; look at it and answer again", present["version"]);
-        ("incident_changed", text, json!({ "version": present["version"], "given": given }))
+        (Code::IncidentChanged, text, json!({ "version": present["version"], "given": given }))
     };
     Problem::Coded(Box::new(Coded {
         status: StatusCode::CONFLICT,
-        code: code.into(),
+        code,
         message,
         values,
         present: Some(("incident", present)),
+        wait_s: None,
     }))
 }

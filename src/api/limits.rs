@@ -1,6 +1,7 @@
 //! How often strangers may ask what needs no session: logging in, and a phone's word.
 
-use governor::clock::DefaultClock;
+use governor::NotUntil;
+use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -25,18 +26,24 @@ const HASHES_MAX: usize = 2;
 struct Limit<N: Hash + Eq + Clone> {
     each: RateLimiter<N, DefaultKeyedStateStore<N>, DefaultClock>,
     all: RateLimiter<NotKeyed, InMemoryState, DefaultClock>,
+    clock: DefaultClock,
 }
 
 impl<N: Hash + Eq + Clone> Limit<N> {
     fn per_minute(each: NonZeroU32, all: NonZeroU32) -> Self {
-        Self { each: RateLimiter::keyed(Quota::per_minute(each)), all: RateLimiter::direct(Quota::per_minute(all)) }
+        let (each, all) = (RateLimiter::keyed(Quota::per_minute(each)), RateLimiter::direct(Quota::per_minute(all)));
+        Self { each, all, clock: DefaultClock::default() }
     }
 
-    fn allows(&self, name: &N) -> bool {
+    /// Or in how many seconds it may be tried again.
+    fn allows(&self, name: &N) -> Result<(), u64> {
         if self.each.len() >= NAMES_MAX {
             self.each.retain_recent();
         }
-        self.all.check().is_ok() && self.each.check_key(name).is_ok()
+        let now = self.clock.now();
+        let whole = |not_until: NotUntil<_>| not_until.wait_time_from(now).as_secs() + 1;
+        self.all.check().map_err(whole)?;
+        self.each.check_key(name).map_err(whole)
     }
 }
 
@@ -59,13 +66,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Whether somebody may try this login now.
-    pub(super) fn allow_login(&self, login: &str) -> bool {
+    /// Whether somebody may try this login now, or in how many seconds.
+    pub(super) fn allow_login(&self, login: &str) -> Result<(), u64> {
         self.logins.allows(&login.to_owned())
     }
 
-    /// Whether the phone with this token's digest may speak now.
-    pub(super) fn allow_phone(&self, digest: &[u8]) -> bool {
+    /// Whether the phone with this token's digest may speak now, or in how many seconds.
+    pub(super) fn allow_phone(&self, digest: &[u8]) -> Result<(), u64> {
         self.phones.allows(&digest.to_vec())
     }
 }
@@ -77,9 +84,11 @@ mod tests {
     #[test]
     fn one_name_cannot_use_up_what_others_may() {
         let limits = Limits::default();
-        let allowed = (0..LOGIN_PER_MINUTE.get() + 5).filter(|_| limits.allow_login("a")).count();
+        let allowed = (0..LOGIN_PER_MINUTE.get() + 5).filter(|_| limits.allow_login("a").is_ok()).count();
         assert!((10..=11).contains(&allowed), "{allowed}"); // a slow machine may give one back
-        assert!(limits.allow_login("b"));
+        let wait_s = limits.allow_login("a").expect_err("too often");
+        assert!((1..=7).contains(&wait_s), "{wait_s}: one in six seconds is given back");
+        assert!(limits.allow_login("b").is_ok());
     }
 
     #[test]
@@ -87,7 +96,7 @@ mod tests {
         let large = NonZeroU32::new(60_000_000).unwrap(); // each may ask again after a microsecond
         let limit = Limit::per_minute(large, large);
         for name in 0..3 * NAMES_MAX {
-            assert!(limit.allows(&name));
+            assert!(limit.allows(&name).is_ok());
         }
         assert!(limit.each.len() <= NAMES_MAX + 1, "{}", limit.each.len());
     }

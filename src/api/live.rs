@@ -4,6 +4,7 @@
 //! it is sent the newest state of what changed since its last message, never a queue.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::memory::Memory;
 use super::session::{Person, Role, digest, new_token, person_of};
@@ -82,10 +83,11 @@ pub(super) async fn stream(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if !is_own_origin(&headers) {
-        return Problem::Forbidden("a page of a foreign origin may not watch".into()).into_response();
+        return Problem::forbidden(Code::ForeignPage, "a page of a foreign origin may not watch", json!({}))
+            .into_response();
     }
     if api.metrics.live_streams.get() >= STREAMS_MAX {
-        return Problem::TooMany.into_response();
+        return Problem::too_many(Code::TooManyStreams, STREAMS_MAX).into_response();
     }
     upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| async move {
         api.metrics.live_streams.inc();

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod alerts;
+mod codes;
 mod compression;
 mod cursor;
 mod error;
@@ -25,6 +26,7 @@ mod vehicles;
 mod web;
 mod zones;
 
+pub use codes::Code;
 pub use cursor::Key as CursorKey;
 pub use session::hash_password;
 
@@ -84,7 +86,10 @@ impl utoipa::Modify for BearerToken {
         use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
         let components = document.components.get_or_insert_with(Default::default);
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        let cookie = ApiKey::Cookie(ApiKeyValue::new("rideguard_session"));
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            "rideguard_session",
+            "Of a log-in with \"cookie\": true. A change also needs the header `x-rideguard: 1`.",
+        ));
         components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
     }
 }
@@ -123,6 +128,7 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .route("/live", axum::routing::get(live::stream));
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
     shapes::describe_refusals(&mut document);
+    shapes::describe_cookies(&mut document);
     (router, document)
 }
 

@@ -2,6 +2,7 @@
 //! vehicles are now. Every one needs a grant and leaves an audit row.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::shapes;
@@ -93,13 +94,13 @@ pub(super) async fn area(
     body: Result<Json<AreaAsked>, JsonRejection>,
 ) -> Result<Json<shapes::Area>, Problem> {
     person.must_be(&[Role::Police])?;
-    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(asked) = body?;
     let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
     let (from, to) = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let (area, wkt) = as_area(&asked)?;
     let limit = asked.limit.unwrap_or(VEHICLES_MAX);
     if !(1..=VEHICLES_MAX).contains(&limit) {
-        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {VEHICLES_MAX}")));
+        return Err(Problem::range("limit", limit, 1, VEHICLES_MAX));
     }
     let question = format!("{officer:?} {wkt} {from} {to} {} {}", asked.did as u8, asked.stayed_s);
     let after = asked.cursor.as_deref().map(|c| api.cursors.read(&question, c)).transpose()?;
@@ -146,23 +147,25 @@ fn as_area(asked: &AreaAsked) -> Result<(Area, String), Problem> {
         (Some(ring), None, None) => as_polygons(&[vec![ring.clone()]]),
         (None, Some(polygons), None) => as_polygons(polygons),
         (None, None, Some(circle)) => as_circle(circle),
-        _ => Err(Problem::BadRequest("give exactly one of polygon, polygons and circle".into())),
+        _ => Err(one_of("polygon, polygons and circle")),
     }
+}
+
+fn one_of(fields: &str) -> Problem {
+    Problem::bad(Code::OneOf, format!("give exactly one of {fields}"), json!({ "fields": fields }))
 }
 
 fn as_circle(circle: &Circle) -> Result<(Area, String), Problem> {
     let centre = LatLon::new(circle.lat, circle.lon);
     if !centre.is_in_range() || circle.lat.abs() > 85.0 {
-        return Err(Problem::BadRequest(format!(
-            "circle has the centre {}, {}; lat must be -85 to 85, lon -180 to 180",
-            circle.lat, circle.lon
-        )));
+        let (lat, lon) = (circle.lat, circle.lon);
+        let said = format!("circle has the centre {lat}, {lon}; lat must be -85 to 85, lon -180 to 180");
+        return Err(Problem::bad(Code::CornerOutside, said, json!({ "lat": lat, "lon": lon })));
     }
     if !(circle.radius_m > 0.0 && circle.radius_m <= RADIUS_M_MAX) {
-        return Err(Problem::BadRequest(format!(
-            "radius_m is {}; it must be above 0 and at most {RADIUS_M_MAX}",
-            circle.radius_m
-        )));
+        let said = format!("radius_m is {}; it must be above 0 and at most {RADIUS_M_MAX}", circle.radius_m);
+        let values = json!({ "field": "radius_m", "value": circle.radius_m, "min": 0, "max": RADIUS_M_MAX });
+        return Err(Problem::bad(Code::OutOfRange, said, values));
     }
     let area = Area::Circle { centre, radius_m: circle.radius_m };
     let (low, high) = area.bounds().ok_or(Problem::NotFound)?;
@@ -179,15 +182,15 @@ fn as_polygons(polygons: &[Vec<Vec<[f64; 2]>>]) -> Result<(Area, String), Proble
     let rings = || polygons.iter().flatten();
     let corners = rings().map(Vec::len).sum::<usize>();
     if polygons.iter().any(Vec::is_empty) || rings().any(|r| r.len() < 3) || !(3..=CORNERS_MAX).contains(&corners) {
-        return Err(Problem::BadRequest(format!(
+        let said = format!(
             "the polygon has {corners} corners; every ring must have 3 or more, all together at most {CORNERS_MAX}"
-        )));
+        );
+        return Err(Problem::bad(Code::Corners, said, json!({ "corners": corners, "min": 3, "max": CORNERS_MAX })));
     }
     let is_in_range = |[lon, lat]: &[f64; 2]| LatLon::new(*lat, *lon).is_in_range();
     if let Some([lon, lat]) = rings().flatten().find(|c| !is_in_range(c)) {
-        return Err(Problem::BadRequest(format!(
-            "the polygon has the corner [{lon}, {lat}]; lon must be -180 to 180, lat -90 to 90"
-        )));
+        let said = format!("the polygon has the corner [{lon}, {lat}]; lon must be -180 to 180, lat -90 to 90");
+        return Err(Problem::bad(Code::CornerOutside, said, json!({ "lat": lat, "lon": lon })));
     }
     let line = |ring: &Vec<[f64; 2]>| ring.iter().map(|[x, y]| (*x, *y)).collect::<LineString<f64>>();
     let polygon = |rings: &Vec<Vec<[f64; 2]>>| Polygon::new(line(&rings[0]), rings[1..].iter().map(line).collect());
@@ -245,16 +248,12 @@ pub(super) async fn company(
     body: Result<Json<CompanyAsked>, JsonRejection>,
 ) -> Result<Json<shapes::Company>, Problem> {
     person.must_be(&[Role::Police])?;
-    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(asked) = body?;
     let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
     let vehicle = id(&asked.vehicle_id, "vehicle_id")?;
     let span = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let within = |name: &str, value: f64, low: f64, high: f64| {
-        if (low..=high).contains(&value) {
-            Ok(())
-        } else {
-            Err(Problem::BadRequest(format!("{name} is {value}; it must be {low} to {high}")))
-        }
+        if (low..=high).contains(&value) { Ok(()) } else { Err(Problem::range(name, value, low, high)) }
     };
     within("within_m", asked.within_m, 5.0, 500.0)?;
     within("within_s", asked.within_s, 1.0, 300.0)?;
@@ -304,15 +303,12 @@ pub(super) async fn newest(
     body: Result<Json<NewestAsked>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Police])?;
-    let Json(asked) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(asked) = body?;
     let grant = id(&asked.grant, "grant")?;
     match (asked.vehicles, asked.bounds) {
         (Some(watched), None) => {
             if watched.is_empty() || watched.len() > WATCHED_MAX {
-                return Err(Problem::BadRequest(format!(
-                    "vehicles has {} entries; it must have 1 to {WATCHED_MAX}",
-                    watched.len()
-                )));
+                return Err(Problem::range("vehicles", watched.len(), 1, WATCHED_MAX));
             }
             let ids = watched.iter().map(|v| id(v, "vehicles")).collect::<Result<Vec<_>, _>>()?;
             let officer = Officer { account: person.account, grant };
@@ -323,9 +319,10 @@ pub(super) async fn newest(
         (None, Some([west, south, east, north])) => {
             let corners = [LatLon::new(south, west), LatLon::new(north, east)];
             if corners.iter().any(|c| !c.is_in_range()) || west >= east || south >= north {
-                return Err(Problem::BadRequest(format!(
+                let said = format!(
                     "box is [{west}, {south}, {east}, {north}]; it must be west, south, east, north in degrees"
-                )));
+                );
+                return Err(Problem::bad(Code::BadBox, said, json!({})));
             }
             let limit = VEHICLES_MAX as i32 + 1;
             let ask = move |client: Object| async move {
@@ -344,7 +341,7 @@ pub(super) async fn newest(
             let vehicles: Vec<_> = rows.iter().take(VEHICLES_MAX).map(seen).collect();
             Ok(Json(json!({ "vehicles": vehicles, "truncated": rows.len() > VEHICLES_MAX })))
         }
-        _ => Err(Problem::BadRequest("give exactly one of vehicles and box".into())),
+        _ => Err(one_of("vehicles and box")),
     }
 }
 

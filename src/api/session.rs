@@ -1,6 +1,7 @@
 //! Log in, log out, and who asks: opaque tokens, kept as SHA-256.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::live::is_own_origin;
 use super::shapes;
@@ -13,6 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
@@ -85,7 +87,8 @@ impl Person {
             return Ok(());
         }
         let names: Vec<_> = roles.iter().map(|r| r.name()).collect();
-        Err(Problem::Forbidden(format!("this is for {}; you are {}", names.join(" or "), self.role.name())))
+        let said = format!("this is for {}; you are {}", names.join(" or "), self.role.name());
+        Err(Problem::forbidden(Code::WrongRole, said, json!({ "roles": names, "role": self.role.name() })))
     }
 }
 
@@ -93,20 +96,20 @@ impl FromRequestParts<Api> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let ended = || Problem::unauthenticated(Code::SessionEnded);
         let header = parts.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
         if let Some(token) = header.strip_prefix("Bearer ") {
-            return person_of(api, &digest(token)).await?.ok_or(Problem::Unauthenticated);
+            return person_of(api, &digest(token)).await?.ok_or_else(ended);
         }
-        let token = cookie_of(&parts.headers).ok_or(Problem::Unauthenticated)?;
+        let token = cookie_of(&parts.headers).ok_or_else(|| Problem::unauthenticated(Code::NotLoggedIn))?;
         let is_own = parts.headers.get(OWN_PAGE.0).is_some_and(|v| v == OWN_PAGE.1) && is_own_origin(&parts.headers);
         // A browser adds the cookie by itself, whoever's page asks.
         if !(parts.method.is_safe() || is_own) {
             let (name, value) = OWN_PAGE;
-            return Err(Problem::Forbidden(format!(
-                "a change by cookie needs the header {name}: {value} and our origin"
-            )));
+            let said = format!("a change by cookie needs the header {name}: {value} and our origin");
+            return Err(Problem::forbidden(Code::ForeignPage, said, json!({})));
         }
-        person_of(api, &digest(token)).await?.ok_or(Problem::Unauthenticated)
+        person_of(api, &digest(token)).await?.ok_or_else(ended)
     }
 }
 
@@ -156,19 +159,20 @@ pub(super) async fn log_in(
     State(api): State<Api>,
     body: Result<Json<Credentials>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(given) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(given) = body?;
     if given.login.len() > CREDENTIAL_BYTES_MAX || given.password.len() > CREDENTIAL_BYTES_MAX {
-        return Err(Problem::BadRequest(format!("login and password have at most {CREDENTIAL_BYTES_MAX} bytes")));
+        let said = format!("login and password have at most {CREDENTIAL_BYTES_MAX} bytes");
+        let longest = given.login.len().max(given.password.len());
+        let values = json!({ "field": "password", "characters": longest, "min": 1, "max": CREDENTIAL_BYTES_MAX });
+        return Err(Problem::bad(Code::TextLength, said, values));
     }
-    if !api.limits.allow_login(&given.login) {
-        return Err(Problem::TooMany);
-    }
+    api.limits.allow_login(&given.login).map_err(|wait_s| Problem::too_often(Code::TooManyLogins, wait_s))?;
     let client = api.pool.get().await?;
     let row = client.query_opt("SELECT * FROM api_account($1)", &[&given.login]).await?;
     // An unknown login costs the same work as a known one, so that time tells nothing.
     let hash = row.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |r| r.get(3));
     let matches = verify(&api, given.password, hash).await?;
-    let row = row.filter(|_| matches).ok_or(Problem::Unauthenticated)?;
+    let row = row.filter(|_| matches).ok_or_else(|| Problem::unauthenticated(Code::WrongLogin))?;
     let token = new_token();
     let session = client
         .query_one(

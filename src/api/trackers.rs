@@ -1,6 +1,7 @@
 //! Trackers as operators see them: health, never places.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::shapes;
@@ -36,11 +37,16 @@ pub(super) async fn list(
     person.must_be(&[Role::Operator, Role::Admin])?;
     let limit = page.limit.unwrap_or(100);
     if !(1..=TRACKERS_MAX).contains(&limit) {
-        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {TRACKERS_MAX}")));
+        return Err(Problem::range("limit", limit, 1, TRACKERS_MAX));
     }
     let state = page.state.unwrap_or_else(|| "all".into());
     if !["all", "online", "late", "silent", "never"].contains(&state.as_str()) {
-        return Err(Problem::BadRequest("state must be all, online, late, silent or never".into()));
+        let said = "state must be all, online, late, silent or never";
+        return Err(Problem::bad(
+            Code::UnknownWord,
+            said,
+            json!({ "field": "state", "value": state.chars().take(32).collect::<String>() }),
+        ));
     }
     let text: String = page.q.unwrap_or_default().chars().take(32).collect();
     let after = page.after.as_deref().map(|a| id(a, "after")).transpose()?.unwrap_or(0);

@@ -1,6 +1,7 @@
 //! One vehicle's track: as points, as trips and stops; and the map of where traffic was.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::shapes::{Gap, Point, Track, Trips};
@@ -14,6 +15,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use deadpool_postgres::Object;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 
 /// Longest track asked for at once, days.
@@ -62,9 +64,12 @@ fn thinning(asked: &TrackAsked) -> Result<Thin, Problem> {
         (None, None) => Ok(Thin::Not),
         (Some(m), None) if (0.0..=TOLERANCE_M_MAX).contains(&m) => Ok(Thin::Within(m)),
         (None, Some(n)) if (2..=TRACK_POINTS_MAX).contains(&n) => Ok(Thin::Points(n)),
-        (Some(_), Some(_)) => Err(Problem::BadRequest("give tolerance_m or points_max, not both".into())),
-        (Some(m), None) => Err(Problem::BadRequest(format!("tolerance_m is {m}; it must be 0 to {TOLERANCE_M_MAX}"))),
-        (None, Some(n)) => Err(Problem::BadRequest(format!("points_max is {n}; it must be 2 to {TRACK_POINTS_MAX}"))),
+        (Some(_), Some(_)) => {
+            let (said, fields) = ("give tolerance_m or points_max, not both", "tolerance_m, points_max");
+            Err(Problem::bad(Code::OneOf, said, json!({ "fields": fields })))
+        }
+        (Some(m), None) => Err(Problem::range("tolerance_m", m, 0, TOLERANCE_M_MAX)),
+        (None, Some(n)) => Err(Problem::range("points_max", n, 2, TRACK_POINTS_MAX)),
     }
 }
 
@@ -135,11 +140,9 @@ pub(super) async fn history(
     let (z, x, y) = (number(&z, "z")?, number(&x, "x")?, number(&y, "y")?);
     let across = if HISTORY_ZOOMS.contains(&z) { 1 << z } else { 0 };
     if !(0..across).contains(&x) || !(0..across).contains(&y) {
-        return Err(Problem::BadRequest(format!(
-            "tile {z}/{x}/{y} is not there; zooms are {} to {}",
-            HISTORY_ZOOMS.start(),
-            HISTORY_ZOOMS.end()
-        )));
+        let (min, max) = (HISTORY_ZOOMS.start(), HISTORY_ZOOMS.end());
+        let said = format!("tile {z}/{x}/{y} is not there; zooms are {min} to {max}");
+        return Err(Problem::bad(Code::NoSuchTile, said, json!({ "min": min, "max": max })));
     }
     let grant = asked.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
     let role = if person.role == Role::Police { "police" } else { "operator" };

@@ -1,11 +1,12 @@
 //! Vehicles: the owner's own, and the police's searches by plate or tracker.
 
 use super::Api;
+use super::codes::Code;
 use super::error::Problem;
 use super::session::{Person, Role};
 use super::settings::is_in_force;
 use super::shapes;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, plate};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -14,19 +15,23 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-/// Shortest text searched for: shorter ones name half a city.
+/// Fewest letters and digits searched for: fewer name half a city.
 const SEARCH_CHARS_MIN: usize = 3;
+/// Longest text searched for, with all that stands between its letters.
+const SEARCH_CHARS_MAX: usize = 32;
 
 /// Reads an id that the path or the query gives.
 pub(super) fn id(text: &str, what: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| {
-        Problem::BadRequest(format!("{what} is {:?}; it must be a number", text.chars().take(32).collect::<String>()))
+        let said: String = text.chars().take(32).collect();
+        let message = format!("{what} is {said:?}; it must be a number");
+        Problem::bad(Code::NotANumber, message, json!({ "field": what, "value": said }))
     })
 }
 
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Search {
-    /// Part of a plate or tracker id, at least 3 characters (police).
+    /// Part of a plate in any spelling, or of a tracker id: 3 letters and digits at least (police).
     q: Option<String>,
     /// The grant that allows it (police).
     grant: Option<String>,
@@ -45,11 +50,12 @@ pub(super) async fn list(
         client.query("SELECT * FROM api_my_vehicles($1)", &[&person.account]).await?
     } else {
         let text = search.q.unwrap_or_default();
-        if text.chars().count() < SEARCH_CHARS_MIN || text.chars().count() > 32 {
-            return Err(Problem::BadRequest(format!(
-                "q has {} characters; {SEARCH_CHARS_MIN} to 32 are searched for",
-                text.chars().count()
-            )));
+        let characters = plate::key(&text).chars().count();
+        if characters < SEARCH_CHARS_MIN || text.chars().count() > SEARCH_CHARS_MAX {
+            let (min, max) = (SEARCH_CHARS_MIN, SEARCH_CHARS_MAX);
+            let said = format!("q has {characters} letters and digits; {min} to {max} are searched for");
+            let values = json!({ "characters": characters, "min": min, "max": max });
+            return Err(Problem::bad(Code::SearchLength, said, values));
         }
         let grant = id(search.grant.as_deref().unwrap_or_default(), "grant")?;
         client.query("SELECT * FROM api_police_vehicles($1, $2, $3)", &[&person.account, &grant, &text]).await?
@@ -75,10 +81,9 @@ pub(super) async fn one(
 /// A time as people give it.
 pub(super) fn time(text: &str, what: &str) -> Result<Timestamp, Problem> {
     Timestamp::parse_rfc3339(text).ok_or_else(|| {
-        Problem::BadRequest(format!(
-            "{what} is {:?}; it must be a time like 2026-11-23T10:00:00Z",
-            text.chars().take(40).collect::<String>()
-        ))
+        let said: String = text.chars().take(40).collect();
+        let message = format!("{what} is {said:?}; it must be a time like 2026-11-23T10:00:00Z");
+        Problem::bad(Code::NotATime, message, json!({ "field": what, "value": said }))
     })
 }
 
@@ -87,9 +92,9 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
     let (from, to) = (time(from, "from")?, time(to, "to")?);
     let days = to.seconds_since(from) / 86_400.0;
     if days <= 0.0 || days > days_max {
-        return Err(Problem::BadRequest(format!(
-            "from and to are {days:.2} days apart; it must be above 0 and at most {days_max} days"
-        )));
+        let said = format!("from and to are {days:.2} days apart; it must be above 0 and at most {days_max} days");
+        let values = json!({ "days": (days * 100.0).round() / 100.0, "max": days_max });
+        return Err(Problem::bad(Code::SpanLength, said, values));
     }
     Ok((from, to))
 }

@@ -39,7 +39,7 @@ pub(super) async fn list(
     person.must_be(ROLES)?;
     let limit = page.limit.unwrap_or(ZONES_MAX);
     if !(1..=ZONES_MAX).contains(&limit) {
-        return Err(Problem::BadRequest(format!("limit is {limit}; it must be 1 to {ZONES_MAX}")));
+        return Err(Problem::range("limit", limit, 1, ZONES_MAX));
     }
     let after = page.after.as_deref().map(|a| id(a, "after")).transpose()?.unwrap_or(0);
     let client = api.pool.get().await?;
@@ -82,14 +82,11 @@ impl ZoneBody {
     fn checked(self) -> Result<Value, Problem> {
         let name_chars = self.name.trim().chars().count();
         if name_chars == 0 || name_chars > NAME_CHARS_MAX {
-            return Err(Problem::BadRequest(format!(
-                "name has {name_chars} characters; it must be 1 to {NAME_CHARS_MAX}"
-            )));
+            return Err(Problem::length("name", name_chars, NAME_CHARS_MAX));
         }
-        let refuse = |text: String| Problem::Unprocessable(text);
-        self.shape.check().map_err(|e| refuse(e.to_string()))?;
-        zone::check_dwell(self.rule, self.dwell_s).map_err(|e| refuse(e.to_string()))?;
-        self.schedule.as_ref().map_or(Ok(()), Schedule::check).map_err(|e| refuse(e.to_string()))?;
+        self.shape.check().map_err(|e| Problem::impossible(&e))?;
+        zone::check_dwell(self.rule, self.dwell_s).map_err(|e| Problem::impossible(&e))?;
+        self.schedule.as_ref().map_or(Ok(()), Schedule::check).map_err(|e| Problem::impossible(&e))?;
         let vehicle = self.vehicle_id.as_deref().map(|v| id(v, "vehicle_id")).transpose()?;
         Ok(json!({
             "name": self.name.trim(), "rule": self.rule, "shape": self.shape.to_wgs84(self.crs), "drawn_crs": self.crs,
@@ -106,7 +103,7 @@ pub(super) async fn add(
     body: Result<Json<ZoneBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     person.must_be(ROLES)?;
-    let Json(zone) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(zone) = body?;
     let zone = zone.checked()?;
     let client = api.pool.get().await?;
     let row = client
@@ -125,7 +122,7 @@ pub(super) async fn change(
 ) -> Result<Json<Value>, Problem> {
     person.must_be(ROLES)?;
     let zone = id(&zone, "id")?;
-    let Json(wanted) = body.map_err(|e| Problem::BadRequest(e.body_text()))?;
+    let Json(wanted) = body?;
     let wanted = wanted.checked()?;
     let client = api.pool.get().await?;
     let row = client.query_opt("SELECT * FROM api_change_zone($1, $2, $3)", &[&person.account, &zone, &wanted]).await?;

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::domain::{Profile, Shard, TrackerIdent};
 use crate::protocol::PROTOCOLS;
 use crate::store::people::{self, NewAccount};
-use crate::store::{self, Role};
+use crate::store::{self, Role, plates};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub struct Args {
 enum Command {
     #[command(flatten)]
     One(Thing),
+    /// Lists the vehicles whose plate was shared or none before plates had one form, as JSON lines.
+    Plates,
     /// Enters the people, vehicles and trackers of the demonstration.
     Demo {
         /// How many vehicles.
@@ -71,7 +73,7 @@ enum Thing {
     },
     /// Registers a vehicle with its owner, and the tracker that it carries.
     Vehicle {
-        /// Its plate.
+        /// Its plate, in any spelling.
         plate: String,
         /// What it is.
         #[arg(long, value_parser = ["ebike", "motorcycle"])]
@@ -85,6 +87,17 @@ enum Thing {
         /// Takes the tracker out that it carried until now; what is armed stays armed.
         #[arg(long, requires = "tracker")]
         replace: bool,
+    },
+    /// Gives a vehicle another plate.
+    Plate {
+        /// Number of the vehicle, as `admin plates` and `admin vehicle` print it.
+        vehicle: i64,
+        /// The plate, in any spelling.
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        plate: Option<String>,
+        /// It has none.
+        #[arg(long)]
+        none: bool,
     },
     /// Gives an officer access for a case.
     Grant {
@@ -147,6 +160,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 demo::enter(&client, &demo::logins(&logins)?, vehicles, None).await?;
                 say(format_args!("the demonstration's logins are in {}", logins.display()))?;
             }
+            Command::Plates => {
+                for line in plates::unclear(&client).await? {
+                    say(line)?;
+                }
+            }
             Command::One(thing) => {
                 let transaction = client.transaction().await?;
                 let entered = enter(&transaction, thing).await?;
@@ -179,11 +197,14 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
         }
         Thing::Vehicle { plate, kind, owner, tracker, replace } => {
             let owner = people::account(client, &owner, &["owner"]).await?;
-            let vehicle = people::put_vehicle(client, &plate, &kind, "", owner).await?;
+            let (vehicle, plate) = people::put_vehicle(client, &plate, &kind, "", owner).await?;
             if let Some(ident) = tracker {
                 people::install(client, people::tracker(client, &ident).await?, vehicle, replace).await?;
             }
             format!("vehicle {vehicle} {plate}")
+        }
+        Thing::Plate { vehicle, plate, none: _ } => {
+            format!("vehicle {vehicle} {}", plates::set(client, vehicle, plate.as_deref()).await?)
         }
         Thing::Grant { officer, approver, case_number, purpose, days } => {
             let officer = people::account(client, &officer, &["police"]).await?;

@@ -9,7 +9,7 @@ use crate::fold::FoldSettings;
 use crate::ingest::topic::Address;
 use crate::store::journal::Asked;
 use crate::store::vault::Vault;
-use crate::store::{self, Role, explain, rebuild as refold, retention, verify as invariants};
+use crate::store::{self, Role, explain, plates, rebuild as refold, retention, verify as invariants};
 use clap::Parser;
 use serde_json::json;
 use std::io::{BufWriter, Write};
@@ -101,15 +101,19 @@ pub fn journal(args: JournalArgs) -> anyhow::Result<()> {
 /// # Errors
 /// The database is away.
 pub fn verify(args: RoleArgs) -> anyhow::Result<ExitCode> {
-    let (checked, let_go) = block_on(async {
+    let (checked, let_go, unclear) = block_on(async {
         let (_, client) = connect(&args).await?;
-        Ok((invariants::run(&client).await?, retention::summary(&client).await?))
+        let unclear = plates::count_unclear(&client).await?;
+        Ok((invariants::run(&client).await?, retention::summary(&client).await?, unclear))
     })?;
     for check in &checked {
         say(format_args!("{} {}: {}", if check.broken == 0 { "ok" } else { "FAIL" }, check.name, check.broken))?;
     }
     for gone in let_go {
         say(format_args!("let go: {gone}"))?;
+    }
+    if unclear > 0 {
+        say(format_args!("unclear plates: {unclear}; `rideguard admin plates` lists them"))?;
     }
     Ok(if checked.iter().all(|c| c.broken == 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -96,14 +96,14 @@ pub async fn enter(
         let (ident, protocol) = tracker(n);
         let kind = if n % 5 == 0 { "motorcycle" } else { "ebike" };
         let holder = if n <= OWNED { owner } else { others };
-        let vehicle = people::put_vehicle(client, &plate(n), kind, "Demo", holder).await?;
+        let (vehicle, _) = people::put_vehicle(client, &plate(n), kind, "Demo", holder).await?;
         let tracker = people::put_tracker(client, &ident, &Profile::of(protocol)).await?;
         people::install(client, tracker, vehicle, false).await?;
     }
     if known.is_empty() {
         people::put_grant(client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
     }
-    let stolen = people::put_vehicle(client, &plate(STOLEN), "ebike", "Demo", owner).await?;
+    let (stolen, _) = people::put_vehicle(client, &plate(STOLEN), "ebike", "Demo", owner).await?;
     // Anew at every start, so that the theft can be staged again.
     people::arm(client, owner, stolen, true).await?;
     Ok(())

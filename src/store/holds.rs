@@ -1,7 +1,7 @@
 //! Legal holds: what a case needs is kept, however old.
 
-use super::people;
-use crate::domain::Timestamp;
+use super::{people, said};
+use crate::domain::{Plate, Timestamp};
 use tokio_postgres::{Client, Error};
 
 /// A hold to place.
@@ -32,6 +32,7 @@ pub struct By {
 /// Who may not, what is missing, a window that is none.
 pub async fn place(client: &Client, by: &By, hold: &NewHold<'_>) -> anyhow::Result<i64> {
     let account = people::account(client, &by.login, &["police", "admin"]).await?;
+    Plate::check_asked(hold.plate)?;
     let (from, to) = hold.window;
     let row = client
         .query_one(
@@ -71,12 +72,4 @@ pub async fn list(client: &Client) -> Result<Vec<serde_json::Value>, Error> {
         )
         .await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
-}
-
-/// The schema's own sentence, without "db error".
-fn said(error: Error) -> anyhow::Error {
-    match error.as_db_error() {
-        Some(ours) if ours.code().code().starts_with("P0") => anyhow::anyhow!("{}", ours.message()),
-        _ => error.into(),
-    }
 }

@@ -34,6 +34,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0030_version_incidents", include_str!("../../schema/0030_version_incidents.sql")),
     ("0031_flatten_track_shape", include_str!("../../schema/0031_flatten_track_shape.sql")),
     ("0032_judge_contact", include_str!("../../schema/0032_judge_contact.sql")),
+    ("0033_make_plates_canonical", include_str!("../../schema/0033_make_plates_canonical.sql")),
+    ("0034_give_refusals_codes", include_str!("../../schema/0034_give_refusals_codes.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -21,6 +21,7 @@ pub mod partitions;
 mod parts;
 pub mod people;
 mod pieces;
+pub mod plates;
 pub mod questions;
 pub mod rebuild;
 pub mod replay;
@@ -143,4 +144,12 @@ pub async fn check_durability(client: &Client) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The schema's own sentence, without "db error".
+fn said(error: tokio_postgres::Error) -> anyhow::Error {
+    match error.as_db_error() {
+        Some(ours) if ours.code().code().starts_with("P0") => anyhow::anyhow!("{}", ours.message()),
+        _ => error.into(),
+    }
 }

@@ -1,6 +1,7 @@
 //! People and things as administrators enter them.
 
 use super::migrate::MIGRATE_LOCK;
+use super::plates;
 use crate::domain::Profile;
 use anyhow::{Context, bail, ensure};
 use std::collections::HashSet;
@@ -76,24 +77,18 @@ pub async fn put_tracker(client: &impl GenericClient, ident: &str, profile: &Pro
     Ok(row.get(0))
 }
 
-/// Makes a vehicle of an owner, or finds the owner's with this plate.
+/// Makes a vehicle of an owner, or finds the owner's with this plate, however it is spelled.
 ///
 /// # Errors
-/// It belongs to somebody else, or the database's own word.
+/// The text is no plate, it belongs to somebody else, or the database's own word.
 pub async fn put_vehicle(
     client: &impl GenericClient,
     plate: &str,
     kind: &str,
     model: &str,
     owner: i64,
-) -> anyhow::Result<i64> {
-    let row = client
-        .query_one(
-            "INSERT INTO vehicle (plate, kind, model) VALUES ($1, $2, $3) ON CONFLICT (plate) DO UPDATE SET kind = EXCLUDED.kind, model = coalesce(nullif(EXCLUDED.model, ''), vehicle.model) RETURNING vehicle_id",
-            &[&plate, &kind, &model],
-        )
-        .await?;
-    let vehicle: i64 = row.get(0);
+) -> anyhow::Result<(i64, String)> {
+    let (vehicle, plate) = plates::put(client, plate, kind, model).await?;
     client
         .execute(
             "INSERT INTO ownership (vehicle_id, account_id) SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM ownership WHERE vehicle_id = $1 AND valid_to IS NULL)",
@@ -105,7 +100,7 @@ pub async fn put_vehicle(
         .await?
         .get(0);
     ensure!(holder == owner, "the vehicle {plate} belongs to somebody else");
-    Ok(vehicle)
+    Ok((vehicle, plate))
 }
 
 /// Puts a tracker into a vehicle, with `replace` in place of the one that it carries; where both are so already, nothing

@@ -56,7 +56,7 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
         (&police, json!({ "grant": "1", "ends_at": day(-1.0) }), 400, "within 5 years"),
         (&police, json!({ "grant": "1", "ends_at": day(2000.0) }), 400, "within 5 years"),
         (&police, json!({ "grant": "1", "ends_at": "soon" }), 400, "ends_at is \"soon\""),
-        (&police, json!({ "grant": "1", "plate": "nobody's" }), 404, "nothing of yours"),
+        (&police, json!({ "grant": "1", "plate": "湘H·Z9999" }), 404, "no vehicle has the plate 湘H·Z9999"),
     ] {
         let (got, answer) = who.ask("POST", "/holds", hold(more.clone())).await;
         assert_eq!(got, status, "{more}: {answer}");

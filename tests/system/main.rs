@@ -26,6 +26,7 @@ mod limits;
 mod live;
 mod misbehaving;
 mod operating;
+mod plates;
 mod publisher;
 mod questions;
 mod restarts;

@@ -57,6 +57,210 @@ fn question(path: &str, operation: &Value) -> String {
     format!("{path}?{}", query.join("&"))
 }
 
+/// What people meet: each refusal with its word, and what its sentence holds by name.
+#[tokio::test]
+async fn refusals_say_why_with_a_word_and_values() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let (owner, police, operator) = (up.log_in("owner").await, up.log_in("police").await, up.log_in("operator").await);
+    let client = up.sql().await;
+    client.batch_execute("INSERT INTO vehicle (plate, kind) VALUES ('湘H·Q0001', 'ebike');
+        INSERT INTO ownership (vehicle_id, account_id) SELECT vehicle_id, account_id FROM vehicle, account WHERE plate = '湘H·Q0001' AND login = 'owner';
+        UPDATE access_grant SET area_km2_max = 10, hours_max = 24").await.unwrap();
+    let of = async |sql: &str| -> String { client.query_one(sql, &[]).await.unwrap().get(0) };
+    let bare = of("SELECT vehicle_id::text FROM vehicle WHERE plate = '湘H·Q0001'").await;
+    let mine =
+        of("SELECT min(vehicle_id)::text FROM ownership JOIN account USING (account_id) WHERE login = 'owner'").await;
+    for _ in 0..5 {
+        assert_eq!(owner.ask("POST", &format!("/vehicles/{mine}/phone"), None).await.0, 201);
+    }
+    let ring = |across: f64| {
+        json!([[112.0, 28.0], [112.0 + across, 28.0], [112.0 + across, 28.0 + across], [112.0, 28.0 + across]])
+    };
+    let area = |more: Value| {
+        let mut asked = json!({ "grant": "1", "polygon": ring(0.01), "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
+        more.as_object().unwrap().iter().for_each(|(name, value)| asked[name] = value.clone());
+        Some(asked)
+    };
+    let zone = |more: Value| {
+        let centre = json!({ "lat_deg": 28.5, "lon_deg": 112.3 });
+        let mut asked = json!({ "name": "a", "rule": "enter", "vehicle_id": mine, "shape": { "type": "circle", "centre": centre, "radius_m": 100 } });
+        more.as_object().unwrap().iter().for_each(|(name, value)| asked[name] = value.clone());
+        Some(asked)
+    };
+    let corner = |lat: f64, lon: f64| json!({ "lat_deg": lat, "lon_deg": lon });
+    let bow_tie = json!({ "type": "polygon", "holes": [], "outer": [corner(28.0, 112.0), corner(28.1, 112.1), corner(28.1, 112.0), corner(28.0, 112.1)] });
+    let corridor = json!({ "type": "corridor", "width_m": 5, "line": [corner(28.0, 112.0), corner(28.1, 112.1)] });
+    for (who, method, path, body, status, code, values) in [
+        (&up.person(""), "GET", "/me", None, 401, "not_logged_in", json!({})),
+        (&up.person("dead"), "GET", "/me", None, 401, "session_ended", json!({})),
+        (&owner, "GET", "/grants", None, 403, "wrong_role", json!({ "roles": ["police"], "role": "owner" })),
+        (&owner, "GET", "/vehicles/999999", None, 404, "not_found", json!({})),
+        (
+            &owner,
+            "GET",
+            "/alerts?limit=0",
+            None,
+            400,
+            "out_of_range",
+            json!({ "field": "limit", "value": 0, "min": 1, "max": 200 }),
+        ),
+        (&owner, "POST", &*format!("/vehicles/{bare}/arm"), None, 409, "no_tracker", json!({})),
+        (
+            &owner,
+            "PUT",
+            &*format!("/vehicles/{bare}/guarding"),
+            Some(json!({ "schedule": null, "auto_after_s": 300 })),
+            409,
+            "no_tracker",
+            json!({}),
+        ),
+        (
+            &owner,
+            "PUT",
+            &*format!("/vehicles/{mine}/guarding"),
+            Some(json!({ "schedule": null, "auto_after_s": 7 })),
+            422,
+            "out_of_range",
+            json!({ "field": "auto_after_s", "value": 7, "min": 60, "max": 3600 }),
+        ),
+        (&owner, "POST", &*format!("/vehicles/{mine}/phone"), None, 409, "phones_full", json!({ "max": 5 })),
+        (
+            &owner,
+            "POST",
+            "/zones",
+            zone(json!({ "name": " " })),
+            400,
+            "text_length",
+            json!({ "field": "name", "characters": 0, "min": 1, "max": 64 }),
+        ),
+        (
+            &owner,
+            "POST",
+            "/zones",
+            zone(json!({ "shape": bow_tie })),
+            422,
+            "polygon_invalid",
+            json!({ "reason": "Self-intersection[112.05 28.05]" }),
+        ),
+        (
+            &owner,
+            "POST",
+            "/zones",
+            zone(json!({ "shape": corridor })),
+            422,
+            "out_of_range",
+            json!({ "field": "width_m", "value": 5.0, "min": 40.0, "max": 10_000.0 }),
+        ),
+        (
+            &owner,
+            "POST",
+            "/zones",
+            zone(json!({ "rule": "dwell" })),
+            422,
+            "dwell_time",
+            json!({ "dwell_s": 0, "min": 60, "max": 604_800 }),
+        ),
+        (&owner, "POST", "/zones", zone(json!({ "vehicle_id": "999999" })), 404, "not_found", json!({})),
+        (&operator, "POST", "/zones", zone(json!({})), 403, "zone_of_owner", json!({})),
+        (
+            &operator,
+            "GET",
+            "/trackers?state=asleep",
+            None,
+            400,
+            "unknown_word",
+            json!({ "field": "state", "value": "asleep" }),
+        ),
+        (&police, "GET", "/vehicles?q=D0001&grant=77", None, 403, "no_grant", json!({ "grant": "77" })),
+        (
+            &police,
+            "GET",
+            "/vehicles?q=D0&grant=1",
+            None,
+            400,
+            "search_length",
+            json!({ "characters": 2, "min": 3, "max": 32 }),
+        ),
+        (
+            &police,
+            "POST",
+            "/search/area",
+            area(json!({ "polygon": ring(1.0) })),
+            400,
+            "area_too_large",
+            json!({ "km2": 10850.4, "km2_max": 10, "grant": "1" }),
+        ),
+        (
+            &police,
+            "POST",
+            "/search/area",
+            area(json!({ "to": "2026-01-03T00:00:00Z" })),
+            400,
+            "window_too_long",
+            json!({ "hours_max": 24, "grant": "1" }),
+        ),
+        (
+            &police,
+            "POST",
+            "/search/area",
+            area(json!({ "to": "2026-01-01T00:00:00Z" })),
+            400,
+            "span_length",
+            json!({ "days": 0.0, "max": 31.0 }),
+        ),
+        (&police, "POST", "/search/area", area(json!({ "cursor": "AAAA" })), 400, "bad_cursor", json!({})),
+        (
+            &police,
+            "POST",
+            "/search/area",
+            area(json!({ "circle": { "lat": 28.0, "lon": 112.0, "radius_m": 5.0 } })),
+            400,
+            "one_of",
+            json!({ "fields": "polygon, polygons and circle" }),
+        ),
+        (
+            &police,
+            "POST",
+            "/holds",
+            area(json!({ "plate": "湘h·z9999", "reason": "x", "ends_at": "2999-01-01T00:00:00Z" })),
+            404,
+            "no_such_plate",
+            json!({ "plate": "湘h·z9999" }),
+        ),
+        (
+            &police,
+            "POST",
+            "/holds",
+            area(json!({ "plate": "湘hq0001", "reason": "x", "ends_at": "2020-01-01T00:00:00Z" })),
+            400,
+            "hold_end",
+            json!({ "ends_at": "2020-01-01T00:00:00+00:00", "years_max": 5 }),
+        ),
+        (
+            &police,
+            "POST",
+            "/holds",
+            area(json!({ "plate": "", "reason": "x", "ends_at": "2020-01-01T00:00:00Z" })),
+            400,
+            "plate_length",
+            json!({ "plate": "", "characters": 0, "min": 2, "max": 16 }),
+        ),
+    ] {
+        let (got, answer) = who.ask(method, path, body).await;
+        assert_eq!(
+            (got, &answer["code"], &answer["values"]),
+            (status, &json!(code), &values),
+            "{method} {path}: {answer}"
+        );
+    }
+    // In the schema no refusal is left whose sentence is all.
+    let bare = "SELECT string_agg(proname, ', ') FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname <> 'set_plate'
+        AND prosrc ~ 'RAISE EXCEPTION[^;]*P04(00|03|09|22)'";
+    let left: Option<String> = client.query_one(bare, &[]).await.unwrap().get(0);
+    assert_eq!(left, None);
+}
+
 /// Status and message of an answer.
 async fn ask(person: &Person, method: &str, question: &str) -> (u16, String) {
     let (status, answer) = person.ask(&method.to_uppercase(), question, None).await;
@@ -70,29 +274,51 @@ async fn every_refusal_has_one_form_and_logging_in_is_limited() {
     let up = Up::start(3, &[]).await;
     let owner = up.log_in("owner").await;
     let large = json!({ "login": "owner", "password": "x".repeat(70_000) });
-    for (method, path, body, status, code) in [
-        ("GET", "/alerts?limit=many", None, 400, "bad_request"),
-        ("PUT", "/session", None, 405, "method_not_allowed"),
-        ("POST", "/session", Some(json!({ "login": "owner" })), 400, "bad_request"),
-        ("POST", "/session", Some(large), 413, "too_large"),
-        ("GET", "/vehicles/one", None, 400, "bad_request"),
-        ("GET", "/nowhere", None, 404, "not_found"),
-        ("GET", "/live", None, 400, "bad_request"),
+    for (method, path, body, status, class, code) in [
+        ("GET", "/alerts?limit=many", None, 400, "bad_request", "not_understood"),
+        ("PUT", "/session", None, 405, "method_not_allowed", "method_not_allowed"),
+        ("POST", "/session", Some(json!({ "login": "owner" })), 400, "bad_request", "not_understood"),
+        ("POST", "/session", Some(large), 413, "too_large", "too_large"),
+        ("GET", "/vehicles/one", None, 400, "bad_request", "not_a_number"),
+        ("GET", "/nowhere", None, 404, "not_found", "not_found"),
+        ("GET", "/live", None, 400, "bad_request", "not_understood"),
     ] {
         let (got, answer) = owner.ask(method, path, body).await;
-        assert_eq!((got, answer["error"].as_str()), (status, Some(code)), "{method} {path}: {answer}");
+        let said = (got, answer["error"].as_str(), answer["code"].as_str());
+        assert_eq!(said, (status, Some(class), Some(code)), "{method} {path}: {answer}");
         assert!(!answer["message"].as_str().unwrap().is_empty(), "{method} {path}: {answer}");
     }
-    let mut statuses = Vec::new();
-    for _ in 0..12 {
-        statuses.push(owner.ask("POST", "/session", Some(json!({ "login": "police", "password": "guess" }))).await.0);
+    // The same where nobody says beforehand how long it will be.
+    let http = up.http.clone();
+    let chunked = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut socket = std::net::TcpStream::connect(&http).unwrap();
+        let head = "POST /api/v1/session HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+        write!(socket, "{head}11170\r\n{}\r\n0\r\n\r\n", " ".repeat(0x11170)).unwrap();
+        let mut answer = String::new();
+        let _ = socket.read_to_string(&mut answer); // it may be cut off behind the answer
+        answer
+    });
+    let answer = chunked.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains(r#""code":"too_large""#), "{answer}");
+    for (path, wrong, body, times, code) in [
+        ("/session", "wrong_login", json!({ "login": "police", "password": "guess" }), 12, "too_many_logins"),
+        ("/phone", "unknown_phone", json!({ "token": "0".repeat(64) }), 40, "too_many_phone_words"),
+    ] {
+        let mut last = owner.ask("POST", path, Some(body.clone())).await.1;
+        assert_eq!(last["code"], wrong, "{last}");
+        for _ in 1..times {
+            last = owner.ask("POST", path, Some(body.clone())).await.1;
+        }
+        let wait_s = last["values"]["wait_s"].as_u64().unwrap_or_default();
+        assert!(last["code"] == code && (1..=7).contains(&wait_s), "{last}");
     }
-    assert_eq!((statuses[0], statuses[11]), (401, 429), "{statuses:?}");
-    let mut statuses = Vec::new();
-    for _ in 0..40 {
-        statuses.push(owner.ask("POST", "/phone", Some(json!({ "token": "0".repeat(64) }))).await.0);
-    }
-    assert_eq!((statuses[0], statuses[39]), (404, 429), "{statuses:?}");
+    let refused = reqwest::Client::new()
+        .post(format!("http://{}/api/v1/phone", up.http))
+        .header("Content-Type", "application/json")
+        .body(json!({ "token": "0".repeat(64) }).to_string())
+        .send();
+    assert!(refused.await.unwrap().headers().contains_key("retry-after"));
     let kept = up.count("SELECT count(*) FROM session WHERE octet_length(token_sha256) = 32").await;
     assert_eq!(up.count("SELECT count(*) FROM session").await, kept, "a token is kept as its SHA-256 only");
     assert_eq!(up.count("SELECT count(*) FROM account WHERE password_hash NOT LIKE '$argon2id$%'").await, 0);

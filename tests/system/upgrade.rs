@@ -18,7 +18,7 @@ use tokio_postgres::Client;
 const VERSIONS: [&str; 3] = ["0011", "0018", "0024"];
 
 /// A database as a program of then made it: its migrations, applied as now.
-async fn old_database(database: &Database, version: &str) -> Client {
+pub async fn old_database(database: &Database, version: &str) -> Client {
     let name = format!("as_of_{version}");
     database.connect().await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
     let mut settings = database.settings.clone();

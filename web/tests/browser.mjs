@@ -6,6 +6,6 @@ import { end } from './browser/harness.mjs';
 
 // What needs no positions uses the time until the staged theft; what looks at tracks comes after it, when there are some.
 // One after another: imports side by side would run side by side.
-for (const part of ['sessions', 'tabs', 'states', 'incidents', 'fit', 'access', 'theft', 'owner', 'offices', 'marks']) await import(`./browser/${part}.mjs`);
+for (const part of ['sessions', 'tabs', 'states', 'refusals', 'incidents', 'fit', 'access', 'theft', 'owner', 'offices', 'marks']) await import(`./browser/${part}.mjs`);
 
 await end();

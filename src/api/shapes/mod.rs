@@ -25,6 +25,8 @@ use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 
 /// A number of ours as decimal text: JavaScript's numbers end at 2⁵³.
@@ -57,21 +59,35 @@ pub struct Pending {
     pub pending: bool,
 }
 
+/// Every call that takes a token takes a browser's cookie, for the same roles.
+pub(super) fn describe_cookies(document: &mut OpenApi) {
+    for operation in operations(document) {
+        let Some(ways) = &mut operation.security else { continue };
+        let roles = ways.iter().find_map(|way| {
+            let way = serde_json::to_value(way).ok()?;
+            serde_json::from_value::<Vec<String>>(way["bearer"].clone()).ok()
+        });
+        ways.extend(roles.map(|roles| SecurityRequirement::new("cookie", roles)));
+    }
+}
+
+fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
+    let items = document.paths.paths.values_mut();
+    items.flat_map(|item| [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten())
+}
+
 /// Gives every refusal of the document its one form.
 pub(super) fn describe_refusals(document: &mut OpenApi) {
     let form = || {
         let schema = RefOr::Ref(Ref::from_schema_name(Refusal::name()));
         RefOr::T(ContentBuilder::new().schema(Some(schema)).build())
     };
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            for (status, response) in &mut operation.responses.responses {
-                if let RefOr::T(response) = response
-                    && status.starts_with('4')
-                {
-                    response.content.insert("application/json".into(), form());
-                }
+    for operation in operations(document) {
+        for (status, response) in &mut operation.responses.responses {
+            if let RefOr::T(response) = response
+                && status.starts_with('4')
+            {
+                response.content.insert("application/json".into(), form());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Sessions, grants, and what operators see.
 
 use super::{Id, Time};
+use crate::api::Code;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,15 +9,16 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
-    /// For programs: `bad_request`, `unauthenticated`, `forbidden`, `not_found`, `method_not_allowed`, `conflict`,
-    /// `too_large`, `unprocessable`, `too_many_requests`, `unavailable`.
+    /// The word of its status: `bad_request`, `unauthenticated`, `forbidden`, `not_found`, `method_not_allowed`,
+    /// `too_large`, `unprocessable`, `too_many_requests`, `unavailable`, `internal`; of a conflict its code.
     pub error: String,
+    /// For programs: why (docs/errors.md).
+    pub code: Code,
     /// For people: names the thing, the value and the limit.
     pub message: String,
     /// What the message holds, by name, so that a page can say it in the reader's language.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub values: Option<serde_json::Map<String, serde_json::Value>>,
+    #[schema(value_type = Object)]
+    pub values: serde_json::Map<String, serde_json::Value>,
     /// The incident as it is now, where an answer to it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -148,7 +150,10 @@ pub struct TrackerHealth {
     pub firmware: Option<String>,
     /// Messages of it that could not be used.
     pub quarantined_packets: i64,
-    /// Why the last of them could not be used.
+    /// Why the last of them could not be used, as a word: `decode`, `identity`, `left_over`, `position`, `retained`, `size`,
+    /// `store`, `time`, `topic`, `unknown_tracker`.
+    pub last_error_code: Option<String>,
+    /// The same as a sentence, without positions.
     pub last_error: Option<String>,
 }
 

@@ -47,6 +47,12 @@ test('what people type is escaped', async () => {
   expect(new URL(calls[0]!.url, 'http://x').searchParams.getAll('grant')).toEqual(['1']);
 });
 
+test('of a refusal with a code of its own, that is taken', async () => {
+  const body = { error: 'forbidden', code: 'no_grant', message: 'no', values: { grant: '7' } };
+  const error = await api(json(403, body)).grants().catch((e: unknown) => e);
+  expect(error).toMatchObject({ status: 403, code: 'no_grant', values: { grant: '7' } });
+});
+
 test('a failure carries the code of the server', async () => {
   const error = await api(json(403, { error: 'forbidden', message: 'no' })).grants().catch((e: unknown) => e);
   expect(error).toBeInstanceOf(ApiError);

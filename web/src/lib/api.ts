@@ -9,7 +9,7 @@ export class ApiError extends Error {
     readonly status: number,
     readonly code: string,
     message: string,
-    readonly values: Record<string, string | number> = {},
+    readonly values: Values = {},
     /** The thing as it is by now, where the question came too late. */
     readonly incident?: Incident,
   ) {
@@ -17,10 +17,14 @@ export class ApiError extends Error {
   }
 }
 
+/** What a refusal's sentence holds, by name. */
+export type Values = Record<string, unknown>;
+
 interface Refusal {
   error?: string;
+  code?: string;
   message?: string;
-  values?: Record<string, string | number>;
+  values?: Values;
   incident?: Incident;
 }
 
@@ -59,12 +63,12 @@ export class Api {
     if (answer.status === 204) return undefined as T;
     const said: unknown = await answer.json().catch(() => null);
     if (answer.ok) return said as T;
-    const { error, message, values, incident } = (said ?? {}) as Refusal;
+    const { error, code, message, values, incident } = (said ?? {}) as Refusal;
     if (answer.status === 401 && this.isIn && session === this.session) {
       this.end();
       this.onSessionEnd();
     }
-    throw new ApiError(answer.status, error ?? 'unknown', message ?? `status ${answer.status}`, values ?? {}, incident);
+    throw new ApiError(answer.status, code ?? error ?? 'unknown', message ?? `status ${answer.status}`, values ?? {}, incident);
   }
 
   /** Another session stands from now on, or none. */

@@ -1,6 +1,6 @@
 import { ApiError } from './api';
 import type { Language } from './time';
-import { fill, WORDS, type Key } from './words';
+import { fill, refusal, WORDS, type Key } from './words';
 
 const LANG = { zh: 'zh-CN', en: 'en' } as const;
 const KEPT_AS = 'rideguard-language';
@@ -27,9 +27,7 @@ class I18n {
   problem(error: unknown): string {
     if (!(error instanceof ApiError)) return this.t('error_other', { message: String(error) });
     // The server's own text is English; the words of its codes stand here, with its values.
-    const text = WORDS[this.language][`error_${error.code}` as Key] as string | undefined;
-    const said = text === undefined ? '' : fill(text, error.values);
-    return said && !/\{\w+\}/.test(said) ? said : this.t('error_other', { message: error.code });
+    return refusal(WORDS[this.language], error.code, error.values) ?? this.t('error_other', { message: error.message });
   }
 
   /** Of the language that is not shown, for the button that leads there. */

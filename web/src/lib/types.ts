@@ -236,6 +236,7 @@ export interface Tracker {
   satellites: number | null;
   firmware: string | null;
   quarantined_packets: number;
+  last_error_code: string | null;
   last_error: string | null;
 }
 

@@ -137,15 +137,18 @@ await fact('armed without contact is a state of its own, never a green one', { a
   await page.waitForSelector('li.card:has-text("未受保护") >> text=提示');
 });
 
-await fact('a refusal is said in words of the page, with its code where there are none', { as: 'owner', map: false, locale: 'zh-CN', expected: /status of [45]/ }, async (page) => {
+await fact('a refusal is said in words of the page, with the sentence of the server where there are none', { as: 'owner', map: false, locale: 'zh-CN', expected: /status of [45]/ }, async (page) => {
   await page.waitForSelector('article.card');
-  for (const [status, error, text] of [
-    [403, 'forbidden', '没有权限。'], [409, 'no_tracker', '没有安装终端'], [400, 'brand_new_code', 'brand_new_code'], [500, 'internal', '服务器出错'],
+  for (const [status, code, values, text] of [
+    [403, 'wrong_role', { roles: ['police'], role: 'owner' }, '此操作仅限民警，您是车主。'],
+    [409, 'no_tracker', {}, '没有安装终端'],
+    [400, 'brand_new_code', {}, 'English prose of the server'],
+    [500, 'internal', {}, '服务器出错'],
   ]) {
-    const restore = await answer(page, '/zones', status, { error, message: 'English prose of the server' });
+    const restore = await answer(page, '/zones', status, { error: 'of_the_status', code, values, message: 'English prose of the server' });
     await page.evaluate(() => (location.hash = '#/zones'));
     await page.waitForSelector(`[role=alert]:has-text("${text}")`);
-    must(!(await page.textContent('.panel')).includes('prose'), 'no words of the server');
+    must(code === 'brand_new_code' || !(await page.textContent('.panel')).includes('prose'), 'no words of the server');
     await restore();
     await page.evaluate(() => (location.hash = '#/vehicles'));
     await page.waitForSelector('article.card');

@@ -7,8 +7,15 @@ const OFFLINE = /Failed to load resource|ERR_INTERNET_DISCONNECTED|WebSocket/;
 await fact('too many attempts and a failing server are told at the log-in, in both languages', { expected: FAILED_REQUESTS }, async (page) => {
   await page.fill('input[name=login]', 'owner');
   await page.fill('input[name=password]', 'x');
-  for (const [status, code, text] of [[429, 'too_many_requests', 'Too many attempts'], [503, 'unavailable', 'away'], [500, 'internal', 'mistake']]) {
-    const restore = await answer(page, '/session', status, { error: code, message: 'because' });
+  const refused = (error, code, values) => ({ error, code, message: 'because', values });
+  for (const [status, said, text] of [
+    [429, refused('too_many_requests', 'too_many_logins', { wait_s: 4 }), 'Too many attempts; try again in 4 s'],
+    [401, refused('unauthenticated', 'wrong_login', {}), 'Login or password is wrong'],
+    [409, refused('of_tomorrow', 'of_tomorrow', {}), '(because)'],
+    [503, refused('unavailable', 'unavailable', {}), 'away'],
+    [500, refused('internal', 'internal', {}), 'mistake'],
+  ]) {
+    const restore = await answer(page, '/session', status, said);
     await page.click('button.primary');
     await page.waitForSelector(`[role=alert]:has-text("${text}")`);
     await restore();
