@@ -1,7 +1,7 @@
 //! Takes away from the broker what trackers let it retain.
 //!
 //! Applications for phones retain each position by default (MQTT 3.1.1, 3.3.1.3). Nobody needs the copies, and a position
-//! of a person must not lie about (`docs/decisions/0020-the-retain-flag-is-ignored.md`). A client of MQTT 5 subscribes, which
+//! of a person must not lie about (`docs/decisions/0021-the-retain-flag-is-ignored.md`). A client of MQTT 5 subscribes, which
 //! brings every copy, unsubscribes at once, and clears the topics.
 
 use super::mqtt::{PROTOCOL_BYTES_MAX, jittered, transport};
