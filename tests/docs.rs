@@ -51,14 +51,14 @@ fn every_setting_stands_on_its_page_and_in_the_example() {
 #[test]
 fn every_metric_stands_on_the_page_of_operators() {
     let code = read("src/telemetry.rs");
-    let page = read("docs/operations.md");
+    let page = read("docs/metrics.md");
     let names: BTreeSet<&str> = code
         .split('"')
         .filter(|t| t.starts_with("rideguard_") && t.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
         .collect();
     assert!(names.len() > 15, "only {names:?} were found: has the code another form?");
     let missing: Vec<_> = names.iter().filter(|n| !page.contains(&format!("`{n}"))).collect();
-    assert!(missing.is_empty(), "docs/operations.md lacks {missing:?}");
+    assert!(missing.is_empty(), "docs/metrics.md lacks {missing:?}");
 }
 
 #[test]
