@@ -11,7 +11,8 @@ use axum::routing::post;
 use rideguard::clock::now;
 use rideguard::config::Config;
 use rideguard::domain::Timestamp;
-use rideguard::store::{self, Role, people};
+use rideguard::store::registry;
+use rideguard::store::{self, Role};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,7 @@ async fn prepare(config: &Config, webhook: String) -> anyhow::Result<()> {
         .await?;
     let owned = client.query("SELECT account_id, vehicle_id FROM ownership WHERE valid_to IS NULL", &[]).await?;
     for row in owned {
-        people::arm(&client, row.get(0), row.get(1), true).await?;
+        registry::arm(&client, row.get(0), row.get(1), true).await?;
     }
     Ok(())
 }

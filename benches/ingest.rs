@@ -16,7 +16,8 @@ mod place;
 
 use place::{Meter, Place};
 use rideguard::domain::Lane;
-use rideguard::ingest::{mqtt, topic};
+use rideguard::domain::topic;
+use rideguard::ingest::client_options;
 use rumqttc::{AsyncClient, Event, Packet, QoS, SubscribeFilter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -243,7 +244,7 @@ fn bare(
     lane: Lane,
     counter: Arc<AtomicU64>,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut options = mqtt::options(&place.config.broker, &format!("bare-{}", lane.0))?;
+    let mut options = client_options::options(&place.config.broker, &format!("bare-{}", lane.0))?;
     options.set_clean_session(true);
     let (client, mut events) = AsyncClient::new(options, 64);
     Ok(runtime.spawn(async move {

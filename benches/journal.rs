@@ -12,10 +12,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::config::{Journal, read_secret};
 use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp};
-use rideguard::fold::LaneState;
+use rideguard::engine::LaneState;
+use rideguard::store::archive::keys::Vault;
+use rideguard::store::archive::write;
+use rideguard::store::archive::write::Sealed;
 use rideguard::store::journal::{self, Asked};
-use rideguard::store::seal::{self, Sealed};
-use rideguard::store::vault::Vault;
 use rideguard::store::{self, migrate};
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::postgres::Postgres;
@@ -60,7 +61,7 @@ async fn city(postgres: &Postgres, vault: &Vault, language: &str, every_s: f64, 
 
     let spent = || cpu::cpu_s(std::process::id()) + cpu::with_children_s(postgres.pid() as u32);
     let (before_s, started, mut sealed) = (spent(), Instant::now(), Sealed::default());
-    seal::run(&mut client, vault, rideguard::clock::now(), &mut sealed).await?;
+    write::run(&mut client, vault, rideguard::clock::now(), &mut sealed).await?;
     println!("{}: {:.2} s", name("seal_per_million"), started.elapsed().as_secs_f64() / entries * 1e6);
     println!("{}: {:.2} s", name("seal_cpu_per_million"), (spent() - before_s) / entries * 1e6);
     let blocks = bytes(&client, &["journal_range", "journal_block", "journal_key"]).await?;

@@ -2,7 +2,7 @@
 //! that has spoken a few times, above the same process without any. A process of its own for each size.
 
 use rideguard::domain::{Entry, Lane, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId};
-use rideguard::fold::{FoldSettings, LaneState};
+use rideguard::engine::{FoldSettings, LaneState};
 use std::process::Command;
 
 /// Sizes of the city.

@@ -6,9 +6,10 @@ mod packets;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rideguard::domain::{Entry, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId};
-use rideguard::fold::{Effects, FoldSettings, LaneState};
+use rideguard::engine::{Effects, FoldSettings, LaneState};
 use rideguard::protocol;
-use rideguard::store::{fixes, journal};
+use rideguard::store::commit::fixes;
+use rideguard::store::journal;
 use std::hint::black_box;
 
 /// Trackers of the lane.

@@ -17,12 +17,14 @@ mod cpu;
 mod questions;
 
 use anyhow::Context;
-use rideguard::cli::load;
+use rideguard::cli::import;
 use rideguard::config::read_secret;
 use rideguard::domain::Timestamp;
 use rideguard::rollup::{self, Rollup};
-use rideguard::store::questions::Officer;
-use rideguard::store::{self, migrate, order, partitions};
+use rideguard::store::tracks::clustering;
+use rideguard::store::tracks::partitions;
+use rideguard::store::tracks::queries::Officer;
+use rideguard::store::{self, migrate};
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::postgres::Postgres;
 use std::path::PathBuf;
@@ -114,7 +116,7 @@ impl Place {
 
     /// Our way into the hot table against a bare COPY into a table of the same form, batch by batch in turn.
     async fn write_path(&self) -> anyhow::Result<()> {
-        let batches = load::sample(&self.root.join("city"), 12)?;
+        let batches = import::sample(&self.root.join("city"), 12)?;
         for (name, share) in
             [("", 0.0), ("_one_duplicate", f64::MIN_POSITIVE), ("_5_percent", 0.05), ("_all_duplicates", 1.0)]
         {
@@ -122,7 +124,7 @@ impl Place {
             partitions::make_for(&self.client, "fix", days).await?;
             self.client.batch_execute("DROP TABLE IF EXISTS bare; CREATE TABLE bare (LIKE fix INCLUDING ALL); CREATE INDEX ON bare USING brin (fixed_at)").await?;
             let (mut ours_s, mut bare_s) = (0.0, 0.0);
-            let hot = store::load::Hot::prepare(&self.client).await?;
+            let hot = store::tracks::import::Hot::prepare(&self.client).await?;
             for batch in &batches {
                 let there = ((batch.len() as f64 * share).ceil() as usize).min(batch.len());
                 hot.put(&self.client, &batch[..there]).await?;
@@ -130,7 +132,7 @@ impl Place {
                 hot.put(&self.client, batch).await?;
                 ours_s += started.elapsed().as_secs_f64();
                 let started = Instant::now();
-                store::load::copy_bare(&self.client, "bare", batch).await?;
+                store::tracks::import::copy_bare(&self.client, "bare", batch).await?;
                 bare_s += started.elapsed().as_secs_f64();
             }
             println!("tracks.copy_vs_raw{name}: {:.2} x", bare_s / ours_s);
@@ -142,7 +144,7 @@ impl Place {
 
     async fn load(&self) -> anyhow::Result<u64> {
         let started = Instant::now();
-        let fixes = load::file(&self.client, &self.root.join("city")).await?;
+        let fixes = import::file(&self.client, &self.root.join("city")).await?;
         println!("tracks.load_rate: {:.0} fixes/s", fixes as f64 / started.elapsed().as_secs_f64());
         println!("tracks.fixes: {fixes} fixes");
         let hot: i64 = self.count("SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'fix'::regclass").await?;
@@ -186,7 +188,7 @@ impl Place {
         let settings = settings(&self.postgres)?;
         let (mut writer, reader) =
             (store::connect(&settings, "bench").await?, store::connect(&settings, "bench").await?);
-        while order::order_next_day(&mut writer, &reader).await?.is_some() {
+        while clustering::order_next_day(&mut writer, &reader).await?.is_some() {
             days += 1;
         }
         let cpu_s = spent() - before;

@@ -2,11 +2,13 @@
 
 use crate::config::Config;
 use crate::domain::Lane;
+use crate::ingest::broker_limits;
 use crate::ingest::publisher::Publisher;
+use crate::ingest::retained;
 use crate::ingest::session::Subscribed;
-use crate::ingest::{limits, retained};
 use crate::pipeline::{self, Shared, Teller};
-use crate::store::{self, Role, migrate, partitions};
+use crate::store::tracks::partitions;
+use crate::store::{self, Role, migrate};
 use crate::telemetry::Metrics;
 use crate::{api, notify, protocol, rollup};
 use std::future::poll_fn;
@@ -52,7 +54,7 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     }
     partitions::make(&client, config.ingest.hot_days).await?;
     let password = crate::config::read_secret(&config.database.api_password_file)?;
-    store::people::put_api_role(&client, &config.database.api_user, &password).await
+    store::registry::put_api_role(&client, &config.database.api_user, &password).await
 }
 
 /// Puts the profiles of the deployment's folder before the embedded ones; once, before anything is decoded.
@@ -86,7 +88,7 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     if roles.ingest {
         install_profiles(config.ingest.profiles_folder.as_deref())?;
-        let share = Arc::new(pipeline::share::Share::default());
+        let share = Arc::new(pipeline::lane_quota::Share::default());
         let shared = Arc::new(Shared {
             share: share.clone(),
             publisher: Publisher::start(&config.broker, "answers", metrics.publications_dropped.clone())?,
@@ -152,7 +154,7 @@ async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: wa
 /// Says where the broker's limits are at odds with ours, once it is there.
 async fn check_the_broker(config: Config, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
     tokio::select! {
-        conflicts = limits::check(config.broker, config.ingest) => metrics.broker_conflicts.set(conflicts as i64),
+        conflicts = broker_limits::check(config.broker, config.ingest) => metrics.broker_conflicts.set(conflicts as i64),
         _ = stop.changed() => {}
     }
 }

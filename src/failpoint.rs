@@ -70,7 +70,7 @@ pub fn pass(point: Point) {
 
 #[cfg(debug_assertions)]
 mod armed {
-    use super::Point;
+    use crate::failpoint::Point;
     use nix::sys::signal::{Signal, kill};
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,15 +10,15 @@
 //! | [`protocol`] | bytes → report, one file per tracker language | domain |
 //! | [`guard`] | what we believe about each vehicle; alerts | domain |
 //! | [`tracks`] | pieces of tracks: their bytes, answers from them | domain |
-//! | [`fold`] | one journal entry → its effects: identity, decoding, judging, guarding | domain, protocol, guard, ingest::topic |
+//! | [`engine`] | one journal entry → its effects: identity, decoding, judging, guarding | domain, protocol, guard,  |
 //! | [`clock`] | the time | domain |
 //! | [`config`] | the settings | |
 //! | [`failpoint`] | where tests end or pause the program; empty in a release | |
 //! | [`ingest`] | MQTT sessions, epochs, acknowledgements | clock, config, domain |
-//! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, config, failpoint, fold, tracks |
+//! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, config, failpoint, engine, tracks |
 //! | [`telemetry`] | the log and the counters | clock, domain, store |
-//! | [`live`] | news from lanes to live maps | domain, fold, store |
-//! | [`pipeline`] | a lane at work: the life of one packet | clock, config, domain, failpoint, fold, ingest, live, protocol::json, store, telemetry |
+//! | [`live`] | news from lanes to live maps | domain, engine, store |
+//! | [`pipeline`] | a lane at work: the life of one packet | clock, config, domain, failpoint, engine, ingest, live, protocol::json, store, telemetry |
 //! | [`rollup`] | hot fixes → pieces of tracks, partitions | clock, config, domain, store, telemetry, tracks |
 //! | [`notify`] | the outbox worker and its channels | clock, config, failpoint, store, telemetry |
 //! | [`api`] | HTTP, sessions, the live stream, the web page | clock, config, domain, ingest, live, store, telemetry, tracks |
@@ -34,8 +34,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod engine;
 pub mod failpoint;
-pub mod fold;
 pub mod guard;
 pub mod ingest;
 pub mod live;

@@ -4,8 +4,8 @@
 //! database by those who need them for sure.
 
 use crate::domain::{Finding, Lane, Note, Timestamp};
-use crate::store::alerts::Written;
-use crate::store::effects::Applied;
+use crate::store::commit::Applied;
+use crate::store::commit::alerts::Written;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ impl News {
             for row in effects
                 .fixes
                 .iter()
-                .filter(|r| r.flags.is_trustworthy() && r.flags.0 & crate::fold::FixFlags::LATE == 0)
+                .filter(|r| r.flags.is_trustworthy() && r.flags.0 & crate::engine::FixFlags::LATE == 0)
             {
                 let Some(vehicle) = row.vehicle else { continue };
                 let fix = LiveFix {

@@ -1,7 +1,8 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
-use rideguard::cli::{admin, backstage, backtest, backup, decode, keeping, load, replay, say, up};
+use rideguard::cli::import;
+use rideguard::cli::{admin, backstage, backtest, backup, decode, keeping, replay, say, up};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,7 +30,7 @@ enum Command {
     /// Runs the rollup role: hot fixes to tracks.
     Rollup(up::RoleArgs),
     /// Loads recorded tracks (`simulator tracks`) into the hot table.
-    Load(load::Args),
+    Load(import::Args),
     /// Brings the schema of a given database up to date.
     Migrate(up::RoleArgs),
     /// Enters people and things.
@@ -114,7 +115,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Api(args) => up::role(args, up::API)?,
         Command::Notify(args) => up::role(args, up::NOTIFY)?,
         Command::Rollup(args) => up::role(args, up::ROLLUP)?,
-        Command::Load(args) => load::run(&args)?,
+        Command::Load(args) => import::run(&args)?,
         Command::Migrate(args) => up::migrate(args)?,
         Command::Admin(args) => admin::run(args)?,
         Command::Journal(args) => backstage::journal(args)?,

@@ -6,35 +6,36 @@
 //! Nothing is acknowledged before commit 1, and nothing is told before commit 2. While PostgreSQL is
 //! away, the `shore` stands in for commit 1.
 
-mod answers;
 mod batch;
-pub mod share;
-mod shore;
-mod teller;
+pub mod lane_quota;
+mod live_publisher;
+mod offline_buffer;
+mod replies;
 
 use crate::clock::now;
 use crate::config::Config;
 use crate::domain::{Entry, GapCause, Lane, Timestamp};
+use crate::engine::{Effects, FoldSettings, LaneState};
 use crate::failpoint::{self, Point};
-use crate::fold::{Effects, FoldSettings, LaneState};
-use crate::ingest::mqtt::jittered;
+use crate::ingest::client_options::jittered;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::session::Subscribed;
 use crate::ingest::{Delivery, Session};
 use crate::live::News;
-use crate::store::effects::{self, Applied};
-use crate::store::fixes::Ways;
+use crate::store::archive::keys::Vault;
+use crate::store::commit;
+use crate::store::commit::Applied;
+use crate::store::commit::fixes::Ways;
+use crate::store::commit::statements::Statements;
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
-use crate::store::statements::Statements;
-use crate::store::vault::Vault;
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
 use batch::{Batch, Patience, as_packet};
-use share::{Seat, Share};
-use shore::{Shore, Unsettled};
+use lane_quota::{Seat, Share};
+pub use live_publisher::Teller;
+use offline_buffer::{Shore, Unsettled};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-pub use teller::Teller;
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
@@ -312,7 +313,7 @@ impl<'a> Pipeline<'a> {
     async fn make_count(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
         let entries = entries.iter().map(as_packet).zip(effects).collect();
         let mut applied = Applied { n, entries };
-        let commit = effects::commit(&self.client, &self.statements, &mut self.ways, self.lease, &mut applied);
+        let commit = commit::commit(&self.client, &self.statements, &mut self.ways, self.lease, &mut applied);
         let written = answered(commit).await?;
         self.progress.applied = n;
         failpoint::pass(Point::Counted);

@@ -1,8 +1,8 @@
 //! Logs and metrics. Positions, plates, tokens and payloads never go into either.
 
 use crate::domain::{Finding, Outcome};
-use crate::store::alerts::Written;
-use crate::store::effects::Applied;
+use crate::store::commit::Applied;
+use crate::store::commit::alerts::Written;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;

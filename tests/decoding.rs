@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use rideguard::domain::{Entry, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey};
-use rideguard::fold::{FoldSettings, LaneState};
+use rideguard::engine::{FoldSettings, LaneState};
 use rideguard::protocol::{self, DecodeError, PROTOCOLS};
 use serde_json::Value;
 

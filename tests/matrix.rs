@@ -7,7 +7,7 @@ use rideguard::domain::{
     AlarmKind, AlertKind, Entry, Finding, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey,
     VehicleId,
 };
-use rideguard::fold::{FoldSettings, LaneState};
+use rideguard::engine::{FoldSettings, LaneState};
 use rideguard::guard::listened_alarms;
 use rideguard::protocol::PROTOCOLS;
 use serde_json::json;

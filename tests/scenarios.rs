@@ -6,7 +6,7 @@ use rideguard::domain::{
     AlertKind, Datum, Entry, Finding, LatLon, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey,
     VehicleId, Zone, ZoneId, ZoneRule, ZoneShape, datum,
 };
-use rideguard::fold::{Effects, FoldSettings, LaneState};
+use rideguard::engine::{Effects, FoldSettings, LaneState};
 use serde::Deserialize;
 use serde_json::json;
 use std::path::Path;

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may panic
 
 use rideguard::domain::{Entry, Shard};
-use rideguard::fold::{FoldSettings, LaneState};
+use rideguard::engine::{FoldSettings, LaneState};
 use rideguard::live::News;
 use rideguard::store::journal::{pack, pack_any, unpack_any};
 use serde_json::{Value, json};

@@ -8,7 +8,8 @@ use cpu::{cpu_s, with_children_s};
 use rideguard::app;
 use rideguard::config::Config;
 use rideguard::domain::Profile;
-use rideguard::store::{self, Role, people};
+use rideguard::store::registry;
+use rideguard::store::{self, Role};
 use rideguard::supervisor::broker::{Credential, INGEST_USER, Mosquitto};
 use rideguard::supervisor::postgres::Postgres;
 use rideguard::supervisor::{Folder, free_port};
@@ -100,7 +101,7 @@ impl Place {
     /// Trackers in vehicles, every other one JT/T 808; nobody wants answers yet.
     async fn register(&mut self) -> anyhow::Result<()> {
         let (mut file, mut admitted) = (String::new(), Vec::new());
-        let owner = people::NewAccount {
+        let owner = registry::NewAccount {
             login: "bench",
             name: "bench",
             role: "owner",
@@ -108,16 +109,16 @@ impl Place {
             unit: None,
             webhook: None,
         };
-        let owner = people::put_account(&self.client, &owner).await?;
+        let owner = registry::put_account(&self.client, &owner).await?;
         for n in 0..self.connections {
             let (ident, protocol) =
                 if n % 2 == 0 { (format!("0138{n:08}"), "jt808") } else { (format!("yy{n:06}"), "json") };
             let (vehicle, _) =
-                people::put_vehicle(&self.client, &format!("湘H·B{n:05}"), "ebike", "Bench", owner).await?;
+                registry::put_vehicle(&self.client, &format!("湘H·B{n:05}"), "ebike", "Bench", owner).await?;
             let profile = Profile { wants_replies: false, ..Profile::of(protocol) };
-            let tracker = people::put_tracker(&self.client, &ident, &profile).await?;
-            people::install(&self.client, tracker, vehicle, false).await?;
-            people::arm(&self.client, owner, vehicle, true).await?;
+            let tracker = registry::put_tracker(&self.client, &ident, &profile).await?;
+            registry::install(&self.client, tracker, vehicle, false).await?;
+            registry::arm(&self.client, owner, vehicle, true).await?;
             let password = format!("{:016x}", rand::random::<u64>());
             writeln!(file, "{ident} {password} {protocol}")?;
             admitted.push(Credential { ident, password });
@@ -171,8 +172,8 @@ impl Place {
         ingest.wait().await?;
         let password = rideguard::config::read_secret(&self.config.broker.password_file)?;
         for lane in rideguard::domain::Lane::all() {
-            let session = rideguard::ingest::mqtt::client_id(lane, &password);
-            let mut options = rideguard::ingest::mqtt::options(&self.config.broker, &session)?;
+            let session = rideguard::ingest::client_options::client_id(lane, &password);
+            let mut options = rideguard::ingest::client_options::options(&self.config.broker, &session)?;
             options.set_clean_session(true);
             let (client, mut events) = rumqttc::AsyncClient::new(options, 4);
             events.poll().await?;

@@ -5,11 +5,12 @@ use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::domain::{LatLon, Timestamp, VehicleId};
-use rideguard::store::questions;
+use rideguard::store::tracks::queries;
 use rideguard::supervisor::postgres::Postgres;
 use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
-use rideguard::tracks::company::{companions, minutes_of};
-use rideguard::tracks::{bodies, story};
+use rideguard::tracks::bodies;
+use rideguard::tracks::co_travel::{companions, minutes_of};
+use rideguard::tracks::summary;
 use std::process::Command;
 use std::time::Instant;
 use tokio_postgres::Error;
@@ -86,7 +87,7 @@ impl Place {
             for row in &asked {
                 let of = VehicleId(row.get(0));
                 let started = Instant::now();
-                let found = questions::beside(&self.client, self.officer, of.0, (from, self.end()), (50.0, 30.0)).await;
+                let found = queries::beside(&self.client, self.officer, of.0, (from, self.end()), (50.0, 30.0)).await;
                 if is_refused(&found) {
                     refused += usize::from(is_timed);
                     continue;
@@ -142,7 +143,7 @@ impl Place {
         let (w, s, e, n) = (low.lon_deg, low.lat_deg, high.lon_deg, high.lat_deg);
         let wkt = format!("POLYGON(({w} {s},{e} {s},{e} {n},{w} {n},{w} {s}))");
         let to = from.plus_secs_f64(hours * 3600.0);
-        let found = questions::near(&self.client, self.officer, &wkt, (from, to), SILENT_S).await;
+        let found = queries::near(&self.client, self.officer, &wkt, (from, to), SILENT_S).await;
         if is_refused(&found) {
             return Ok(None);
         }
@@ -239,12 +240,12 @@ impl Place {
             for (vehicle, from) in &asked {
                 let span = (*from, from.plus_secs_f64(86_400.0).min(self.end()));
                 let started = Instant::now();
-                let found = questions::of_vehicle(&self.client, self.officer, *vehicle, span).await?;
-                let points = story::points(&bodies(&found)?);
+                let found = queries::of_vehicle(&self.client, self.officer, *vehicle, span).await?;
+                let points = summary::points(&bodies(&found)?);
                 anyhow::ensure!(!points.is_empty(), "vehicle {vehicle} has no points");
                 let day_ms = started.elapsed().as_secs_f64() * 1e3;
                 let started = Instant::now();
-                let beside = questions::beside(&self.client, self.officer, *vehicle, span, (50.0, 30.0)).await;
+                let beside = queries::beside(&self.client, self.officer, *vehicle, span, (50.0, 30.0)).await;
                 let is_answered = !is_refused(&beside);
                 if is_answered {
                     let (of, found) = (VehicleId(*vehicle), beside?);
@@ -265,7 +266,7 @@ impl Place {
         for is_timed in [false, true] {
             for (vehicle, _) in &asked {
                 let started = Instant::now();
-                questions::newest(&self.client, self.officer, &[*vehicle]).await?;
+                queries::newest(&self.client, self.officer, &[*vehicle]).await?;
                 if is_timed {
                     newest.push(started.elapsed().as_secs_f64() * 1e3);
                 }

@@ -3,15 +3,12 @@
 
 #[path = "../../src/domain/mod.rs"]
 pub mod domain;
-#[path = "../../src/fold/judge.rs"]
-pub mod judge;
 #[path = "../../src/protocol/mod.rs"]
 pub mod protocol;
-#[path = "../../src/ingest/topic.rs"]
+#[path = "../../src/domain/topic.rs"]
 pub mod topic;
 
 use domain::{Profile, Timestamp};
-use judge::{Judgement, judge};
 use protocol::FrameStep;
 
 /// Bytes held at most while a packet of one byte is read, and what is held whatever its length.

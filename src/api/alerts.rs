@@ -1,10 +1,10 @@
 //! Alerts of my vehicles.
 
-use super::Api;
-use super::error::Problem;
-use super::session::{Person, Role};
-use super::shapes;
-use super::vehicles::id;
+use crate::api::Api;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use crate::api::types;
+use crate::api::vehicles::id;
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
@@ -23,7 +23,7 @@ pub(super) struct Page {
 }
 
 /// Alerts of my vehicles, newest first.
-#[utoipa::path(get, path = "/alerts", operation_id = "list_alerts", tag = "alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = shapes::Alerts)))]
+#[utoipa::path(get, path = "/alerts", operation_id = "list_alerts", tag = "alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = types::Alerts)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,

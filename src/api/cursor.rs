@@ -1,7 +1,7 @@
 //! Where the next page of a search begins, signed: a cursor belongs to its question and to nobody's hands.
 
-use super::codes::Code;
-use super::error::Problem;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, Mac};

@@ -1,6 +1,6 @@
 //! What a request can be told instead of an answer.
 
-use super::codes::{Code, Known};
+use crate::api::codes::{Code, Known};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
@@ -158,7 +158,7 @@ impl From<JsonRejection> for Problem {
                 rejection.status(),
                 Code::TooLarge,
                 said,
-                json!({ "bytes_max": super::BODY_BYTES_MAX }),
+                json!({ "bytes_max": crate::api::BODY_BYTES_MAX }),
             );
         }
         Self::bad(Code::NotUnderstood, said.clone(), json!({ "detail": said }))
@@ -278,7 +278,7 @@ pub(super) async fn in_our_form(response: Response) -> Response {
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let values = match code {
-        Code::TooLarge => json!({ "bytes_max": super::BODY_BYTES_MAX }),
+        Code::TooLarge => json!({ "bytes_max": crate::api::BODY_BYTES_MAX }),
         Code::NotUnderstood => json!({ "detail": message }),
         _ => json!({}),
     };

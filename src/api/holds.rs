@@ -1,12 +1,12 @@
 //! Legal holds: what a case needs is kept, however old. Police see and change those of their grant's
 //! case, administrators all; every call leaves an audit row.
 
-use super::Api;
-use super::codes::Code;
-use super::error::Problem;
-use super::session::{Person, Role};
-use super::shapes;
-use super::vehicles::{id, span, time};
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use crate::api::types;
+use crate::api::vehicles::{id, span, time};
 use crate::domain::Plate;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -37,7 +37,7 @@ pub(super) struct Page {
 }
 
 /// Holds of my grant's case, or all for an administrator; the newest first.
-#[utoipa::path(get, path = "/holds", operation_id = "list_holds", tag = "holds", params(Page), security(("bearer" = ["police", "admin"])), responses((status = 200, description = "holds", body = shapes::Holds), (status = 403, description = "no grant")))]
+#[utoipa::path(get, path = "/holds", operation_id = "list_holds", tag = "holds", params(Page), security(("bearer" = ["police", "admin"])), responses((status = 200, description = "holds", body = types::Holds), (status = 403, description = "no grant")))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -81,7 +81,7 @@ pub(super) struct HoldAsked {
 }
 
 /// Keep a vehicle's positions, packets and incidents of a time until the hold ends or is released.
-#[utoipa::path(post, path = "/holds", operation_id = "place_hold", tag = "holds", request_body = HoldAsked, security(("bearer" = ["police", "admin"])), responses((status = 201, description = "the hold", body = shapes::Hold), (status = 400, description = "not understood, or too long"), (status = 403, description = "no grant"), (status = 404, description = "no such vehicle")))]
+#[utoipa::path(post, path = "/holds", operation_id = "place_hold", tag = "holds", request_body = HoldAsked, security(("bearer" = ["police", "admin"])), responses((status = 201, description = "the hold", body = types::Hold), (status = 400, description = "not understood, or too long"), (status = 403, description = "no grant"), (status = 404, description = "no such vehicle")))]
 pub(super) async fn place(
     State(api): State<Api>,
     person: Person,
@@ -124,7 +124,7 @@ pub(super) struct ReleaseAsked {
 }
 
 /// Release a hold: what it kept goes when its purpose's days are over.
-#[utoipa::path(post, path = "/holds/{id}/release", operation_id = "release_hold", tag = "holds", params(("id" = String, Path)), request_body = ReleaseAsked, security(("bearer" = ["police", "admin"])), responses((status = 200, description = "the hold", body = shapes::Hold), (status = 403, description = "no grant"), (status = 404, description = "none of this case"), (status = 409, description = "released already")))]
+#[utoipa::path(post, path = "/holds/{id}/release", operation_id = "release_hold", tag = "holds", params(("id" = String, Path)), request_body = ReleaseAsked, security(("bearer" = ["police", "admin"])), responses((status = 200, description = "the hold", body = types::Hold), (status = 403, description = "no grant"), (status = 404, description = "none of this case"), (status = 409, description = "released already")))]
 pub(super) async fn release(
     State(api): State<Api>,
     person: Person,

@@ -1,12 +1,12 @@
 //! Incidents of my vehicles: their timeline, and the owner's answer.
 
-use super::Api;
-use super::codes::Code;
-use super::error::{Coded, Problem};
-use super::session::{Person, Role};
-use super::settings::is_in_force;
-use super::shapes;
-use super::vehicles::{id, time};
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::{Coded, Problem};
+use crate::api::session::{Person, Role};
+use crate::api::settings::is_in_force;
+use crate::api::types;
+use crate::api::vehicles::{id, time};
 use crate::domain::Answer;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -29,7 +29,7 @@ pub(super) struct Page {
 }
 
 /// Incidents of my vehicles, newest first.
-#[utoipa::path(get, path = "/incidents", operation_id = "list_incidents", tag = "incidents", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "incidents", body = shapes::Incidents)))]
+#[utoipa::path(get, path = "/incidents", operation_id = "list_incidents", tag = "incidents", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "incidents", body = types::Incidents)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -49,7 +49,7 @@ pub(super) async fn list(
 
 /// An incident of a vehicle of mine: state, timeline, alerts with their evidence. Its fixes are the
 /// track of its vehicle from `fixes_from` to `fixes_to` (or now).
-#[utoipa::path(get, path = "/incidents/{id}", operation_id = "get_incident", tag = "incidents", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = shapes::Incident), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/incidents/{id}", operation_id = "get_incident", tag = "incidents", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = types::Incident), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
@@ -76,7 +76,7 @@ pub(super) struct AnswerBody {
 }
 
 /// Say what an incident is.
-#[utoipa::path(post, path = "/incidents/{id}/answer", operation_id = "answer_incident", tag = "incidents", params(("id" = String, Path)), request_body = AnswerBody, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = shapes::Incident), (status = 202, description = "not yet taken", body = shapes::Pending), (status = 404, description = "none of yours"), (status = 409, description = "`incident_changed`, `confirm_withdrawal`, `incident_closed` or `already_answered`, with `incident` as it is")))]
+#[utoipa::path(post, path = "/incidents/{id}/answer", operation_id = "answer_incident", tag = "incidents", params(("id" = String, Path)), request_body = AnswerBody, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = types::Incident), (status = 202, description = "not yet taken", body = types::Pending), (status = 404, description = "none of yours"), (status = 409, description = "`incident_changed`, `confirm_withdrawal`, `incident_closed` or `already_answered`, with `incident` as it is")))]
 pub(super) async fn answer(
     State(api): State<Api>,
     person: Person,

@@ -3,13 +3,13 @@
 //! Positions are answered from memory, which the lanes' news keep up to date. A slow client skips:
 //! it is sent the newest state of what changed since its last message, never a queue.
 
-use super::Api;
-use super::codes::Code;
-use super::error::Problem;
-use super::memory::Memory;
-use super::session::{Person, Role, digest, new_token, person_of};
-use super::shapes;
-use super::vehicles::id;
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
+use crate::api::live_state::Memory;
+use crate::api::session::{Person, Role, digest, new_token, person_of};
+use crate::api::types;
+use crate::api::vehicles::id;
 use crate::domain::Timestamp;
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -47,12 +47,12 @@ pub(super) struct Ask {
 }
 
 /// A ticket for a live stream: once, for 30 s. A token never stands in an address.
-#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = shapes::Ticket), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = types::Ticket), (status = 403, description = "no grant")))]
 pub(super) async fn ticket(
     State(api): State<Api>,
     person: Person,
     body: Option<Json<Ask>>,
-) -> Result<Json<shapes::Ticket>, Problem> {
+) -> Result<Json<types::Ticket>, Problem> {
     person.must_be(&[Role::Owner, Role::Police, Role::Operator])?;
     let ask = body.map(|Json(b)| b).unwrap_or_default();
     let grant = ask.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
@@ -66,7 +66,7 @@ pub(super) async fn ticket(
             &[&person.account, &person.role.name(), &grant, &digest(&ticket), &person.session],
         )
         .await?;
-    Ok(Json(shapes::Ticket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
+    Ok(Json(types::Ticket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
 }
 
 #[derive(Deserialize)]
@@ -270,8 +270,8 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::Place;
     use super::*;
+    use crate::api::live_state::Place;
     use crate::domain::Timestamp;
     use std::collections::BTreeMap;
 

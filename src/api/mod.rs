@@ -3,25 +3,25 @@
 //! In: requests. Out: what `docs/api.md` says. Tracks come only from the database's audited
 //! functions; this process's database role could not read them otherwise.
 
-mod accounts;
 mod alerts;
 mod codes;
 mod compression;
 mod cursor;
 mod error;
-mod guarding;
+mod grants;
+mod guard_policy;
 mod holds;
 mod incidents;
 mod limits;
 mod live;
-mod memory;
-mod police;
+mod live_state;
+mod me;
 mod search;
 mod session;
 mod settings;
-pub mod shapes;
 mod trackers;
 mod tracks;
+pub mod types;
 mod vehicles;
 mod web;
 mod zones;
@@ -32,7 +32,7 @@ pub use session::hash_password;
 
 use crate::config::Http;
 use crate::ingest::session::Subscribed;
-use crate::store::desk::Desk;
+use crate::store::query_thread::Desk;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
@@ -65,7 +65,7 @@ pub struct Api {
     tracks: Desk,
     cursors: CursorKey,
     metrics: Arc<Metrics>,
-    live: memory::Hub,
+    live: live_state::Hub,
     limits: Arc<limits::Limits>,
     waits_for: Option<Subscribed>,
     behind_tls_proxy: bool,
@@ -75,7 +75,7 @@ pub struct Api {
 #[openapi(
     info(title = "RideGuard", description = "Keeps watch over a city's e-bikes and motorcycles. See docs/api.md."),
     modifiers(&BearerToken),
-    components(schemas(shapes::Refusal))
+    components(schemas(types::Refusal))
 )]
 struct Document;
 
@@ -98,7 +98,7 @@ impl utoipa::Modify for BearerToken {
 fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
     let v1 = OpenApiRouter::new()
         .routes(routes!(session::log_in, session::log_out))
-        .routes(routes!(accounts::me))
+        .routes(routes!(me::me))
         .routes(routes!(vehicles::list))
         .routes(routes!(vehicles::one))
         .routes(routes!(tracks::track))
@@ -110,10 +110,10 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::one))
         .routes(routes!(incidents::answer))
-        .routes(routes!(guarding::get, guarding::put))
-        .routes(routes!(guarding::make_phone, guarding::remove_phones))
-        .routes(routes!(guarding::phone))
-        .routes(routes!(police::grants))
+        .routes(routes!(guard_policy::get, guard_policy::put))
+        .routes(routes!(guard_policy::make_phone, guard_policy::remove_phones))
+        .routes(routes!(guard_policy::phone))
+        .routes(routes!(grants::grants))
         .routes(routes!(holds::list, holds::place))
         .routes(routes!(holds::release))
         .routes(routes!(search::area))
@@ -127,8 +127,8 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(live::ticket))
         .route("/live", axum::routing::get(live::stream));
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
-    shapes::describe_refusals(&mut document);
-    shapes::describe_cookies(&mut document);
+    types::describe_refusals(&mut document);
+    types::describe_cookies(&mut document);
     (router, document)
 }
 
@@ -185,7 +185,7 @@ pub fn new(
     behind_tls_proxy: bool,
 ) -> (Api, Router) {
     let Pools { everything: pool, tracks } = pools;
-    let live = memory::Hub::new(pool.clone(), tick_every);
+    let live = live_state::Hub::new(pool.clone(), tick_every);
     let api = Api { live, pool, tracks, cursors, metrics, limits: Arc::default(), waits_for, behind_tls_proxy };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();
@@ -209,7 +209,7 @@ pub fn new(
 
 impl Api {
     /// Keeps the live map's memory up to date from the broker; runs until it is dropped.
-    pub fn hub(&self) -> memory::Hub {
+    pub fn hub(&self) -> live_state::Hub {
         self.live.clone()
     }
 }

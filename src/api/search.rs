@@ -1,17 +1,18 @@
 //! The police's searches over everybody's tracks: who was in an area, who travelled along, where
 //! vehicles are now. Every one needs a grant and leaves an audit row.
 
-use super::Api;
-use super::codes::Code;
-use super::error::Problem;
-use super::session::{Person, Role};
-use super::shapes;
-use super::vehicles::{id, span};
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use crate::api::types;
+use crate::api::vehicles::{id, span};
 use crate::clock::now;
 use crate::domain::{LatLon, Timestamp, VehicleId};
-use crate::store::questions::{self, Officer};
+use crate::store::tracks::queries;
+use crate::store::tracks::queries::Officer;
 use crate::tracks::area::{Area, SILENT_S, Window, presences};
-use crate::tracks::company::{companions, minutes_of};
+use crate::tracks::co_travel::{companions, minutes_of};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -87,12 +88,12 @@ pub(super) struct AreaAsked {
 }
 
 /// Which vehicles were inside an area within a window, by first fix inside.
-#[utoipa::path(post, path = "/search/area", operation_id = "search_area", tag = "search", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Area), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/area", operation_id = "search_area", tag = "search", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::Area), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn area(
     State(api): State<Api>,
     person: Person,
     body: Result<Json<AreaAsked>, JsonRejection>,
-) -> Result<Json<shapes::Area>, Problem> {
+) -> Result<Json<types::Area>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body?;
     let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
@@ -109,7 +110,7 @@ pub(super) async fn area(
     let (present, names, is_more) = api
         .tracks
         .ask(move |client| async move {
-            let found = questions::near(&client, officer, &wkt, (from, to), SILENT_S).await?;
+            let found = queries::near(&client, officer, &wkt, (from, to), SILENT_S).await?;
             let mut present = presences(&area, window, &found)?;
             present.retain(|p| {
                 let did = match did {
@@ -122,7 +123,7 @@ pub(super) async fn area(
             let is_more = present.len() > limit;
             present.truncate(limit);
             let ids: Vec<_> = present.iter().map(|p| p.vehicle).collect();
-            let names = questions::names(&client, officer, &ids).await?;
+            let names = queries::names(&client, officer, &ids).await?;
             Ok((present, names, is_more))
         })
         .await?;
@@ -133,12 +134,12 @@ pub(super) async fn area(
             let (first_at, last_at) = (p.first.into(), p.last.into());
             let (fixes, entered, left, stayed_s) = (p.fixes, p.entered, p.left, p.stayed_s);
             let vehicle_id = p.vehicle.0.into();
-            shapes::Presence { vehicle_id, plate, tracker, first_at, last_at, fixes, entered, left, stayed_s }
+            types::Presence { vehicle_id, plate, tracker, first_at, last_at, fixes, entered, left, stayed_s }
         })
         .collect();
     let last = present.last().filter(|_| is_more);
     let next = last.map(|p| api.cursors.write(&question, p.first.micros(), p.vehicle.0));
-    Ok(Json(shapes::Area { vehicles, truncated: is_more, next }))
+    Ok(Json(types::Area { vehicles, truncated: is_more, next }))
 }
 
 /// The area asked for, and its outline as WKT for the grant's check.
@@ -241,12 +242,12 @@ fn five_minutes() -> usize {
 }
 
 /// Which vehicles travelled with this one; the longest company first.
-#[utoipa::path(post, path = "/search/company", operation_id = "search_co_travel", tag = "search", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = shapes::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/company", operation_id = "search_co_travel", tag = "search", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = types::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn company(
     State(api): State<Api>,
     person: Person,
     body: Result<Json<CompanyAsked>, JsonRejection>,
-) -> Result<Json<shapes::Company>, Problem> {
+) -> Result<Json<types::Company>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body?;
     let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
@@ -263,11 +264,11 @@ pub(super) async fn company(
     let (together, names, minutes_on_the_way) = api
         .tracks
         .ask(move |client| async move {
-            let found = questions::beside(&client, officer, vehicle, span, within).await?;
+            let found = queries::beside(&client, officer, vehicle, span, within).await?;
             let samples = minutes_of(VehicleId(vehicle), &found);
             let together = companions(VehicleId(vehicle), &samples, &found, within, minutes)?;
             let ids: Vec<_> = together.iter().take(VEHICLES_MAX).map(|c| c.vehicle).collect();
-            let names = questions::names(&client, officer, &ids).await?;
+            let names = queries::names(&client, officer, &ids).await?;
             Ok((together, names, samples.len()))
         })
         .await?;
@@ -277,10 +278,10 @@ pub(super) async fn company(
         .map(|c| {
             let (plate, tracker) = names.get(&c.vehicle).cloned().unwrap_or_default();
             let (first_at, last_at) = (c.first.into(), c.last.into());
-            shapes::Companion { vehicle_id: c.vehicle.0.into(), plate, tracker, minutes: c.minutes, first_at, last_at }
+            types::Companion { vehicle_id: c.vehicle.0.into(), plate, tracker, minutes: c.minutes, first_at, last_at }
         })
         .collect();
-    Ok(Json(shapes::Company { companions, minutes_on_the_way, truncated: together.len() > VEHICLES_MAX }))
+    Ok(Json(types::Company { companions, minutes_on_the_way, truncated: together.len() > VEHICLES_MAX }))
 }
 
 /// A watch list, or a box.
@@ -296,7 +297,7 @@ pub(super) struct NewestAsked {
 }
 
 /// Where the vehicles of a watch list, or all in a box, were last.
-#[utoipa::path(post, path = "/search/newest", operation_id = "search_latest", tag = "search", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = shapes::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/newest", operation_id = "search_latest", tag = "search", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
 pub(super) async fn newest(
     State(api): State<Api>,
     person: Person,
@@ -312,7 +313,7 @@ pub(super) async fn newest(
             }
             let ids = watched.iter().map(|v| id(v, "vehicles")).collect::<Result<Vec<_>, _>>()?;
             let officer = Officer { account: person.account, grant };
-            let ask = move |client: Object| async move { Ok(questions::newest(&client, officer, &ids).await?) };
+            let ask = move |client: Object| async move { Ok(queries::newest(&client, officer, &ids).await?) };
             let vehicles = api.tracks.ask(ask).await?;
             Ok(Json(json!({ "vehicles": vehicles, "truncated": false })))
         }
@@ -330,7 +331,7 @@ pub(super) async fn newest(
                 Ok(client.query(sql, &[&person.account, &grant, &west, &south, &east, &north, &limit]).await?)
             };
             let rows = api.tracks.ask(ask).await?;
-            let seen = |r: &tokio_postgres::Row| shapes::Seen {
+            let seen = |r: &tokio_postgres::Row| types::Seen {
                 vehicle_id: r.get::<_, i64>(0).into(),
                 plate: r.get(1),
                 fixed_at: r.get::<_, Option<Timestamp>>(2).map(Into::into),

@@ -1,10 +1,10 @@
 //! Log in, log out, and who asks: opaque tokens, kept as SHA-256.
 
-use super::Api;
-use super::codes::Code;
-use super::error::Problem;
-use super::live::is_own_origin;
-use super::shapes;
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
+use crate::api::live::is_own_origin;
+use crate::api::types;
 use crate::domain::Timestamp;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -154,7 +154,7 @@ pub(super) fn new_token() -> String {
 
 /// Log in.
 #[utoipa::path(post, path = "/session", operation_id = "log_in", tag = "session", request_body = Credentials,
-    responses((status = 200, description = "a token", body = shapes::Opened), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
+    responses((status = 200, description = "a token", body = types::Opened), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
 pub(super) async fn log_in(
     State(api): State<Api>,
     body: Result<Json<Credentials>, axum::extract::rejection::JsonRejection>,
@@ -180,14 +180,14 @@ pub(super) async fn log_in(
             &[&digest(&token), &row.get::<_, i64>(0), &(SESSION_HOURS * 3600.0)],
         )
         .await?;
-    let account = shapes::Account { login: given.login, name: row.get(1), role: row.get(2) };
+    let account = types::Account { login: given.login, name: row.get(1), role: row.get(2) };
     let expires_at = session.get::<_, Timestamp>(0).into();
     if given.cookie {
         let cookie = set_cookie(&api, &token, SESSION_HOURS * 3600.0)?;
-        let opened = Json(shapes::Opened { token: None, expires_at, account });
+        let opened = Json(types::Opened { token: None, expires_at, account });
         return Ok(([(header::SET_COOKIE, cookie)], opened).into_response());
     }
-    Ok(Json(shapes::Opened { token: Some(token), expires_at, account }).into_response())
+    Ok(Json(types::Opened { token: Some(token), expires_at, account }).into_response())
 }
 
 /// Log out: the token is dead at once, and so are its live streams.

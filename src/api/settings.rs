@@ -1,6 +1,6 @@
 //! Settings take effect when a lane has taken them into its journal: how a request waits for that.
 
-use super::error::Problem;
+use crate::api::error::Problem;
 use deadpool_postgres::Object;
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! Trackers as operators see them: health, never places.
 
-use super::Api;
-use super::codes::Code;
-use super::error::Problem;
-use super::session::{Person, Role};
-use super::shapes;
-use super::vehicles::id;
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use crate::api::types;
+use crate::api::vehicles::id;
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ pub(super) struct Page {
 }
 
 /// The trackers and how they are.
-#[utoipa::path(get, path = "/trackers", operation_id = "list_trackers", tag = "trackers", params(Page), security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "trackers", body = shapes::Trackers)))]
+#[utoipa::path(get, path = "/trackers", operation_id = "list_trackers", tag = "trackers", params(Page), security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "trackers", body = types::Trackers)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -62,7 +62,7 @@ pub(super) async fn list(
 const GAPS_MAX: i32 = 50;
 
 /// Times of the last week in which we heard nothing because of ourselves or the broker, newest first.
-#[utoipa::path(get, path = "/coverage-gaps", operation_id = "list_coverage_gaps", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "gaps", body = shapes::CoverageGaps)))]
+#[utoipa::path(get, path = "/coverage-gaps", operation_id = "list_coverage_gaps", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "gaps", body = types::CoverageGaps)))]
 pub(super) async fn coverage_gaps(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Operator, Role::Admin])?;
     let rows = api.pool.get().await?.query("SELECT * FROM api_coverage_gaps($1)", &[&GAPS_MAX]).await?;
@@ -75,7 +75,7 @@ const OUTAGES_MAX: i32 = 50;
 
 /// Neighbourhoods that fell silent together in the last week, newest first: cells, squares, firmware versions,
 /// the whole network.
-#[utoipa::path(get, path = "/outages", operation_id = "list_outages", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "outages", body = shapes::Outages)))]
+#[utoipa::path(get, path = "/outages", operation_id = "list_outages", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "outages", body = types::Outages)))]
 pub(super) async fn outages(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Operator, Role::Admin])?;
     let rows = api.pool.get().await?.query("SELECT * FROM api_outages($1)", &[&OUTAGES_MAX]).await?;

@@ -1,13 +1,15 @@
 //! One vehicle's track: as points, as trips and stops; and the map of where traffic was.
 
-use super::Api;
-use super::codes::Code;
-use super::error::Problem;
-use super::session::{Person, Role};
-use super::shapes::{Gap, Point, Track, Trips};
-use super::vehicles::{id, span};
-use crate::store::questions::{self, Officer};
-use crate::tracks::story::{self, Thin};
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use crate::api::types::{Gap, Point, Track, Trips};
+use crate::api::vehicles::{id, span};
+use crate::store::tracks::queries;
+use crate::store::tracks::queries::Officer;
+use crate::tracks::summary;
+use crate::tracks::summary::Thin;
 use crate::tracks::{Body, bodies};
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -49,9 +51,9 @@ async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) ->
     let grant = if is_owner { 0 } else { id(asked.grant.as_deref().unwrap_or_default(), "grant")? };
     let opened = api.tracks.ask(move |client| async move {
         let found = if is_owner {
-            questions::mine(&client, account, vehicle, span).await?
+            queries::mine(&client, account, vehicle, span).await?
         } else {
-            questions::of_vehicle(&client, Officer { account, grant }, vehicle, span).await?
+            queries::of_vehicle(&client, Officer { account, grant }, vehicle, span).await?
         };
         Ok(bodies(&found)?)
     });
@@ -84,10 +86,10 @@ pub(super) async fn track(
     let vehicle = id(&vehicle, "id")?;
     let how = thinning(&asked)?;
     let bodies = opened(&api, &person, vehicle, &asked).await?;
-    let all = story::points(&bodies);
-    let gaps = story::gaps(&all).iter().map(|(from, to)| Gap { from: (*from).into(), to: (*to).into() }).collect();
-    let (stops, _) = story::stops_and_trips(&bodies);
-    let mut points = story::thin(all, how);
+    let all = summary::points(&bodies);
+    let gaps = summary::gaps(&all).iter().map(|(from, to)| Gap { from: (*from).into(), to: (*to).into() }).collect();
+    let (stops, _) = summary::stops_and_trips(&bodies);
+    let mut points = summary::thin(all, how);
     let truncated = points.len() > TRACK_POINTS_MAX;
     points.truncate(TRACK_POINTS_MAX);
     let points = points
@@ -111,7 +113,7 @@ pub(super) async fn trips(
 ) -> Result<Json<Trips>, Problem> {
     let vehicle = id(&vehicle, "id")?;
     let bodies = opened(&api, &person, vehicle, &asked).await?;
-    let (stops, trips) = story::stops_and_trips(&bodies);
+    let (stops, trips) = summary::stops_and_trips(&bodies);
     let (stops, trips) = (stops.iter().map(Into::into).collect(), trips.iter().map(Into::into).collect());
     Ok(Json(Trips { vehicle_id: vehicle.into(), stops, trips }))
 }

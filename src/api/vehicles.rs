@@ -1,11 +1,11 @@
 //! Vehicles: the owner's own, and the police's searches by plate or tracker.
 
-use super::Api;
-use super::codes::Code;
-use super::error::Problem;
-use super::session::{Person, Role};
-use super::settings::is_in_force;
-use super::shapes;
+use crate::api::Api;
+use crate::api::codes::Code;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use crate::api::settings::is_in_force;
+use crate::api::types;
 use crate::domain::{Timestamp, plate};
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -38,7 +38,7 @@ pub(super) struct Search {
 }
 
 /// My vehicles; for the police, those that match.
-#[utoipa::path(get, path = "/vehicles", operation_id = "list_vehicles", tag = "vehicles", params(Search), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "vehicles", body = shapes::Vehicles)))]
+#[utoipa::path(get, path = "/vehicles", operation_id = "list_vehicles", tag = "vehicles", params(Search), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "vehicles", body = types::Vehicles)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -65,7 +65,7 @@ pub(super) async fn list(
 }
 
 /// One of my vehicles.
-#[utoipa::path(get, path = "/vehicles/{id}", operation_id = "get_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = shapes::Vehicle), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}", operation_id = "get_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = types::Vehicle), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
@@ -100,7 +100,7 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
 }
 
 /// Guard it (设防).
-#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = shapes::GuardState), (status = 202, description = "not yet", body = shapes::Pending), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours")))]
 pub(super) async fn arm(
     State(api): State<Api>,
     person: Person,
@@ -110,7 +110,7 @@ pub(super) async fn arm(
 }
 
 /// Guard it no longer (撤防).
-#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = shapes::GuardState), (status = 202, description = "not yet", body = shapes::Pending), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours")))]
 pub(super) async fn disarm(
     State(api): State<Api>,
     person: Person,

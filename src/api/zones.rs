@@ -1,10 +1,10 @@
 //! Zones 电子围栏: an owner's for a vehicle, an operator's for the city.
 
-use super::Api;
-use super::error::Problem;
-use super::session::{Person, Role};
-use super::shapes;
-use super::vehicles::id;
+use crate::api::Api;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use crate::api::types;
+use crate::api::vehicles::id;
 use crate::domain::{Datum, Schedule, VehicleKind, ZoneRule, ZoneShape, zone};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -30,7 +30,7 @@ pub(super) struct Page {
 }
 
 /// My zones and the city's.
-#[utoipa::path(get, path = "/zones", operation_id = "list_zones", tag = "zones", params(Page), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = shapes::Zones)))]
+#[utoipa::path(get, path = "/zones", operation_id = "list_zones", tag = "zones", params(Page), security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "zones", body = types::Zones)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
@@ -58,7 +58,7 @@ pub(super) struct ZoneBody {
     #[schema(value_type = String)]
     rule: ZoneRule,
     /// Circle, polygon or corridor, see docs/api.md.
-    #[schema(value_type = shapes::Shape)]
+    #[schema(value_type = types::Shape)]
     shape: ZoneShape,
     /// What the positions of the shape are: `wgs84` (default) or `gcj02`, the datum of Chinese maps.
     #[serde(default)]
@@ -70,7 +70,7 @@ pub(super) struct ZoneBody {
     #[serde(default)]
     dwell_s: u32,
     /// Windows of the week in which the rule counts; none: always.
-    #[schema(value_type = Option<shapes::Schedule>)]
+    #[schema(value_type = Option<types::Schedule>)]
     schedule: Option<Schedule>,
     /// `ebike` or `motorcycle`; none: every kind.
     #[schema(value_type = Option<String>)]
@@ -96,7 +96,7 @@ impl ZoneBody {
 }
 
 /// Make a zone.
-#[utoipa::path(post, path = "/zones", operation_id = "create_zone", tag = "zones", request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = shapes::Zone), (status = 400, description = "not understood"), (status = 422, description = "no such zone can be")))]
+#[utoipa::path(post, path = "/zones", operation_id = "create_zone", tag = "zones", request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 201, description = "the zone", body = types::Zone), (status = 400, description = "not understood"), (status = 422, description = "no such zone can be")))]
 pub(super) async fn add(
     State(api): State<Api>,
     person: Person,
@@ -113,7 +113,7 @@ pub(super) async fn add(
 }
 
 /// Change a zone of mine. Events before the change are still judged by what it was.
-#[utoipa::path(put, path = "/zones/{id}", operation_id = "update_zone", tag = "zones", params(("id" = String, Path)), request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "the zone", body = shapes::Zone), (status = 404, description = "none of yours"), (status = 422, description = "no such zone can be")))]
+#[utoipa::path(put, path = "/zones/{id}", operation_id = "update_zone", tag = "zones", params(("id" = String, Path)), request_body = ZoneBody, security(("bearer" = ["owner", "operator", "admin"])), responses((status = 200, description = "the zone", body = types::Zone), (status = 404, description = "none of yours"), (status = 422, description = "no such zone can be")))]
 pub(super) async fn change(
     State(api): State<Api>,
     person: Person,

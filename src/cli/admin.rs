@@ -1,11 +1,12 @@
 //! `rideguard admin`: enters people and things into a database.
 
-use super::{block_on, demo, say};
 use crate::api::hash_password;
+use crate::cli::{block_on, demo, say};
 use crate::config::Config;
 use crate::domain::{Profile, Shard, TrackerIdent};
 use crate::protocol::PROTOCOLS;
-use crate::store::people::{self, NewAccount};
+use crate::store::registry;
+use crate::store::registry::NewAccount;
 use crate::store::{self, Role, plates};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -183,7 +184,7 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
             let hash = hash_password(&read_password()?)?;
             let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
             let new = NewAccount { login: &login, name: &name, role: &role, password_hash: &hash, unit: None, webhook };
-            format!("account {} {login}", people::put_account(client, &new).await?)
+            format!("account {} {login}", registry::put_account(client, &new).await?)
         }
         Thing::Tracker { ident, protocol, model } => {
             let ident = TrackerIdent::parse(&ident)?;
@@ -192,14 +193,14 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
                 bail!("no protocol is called {protocol:?}; there are {}", names.join(", "));
             }
             let profile = Profile { model, ..Profile::of(&protocol) };
-            let id = people::put_tracker(client, ident.as_str(), &profile).await?;
+            let id = registry::put_tracker(client, ident.as_str(), &profile).await?;
             format!("tracker {id} {ident} publishes to v1/{}/{ident}/up", Shard::of(ident.as_str()).0)
         }
         Thing::Vehicle { plate, kind, owner, tracker, replace } => {
-            let owner = people::account(client, &owner, &["owner"]).await?;
-            let (vehicle, plate) = people::put_vehicle(client, &plate, &kind, "", owner).await?;
+            let owner = registry::account(client, &owner, &["owner"]).await?;
+            let (vehicle, plate) = registry::put_vehicle(client, &plate, &kind, "", owner).await?;
             if let Some(ident) = tracker {
-                people::install(client, people::tracker(client, &ident).await?, vehicle, replace).await?;
+                registry::install(client, registry::tracker(client, &ident).await?, vehicle, replace).await?;
             }
             format!("vehicle {vehicle} {plate}")
         }
@@ -207,9 +208,9 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
             format!("vehicle {vehicle} {}", plates::set(client, vehicle, plate.as_deref()).await?)
         }
         Thing::Grant { officer, approver, case_number, purpose, days } => {
-            let officer = people::account(client, &officer, &["police"]).await?;
-            let approver = people::account(client, &approver, &["police", "admin"]).await?;
-            format!("grant {}", people::put_grant(client, officer, approver, &case_number, &purpose, days).await?)
+            let officer = registry::account(client, &officer, &["police"]).await?;
+            let approver = registry::account(client, &approver, &["police", "admin"]).await?;
+            format!("grant {}", registry::put_grant(client, officer, approver, &case_number, &purpose, days).await?)
         }
     })
 }

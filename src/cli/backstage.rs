@@ -1,15 +1,16 @@
 //! Commands for operators and judges: `journal`, `verify`, `rebuild`, `explain`.
 
-use super::up::RoleArgs;
-use super::{block_on, say};
 use crate::app;
+use crate::cli::up::RoleArgs;
+use crate::cli::{block_on, say};
 use crate::config::Config;
+use crate::domain::topic::Address;
 use crate::domain::{Entry, Outcome, Timestamp};
-use crate::fold::FoldSettings;
-use crate::ingest::topic::Address;
+use crate::engine::FoldSettings;
+use crate::store::archive::keys::Vault;
 use crate::store::journal::Asked;
-use crate::store::vault::Vault;
-use crate::store::{self, Role, explain, plates, rebuild as refold, retention, verify as invariants};
+use crate::store::rebuild::verify as invariants;
+use crate::store::{self, Role, explain, plates, rebuild as refold, retention};
 use clap::Parser;
 use serde_json::json;
 use std::io::{BufWriter, Write};

@@ -1,8 +1,8 @@
 //! `rideguard backup` and `rideguard restore`.
 
-use super::backstage::connect;
-use super::up::RoleArgs;
-use super::{block_on, say};
+use crate::cli::backstage::connect;
+use crate::cli::up::RoleArgs;
+use crate::cli::{block_on, say};
 use crate::clock::now;
 use crate::store;
 use crate::supervisor::backup;

@@ -1,15 +1,16 @@
 //! The demonstration: people, 200 vehicles around Yiyang, a local webhook, and a staged theft.
 
-use super::announce;
-use super::up::Args;
 use crate::api::hash_password;
+use crate::cli::announce;
+use crate::cli::up::Args;
 use crate::config::Config;
 use crate::domain::Profile;
-use crate::store::people::{self, NewAccount};
+use crate::store::registry;
+use crate::store::registry::NewAccount;
 use crate::store::{self, Role};
 use crate::supervisor::Folder;
 use crate::supervisor::broker::Credential;
-use crate::supervisor::folder::write_private;
+use crate::supervisor::data_dir::write_private;
 use anyhow::Context;
 use axum::Json;
 use axum::routing::post;
@@ -78,7 +79,7 @@ pub async fn enter(
         let password = logins.iter().find(|(l, _)| l == login).map_or(nobody.as_str(), |(_, p)| p.as_str());
         let hash = hash_password(password);
         async move {
-            people::put_account(client, &NewAccount { login, name, role, password_hash: &hash?, unit, webhook }).await
+            registry::put_account(client, &NewAccount { login, name, role, password_hash: &hash?, unit, webhook }).await
         }
     };
     let bureau = Some(("益阳市公安局", "police", "Demo unit"));
@@ -88,7 +89,7 @@ pub async fn enter(
     let approver = account("police-lead", "Demo approver", "police", bureau, None).await?;
     let operations = Some(("行车卫士运营", "operator", "Demo unit"));
     account("operator", "王工 (demo operator)", "operator", operations, None).await?;
-    let known = people::plates_with_tracker(client).await?;
+    let known = registry::plates_with_tracker(client).await?;
     for n in 1..=usize::from(vehicles) {
         if known.contains(&plate(n)) {
             continue; // made by an earlier start, and nobody has been erased with it
@@ -96,16 +97,16 @@ pub async fn enter(
         let (ident, protocol) = tracker(n);
         let kind = if n % 5 == 0 { "motorcycle" } else { "ebike" };
         let holder = if n <= OWNED { owner } else { others };
-        let (vehicle, _) = people::put_vehicle(client, &plate(n), kind, "Demo", holder).await?;
-        let tracker = people::put_tracker(client, &ident, &Profile::of(protocol)).await?;
-        people::install(client, tracker, vehicle, false).await?;
+        let (vehicle, _) = registry::put_vehicle(client, &plate(n), kind, "Demo", holder).await?;
+        let tracker = registry::put_tracker(client, &ident, &Profile::of(protocol)).await?;
+        registry::install(client, tracker, vehicle, false).await?;
     }
     if known.is_empty() {
-        people::put_grant(client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
+        registry::put_grant(client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
     }
-    let (stolen, _) = people::put_vehicle(client, &plate(STOLEN), "ebike", "Demo", owner).await?;
+    let (stolen, _) = registry::put_vehicle(client, &plate(STOLEN), "ebike", "Demo", owner).await?;
     // Anew at every start, so that the theft can be staged again.
-    people::arm(client, owner, stolen, true).await?;
+    registry::arm(client, owner, stolen, true).await?;
     Ok(())
 }
 

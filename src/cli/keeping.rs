@@ -1,13 +1,15 @@
 //! `rideguard retain`, `hold`, `erase`: how long what is kept.
 
-use super::backstage::{connect, time};
-use super::up::RoleArgs;
-use super::{block_on, say};
+use crate::cli::backstage::{connect, time};
+use crate::cli::up::RoleArgs;
+use crate::cli::{block_on, say};
 use crate::domain::Timestamp;
-use crate::store::erasure::{self, Asked};
-use crate::store::holds::{self, By, NewHold};
+use crate::store::archive::keys::Vault;
 use crate::store::retention;
-use crate::store::vault::Vault;
+use crate::store::retention::erasure;
+use crate::store::retention::erasure::Asked;
+use crate::store::retention::holds;
+use crate::store::retention::holds::{By, NewHold};
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 

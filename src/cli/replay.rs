@@ -3,7 +3,7 @@
 //! Out: one JSON object a line, sorted by vehicle, then in the order of handling, so that a recording
 //! grouped by vehicle and one merged over all vehicles give the same file.
 
-use super::recording::{self, LeftOut};
+use crate::cli::recording::{self, LeftOut};
 use crate::domain::Finding;
 use crate::guard::{Guard, Params};
 use anyhow::Context;

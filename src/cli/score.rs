@@ -3,7 +3,7 @@
 //! A theft counts if the owner is woken between the first sign and 15 minutes after it began to
 //! move; everything else that wakes is false, merged into episodes of half an hour.
 
-use super::recording;
+use crate::cli::recording;
 use anyhow::Context;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,11 +1,11 @@
 //! `rideguard up` and the single roles.
 
-use super::{announce, block_on, demo, say};
 use crate::app::{self, Roles};
+use crate::cli::{announce, block_on, demo, say};
 use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::ingest::session::Subscribed;
 use crate::supervisor::broker::{self, Credential, Mosquitto};
-use crate::supervisor::folder::write_private;
+use crate::supervisor::data_dir::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
 use anyhow::{anyhow, bail};

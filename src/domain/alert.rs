@@ -1,6 +1,6 @@
 //! Alerts: facts that a rule established, with the evidence that made it say so.
 
-use super::{LatLon, Timestamp, VehicleId, ZoneId};
+use crate::domain::{LatLon, Timestamp, VehicleId, ZoneId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! GCJ-02 火星坐标, the shifted datum of Chinese maps, at the edges only: inside, all is WGS-84.
 
-use super::{Datum, LatLon};
+use crate::domain::{Datum, LatLon};
 use std::f64::consts::PI;
 
 /// Krasovsky's ellipsoid, which the shift is reckoned on: semi-major axis in metres, eccentricity squared.

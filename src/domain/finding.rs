@@ -1,6 +1,8 @@
 //! What the guard says in answer to one input.
 
-use super::{Alert, Answer, GapCause, IncidentEnd, IncidentId, IncidentState, Note, SessionBy, Timestamp, VehicleId};
+use crate::domain::{
+    Alert, Answer, GapCause, IncidentEnd, IncidentId, IncidentState, Note, SessionBy, Timestamp, VehicleId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What trackers have in common that have gone silent together.

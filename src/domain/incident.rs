@@ -1,6 +1,6 @@
 //! Incidents: one theft episode, from the first suspicion to its end, with what people said of it.
 
-use super::{AlertKind, Timestamp};
+use crate::domain::{AlertKind, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How far an incident has come.

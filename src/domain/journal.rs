@@ -1,6 +1,6 @@
 //! What the journal holds: every input that moves the engine, in order.
 
-use super::{PacketDigest, Setting, Timestamp, TrackerIdent};
+use crate::domain::{PacketDigest, Setting, Timestamp, TrackerIdent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

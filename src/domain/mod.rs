@@ -16,6 +16,7 @@ pub mod setting;
 pub mod shape;
 pub mod shard;
 pub mod time;
+pub mod topic;
 pub mod tracker;
 pub mod zone;
 

@@ -3,7 +3,7 @@
 //! Values stand as the wire says them, in SI-ish units that the names carry; `None` where the
 //! language has no such field. Judging (plausible, late, in range) happens later, in the pipeline.
 
-use super::{LatLon, Timestamp};
+use crate::domain::{LatLon, Timestamp};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

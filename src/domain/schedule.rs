@@ -3,7 +3,7 @@
 //! The zone of the clock is stated and has a fixed offset, so that folding the journal again never
 //! depends on a table of daylight saving times. China has one clock, `Asia/Shanghai`, without them.
 
-use super::Timestamp;
+use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Most windows of a schedule: two a day.

@@ -1,6 +1,8 @@
 //! People's settings as inputs of the fold: they are in force once the journal holds them.
 
-use super::{Answer, IncidentId, Profile, Schedule, TrackerIdent, TrackerKey, VehicleId, VehicleKind, Zone, ZoneId};
+use crate::domain::{
+    Answer, IncidentId, Profile, Schedule, TrackerIdent, TrackerKey, VehicleId, VehicleKind, Zone, ZoneId,
+};
 use serde::{Deserialize, Serialize};
 
 /// Shortest and longest time from parking to a guard session that begins by itself, seconds.

@@ -3,7 +3,7 @@
 //! One question answers everything: how deep does a position lie inside (negative: how far outside)?
 //! Distances are measured in a plane around the position, good to a per mille within a city.
 
-use super::{Datum, LatLon, distance_m};
+use crate::domain::{Datum, LatLon, distance_m};
 use serde::{Deserialize, Serialize};
 
 /// Most corners a zone may have; beyond that the exact test would slow every fix.

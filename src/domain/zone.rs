@@ -1,6 +1,6 @@
 //! Zones 电子围栏: areas with a rule, for one vehicle or for the city.
 
-use super::{Schedule, VehicleId, VehicleKind, ZoneShape};
+use crate::domain::{Schedule, VehicleId, VehicleKind, ZoneShape};
 use serde::{Deserialize, Serialize};
 
 /// The row number of a zone in the database.

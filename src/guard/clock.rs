@@ -3,8 +3,8 @@
 //! A clock that cannot be right costs its fix the place in event time, never its voice: the arrival
 //! stands in. A week rollover is repaired, because the remainder of the date is exact.
 
-use super::params::ClockParams;
 use crate::domain::Timestamp;
+use crate::guard::params::ClockParams;
 
 /// Seconds after which GPS weeks start again: 1024 weeks.
 const ROLLOVER_S: f64 = 1024.0 * 7.0 * 86_400.0;

@@ -2,9 +2,9 @@
 //! within its second waits for the next tick, so nothing is told before its time. An entry may stand too early, never too late:
 //! a deadline that moved away keeps it, which is cheaper than moving it with every packet.
 
-use super::fleet::Fleet;
-use super::vehicle::Vehicle;
 use crate::domain::{Timestamp, VehicleId};
+use crate::guard::state::vehicle::Vehicle;
+use crate::guard::vehicle_table::Fleet;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::num::NonZeroU32;
@@ -53,9 +53,9 @@ impl Deadlines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Guard, Params};
     use super::*;
     use crate::domain::{Alert, AlertKind, Finding};
+    use crate::guard::{Guard, Params};
 
     const START_S: i64 = 1_770_000_000;
 

@@ -1,11 +1,11 @@
 //! Incidents: signals of one theft become one, each kind wakes once, and the incident is followed
 //! until it is over. What people and late packets say of it is noted, never used to withdraw.
 
-use super::params::IncidentParams;
-use super::vehicle::{Sample, SampleKind, Vehicle};
 use crate::domain::{
     Alert, AlertKind, Answer, Finding, IncidentEnd, IncidentId, IncidentState, Note, SeenAnswer, Timestamp, VehicleId,
 };
+use crate::guard::params::IncidentParams;
+use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
 use serde::{Deserialize, Serialize};
 
 /// The incident that is open.
@@ -40,7 +40,7 @@ pub struct ClaimedRide {
     /// It ends here at the latest, event time.
     until: Timestamp,
     /// Where it seems to stand, and since when.
-    standing: Option<(super::anchor::Point, Timestamp)>,
+    standing: Option<(crate::guard::state::anchor::Point, Timestamp)>,
     /// Alarms held off.
     held_off: u32,
 }

@@ -12,50 +12,39 @@
 //! Timers (silence, an unexplained power loss) lie in an ordered list (`deadlines`); `tick` looks at the
 //! first entries only. An entry may stand too early, never too late: it is checked when due.
 
-mod anchor;
-mod battery;
-mod cell;
 mod clock;
 mod deadlines;
-mod evidence;
-mod exit;
-mod fleet;
 mod hashing;
 mod incident;
-mod intake;
-mod neighbourhood;
+mod outage;
 pub mod params;
-pub(crate) mod places;
-mod pool;
-mod power;
 mod rules;
+mod sample_intake;
 mod session;
-mod sides;
-mod silence;
-mod stale;
-mod tampering;
+pub(crate) mod slots;
+mod state;
 #[cfg(test)]
 mod tests;
 mod timers;
-mod vehicle;
-mod zone_index;
+mod vehicle_table;
+mod window_budget;
 mod zones;
 
-pub use {params::Params, rules::RULES, tampering::listened_alarms};
+pub use {params::Params, rules::RULES, rules::tampering::listened_alarms};
 
 use crate::domain::{
     Alert, AlertKind, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest, SessionBy,
     Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
 use incident::Said;
-use neighbourhood::Neighbourhood;
-use pool::Pool;
+use outage::Neighbourhood;
+use rules::silence::Step;
 use serde::{Deserialize, Serialize};
-use silence::Step;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
+use window_budget::Pool;
 use zones::Zones;
-use {deadlines::Deadlines, fleet::Fleet, timers::Deadline, vehicle::Vehicle};
+use {deadlines::Deadlines, state::vehicle::Vehicle, timers::Deadline, vehicle_table::Fleet};
 
 /// How a moment reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,10 @@
 //! A schedule ends only the sessions that it began. Parking begins a session once per ride: a bike
 //! that its owner has disarmed and left standing stays disarmed until it was ridden.
 
-use super::incident::{self, ClaimedRide};
-use super::params::Params;
-use super::vehicle::{Sample, Vehicle};
 use crate::domain::{Finding, GuardPolicy, SessionBy, Timestamp, VehicleId};
+use crate::guard::incident::{self, ClaimedRide};
+use crate::guard::params::Params;
+use crate::guard::state::vehicle::{Sample, Vehicle};
 use serde::{Deserialize, Serialize};
 
 /// Speed above which a vehicle is not parked, km/h.

@@ -1,11 +1,12 @@
 //! What is told because time passed and nothing came: a loss of power that nobody took back, contact, silence.
 
-use super::params::Params;
-use super::rules::{DEADLINE_VERSION, evidence, threshold};
-use super::silence::Step;
-use super::vehicle::Vehicle;
-use super::{incident, power};
 use crate::domain::{Alert, AlertKind, Cause, Finding, Timestamp, VehicleId};
+use crate::guard::incident;
+use crate::guard::params::Params;
+use crate::guard::rules::power;
+use crate::guard::rules::silence::Step;
+use crate::guard::rules::{DEADLINE_VERSION, evidence, threshold};
+use crate::guard::state::vehicle::Vehicle;
 
 /// What a deadline is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,14 +4,13 @@
 //! journal, on the connection it came on or not at all. Never: decoding, SQL.
 
 mod acks;
-pub mod limits;
-pub mod mqtt;
+pub mod broker_limits;
+pub mod client_options;
+mod connection;
+mod on_demand_socket;
 pub mod publisher;
-mod quiet;
 pub mod retained;
 pub mod session;
-pub mod topic;
-mod wire;
 
 pub use acks::{Acks, Receipt};
 pub use session::{Delivery, Session};

@@ -9,8 +9,8 @@
 //! stand by themselves wait behind thousands of packets each, trackers repeat what was not answered, and
 //! nothing gets through any more.
 
-use super::mqtt::{client, jittered, options};
 use crate::config::Broker;
+use crate::ingest::client_options::{client, jittered, options};
 use prometheus::IntCounter;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, Outgoing, QoS};

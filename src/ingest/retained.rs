@@ -4,8 +4,8 @@
 //! of a person must not lie about (`docs/decisions/0021-the-retain-flag-is-ignored.md`). A client of MQTT 5 subscribes, which
 //! brings every copy, unsubscribes at once, and clears the topics.
 
-use super::mqtt::{PROTOCOL_BYTES_MAX, jittered, transport};
 use crate::config::{Broker, read_secret};
+use crate::ingest::client_options::{PROTOCOL_BYTES_MAX, jittered, transport};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};

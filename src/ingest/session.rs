@@ -4,13 +4,13 @@
 //! an older connection is dropped instead of acknowledging another message under a reused packet id. What was read ahead
 //! of an error is delivered all the same: a broker that lost our session does not send it again.
 
-use super::acks::{Acks, Line, Receipt};
-use super::mqtt::{DELIVERIES_MAX, PACKET_BYTES_MAX, PROTOCOL_BYTES_MAX, client_id, jittered, tls};
-use super::topic;
-use super::wire::{Broken, Caller, Ear, Mouth};
 use crate::clock::now;
 use crate::config::{Broker, read_secret};
+use crate::domain::topic;
 use crate::domain::{Entry, GapCause, Lane, Packet, Timestamp};
+use crate::ingest::acks::{Acks, Line, Receipt};
+use crate::ingest::client_options::{DELIVERIES_MAX, PACKET_BYTES_MAX, PROTOCOL_BYTES_MAX, client_id, jittered, tls};
+use crate::ingest::connection::{Broken, Caller, Ear, Mouth};
 use rumqttc::mqttbytes::v4::Packet as Mqtt;
 use rumqttc::{Publish, QoS, SubscribeFilter};
 use std::pin::pin;

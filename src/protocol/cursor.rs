@@ -1,6 +1,6 @@
 //! Reads bytes in order and names the field that is cut.
 
-use super::DecodeError;
+use crate::protocol::DecodeError;
 
 /// A position in a packet; all integers big-endian.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Several frames in one payload: a modem or a gateway passes on what it has read from a socket.
 
-use super::{DecodeError, FrameStep, Framing};
 use crate::domain::Report;
+use crate::protocol::{DecodeError, FrameStep, Framing};
 
 /// Most frames read of a payload; a TCP segment of 1,460 bytes holds 146 of the shortest (10 bytes).
 pub(super) const FRAMES_MAX: usize = 256;
@@ -157,7 +157,7 @@ fn joined(mut all: Report, next: Report) -> Report {
     all.sequence = next.sequence.or(all.sequence);
     all.replies.extend(next.replies);
     for (name, value) in next.unknown {
-        if all.unknown.len() < super::UNKNOWN_MAX {
+        if all.unknown.len() < crate::protocol::UNKNOWN_MAX {
             let mut free = name.clone();
             let mut number = 2;
             while all.unknown.contains_key(&free) {

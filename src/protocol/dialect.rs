@@ -230,7 +230,8 @@ impl Dialect {
         if file.protocols.is_empty() {
             return Err("protocols is empty; it must name at least one language".into());
         }
-        if let Some(unknown) = file.protocols.iter().find(|p| !super::PROTOCOLS.iter().any(|k| k.name == *p)) {
+        if let Some(unknown) = file.protocols.iter().find(|p| !crate::protocol::PROTOCOLS.iter().any(|k| k.name == *p))
+        {
             return Err(format!("no protocol is called {unknown:?}"));
         }
         let mut dialect = match &file.based_on {
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn every_embedded_file_is_right_and_every_language_has_its_plain_dialect() {
         let all = read_all(EMBEDDED.iter().copied()).unwrap();
-        for protocol in super::super::PROTOCOLS {
+        for protocol in crate::protocol::PROTOCOLS {
             let plain = |d: &&Dialect| d.models.is_empty() && d.protocols.iter().any(|p| p == protocol.name);
             assert_eq!(all.iter().filter(plain).count(), 1, "{}", protocol.name);
         }

@@ -3,7 +3,7 @@
 //! One optional element of another type must not lose the position beside it. Every JSON language reads its
 //! elements here; `odd_tests` asks each for each type that it could have.
 
-use super::{DecodeError, UNKNOWN_MAX, words};
+use crate::protocol::{DecodeError, UNKNOWN_MAX, words};
 use compact_str::CompactString;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};

@@ -2,9 +2,9 @@
 //!
 //! The elements come from the readers themselves, so that one without a row here fails.
 
-use super::{PROTOCOLS, jt808_json, osmand, owntracks};
-use super::{decode, json as own};
 use crate::domain::{Profile, Report};
+use crate::protocol::{PROTOCOLS, jt808_json, osmand, owntracks};
+use crate::protocol::{decode, json as own};
 use serde_json::{Value, json};
 use std::mem::discriminant;
 

@@ -8,8 +8,10 @@ pub mod slice;
 use crate::clock::now;
 use crate::config::Config;
 use crate::domain::{Timestamp, TrackerKey};
-use crate::store::rollup::{self as store, Marks};
-use crate::store::{connect, order, partitions, retention};
+use crate::store::tracks::clustering;
+use crate::store::tracks::partitions;
+use crate::store::tracks::rollup::{self as store, Marks};
+use crate::store::{connect, retention};
 use crate::telemetry::Metrics;
 use crate::tracks::merge::merge;
 use crate::tracks::{Body, Heard};
@@ -158,7 +160,7 @@ impl Rollup {
     /// Puts a day of pieces that is over in order, if there is one.
     async fn put_in_order(&mut self, database: &tokio_postgres::Config) -> anyhow::Result<()> {
         let reader = connect(database, "rollup").await?;
-        if let Some(day) = order::order_next_day(&mut self.client, &reader).await? {
+        if let Some(day) = clustering::order_next_day(&mut self.client, &reader).await? {
             tracing::info!(day, "A day of pieces was put in order");
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! One slice of everybody: what is complete, what goes on, and where traffic was. Pure.
 
 use crate::domain::{Timestamp, TrackerKey};
-use crate::store::rollup::CellCount;
-use crate::tracks::cut::cut;
+use crate::store::tracks::rollup::CellCount;
+use crate::tracks::segmenter::cut;
 use crate::tracks::{Dwell, Heard, Piece, Spot};
 use std::collections::HashMap;
 

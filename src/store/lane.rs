@@ -4,10 +4,10 @@
 //! fence, so that nothing stale commits; a takeover ends the old backend first, because a paused
 //! worker inside a COPY is stopped by no timeout.
 
-use super::journal;
-use super::statements::Statements;
 use crate::domain::Lane;
-use crate::fold::LaneState;
+use crate::engine::LaneState;
+use crate::store::commit::statements::Statements;
+use crate::store::journal;
 use anyhow::{Context, bail};
 use tokio_postgres::Client;
 

@@ -2,42 +2,21 @@
 //!
 //! In: rows. Out: rows. Never: decisions about what they mean.
 
-pub mod alerts;
-mod blocks;
-pub mod desk;
-pub mod effects;
-pub mod erasure;
+pub mod archive;
+pub mod commit;
 pub mod explain;
-pub mod fixes;
-mod forget;
-pub mod holds;
 pub mod journal;
 pub mod lane;
-pub mod load;
 pub mod migrate;
-pub mod order;
 pub mod outbox;
-pub mod partitions;
-mod parts;
-pub mod people;
-mod pieces;
 pub mod plates;
-pub mod questions;
+pub mod query_thread;
 pub mod rebuild;
-pub mod replay;
+pub mod registry;
 pub mod retention;
-pub mod rollup;
-pub mod seal;
-mod sealed;
-mod seeds;
 pub mod settings;
-mod sieve;
-pub mod spool;
-pub mod statements;
-mod statuses;
+pub mod tracks;
 mod types;
-pub mod vault;
-pub mod verify;
 
 use crate::config::{Database, read_secret};
 use anyhow::Context;

@@ -13,7 +13,7 @@ const UNCLEAR_MAX: i64 = 1000;
 /// The text is no plate, or vehicles share it.
 pub async fn vehicle(client: &impl GenericClient, said: &str) -> anyhow::Result<Option<i64>> {
     Plate::check_asked(said)?;
-    let row = client.query_one("SELECT vehicle_of_plate($1)", &[&said]).await.map_err(super::said)?;
+    let row = client.query_one("SELECT vehicle_of_plate($1)", &[&said]).await.map_err(crate::store::said)?;
     Ok(row.get(0))
 }
 
@@ -26,7 +26,7 @@ pub async fn set(client: &impl GenericClient, vehicle: i64, plate: Option<&str>)
     let row = client
         .query_one("SELECT set_plate($1, $2)", &[&vehicle, &plate.as_ref().map(Plate::as_str)])
         .await
-        .map_err(super::said)?;
+        .map_err(crate::store::said)?;
     row.get::<_, Option<String>>(0).with_context(|| format!("there is no vehicle {vehicle}"))
 }
 

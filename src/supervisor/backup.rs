@@ -6,10 +6,10 @@
 //! DIR/files/          settings, secrets, certificates, trackers
 //! ```
 
-use super::Folder;
-use super::folder::write_private;
-use super::postgres::{bin_folder, program};
 use crate::config::{Config, read_secret};
+use crate::supervisor::Folder;
+use crate::supervisor::data_dir::write_private;
+use crate::supervisor::postgres::{bin_folder, program};
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -1,9 +1,9 @@
 //! A private Mosquitto: TLS only, a password for everybody, an ACL that ties a tracker to its topic.
 
-use super::certificates::Certificates;
-use super::folder::write_private;
-use super::{Child, Folder, SOCKET_PATH_BYTES_MAX, certificates, free_port};
 use crate::config::Broker;
+use crate::supervisor::certificates::Certificates;
+use crate::supervisor::data_dir::write_private;
+use crate::supervisor::{Child, Folder, SOCKET_PATH_BYTES_MAX, certificates, free_port};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use std::fs;

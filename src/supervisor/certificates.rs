@@ -1,7 +1,7 @@
 //! Certificates of the private broker: an authority of our own and one server certificate.
 
-use super::Folder;
-use super::folder::write_private;
+use crate::supervisor::Folder;
+use crate::supervisor::data_dir::write_private;
 use anyhow::bail;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::path::PathBuf;

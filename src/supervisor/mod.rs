@@ -7,12 +7,12 @@
 pub mod backup;
 pub mod broker;
 pub mod certificates;
-mod child;
-pub mod folder;
+pub mod data_dir;
 pub mod postgres;
+mod process;
 
-pub use child::Child;
-pub use folder::Folder;
+pub use data_dir::Folder;
+pub use process::Child;
 
 /// Ports to choose from: above those with well-known users, below the ones that Linux gives to outgoing
 /// connections (`ip_local_port_range`, from 32768), any of which may take a port before its server does.

@@ -1,6 +1,6 @@
 //! A private PostgreSQL cluster with PostGIS.
 
-use super::{Child, Folder, SOCKET_PATH_BYTES_MAX, free_port};
+use crate::supervisor::{Child, Folder, SOCKET_PATH_BYTES_MAX, free_port};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use std::fs;

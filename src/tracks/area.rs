@@ -3,9 +3,9 @@
 //! A fix counts where it was measured; a fix of a dwell counts if the dwell's box touches the area,
 //! because its exact place is not kept (25 m at most).
 
-use super::stretch::{Stretch, stretches};
-use super::{Damaged, Found, Spot};
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
+use crate::tracks::runs::{Stretch, stretches};
+use crate::tracks::{Damaged, Found, Spot};
 use geo::{BoundingRect, Contains, Coord, Intersects, MultiPolygon, Rect};
 
 /// What is searched.
@@ -30,7 +30,7 @@ impl Area {
                 polygons.bounding_rect().map(|r| (LatLon::new(r.min().y, r.min().x), LatLon::new(r.max().y, r.max().x)))
             }
             Self::Circle { centre, radius_m } => {
-                let north = radius_m / (super::METRES_PER_UNIT * super::PER_DEGREE);
+                let north = radius_m / (crate::tracks::METRES_PER_UNIT * crate::tracks::PER_DEGREE);
                 // A degree of longitude is shortest where the circle is nearest to a pole.
                 let east = north / (centre.lat_deg.abs() + north).to_radians().cos().max(0.01);
                 Some((

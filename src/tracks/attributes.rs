@@ -1,9 +1,9 @@
 //! What fixes say beside place, time and speed, column by column: one value if all are equal, else
 //! differences. Most columns of a ride hardly change, so most fixes cost a byte a column or nothing.
 
-use super::TrackFix;
-use super::twkb::Vertex;
-use super::varint::{Reader, put_signed};
+use crate::tracks::TrackFix;
+use crate::tracks::twkb::Vertex;
+use crate::tracks::varint::{Reader, put_signed};
 
 /// A column of one value.
 const CONSTANT: u8 = 0;

@@ -5,7 +5,7 @@
 //! four cells east and north at most, and a search looks, size by size and row by row, for the corners that can reach
 //! into its box: a few runs of numbers. (After XZ-ordering, Böhm, Klump and Kriegel 1999, in rows instead of a curve.)
 
-use super::Spot;
+use crate::tracks::Spot;
 
 /// Sizes: from 114 m, what a dwell's box stays below, to 230 km. What is larger has one number, and is always looked at.
 const SIZES: u32 = 12;

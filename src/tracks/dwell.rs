@@ -1,9 +1,10 @@
 //! A parked stretch: where, the times it was heard of, and whatever lay off.
 
-use super::twkb::{self, Shape, Vertex};
-use super::varint::{Reader, put, put_signed};
-use super::{Spot, TrackFix, attributes, pace};
 use crate::domain::{Timestamp, VehicleId};
+use crate::tracks::interval_codec;
+use crate::tracks::twkb::{self, Shape, Vertex};
+use crate::tracks::varint::{Reader, put, put_signed};
+use crate::tracks::{Spot, TrackFix, attributes};
 
 /// Fixes this near the centre belong to the dwell and keep their time only. Receivers of parked
 /// vehicles wander by about 10 m.
@@ -196,7 +197,7 @@ impl Dwell {
         put_signed(&mut out, i64::from(self.centre.lat) - i64::from(self.low.lat));
         put_signed(&mut out, self.times.first.micros() - from.micros());
         put(&mut out, self.times.count as u64);
-        pace::write(&mut out, &self.times.steps());
+        interval_codec::write(&mut out, &self.times.steps());
         attributes::write(&mut out, &self.outliers);
         out
     }
@@ -215,7 +216,7 @@ impl Dwell {
         let mut times = Times { places, ..Times::of(first) };
         let later = count.checked_sub(1)?;
         if form >= PACED {
-            pace::read(&mut reader, later, |step| times.step(step))?;
+            interval_codec::read(&mut reader, later, |step| times.step(step))?;
         } else {
             for _ in 0..later {
                 let step = times.last_step.checked_add(reader.signed()?)?;

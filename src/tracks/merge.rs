@@ -1,8 +1,8 @@
 //! Late fixes: into the pieces they fall into, or pieces of their own.
 
-use super::cut::{cut, rides};
-use super::{Body, Damaged, Dwell, Heard, Piece, TrackFix};
 use crate::domain::{TrackerKey, VehicleId};
+use crate::tracks::segmenter::{cut, rides};
+use crate::tracks::{Body, Damaged, Dwell, Heard, Piece, TrackFix};
 
 /// What becomes of the pieces that late fixes touched.
 #[derive(Debug, Default, PartialEq)]

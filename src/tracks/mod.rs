@@ -7,23 +7,23 @@
 pub mod area;
 mod attributes;
 pub mod cell;
-pub mod company;
-pub mod cut;
+pub mod co_travel;
 pub mod dwell;
-mod found;
+mod hit;
+mod interval_codec;
 pub mod merge;
-mod pace;
-pub mod piece;
-pub mod story;
-mod stretch;
+mod runs;
+pub mod segment;
+pub mod segmenter;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 mod twkb;
 mod varint;
 
 pub use dwell::Dwell;
-pub use found::{Found, bodies};
-pub use piece::{Body, Damaged, Kind, Piece};
+pub use hit::{Found, bodies};
+pub use segment::{Body, Damaged, Kind, Piece};
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 

@@ -1,8 +1,8 @@
 //! Whatever was heard is in the pieces, once, where it was to within what dwells promise.
 
-use super::cut::cut;
-use super::merge::merge;
 use super::*;
+use crate::tracks::merge::merge;
+use crate::tracks::segmenter::cut;
 use proptest::prelude::*;
 
 const TRACKER: TrackerKey = TrackerKey(7);
@@ -77,7 +77,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn a_ride_comes_back_as_it_was(fixes in life()) {
-        for run in fixes.chunks(piece::RIDE_FIXES_MAX) {
+        for run in fixes.chunks(segment::RIDE_FIXES_MAX) {
             prop_assert_eq!(Piece::ride(TRACKER, None, run).read().unwrap(), Body::Ride(run.to_vec()));
         }
     }
@@ -88,7 +88,7 @@ proptest! {
         let kept = fixes_of(&pieces);
         prop_assert_eq!(kept.len(), fixes.len());
         prop_assert_eq!(pieces.iter().map(|p| p.fixes as usize).sum::<usize>(), fixes.len());
-        prop_assert!(pieces.iter().all(|p| p.until.seconds_since(p.from) <= cut::PIECE_S_MAX));
+        prop_assert!(pieces.iter().all(|p| p.until.seconds_since(p.from) <= segmenter::PIECE_S_MAX));
         for ((at, place), fix) in kept.iter().zip(&fixes) {
             prop_assert_eq!(*at, fix.at);
             prop_assert!(place.is_none_or(|p| p == *fix));
@@ -155,26 +155,26 @@ proptest! {
         // Pieces alone as well, so that they are taken at once as a rule.
         let pieces_alone: Vec<_> = found.iter().filter(|f| matches!(f, Found::Piece(_))).collect();
         for rows in [found.iter().collect(), pieces_alone] {
-            let at_once = stretch::stretches(&sought, window, rows.iter().copied()).unwrap();
-            let one_by_one = stretch::fix_by_fix(&sought, window, rows.iter().copied()).unwrap();
-            let presence = |stretches: &[stretch::Stretch]| area::presence(VehicleId(1), TRACKER, stretches, window);
+            let at_once = runs::stretches(&sought, window, rows.iter().copied()).unwrap();
+            let one_by_one = runs::fix_by_fix(&sought, window, rows.iter().copied()).unwrap();
+            let presence = |stretches: &[runs::Stretch]| area::presence(VehicleId(1), TRACKER, stretches, window);
             prop_assert_eq!(presence(&at_once), presence(&one_by_one));
         }
     }
 
     #[test]
     fn company_is_every_minute_with_a_fix_near_in_place_and_time(fixes in life(), every in 1_usize..20, within_m in 5.0..500.0_f64, within_s in 1.0..300.0_f64, turned in any::<bool>()) {
-        let samples: Vec<_> = fixes.iter().step_by(every).map(|f| company::Sample { at: f.at, spot: f.spot }).collect();
+        let samples: Vec<_> = fixes.iter().step_by(every).map(|f| co_travel::Sample { at: f.at, spot: f.spot }).collect();
         let mut other: Vec<_> = fixes.iter().map(|f| TrackFix { at: f.at.plus_secs_f64(f64::from(f.lag_s) / 3.0), ..*f }).collect();
         other.sort_by_key(|f| f.at);
         if turned && other.len() > 2 {
             other.swap(0, 2);
         }
-        let rides: Vec<_> = other.chunks(piece::RIDE_FIXES_MAX).map(|run| Found::Piece(Piece::ride(TRACKER, Some(VehicleId(3)), run))).collect();
-        let is_beside = |s: &&company::Sample| other.iter().any(|f|
+        let rides: Vec<_> = other.chunks(segment::RIDE_FIXES_MAX).map(|run| Found::Piece(Piece::ride(TRACKER, Some(VehicleId(3)), run))).collect();
+        let is_beside = |s: &&co_travel::Sample| other.iter().any(|f|
             f.at >= s.at.plus_secs_f64(-within_s) && s.at >= f.at.plus_secs_f64(-within_s) && s.spot.distance_m(f.spot) <= within_m);
         let minutes = samples.iter().filter(is_beside).count();
-        let together = company::companions(VehicleId(1), &samples, &rides, (within_m, within_s), 1).unwrap();
+        let together = co_travel::companions(VehicleId(1), &samples, &rides, (within_m, within_s), 1).unwrap();
         prop_assert_eq!(together.iter().map(|c| c.minutes).sum::<usize>(), minutes);
     }
 
@@ -249,14 +249,14 @@ fn fixes_that_are_in_no_piece_yet_are_company_if_they_ride_along() {
         found.push(single(parked, at_s + 5, 300, Some(12)));
     }
     found.push(found[1].clone()); // near two cells of the way
-    let samples = company::minutes_of(own, &found);
+    let samples = co_travel::minutes_of(own, &found);
     assert_eq!(samples.len(), 6);
-    let together = |minutes| company::companions(own, &samples, &found, (50.0, 30.0), minutes).unwrap();
+    let together = |minutes| co_travel::companions(own, &samples, &found, (50.0, 30.0), minutes).unwrap();
     let [it] = &together(1)[..] else { panic!("{:?}", together(1)) };
     assert_eq!((it.vehicle, it.minutes), (other, 6), "neither itself nor what stands by the way");
     // One fix alone says by its speed that it rides.
     let lone = |speed_tenths| {
-        company::companions(own, &samples, &[single(parked, 65, 300, speed_tenths)], (50.0, 30.0), 1).unwrap().len()
+        co_travel::companions(own, &samples, &[single(parked, 65, 300, speed_tenths)], (50.0, 30.0), 1).unwrap().len()
     };
     assert_eq!([lone(Some(49)), lone(Some(50)), lone(None)], [0, 1, 0]);
 }

@@ -4,9 +4,9 @@
 //! Written here and not by `ST_AsTWKB`, which drops points that repeat. A line of one point does not
 //! parse there, so that is a POINT.
 
-use super::varint::{Reader, put, put_signed};
-use super::{Spot, TrackFix};
 use crate::domain::Timestamp;
+use crate::tracks::varint::{Reader, put, put_signed};
+use crate::tracks::{Spot, TrackFix};
 
 /// Decimal places of X and Y, as zigzag: 6 is 12.
 const XY_PLACES: u8 = 12 << 4;

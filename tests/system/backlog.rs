@@ -7,7 +7,7 @@ use crate::support::world::{World, note};
 use nix::sys::signal::Signal;
 use rideguard::clock::now;
 use rideguard::config::Config;
-use rideguard::store::people;
+use rideguard::store::registry;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -101,7 +101,7 @@ async fn arm_all(up: &Up) {
     let client = up.sql().await;
     let owned = "SELECT account_id, vehicle_id FROM ownership WHERE valid_to IS NULL";
     for row in client.query(owned, &[]).await.unwrap() {
-        people::arm(&client, row.get(0), row.get(1), true).await.unwrap();
+        registry::arm(&client, row.get(0), row.get(1), true).await.unwrap();
     }
 }
 

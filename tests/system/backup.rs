@@ -3,8 +3,9 @@
 use crate::harness::{Up, lines, program, settled, topic, use_ring};
 use rideguard::clock::now;
 use rideguard::config::Journal;
-use rideguard::store::seal::{self, Sealed};
-use rideguard::store::vault::Vault;
+use rideguard::store::archive::keys::Vault;
+use rideguard::store::archive::write;
+use rideguard::store::archive::write::Sealed;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
@@ -84,7 +85,7 @@ async fn a_backup_restored_elsewhere_verifies_and_goes_on() {
     settled(&up).await;
     let sealing = Journal { key_file: Some(up.folder.join("secrets/journal-key")), ..Journal::default() };
     let mut sealed = Sealed::default();
-    seal::run(&mut up.sql().await, &Vault::of(&sealing), now(), &mut sealed).await.unwrap();
+    write::run(&mut up.sql().await, &Vault::of(&sealing), now(), &mut sealed).await.unwrap();
     assert!(sealed.entries >= 30, "{sealed:?}");
     let journal = lines(&up.command(&["journal", "--tracker", &ident]));
     assert_eq!(journal.len(), 30);

@@ -108,7 +108,7 @@ pub async fn arm(world: &World, ident: &str) {
         )
         .await
         .unwrap();
-    assert!(rideguard::store::people::arm(&client, row.get(1), row.get(0), true).await.unwrap());
+    assert!(rideguard::store::registry::arm(&client, row.get(1), row.get(0), true).await.unwrap());
     let armed = format!("SELECT count(*) FROM guard_status WHERE armed AND vehicle_id = {}", row.get::<_, i64>(0));
     world.up.wait_for(&armed, 1).await;
 }

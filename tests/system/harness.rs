@@ -293,7 +293,7 @@ impl Up {
         let since = Instant::now();
         // The broker admits trackers once our sessions are there; until then they try again.
         let (client, mut events) = loop {
-            let options = rideguard::ingest::mqtt::options(&broker, client).unwrap();
+            let options = rideguard::ingest::client_options::options(&broker, client).unwrap();
             let (client, mut events) = AsyncClient::new(options, 1000);
             match events.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => break (client, events),
@@ -338,7 +338,7 @@ impl Database {
         let database = Self { folder: path, postgres, settings, _turn: turn };
         let mut client = database.connect().await;
         rideguard::store::migrate::migrate(&mut client).await.unwrap();
-        rideguard::store::partitions::make(&client, 3).await.unwrap();
+        rideguard::store::tracks::partitions::make(&client, 3).await.unwrap();
         database
     }
 

@@ -3,7 +3,8 @@
 use crate::fake_broker::FakeBroker;
 use crate::harness::{PATIENCE, use_ring};
 use rideguard::config::{Broker, Ingest};
-use rideguard::ingest::limits::{self, Conflict, Limits};
+use rideguard::ingest::broker_limits;
+use rideguard::ingest::broker_limits::{Conflict, Limits};
 use rideguard::supervisor::broker::{INGEST_USER, Mosquitto};
 use rideguard::supervisor::{Folder, free_port};
 use std::path::Path;
@@ -56,7 +57,7 @@ async fn the_private_broker_tells_limits_that_fit_ours() {
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
-    let limits = limits::ask(&broker.settings()).await;
+    let limits = broker_limits::ask(&broker.settings()).await;
     broker.stop();
     let limits = limits.unwrap();
     assert_eq!((limits.packet_bytes_max, limits.in_flight_max), (Some(65_536), 4000));
@@ -75,22 +76,22 @@ async fn a_mosquitto_whose_limits_are_at_odds_with_ours_is_told_of() {
     for (settings, conflicts) in cases {
         let folder = tempfile::tempdir().unwrap();
         let (_bare, broker) = Bare::start(folder.path(), settings).await;
-        assert_eq!(limits::ask(&broker).await.unwrap().conflicts(&Ingest::default()), conflicts, "{settings}");
-        assert_eq!(limits::check(broker, Ingest::default()).await, conflicts.len());
+        assert_eq!(broker_limits::ask(&broker).await.unwrap().conflicts(&Ingest::default()), conflicts, "{settings}");
+        assert_eq!(broker_limits::check(broker, Ingest::default()).await, conflicts.len());
     }
 }
 
 #[tokio::test]
 async fn a_broker_that_is_away_is_asked_again_and_one_that_names_no_limits_has_the_protocols() {
     let broker = FakeBroker::start().await;
-    limits::ask(&broker.settings()).await.expect_err("it does not speak MQTT 5");
-    let asking = tokio::spawn(limits::check(broker.settings(), Ingest::default()));
+    broker_limits::ask(&broker.settings()).await.expect_err("it does not speak MQTT 5");
+    let asking = tokio::spawn(broker_limits::check(broker.settings(), Ingest::default()));
     broker.tell_limits(&[]);
     let found = tokio::time::timeout(PATIENCE, asking).await.expect("it has stopped asking").unwrap();
     assert_eq!(found, 2, "any packet, any window");
     // Properties 0x27, 0x21, 0x24 and 0x28 (MQTT 5, 2.2.2.2).
     broker.tell_limits(&[0x27, 0, 0, 0x10, 0, 0x21, 0x07, 0xd0, 0x24, 1, 0x28, 0]);
-    let limits = limits::ask(&broker.settings()).await.unwrap();
+    let limits = broker_limits::ask(&broker.settings()).await.unwrap();
     let told = Limits {
         packet_bytes_max: Some(4096),
         in_flight_max: 2000,

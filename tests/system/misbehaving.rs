@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rideguard::domain::{Lane, Shard};
-use rideguard::ingest::mqtt::client_id;
+use rideguard::ingest::client_options::client_id;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! Answers and live positions on their way through a real Mosquitto.
 
 use crate::harness::{PATIENCE, use_ring};
-use rideguard::ingest::mqtt;
+use rideguard::ingest::client_options;
 use rideguard::ingest::publisher::Publisher;
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::broker::Mosquitto;
@@ -49,7 +49,7 @@ async fn answers_of_a_topic_arrive_in_order_and_go_on_after_the_broker_was_away(
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
     let settings = broker.settings();
-    let (client, mut events) = AsyncClient::new(mqtt::options(&settings, "listener").unwrap(), 16);
+    let (client, mut events) = AsyncClient::new(client_options::options(&settings, "listener").unwrap(), 16);
     client.subscribe("v1/#", QoS::AtLeastOnce).await.unwrap();
     while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
 

@@ -9,11 +9,13 @@ use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
 use rideguard::domain::{LatLon, Timestamp, VehicleId};
 use rideguard::rollup::last_closed;
-use rideguard::store::desk::Desk;
-use rideguard::store::questions::{self, Officer};
+use rideguard::store::query_thread::Desk;
+use rideguard::store::tracks::queries;
+use rideguard::store::tracks::queries::Officer;
 use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
-use rideguard::tracks::company::{companions, minutes_of};
-use rideguard::tracks::{Found, bodies, story};
+use rideguard::tracks::co_travel::{companions, minutes_of};
+use rideguard::tracks::summary;
+use rideguard::tracks::{Found, bodies};
 use std::time::Duration;
 use tokio_postgres::Client;
 
@@ -89,7 +91,7 @@ pub async fn areas_equal_a_scan(client: &Client, seed: u64, questions: usize) {
         asked += 1;
         let from = now().plus_secs_f64(-random.random_range(1800.0..8.0 * 3600.0));
         let to = from.plus_secs_f64(random.random_range(60.0..4.0 * 3600.0));
-        let found = questions::near(client, OFFICER, &wkt, (from, to), SILENT_S).await.unwrap();
+        let found = queries::near(client, OFFICER, &wkt, (from, to), SILENT_S).await.unwrap();
         let ours: Vec<_> = presences(&area, Window { from, to, known_to: to }, &found)
             .unwrap()
             .into_iter()
@@ -178,7 +180,7 @@ async fn the_newest_of_some_vehicles_reads_no_table_whole() {
     client.batch_execute("ANALYZE; SET enable_seqscan = off; BEGIN").await.unwrap();
     let tables = ["vehicle", "installation", "tracker", "tracker_status", "guard_status", "incident"];
     let before = scans(&client, &tables).await;
-    let found = questions::newest(&client, OFFICER, &[1001, 1002]).await.unwrap();
+    let found = queries::newest(&client, OFFICER, &[1001, 1002]).await.unwrap();
     assert_eq!(found.len(), 2);
     assert_by_index(&before, &scans(&client, &tables).await);
 }
@@ -198,34 +200,34 @@ async fn a_tile_of_the_history_map_reads_the_hours_asked_for() {
 async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row() {
     let (_database, client) = city().await;
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
-    let points = |found: &[Found]| story::points(&bodies(found).unwrap());
+    let points = |found: &[Found]| summary::points(&bodies(found).unwrap());
     let told = "SELECT count(*) FROM told WHERE tracker_id = $1 AND fixed_at >= $2";
     let count = async |tracker: i64, since: Timestamp| {
         client.query_one(told, &[&tracker, &since]).await.unwrap().get::<_, i64>(0) as usize
     };
-    let all = questions::of_vehicle(&client, OFFICER, 1001, span).await.unwrap();
+    let all = queries::of_vehicle(&client, OFFICER, 1001, span).await.unwrap();
     assert_eq!(points(&all).len(), count(1, span.0).await);
     // The owner of today does not see what was before, not even inside a piece that reaches over.
     let since: Timestamp = client.query_one("SELECT valid_from FROM ownership", &[]).await.unwrap().get(0);
-    let mine = questions::mine(&client, 3, 1001, span).await.unwrap();
+    let mine = queries::mine(&client, 3, 1001, span).await.unwrap();
     assert_eq!(points(&mine).len(), count(1, since).await);
     assert!(points(&mine).iter().all(|p| p.at >= since));
     assert!(mine.len() < all.len());
     // Trips and stops alternate over six hours of riding a third of the time.
-    let (stops, trips) = story::stops_and_trips(&bodies(&all).unwrap());
+    let (stops, trips) = summary::stops_and_trips(&bodies(&all).unwrap());
     assert!((3..=8).contains(&trips.len()) && (3..=8).contains(&stops.len()), "{} {}", trips.len(), stops.len());
     assert!(trips.iter().all(|t| t.metres > 1000.0 && t.until.seconds_since(t.from) < 3600.0));
     // Thinned out, a line keeps its budget and its ends.
     let line = points(&all);
-    let thin = story::thin(line.clone(), story::Thin::Points(40));
+    let thin = summary::thin(line.clone(), summary::Thin::Points(40));
     assert!((2..=40).contains(&thin.len()) && thin[0] == line[0]);
     // Without a right there is an error, and a row for every look that was allowed.
     let audited = "SELECT count(*) FROM audit WHERE grant_id = 1 AND rows_returned > 0";
     let before: i64 = client.query_one(audited, &[]).await.unwrap().get(0);
-    let refused = questions::of_vehicle(&client, Officer { account: 3, grant: 1 }, 1001, span).await.unwrap_err();
+    let refused = queries::of_vehicle(&client, Officer { account: 3, grant: 1 }, 1001, span).await.unwrap_err();
     assert!(format!("{refused:#}").contains("grant"), "{refused:#}");
-    assert!(questions::mine(&client, 3, 1002, span).await.is_err());
-    questions::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
+    assert!(queries::mine(&client, 3, 1002, span).await.is_err());
+    queries::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
     client.query("SELECT * FROM api_police_newest_in(1, 1, 112.3, 28.5, 112.31, 28.51, 10)", &[]).await.unwrap();
     let looks: i64 = client
         .query_one("SELECT count(*) FROM audit WHERE action IN ('track', 'company', 'newest')", &[])
@@ -256,7 +258,7 @@ async fn company_is_who_rode_beside_and_the_history_map_counts_crowds_only() {
     let mut rollup = rideguard::rollup::Rollup::lead(rollup_client).await.unwrap().unwrap();
     roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
-    let found = questions::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
+    let found = queries::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
     let samples = minutes_of(VehicleId(1001), &found);
     let together = companions(VehicleId(1001), &samples, &found, (50.0, 30.0), 5).unwrap();
     assert_eq!(together.iter().map(|c| c.vehicle.0).collect::<Vec<_>>(), [1041]);
@@ -291,7 +293,7 @@ async fn company_of_the_slices_that_are_not_closed_equals_a_scan_of_them() {
     let rolled_to: Timestamp = client.query_one("SELECT rolled_to FROM rollup_mark", &[]).await.unwrap().get(0);
     let of = VehicleId(1001);
     let ask =
-        async |from: Timestamp| questions::beside(&client, OFFICER, 1001, (from, now()), (50.0, 30.0)).await.unwrap();
+        async |from: Timestamp| queries::beside(&client, OFFICER, 1001, (from, now()), (50.0, 30.0)).await.unwrap();
     let found = ask(rolled_to).await;
     let samples = minutes_of(of, &found);
     let together = companions(of, &samples, &found, (50.0, 30.0), 5).unwrap();

@@ -5,7 +5,7 @@ use crate::support::role::Differs;
 use crate::support::world::World;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use rideguard::store::people;
+use rideguard::store::registry;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn guarded(world: &World, first: usize) -> Vec<(String, String, i64)> {
         let sql = "SELECT vehicle_id, account_id FROM tracker JOIN installation USING (tracker_id) JOIN ownership USING (vehicle_id) WHERE ident = $1";
         let row = client.query_one(sql, &[&ident]).await.unwrap();
         let vehicle: i64 = row.get(0);
-        assert!(people::arm(&client, row.get(1), vehicle, true).await.unwrap());
+        assert!(registry::arm(&client, row.get(1), vehicle, true).await.unwrap());
         world
             .up
             .wait_for(&format!("SELECT count(*) FROM guard_status WHERE armed AND vehicle_id = {vehicle}"), 1)

@@ -2,7 +2,8 @@
 
 use crate::harness::{PATIENCE, Up, topic, use_ring};
 use rideguard::config::{Broker, Config};
-use rideguard::ingest::{mqtt, retained};
+use rideguard::ingest::client_options;
+use rideguard::ingest::retained;
 use rumqttc::{AsyncClient, Event, EventLoop, Packet, Publish, QoS};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ async fn connect(up: &Up, user: &str, password: &str) -> (AsyncClient, EventLoop
     (broker.username, broker.password_file, broker.socket) = (user.to_owned(), secret, None);
     let since = Instant::now();
     loop {
-        let options = mqtt::options(&broker, &format!("retained-{}", rand::random::<u32>())).unwrap();
+        let options = client_options::options(&broker, &format!("retained-{}", rand::random::<u32>())).unwrap();
         let (client, mut events) = AsyncClient::new(options, 100);
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => return (client, events),

@@ -5,7 +5,8 @@ use crate::tracks::{LIFE, assert_same, lead, roll_everything};
 use rideguard::clock::now;
 use rideguard::config::{Config, Journal, Retention};
 use rideguard::rollup::last_closed;
-use rideguard::store::{partitions, retention};
+use rideguard::store::retention;
+use rideguard::store::tracks::partitions;
 use rideguard::telemetry::Metrics;
 use serde_json::Value;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ async fn old_days_go_but_for_incidents_and_cases() {
     assert_eq!(left, "1001 1003 1004", "an incident of 400 days, and two cases");
     assert_eq!(count(&client, OLD).await, done.pieces_kept);
     assert_eq!(count(&client, "SELECT count(*) FROM track WHERE from_at > now() - interval '30 days'").await, fresh);
-    for check in rideguard::store::verify::run(&client).await.unwrap() {
+    for check in rideguard::store::rebuild::verify::run(&client).await.unwrap() {
         assert_eq!(check.broken, 0, "{}", check.name);
     }
 
@@ -155,7 +156,7 @@ async fn a_nightly_job_that_fails_holds_up_no_slice() {
     stop.send(true).unwrap();
     rolling.await.unwrap();
     assert_eq!(count(&client, "SELECT count(*) FROM retention_run").await, 0);
-    let marks = rideguard::store::rollup::marks(&client).await.unwrap();
+    let marks = rideguard::store::tracks::rollup::marks(&client).await.unwrap();
     assert!(marks.rolled_to >= last_closed(now(), 3600), "it was rolled up before: {marks:?}");
     assert_eq!(count(&client, "SELECT count(*) FROM fix_late").await, 0, "and late fixes were merged");
     assert_same(&client, true, "while the job fails").await;

@@ -6,12 +6,15 @@ use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
 use rideguard::config::{Journal, Retention};
 use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp};
-use rideguard::fold::LaneState;
-use rideguard::store::erasure::{self, Asked as Asking};
+use rideguard::engine::LaneState;
+use rideguard::store::archive::keys::Vault;
+use rideguard::store::archive::write;
+use rideguard::store::archive::write::Sealed;
 use rideguard::store::journal::{self, Asked};
-use rideguard::store::seal::{self, Sealed};
-use rideguard::store::vault::Vault;
-use rideguard::store::{retention, verify};
+use rideguard::store::rebuild::verify;
+use rideguard::store::retention;
+use rideguard::store::retention::erasure;
+use rideguard::store::retention::erasure::Asked as Asking;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -128,7 +131,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
         let mut sealing = database.connect().await;
         let (vault, mut sealed) = (vault.clone(), Sealed::default());
         let limit = Duration::from_micros(random.random_range(0..(2 + broken_off) * 5_000));
-        match tokio::time::timeout(limit, seal::run(&mut sealing, &vault, now(), &mut sealed)).await {
+        match tokio::time::timeout(limit, write::run(&mut sealing, &vault, now(), &mut sealed)).await {
             Ok(done) => break done.unwrap(),
             Err(_) => broken_off += 1,
         }
@@ -151,7 +154,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     assert_eq!(shown(&mut client, &vault, Some(&idents[1])).await, of_one);
     verified(&client).await;
     let mut again = Sealed::default();
-    seal::run(&mut client, &vault, now(), &mut again).await.unwrap();
+    write::run(&mut client, &vault, now(), &mut again).await.unwrap();
     assert_eq!(again, Sealed::default(), "what is sealed is sealed");
 
     // Without its key it is nothing, and one sentence says so.
@@ -264,7 +267,7 @@ async fn an_erasure_deletes_whole_keys_and_seals_the_edges_again() {
     let sql = "UPDATE lane SET received = $2, quarantined = $2 WHERE lane = $1";
     client.execute(sql, &[&(LANE.0 as i16), &set_aside]).await.unwrap();
     verified(&client).await;
-    seal::run(&mut client, &vault, now(), &mut Sealed::default()).await.unwrap();
+    write::run(&mut client, &vault, now(), &mut Sealed::default()).await.unwrap();
 
     let goes = |entry: &Entry| match entry {
         Entry::Packet(p) => {
@@ -332,7 +335,7 @@ async fn a_person_is_erased_from_the_sealed_journal_by_deleting_keys() {
     let key_file = up.folder.join("secrets/journal-key");
     let vault = Vault::of(&Journal { key_file: Some(key_file.clone()), ..Journal::default() });
     let mut sealed = Sealed::default();
-    seal::run(&mut client, &vault, now(), &mut sealed).await.unwrap();
+    write::run(&mut client, &vault, now(), &mut sealed).await.unwrap();
     assert!(sealed.entries >= 40 && sealed.blocks >= 2, "{sealed:?}");
     assert_eq!(lines(&up.command(&["journal"])), before);
     assert_eq!(lines(&up.command(&["journal", "--tracker", &other])), of_other);

@@ -5,7 +5,7 @@ use crate::fake_broker::{self, FakeBroker, Grant, Link, Message, malformed};
 use crate::harness::{PATIENCE, seed};
 use rand::{Rng, SeedableRng};
 use rideguard::domain::{Entry, Lane};
-use rideguard::ingest::mqtt::{PACKET_BYTES_MAX, client_id};
+use rideguard::ingest::client_options::{PACKET_BYTES_MAX, client_id};
 use rideguard::ingest::session::{GAPS_MAX, Subscribed};
 use rideguard::ingest::{Delivery, Session};
 use std::collections::BTreeSet;

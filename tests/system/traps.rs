@@ -6,7 +6,7 @@ use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Packet, Publish, Q
 
 /// A bare client with manual acknowledgements, subscribed, and the broker's end of it.
 async fn bare(broker: &FakeBroker, packet_bytes_max: usize) -> (AsyncClient, EventLoop, Link) {
-    let mut options = rideguard::ingest::mqtt::options(&broker.settings(), "bare").unwrap();
+    let mut options = rideguard::ingest::client_options::options(&broker.settings(), "bare").unwrap();
     options.set_clean_session(false);
     options.set_manual_acks(true);
     options.set_max_packet_size(packet_bytes_max, packet_bytes_max);

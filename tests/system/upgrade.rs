@@ -7,7 +7,9 @@ use bytes::Bytes;
 use futures_util::{SinkExt, TryStreamExt};
 use rideguard::clock::now;
 use rideguard::rollup::{Rollup, last_closed};
-use rideguard::store::{self, migrate, order, partitions};
+use rideguard::store::tracks::clustering;
+use rideguard::store::tracks::partitions;
+use rideguard::store::{self, migrate};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
@@ -97,7 +99,7 @@ async fn an_old_database_is_brought_up_to_date_with_all_that_is_hot_late_and_in_
         let reader = store::connect(settings, "test").await.unwrap();
         let mut rollup = Rollup::lead(store::connect(settings, "test").await.unwrap()).await.unwrap().unwrap();
         roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
-        while order::order_next_day(&mut old, &reader).await.unwrap().is_some() {}
+        while clustering::order_next_day(&mut old, &reader).await.unwrap().is_some() {}
         assert_same(&old, true, version).await;
         areas_equal_a_scan(&old, seed, 15).await;
     }

@@ -1,13 +1,14 @@
 //! A backtest over the journal: every lane folded again, once for each set of parameters, against what was told.
 
-use super::Variant;
 use crate::app;
+use crate::cli::backtest::Variant;
 use crate::cli::up::RoleArgs;
 use crate::cli::{backstage, block_on, say};
 use crate::domain::{Entry, Finding, Timestamp, VehicleId};
-use crate::fold::{Effects, FoldSettings, LaneState};
-use crate::store::replay::{self, Told};
-use crate::store::vault::Vault;
+use crate::engine::{Effects, FoldSettings, LaneState};
+use crate::store::archive::keys::Vault;
+use crate::store::rebuild::history;
+use crate::store::rebuild::history::Told;
 use std::collections::{BTreeMap, BTreeSet};
 
 const DAY_S: f64 = 86_400.0;
@@ -23,7 +24,7 @@ pub fn run(role: &RoleArgs, variants: &[Variant], list: bool) -> anyhow::Result<
         let settings = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * DAY_S };
         let mut refolded = Refolded { settings, lane: Vec::new(), by_variant: Vec::new(), variants };
         refolded.by_variant.resize_with(variants.len(), Story::default);
-        let sent = replay::run(&mut client, &Vault::of(&config.journal), &mut refolded).await?;
+        let sent = history::run(&mut client, &Vault::of(&config.journal), &mut refolded).await?;
         Ok((sent, refolded.by_variant))
     })?;
     say("variant | woken | per 1,000 armed vehicle-days | informed | told that was not | not told that was")?;
@@ -94,7 +95,7 @@ struct Refolded<'v> {
     by_variant: Vec<Story>,
 }
 
-impl replay::Reader for Refolded<'_> {
+impl history::Reader for Refolded<'_> {
     fn begin(&mut self, state: LaneState) {
         let with = |variant: &Variant| state.clone().with_params(variant.params);
         self.lane = self.variants.iter().map(with).collect();

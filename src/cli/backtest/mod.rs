@@ -8,9 +8,9 @@ mod journal;
 mod table;
 pub mod told;
 
-use super::recording::{self, LeftOut};
-use super::score::{self, Score, Truth};
-use super::up::RoleArgs;
+use crate::cli::recording::{self, LeftOut};
+use crate::cli::score::{self, Score, Truth};
+use crate::cli::up::RoleArgs;
 use crate::domain::{Finding, VehicleId};
 use crate::guard::{Guard, Params};
 use anyhow::{Context, bail};

@@ -1,6 +1,6 @@
 //! What a backtest prints: one line a set of parameters, with intervals and paired differences.
 
-use super::{Answer, Variant};
+use crate::cli::backtest::{Answer, Variant};
 use crate::cli::score::{Class, Pooled, Score, quantile};
 
 /// Resamples of the vehicles for an interval.

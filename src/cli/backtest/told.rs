@@ -1,12 +1,12 @@
 //! `rideguard score`: the alerts that a deployment told, against what really happened.
 
-use super::{Answer, Variant, table};
+use crate::cli::backtest::{Answer, Variant, table};
 use crate::cli::score::{Played, Truth, truths};
 use crate::cli::up::RoleArgs;
 use crate::cli::{backstage, block_on};
 use crate::domain::Timestamp;
 use crate::guard::Params;
-use crate::store::replay::{ToldOf, told_of_trackers};
+use crate::store::rebuild::history::{ToldOf, told_of_trackers};
 use anyhow::Context;
 use clap::Parser;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Commands: number 0x80, a text in the vendor's words.
 
-use super::frame::build;
+use crate::protocol::gt06::frame::build;
 
 /// What a tracker may be asked for. Nothing stops a motor.
 #[derive(Clone, Debug, PartialEq, Eq)]

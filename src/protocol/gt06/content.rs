@@ -1,14 +1,14 @@
 //! What stands in a frame, by its number. The same number with another length is another vendor's
 //! layout: the common beginning is read, the rest is kept.
 
-use super::alarm;
-use super::frame::Frame;
-use super::place::{self, CellForm, GPS_BYTES};
-use super::{location, modules, radio, state, words};
 use crate::domain::{Moment, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
 use crate::protocol::dialect::Dialect;
+use crate::protocol::gt06::alarm;
+use crate::protocol::gt06::frame::Frame;
+use crate::protocol::gt06::place::{self, CellForm, GPS_BYTES};
+use crate::protocol::gt06::{location, modules, radio, state, words};
 
 /// What reading a content needs to know of the tracker.
 #[derive(Clone, Copy)]

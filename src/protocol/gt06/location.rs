@@ -1,13 +1,13 @@
 //! Frames with a GPS block, and what follows it.
 
-use super::alarm;
-use super::content::Hints;
-use super::frame::Frame;
-use super::modules;
-use super::place::{self, CellForm, GPS_BYTES};
 use crate::domain::{AlarmKind, Moment};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::gt06::alarm;
+use crate::protocol::gt06::content::Hints;
+use crate::protocol::gt06::frame::Frame;
+use crate::protocol::gt06::modules;
+use crate::protocol::gt06::place::{self, CellForm, GPS_BYTES};
 
 /// Messages with a GPS block.
 const WITH_GPS: &[u8] = &[

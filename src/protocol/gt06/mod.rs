@@ -17,8 +17,8 @@ mod words;
 pub use command::{Request, encode};
 pub use frame::frame;
 
-use super::{DecodeError, dialect};
 use crate::domain::{Profile, ReplyBytes, Report};
+use crate::protocol::{DecodeError, dialect};
 use content::Hints;
 use frame::{Frame, build};
 use std::borrow::Cow;

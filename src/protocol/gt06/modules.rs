@@ -1,8 +1,8 @@
 //! Items with an id and a length: the modular report 0x70, and what follows a location of 0x37.
 
-use super::place::{self, CellForm};
 use crate::domain::{Alarm, AlarmKind, Moment, Report, Timestamp};
 use crate::protocol::cursor::Cursor;
+use crate::protocol::gt06::place::{self, CellForm};
 use crate::protocol::{DecodeError, keep};
 
 /// Events of module 0x2b.

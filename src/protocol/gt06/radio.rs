@@ -1,10 +1,10 @@
 //! Lists of cells and access points.
 
-use super::frame::Frame;
-use super::place::{self, CellForm};
 use crate::domain::{Cell, Moment, Timestamp};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::gt06::frame::Frame;
+use crate::protocol::gt06::place::{self, CellForm};
 
 /// Places of cells in a list whose length is fixed.
 const CELLS: u8 = 7;

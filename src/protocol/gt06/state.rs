@@ -1,12 +1,12 @@
 //! Frames that say how a tracker or its vehicle is, without a place.
 
-use super::alarm;
-use super::content::Hints;
-use super::frame::Frame;
-use super::place;
 use crate::domain::{Moment, Report, Timestamp};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::gt06::alarm;
+use crate::protocol::gt06::content::Hints;
+use crate::protocol::gt06::frame::Frame;
+use crate::protocol::gt06::place;
 
 /// Length of a heartbeat with satellites, battery, working mode and temperature.
 const LONG_HEARTBEAT: usize = 0x15;

@@ -1,9 +1,9 @@
 //! Frames built from the vendor's documents.
 
-use super::frame::{build, frame};
 use super::*;
 use crate::domain::{AlarmKind, LatLon};
 use crate::protocol::FrameStep;
+use crate::protocol::gt06::frame::{build, frame};
 use proptest::prelude::*;
 
 /// 2026-06-15 02:57:25 UTC, 28.55 N, 112.35 E, 23 km/h, 181 degrees, valid, ten satellites.

@@ -1,9 +1,9 @@
 //! Frames in words: answers to commands (0x15, 0x21) and information (0x94).
 
-use super::frame::Frame;
 use crate::domain::{Fix, FixSource, LatLon, Moment, Report, Status, Timestamp};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::gt06::frame::Frame;
 
 /// Encoding of an answer in 16-bit units.
 const UTF_16: u8 = 2;

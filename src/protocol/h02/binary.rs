@@ -1,10 +1,10 @@
 //! The binary short form: `$`, identifier, time and date, place, motion, status.
 
-use super::{KMH_PER_KNOT, degrees, status, time, wrong};
 use crate::domain::{Fix, FixSource, LatLon, Moment, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
 use crate::protocol::dialect::AlarmTable;
+use crate::protocol::h02::{KMH_PER_KNOT, degrees, status, time, wrong};
 use compact_str::CompactString;
 use smallvec::smallvec;
 
@@ -48,7 +48,7 @@ pub fn read(alarms: &AlarmTable, offset_s: i32, payload: &[u8]) -> Result<Report
         accuracy_m: None,
         source: FixSource::Gnss,
     });
-    moment.status.battery_percent = super::battery_percent(battery);
+    moment.status.battery_percent = crate::protocol::h02::battery_percent(battery);
     status(alarms, word, &mut moment);
     let mut report = Report { message: "binary".into(), tracker_idents: smallvec![ident], ..Report::default() };
     if !body.is_empty() {

@@ -8,9 +8,9 @@ mod binary;
 mod cells;
 mod text;
 
-use super::dialect::AlarmTable;
-use super::{DecodeError, FrameStep, dialect};
 use crate::domain::{Alarm, Moment, Profile, Report, Timestamp};
+use crate::protocol::dialect::AlarmTable;
+use crate::protocol::{DecodeError, FrameStep, dialect};
 
 /// km/h per knot: a nautical mile is 1,852 m.
 const KMH_PER_KNOT: f64 = 1.852;
@@ -35,7 +35,7 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
         Some(b'X') => {
             // A short form that nobody has described; it is kept.
             let mut report = Report { message: "X".into(), ..Report::default() };
-            super::keep(&mut report.unknown, || "body".into(), &payload[1..]);
+            crate::protocol::keep(&mut report.unknown, || "body".into(), &payload[1..]);
             Ok(report)
         }
         _ => text::read(&dialect.alarms, offset_s, payload),

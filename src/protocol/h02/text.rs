@@ -1,9 +1,9 @@
 //! The text form: fields between `*` and `#`, commas between them.
 
-use super::{KMH_PER_KNOT, battery_percent, cells, degrees, status, time, wrong};
 use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, ReplyBytes, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::dialect::AlarmTable;
+use crate::protocol::h02::{KMH_PER_KNOT, battery_percent, cells, degrees, status, time, wrong};
 use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;

@@ -1,8 +1,8 @@
 //! The fixes of a message, read key by key to where they stay.
 
-use super::{Name, from_ms};
 use crate::domain::{Fix, FixSource, LatLon, Moment};
 use crate::protocol::elements::{BYTE, Element, Reader, WHOLE, keys};
+use crate::protocol::json::{Name, from_ms};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};

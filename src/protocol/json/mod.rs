@@ -5,9 +5,9 @@
 
 mod fix;
 
-use super::DecodeError;
-use super::elements::{BYTE, Element, ODOMETER_M, Object, Reader, VOLTS, WHOLE, keys};
 use crate::domain::{Alarm, AlarmKind, Moment, Profile, ReplyBytes, Report, Status, Timestamp};
+use crate::protocol::DecodeError;
+use crate::protocol::elements::{BYTE, Element, ODOMETER_M, Object, Reader, VOLTS, WHOLE, keys};
 use compact_str::{CompactString, ToCompactString};
 use fix::Fixes;
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
@@ -239,15 +239,15 @@ fn status(said: &JsonStatus<'_>, reader: &mut Reader<'_>) -> Status {
 /// Where in a message elements may stand, and their names.
 #[cfg(test)]
 pub(super) fn elements_read() -> Vec<(&'static str, &'static [&'static str])> {
-    use super::elements::names_of;
+    use crate::protocol::elements::names_of;
     vec![("", Key::ALL), ("/fixes/0", fix::Key::ALL), ("/status", names_of::<JsonStatus<'_>>())]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::fix::FIXES_MAX;
     use super::*;
     use crate::domain::LatLon;
+    use crate::protocol::json::fix::FIXES_MAX;
     use proptest::prelude::*;
 
     fn read(text: &str) -> Result<Report, DecodeError> {

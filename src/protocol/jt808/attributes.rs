@@ -3,10 +3,10 @@
 //! Three layouts are sent: 2013's, 2019's, and 2019's with the maker's 11 bytes of 0x0100. Many terminals send
 //! one under the header of another, so the lengths inside decide.
 
-use super::items::{bcd_iccid, text};
-use super::message::push_status;
 use crate::domain::{Report, Status};
 use crate::protocol::cursor::Cursor;
+use crate::protocol::jt808::items::{bcd_iccid, text};
+use crate::protocol::jt808::message::push_status;
 use crate::protocol::{DecodeError, keep};
 use compact_str::CompactString;
 

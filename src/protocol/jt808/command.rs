@@ -1,7 +1,7 @@
 //! Commands to the terminal (JT/T 808, section 8: 0x8103, 0x8105, 0x8201, 0x8202, 0x8203, 0x8300).
 
-use super::frame::{check_sum, escape_frame};
 use crate::protocol::DecodeError;
+use crate::protocol::jt808::frame::{check_sum, escape_frame};
 
 /// Longest text, bytes; a body has 1,023.
 const TEXT_BYTES_MAX: usize = 500;
@@ -76,8 +76,8 @@ pub fn encode(request: &Request, phone: &[u8], version: u8, sequence: u16) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{Frame, Tolerance};
     use super::*;
+    use crate::protocol::jt808::frame::{Frame, Tolerance};
 
     const PHONE: [u8; 6] = [0x01, 0x38, 0x00, 0x13, 0x80, 0x00];
 

@@ -319,7 +319,7 @@ mod tests {
         let wire = escape_frame(&frame);
         assert!(!wire[1..wire.len() - 1].contains(&0xe7));
         assert_eq!(OTHER.unescape(&wire[1..wire.len() - 1]).as_ref(), &frame[1..frame.len() - 1]);
-        assert_eq!(super::frame(&wire), FrameStep::Frame(wire.len()));
+        assert_eq!(crate::protocol::jt808::frame::frame(&wire), FrameStep::Frame(wire.len()));
     }
 
     #[test]

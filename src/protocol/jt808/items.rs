@@ -3,9 +3,9 @@
 //! Skipped by length, never by type; a cut last item is ignored. The same id means different
 //! things by its length, and to some makers something of their own (the dialect's `items`).
 
-use super::lists;
 use crate::domain::{Alarm, AlarmKind, Moment};
 use crate::protocol::dialect::{Dialect, Items};
+use crate::protocol::jt808::lists;
 use crate::protocol::keep;
 use crate::protocol::words::iccid;
 use compact_str::CompactString;

@@ -1,10 +1,10 @@
 //! The location body of 0x0200: 28 fixed bytes, then items.
 
-use super::items;
 use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Report, Status, Timestamp};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
 use crate::protocol::dialect::{AlarmTable, Dialect};
+use crate::protocol::jt808::items;
 use smallvec::SmallVec;
 
 /// What reading a location needs to know of the tracker.

@@ -1,9 +1,9 @@
 //! Jointech's locks: 0x5501 and, kept while there was no network, 0x5502.
 
-use super::location::time;
 use crate::domain::{Alarm, AlarmKind, Cell, Fix, FixSource, LatLon, Moment};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::jt808::location::time;
 
 /// The message for what was kept.
 pub const BLIND: u16 = 0x5502;

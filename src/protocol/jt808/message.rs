@@ -1,11 +1,11 @@
 //! What stands in a message, by its id.
 
-use super::items::{signal_percent, text};
-use super::location::{self, Hints};
-use super::{attributes, lock, transparent};
 use crate::domain::{Moment, Report, Status};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::jt808::items::{signal_percent, text};
+use crate::protocol::jt808::location::{self, Hints};
+use crate::protocol::jt808::{attributes, lock, transparent};
 use compact_str::CompactString;
 
 /// Most locations in one batch. A frame of 1,023 bytes holds 34; a message in parts can hold more.

@@ -19,8 +19,8 @@ pub use command::{Request, encode};
 pub use frame::{escape_frame, frame, frame_in_payload};
 pub use parts::Parts;
 
-use super::{DecodeError, dialect};
 use crate::domain::{Profile, Report};
+use crate::protocol::{DecodeError, dialect};
 use frame::{Frame, Tolerance};
 use location::Hints;
 use message::Head;

@@ -1,7 +1,7 @@
 //! What the platform owes the terminal: 0x8001 and 0x8100.
 
-use super::frame::{Header, check_sum};
 use crate::domain::ReplyBytes;
+use crate::protocol::jt808::frame::{Header, check_sum};
 
 /// The platform's own sequence number; replies here are stateless, so it stands still.
 const PLATFORM_SEQUENCE: [u8; 2] = [0, 0];

@@ -1,8 +1,8 @@
 //! Frames built by hand from the standard.
 
-use super::frame::check_sum;
 use super::*;
 use crate::domain::{AlarmKind, LatLon};
+use crate::protocol::jt808::frame::check_sum;
 use proptest::prelude::*;
 
 fn build(message: u16, body: &[u8], is_2019: bool) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! 0x0900: what a terminal passes on; the first byte says from where.
 
-use super::items::{driving, number};
-use super::location::{self, Hints};
 use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::jt808::items::{driving, number};
+use crate::protocol::jt808::location::{self, Hints};
 
 /// Reads a body. Kinds without a place or a state that we know are kept as they are.
 ///

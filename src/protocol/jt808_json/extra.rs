@@ -1,9 +1,9 @@
 //! The items behind a location as the gateway names them, given to the readers of the raw items.
 
-use super::{base64, keep};
 use crate::domain::Moment;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::jt808::items;
+use crate::protocol::jt808_json::{base64, keep};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 

@@ -6,13 +6,13 @@
 
 mod extra;
 
-use super::dialect;
-use super::elements::Reader;
-use super::jt808::location::{self, Hints, Numbers};
-use super::jt808::message::{self, Head};
-use super::jt808::name;
-use super::{DecodeError, words};
 use crate::domain::{Moment, Profile, Report, Status};
+use crate::protocol::dialect;
+use crate::protocol::elements::Reader;
+use crate::protocol::jt808::location::{self, Hints, Numbers};
+use crate::protocol::jt808::message::{self, Head};
+use crate::protocol::jt808::name;
+use crate::protocol::{DecodeError, words};
 use base64::Engine as _;
 use compact_str::CompactString;
 use serde::Deserialize;
@@ -264,7 +264,7 @@ fn moment(hints: Hints, said: Location, unknown: &mut BTreeMap<String, String>) 
 /// Where in a location elements may stand, and their names.
 #[cfg(test)]
 pub(super) fn elements_read() -> Vec<(&'static str, &'static [&'static str])> {
-    use super::elements::names_of;
+    use crate::protocol::elements::names_of;
     vec![
         ("", names_of::<Message>()),
         ("/header", names_of::<Header>()),

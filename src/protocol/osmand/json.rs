@@ -2,9 +2,9 @@
 //!
 //! Source: "Location Data Schema" of that library (2023-08-11). Speeds are in m/s, the odometer in metres.
 
-use super::{raise, time, wrong};
 use crate::domain::{AlarmKind, Fix, FixSource, LatLon, Moment, Report};
 use crate::protocol::elements::{ALTITUDE_M, Element, ODOMETER_M, Object, POSITIVE, Reader, VOLTS, keys};
+use crate::protocol::osmand::{raise, time, wrong};
 use crate::protocol::{DecodeError, words};
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -8,9 +8,9 @@ mod json;
 mod query;
 mod time;
 
-use super::DecodeError;
-use super::words::{alarm, raised};
 use crate::domain::{Moment, Profile, Report};
+use crate::protocol::DecodeError;
+use crate::protocol::words::{alarm, raised};
 
 /// Reads one request.
 ///

@@ -1,9 +1,9 @@
 //! The query of an address, or a form.
 
-use super::{raise, time, wrong};
 use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, Profile, Report};
 use crate::protocol::dialect::{self, SpeedUnit};
 use crate::protocol::elements::{ALTITUDE_M, Element, ODOMETER_M, POSITIVE, Reader, VOLTS};
+use crate::protocol::osmand::{raise, time, wrong};
 use crate::protocol::{DecodeError, words};
 
 /// Most cells and access points taken.

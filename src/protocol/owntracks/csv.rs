@@ -57,8 +57,8 @@ pub fn decode(line: &str) -> Result<Report, DecodeError> {
     };
     let mut moment =
         Moment { at, fix: Some(fix), status: Status { ignition, ..Status::default() }, ..Moment::default() };
-    let trigger = super::Trigger { t: Some(t.into()), rty: None, event: None };
-    moment.alarms.extend(super::alarm(&trigger));
+    let trigger = crate::protocol::owntracks::Trigger { t: Some(t.into()), rty: None, event: None };
+    moment.alarms.extend(crate::protocol::owntracks::alarm(&trigger));
     words::infer_supply(&mut moment);
     report.moments.push(moment);
     Ok(report)

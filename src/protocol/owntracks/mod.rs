@@ -6,9 +6,9 @@
 
 mod csv;
 
-use super::elements::{ALTITUDE_M, BYTE, Element, POSITIVE, Reader, VOLTS, WHOLE};
-use super::{DecodeError, words};
 use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Profile, Report, Status, Timestamp};
+use crate::protocol::elements::{ALTITUDE_M, BYTE, Element, POSITIVE, Reader, VOLTS, WHOLE};
+use crate::protocol::{DecodeError, words};
 use compact_str::CompactString;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -194,7 +194,7 @@ fn alarm(trigger: &Trigger) -> Option<Alarm> {
 /// Where in a message elements may stand, and their names.
 #[cfg(test)]
 pub(super) fn elements_read() -> Vec<(&'static str, &'static [&'static str])> {
-    vec![("", super::elements::names_of::<Message<'_>>())]
+    vec![("", crate::protocol::elements::names_of::<Message<'_>>())]
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Commands and their answers: codec 12, 13, 14.
 
-use super::crc16_arc;
 use crate::domain::Report;
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
+use crate::protocol::teltonika::crc16_arc;
 
 /// Reads an answer; it is not acknowledged.
 ///

@@ -2,9 +2,9 @@
 //!
 //! Source: Teltonika, "AVL ID" lists of the FMB, FMC and FMM families.
 
-use super::Codec;
 use crate::domain::{Alarm, AlarmKind, Cell, Moment};
 use crate::protocol::cursor::Cursor;
+use crate::protocol::teltonika::Codec;
 use crate::protocol::{DecodeError, keep};
 use std::collections::BTreeMap;
 

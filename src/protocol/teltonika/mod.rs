@@ -9,9 +9,9 @@ mod io;
 
 pub use command::{Request, encode};
 
-use super::cursor::Cursor;
-use super::{DecodeError, FrameStep, crc16_table, dialect};
 use crate::domain::{Fix, FixSource, LatLon, Moment, Profile, ReplyBytes, Report, Timestamp};
+use crate::protocol::cursor::Cursor;
+use crate::protocol::{DecodeError, FrameStep, crc16_table, dialect};
 use compact_str::CompactString;
 use dialect::Dialect;
 use smallvec::{SmallVec, smallvec};

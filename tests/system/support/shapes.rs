@@ -1,6 +1,6 @@
 //! Answers as the OpenAPI document describes them: nothing missing, nothing unsaid.
 
-use rideguard::api::shapes::*;
+use rideguard::api::types::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

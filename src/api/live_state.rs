@@ -1,0 +1,212 @@
+//! The memory behind all live streams: where every vehicle is, kept up to date by the lanes' news.
+
+use crate::api::error::Problem;
+use crate::config::Broker;
+use crate::domain::{Lane, Timestamp};
+use crate::ingest::client_options::{jittered, options};
+use crate::live::{FILTER, News, lane_of};
+use crate::store::lane::LEASE_S;
+use deadpool_postgres::Pool;
+use rumqttc::{AsyncClient, Event, Packet, QoS};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
+
+/// Alerts a client may lag behind before it must read them again by `GET /alerts`.
+const ALERTS_BEHIND_MAX: usize = 256;
+/// How often the memory is read again from the database: new vehicles, new owners.
+const REREAD_EVERY: Duration = Duration::from_secs(30);
+
+/// A lane speaks at every tick of the clock, if only to say that it works. After so many ticks, and the time in which a
+/// lane changes hands, without a word of one the positions are held up somewhere.
+const TICKS_UNHEARD_MAX: u32 = 3;
+
+/// What is known of a vehicle.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) plate: String,
+    pub(super) owner: Option<i64>,
+    pub(super) at: Option<(f64, f64, Timestamp, Option<f32>)>,
+    pub(super) armed: bool,
+    pub(super) incident: bool,
+    pub(super) version: u64,
+}
+
+/// The memory behind all streams.
+#[derive(Clone)]
+pub struct Hub {
+    places: Arc<Mutex<Memory>>,
+    /// Messages for one owner: alerts, and incidents that changed.
+    pub(super) told: broadcast::Sender<(i64, Value)>,
+    /// Sessions that were logged out.
+    pub(super) ended: broadcast::Sender<Vec<u8>>,
+    pool: Pool,
+    unheard_max: Duration,
+}
+
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) version: u64,
+    pub(super) vehicles: BTreeMap<i64, Place>,
+    pub(super) heard: Heard,
+}
+
+/// When each lane last said something.
+pub(super) struct Heard(BTreeMap<Lane, Instant>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self(Lane::all().map(|lane| (lane, Instant::now())).collect()) // it has not been silent yet
+    }
+}
+
+impl Hub {
+    pub(super) fn new(pool: Pool, tick_every: Duration) -> Self {
+        let unheard_max = tick_every * TICKS_UNHEARD_MAX + Duration::from_secs_f64(LEASE_S);
+        let ended = broadcast::channel(ALERTS_BEHIND_MAX).0;
+        Self { places: Arc::default(), ended, told: broadcast::channel(ALERTS_BEHIND_MAX).0, pool, unheard_max }
+    }
+
+    /// Whether some lane has been silent for too long: its vehicles' positions may be old, as when PostgreSQL hangs,
+    /// the broker is gone or no worker holds the lane.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.memory().heard.0.values().any(|at| at.elapsed() > self.unheard_max)
+    }
+
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.places.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Listens to the lanes' news, and reads the memory again from time to time; never ends.
+    ///
+    /// # Errors
+    /// Names the file of the broker's settings that cannot be read.
+    pub async fn run(self, broker: Broker) -> anyhow::Result<()> {
+        let mut mqtt = options(&broker, &format!("rideguard-api-{:08x}", rand::random::<u32>()))?;
+        mqtt.set_clean_session(true);
+        let (client, mut event_loop) = AsyncClient::new(mqtt, 64);
+        let (to_reader, mut news) = tokio::sync::mpsc::channel(1024);
+        tokio::spawn(async move {
+            loop {
+                match event_loop.poll().await {
+                    Ok(Event::Incoming(Packet::ConnAck(_))) => drop(client.try_subscribe(FILTER, QoS::AtMostOnce)),
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        if to_reader.send((publish.topic, publish.payload)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => tokio::time::sleep(jittered(Duration::from_secs(1))).await,
+                }
+            }
+        });
+        let mut reread = tokio::time::interval(REREAD_EVERY);
+        loop {
+            tokio::select! {
+                Some((topic, bytes)) = news.recv() => if let (Some(lane), Some(news)) = (lane_of(&topic), News::from_bytes(&bytes)) {
+                    self.take(lane, news).await;
+                },
+                _ = reread.tick() => if let Err(problem) = self.reread().await {
+                    tracing::warn!(?problem, "The live map's memory could not be read again");
+                },
+            }
+        }
+    }
+
+    async fn reread(&self) -> Result<(), Problem> {
+        let rows = self.pool.get().await?.query("SELECT * FROM api_live_positions()", &[]).await?;
+        let mut memory = self.memory();
+        memory.version += 1;
+        let version = memory.version;
+        let there: BTreeSet<i64> = rows.iter().map(|r| r.get(0)).collect();
+        memory.vehicles.retain(|vehicle, _| there.contains(vehicle));
+        for row in rows {
+            let at =
+                row.get::<_, Option<f64>>(2).zip(row.get::<_, Option<f64>>(3)).zip(row.get::<_, Option<Timestamp>>(4));
+            let at = at.map(|((lat, lon), fixed_at)| (lat, lon, fixed_at, row.get(5)));
+            let read =
+                Place { plate: row.get(1), owner: row.get(8), at, armed: row.get(6), incident: row.get(7), version };
+            memory
+                .vehicles
+                .entry(row.get(0))
+                .and_modify(|known| {
+                    // The rows lag behind the news; only what news do not carry is taken.
+                    known.plate.clone_from(&read.plate);
+                    known.owner = read.owner;
+                    if known.at.is_none() || (known.armed, known.incident) != (read.armed, read.incident) {
+                        known.version = version;
+                    }
+                    (known.armed, known.incident) = (read.armed, read.incident);
+                    known.at = known.at.or(read.at);
+                })
+                .or_insert(read);
+        }
+        Ok(())
+    }
+
+    async fn take(&self, lane: Lane, news: News) {
+        {
+            let mut memory = self.memory();
+            if let Some(at) = memory.heard.0.get_mut(&lane) {
+                *at = Instant::now();
+            }
+            memory.version += 1;
+            let version = memory.version;
+            for fix in &news.fixes {
+                let Some(place) = memory.vehicles.get_mut(&fix.vehicle) else { continue };
+                if place.at.is_none_or(|at| at.2 <= fix.fixed_at) {
+                    place.at = Some((fix.lat, fix.lon, fix.fixed_at, fix.speed_kmh));
+                    place.version = version;
+                }
+            }
+            for (vehicle, armed) in &news.guards {
+                if let Some(place) = memory.vehicles.get_mut(vehicle) {
+                    (place.armed, place.version) = (*armed, version);
+                }
+            }
+            for (vehicle, open) in &news.incidents {
+                if let Some(place) = memory.vehicles.get_mut(vehicle) {
+                    (place.incident, place.version) = (*open, version);
+                }
+            }
+        }
+        for incident in news.told_incidents {
+            if let Err(problem) = self.tell_incident(incident).await {
+                tracing::warn!(?problem, "An incident could not be read for the live stream");
+            }
+        }
+        for (alert, vehicle) in news.alerts {
+            let owner = self.memory().vehicles.get(&vehicle).and_then(|p| p.owner);
+            let Some(owner) = owner else { continue };
+            match self.alert(owner, alert).await {
+                Ok(Some(shown)) => drop(self.told.send((owner, json!({ "type": "alert", "alert": shown })))),
+                Ok(None) => {}
+                Err(problem) => tracing::warn!(?problem, "An alert could not be read for the live stream"),
+            }
+        }
+    }
+
+    /// Tells the owner of now how an incident stands; read from the database, so that news of two batches agree.
+    async fn tell_incident(&self, incident: i64) -> Result<(), Problem> {
+        let rows = self.pool.get().await?.query("SELECT * FROM api_incident_news($1)", &[&incident]).await?;
+        for row in rows {
+            let shown = json!({ "type": "incident", "incident": row.get::<_, Value>(1) });
+            drop(self.told.send((row.get(0), shown)));
+        }
+        Ok(())
+    }
+
+    /// Ends the streams of a session at once.
+    pub(super) fn end_session(&self, session: Vec<u8>) {
+        drop(self.ended.send(session)); // nobody watches: nothing to end
+    }
+
+    async fn alert(&self, owner: i64, alert: i64) -> Result<Option<Value>, Problem> {
+        let row =
+            self.pool.get().await?.query_opt("SELECT * FROM api_my_alerts($1, $2, 1)", &[&owner, &(alert + 1)]).await?;
+        let id = Value::from(alert.to_string());
+        Ok(row.map(|r| r.get::<_, Value>(0)).filter(|shown| shown["id"] == id))
+    }
+}

@@ -1,0 +1,385 @@
+//! The engine as a fold: one journal entry in, its effects out. Pure.
+//!
+//! In: an [`Entry`]. Out: [`Effects`], the rows and replies that follow from it. Never: clocks,
+//! sockets, SQL. Folding the same journal again gives the same effects, which is what recovery
+//! and `rideguard rebuild` rest on.
+
+mod cell_entry;
+mod clock;
+mod consistency;
+mod dedup;
+mod effects;
+mod ident_table;
+mod interval;
+mod status;
+mod tracker;
+mod tracker_table;
+mod validation;
+
+use crate::domain::topic::Address;
+use crate::domain::{
+    Entry, Finding, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
+    TrackerKey, VehicleId,
+};
+use crate::guard::{AHEAD, Guard, Params, Seen};
+use crate::protocol::{self, DecodeError};
+pub use cell_entry::{Footprint, Standing};
+use dedup::Recent;
+pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::HashMap;
+use tracker::Tracker;
+use tracker_table::Roster;
+pub use validation::{FUTURE_S_MAX, FixFlags};
+
+/// What the fold needs to know beside the journal; the same for a rebuild as for the first run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FoldSettings {
+    /// Oldest plausible fix, seconds before its arrival.
+    pub max_fix_age_s: f64,
+}
+
+/// Everything one lane believes. Checkpoints keep exactly this.
+#[derive(Clone, Deserialize)]
+#[serde(from = "Kept")]
+pub struct LaneState {
+    roster: Roster,
+    /// Every profile in use, once.
+    profiles: Vec<Profile>,
+    recent: Recent,
+    guard: Guard,
+}
+
+impl Default for LaneState {
+    fn default() -> Self {
+        Self {
+            roster: Roster::default(),
+            profiles: Vec::new(),
+            recent: Recent::default(),
+            guard: Guard::new(Params::default()),
+        }
+    }
+}
+
+/// A checkpoint's form.
+#[derive(Deserialize)]
+#[serde(rename = "LaneState")]
+struct Kept {
+    places: HashMap<TrackerIdent, u32>,
+    trackers: Vec<tracker::Kept>,
+    profiles: Vec<Profile>,
+    recent: Recent,
+    guard: Guard,
+}
+
+impl From<Kept> for LaneState {
+    fn from(kept: Kept) -> Self {
+        let Kept { places, trackers, profiles, recent, guard } = kept;
+        Self { roster: Roster::of(places, trackers), profiles, recent, guard }
+    }
+}
+
+impl Serialize for LaneState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut kept = serializer.serialize_struct("LaneState", 6)?;
+        kept.serialize_field("places", &self.roster.places())?;
+        kept.serialize_field("trackers", &self.roster.kept())?;
+        // Programs before this form of the roster ask for it.
+        kept.serialize_field("free", &[0u32; 0])?;
+        kept.serialize_field("profiles", &self.profiles)?;
+        kept.serialize_field("recent", &self.recent)?;
+        kept.serialize_field("guard", &self.guard)?;
+        kept.end()
+    }
+}
+
+impl LaneState {
+    /// The same, guarded by other parameters from now on.
+    #[must_use]
+    pub fn with_params(mut self, params: Params) -> Self {
+        self.guard.set_params(params);
+        self
+    }
+
+    /// Folds one entry into what is believed, and says what follows.
+    pub fn fold(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
+        let mut effects = match entry {
+            Entry::Packet(packet) => self.packet(packet, settings),
+            Entry::Setting { at, setting } => self.setting(*at, setting),
+            Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
+            Entry::Gap { from, to, cause } => {
+                self.guard.gap(*from, *to);
+                Effects { findings: told_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
+            }
+            Entry::LetGo { .. } => Effects::default(),
+        };
+        self.show_sessions(&mut effects);
+        effects
+    }
+
+    /// Folds entries in order. What the next vehicles will need of memory is looked at first, some at a time.
+    pub fn fold_all(&mut self, entries: &[Entry], settings: &FoldSettings) -> Vec<Effects> {
+        let mut effects = Vec::with_capacity(entries.len());
+        for part in entries.chunks(AHEAD) {
+            let vehicles: Vec<VehicleId> = part.iter().filter_map(|entry| self.vehicle_of(entry)).collect();
+            self.guard.look_ahead(&vehicles);
+            effects.extend(part.iter().map(|entry| self.fold(entry, settings)));
+        }
+        effects
+    }
+
+    /// The vehicle whose packet an entry is.
+    fn vehicle_of(&self, entry: &Entry) -> Option<VehicleId> {
+        let Entry::Packet(packet) = entry else { return None };
+        self.roster.get(&Address::parse(&packet.topic).ok()?.ident)?.vehicle()
+    }
+
+    /// Sessions that began or ended by themselves are shown like those that the owner switched.
+    fn show_sessions(&self, effects: &mut Effects) {
+        for finding in &effects.findings {
+            if let Finding::Session { vehicle, at, .. } = finding
+                && !effects.guards.iter().any(|g| g.vehicle == *vehicle)
+            {
+                effects.guards.push(self.guard_row(*vehicle, *at));
+            }
+        }
+    }
+
+    /// How many trackers this lane knows.
+    pub fn trackers(&self) -> usize {
+        self.roster.len()
+    }
+
+    /// Whether a packet's topic names a tracker that is registered.
+    pub fn knows_sender_of(&self, packet: &Packet) -> bool {
+        Address::parse(&packet.topic).is_ok_and(|a| self.roster.place(&a.ident).is_some())
+    }
+
+    fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
+        let mut effects = Effects::default();
+        match setting {
+            Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind } => {
+                let profile = self.profile_number(profile);
+                let known = self.roster.entry(ident, *tracker);
+                known.key = *tracker;
+                known.set_profile(profile);
+                known.set_vehicle(*vehicle);
+                if let Some(vehicle) = vehicle {
+                    self.guard.set_kind(*vehicle, *vehicle_kind);
+                }
+            }
+            Setting::TrackerRemoved { ident } => self.roster.remove(ident),
+            Setting::Arm { vehicle } => {
+                effects.findings = self.guard.arm(*vehicle, at, at);
+                effects.guards.push(self.guard_row(*vehicle, at));
+            }
+            Setting::Disarm { vehicle } => {
+                effects.findings = self.guard.disarm(*vehicle, at, at);
+                effects.guards.push(self.guard_row(*vehicle, at));
+            }
+            Setting::Guarding { vehicle, policy } => {
+                effects.findings = self.guard.set_policy(*vehicle, policy.clone(), at);
+            }
+            Setting::Phone { vehicle } => effects.findings = self.guard.phone(*vehicle, at),
+            Setting::Answer { vehicle, incident, answer, seen } => {
+                effects.findings = self.guard.answer(*vehicle, *incident, (*answer, *seen), at);
+            }
+            Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
+            Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),
+            Setting::HandedOver { vehicle } => effects.findings = self.guard.hand_over(*vehicle, at),
+            Setting::Forget { vehicle, trackers } => self.forget(*vehicle, trackers),
+        }
+        effects
+    }
+
+    /// Nothing is left of where a vehicle was. Its trackers stay known; one that another vehicle carries by
+    /// now is that one's.
+    fn forget(&mut self, vehicle: VehicleId, trackers: &[TrackerKey]) {
+        self.guard.forget(vehicle);
+        let is_its = |t: &Tracker| t.vehicle() == Some(vehicle) || (t.vehicle().is_none() && trackers.contains(&t.key));
+        self.roster.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
+    }
+
+    /// The number of a profile in the table; the table grows with the kinds of trackers, not with trackers.
+    fn profile_number(&mut self, profile: &Profile) -> u16 {
+        let number = self.profiles.iter().position(|p| p == profile).unwrap_or_else(|| {
+            self.profiles.push(profile.clone());
+            self.profiles.len() - 1
+        });
+        u16::try_from(number).unwrap_or(u16::MAX)
+    }
+
+    /// A tracker and how to read it.
+    fn known(&self, ident: &TrackerIdent) -> Option<(&Tracker, &Profile)> {
+        let tracker = self.roster.get(ident)?;
+        Some((tracker, self.profiles.get(usize::from(tracker.profile))?))
+    }
+
+    fn guard_row(&self, vehicle: VehicleId, at: Timestamp) -> GuardRow {
+        let snapshot = self.guard.snapshot(vehicle);
+        let armed_at = snapshot.as_ref().and_then(|s| s.armed_at);
+        let point = snapshot.filter(|_| armed_at.is_some()).and_then(|s| s.guard_point);
+        let by = snapshot.map_or(SessionBy::Owner, |s| s.by);
+        GuardRow { vehicle, told_at: at, armed: armed_at.is_some(), since: armed_at.unwrap_or(at), point, by }
+    }
+
+    fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {
+        let digest = packet.digest();
+        let (ident, report) = match self.understand(packet) {
+            Ok(understood) => understood,
+            Err(quarantined) => return set_aside(quarantined),
+        };
+        // A repetition changes nothing, but it is answered: its sender has not heard our first answer.
+        let replies = self.replies(&ident, &report);
+        let place = self.roster.place(&ident);
+        let Some((tracker, firmwares)) = place.and_then(|p| self.roster.at(p)) else {
+            return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
+        };
+        if carries_time(&report) && (tracker.recent.has(digest) || self.recent.has(digest)) {
+            return Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() };
+        }
+        tracker.recent.add(digest);
+        self.recent.add(digest);
+        let Some(profile) = self.profiles.get(usize::from(tracker.profile)) else { return set_aside(unknown(&ident)) };
+        let mut report = match tracker.whole(profile, packet, report) {
+            Ok(report) => report,
+            Err(error) => return Effects { replies, ..set_aside(undecodable(tracker, profile, &ident, &error)) },
+        };
+        let readings = tracker.read_clock(profile, packet, &mut report, settings.max_fix_age_s);
+        let effects = tracker.make_count((&ident, packet), &report, &readings, settings.max_fix_age_s, firmwares);
+        let mut effects = Effects { replies, ..effects };
+        // A packet that is set aside as a whole has its bytes kept already.
+        if let (Some(detail), None) = (&report.left_over, &effects.quarantined) {
+            effects.left_over = Some(Quarantined {
+                tracker: Some(tracker.key),
+                ident: Some(ident.to_string()),
+                reason: LEFT_OVER,
+                detail: format!("{}: {}", profile.protocol.0, detail.split(" (").next().unwrap_or_default()),
+                security: false,
+            });
+        }
+        if let Some(vehicle) = tracker.vehicle() {
+            let before = self.guard.shown(vehicle);
+            let seen = Seen { received_at: packet.received_at, digest, report_interval_s: tracker.report_interval_s() };
+            for moment in &report.moments {
+                effects.findings.extend(self.guard.consider(vehicle, moment, &seen));
+            }
+            if report.moments.is_empty() {
+                effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
+            }
+            // The guard point creeps with every parked fix; people are told when it is found or lost.
+            if before.is_some() && before != self.guard.shown(vehicle) {
+                effects.guards.push(self.guard_row(vehicle, packet.received_at));
+            }
+        }
+        effects
+    }
+
+    /// What is owed to the sender of a packet, without taking it in.
+    pub fn replies_to(&self, packet: &Packet) -> Vec<Reply> {
+        self.understand(packet).map(|(ident, report)| self.replies(&ident, &report)).unwrap_or_default()
+    }
+
+    fn replies(&self, ident: &TrackerIdent, report: &Report) -> Vec<Reply> {
+        let Some((_, profile)) = self.known(ident).filter(|(_, profile)| profile.wants_replies) else {
+            return Vec::new();
+        };
+        let wire = |bytes: &[u8]| match profile.protocol.0.as_str() {
+            "jt808" => protocol::jt808::escape_frame(bytes),
+            _ => bytes.to_vec(),
+        };
+        let reply = |bytes| Reply { ident: ident.clone(), payload: wire(bytes), sequence: report.sequence };
+        report.replies.iter().map(|bytes| reply(bytes)).collect()
+    }
+
+    /// Who sent it and what it says.
+    fn understand(&self, packet: &Packet) -> Result<(TrackerIdent, Report), Quarantined> {
+        let address = Address::parse(&packet.topic).map_err(|e| Quarantined {
+            tracker: None,
+            ident: None,
+            reason: "topic",
+            detail: e.to_string(),
+            security: true,
+        })?;
+        let (tracker, profile) = self.known(&address.ident).ok_or_else(|| unknown(&address.ident))?;
+        let aside = |reason, detail: String, security| Quarantined {
+            tracker: Some(tracker.key),
+            ident: Some(address.ident.to_string()),
+            reason,
+            detail,
+            security,
+        };
+        if packet.retained {
+            return Err(aside("retained", "a tracker must not retain its messages".into(), true));
+        }
+        if packet.payload.len() > Packet::PAYLOAD_BYTES_MAX {
+            return Err(aside(
+                "size",
+                format!("the packet is larger than {} bytes; its first part is kept", Packet::PAYLOAD_BYTES_MAX),
+                true,
+            ));
+        }
+        let report = protocol::decode(profile, &packet.payload)
+            .map_err(|error| undecodable(tracker, profile, &address.ident, &error))?;
+        if !report.tracker_idents.is_empty() && !report.tracker_idents.iter().any(|i| address.ident.is_named_by(i)) {
+            let said: String = report.tracker_idents[0].chars().take(32).collect();
+            return Err(aside(
+                "identity",
+                format!("the packet says tracker {said:?}, its topic {}", address.ident),
+                true,
+            ));
+        }
+        Ok((address.ident, report))
+    }
+}
+
+/// Reason of a quarantine that stands beside a stored packet. Its row does not count as a packet.
+pub const LEFT_OVER: &str = "left_over";
+
+/// Shortest broken connection that operators are told of, seconds: shorter ones are in every start.
+const GAP_TOLD_S_MIN: f64 = 2.0;
+
+fn told_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
+    let is_told = cause == GapCause::SessionLost || to.seconds_since(from) >= GAP_TOLD_S_MIN;
+    is_told.then_some(Finding::CoverageGap { from, to, cause })
+}
+
+/// A packet without any time cannot be told from its repetition: two equal heartbeats are two.
+fn carries_time(report: &Report) -> bool {
+    let timed = |m: &Moment| m.at.is_some() || m.fix.as_ref().is_some_and(|f| f.fixed_at.is_some());
+    report.moments.iter().any(timed)
+}
+
+fn undecodable(tracker: &Tracker, profile: &Profile, ident: &TrackerIdent, error: &DecodeError) -> Quarantined {
+    Quarantined {
+        tracker: Some(tracker.key),
+        ident: Some(ident.to_string()),
+        reason: "decode",
+        detail: format!("{}: {error}", profile.protocol.0),
+        security: false,
+    }
+}
+
+fn unknown(ident: &TrackerIdent) -> Quarantined {
+    Quarantined {
+        tracker: None,
+        ident: Some(ident.to_string()),
+        reason: "unknown_tracker",
+        detail: format!("no tracker is registered as {ident}"),
+        security: true,
+    }
+}
+
+fn set_aside(quarantined: Quarantined) -> Effects {
+    Effects { outcome: Some(Outcome::Quarantined), quarantined: Some(quarantined), ..Effects::default() }
+}
+
+#[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
+mod tests;

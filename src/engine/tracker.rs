@@ -1,0 +1,387 @@
+//! A tracker as its lane knows it. A city has a million of them, so every byte counts here: profiles and
+//! firmware versions stand in tables of the lane, and what few trackers have stands apart.
+
+mod times;
+
+use crate::domain::{
+    Datum, Fix, Outcome, Packet, Profile, Report, Status, Timestamp, TrackerIdent, TrackerKey, VehicleId,
+};
+use crate::engine::cell_entry::{Footprint, Standing};
+use crate::engine::clock::{Clock, Note, Reading};
+use crate::engine::consistency::{Doubt, Place};
+use crate::engine::dedup::Own;
+use crate::engine::effects::{Effects, FixRow, Quarantined, StatusRow};
+use crate::engine::ident_table::Name;
+use crate::engine::interval::ReportInterval;
+use crate::engine::status::{Newest, Said};
+use crate::engine::tracker_table::Firmwares;
+use crate::engine::validation;
+use crate::engine::validation::{FixFlags, Judgement};
+use crate::protocol::jt808::Parts;
+use crate::protocol::{self, DecodeError};
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroU16;
+
+/// Seconds after which a tracker's status row is written although nothing that people see changed.
+const STATUS_EVERY_S: u16 = 15;
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Tracker {
+    /// Its identifier, as the roster keeps it.
+    pub name: Name,
+    /// Its row.
+    pub key: TrackerKey,
+    /// Row of the vehicle that carries it, or [`NOBODY`].
+    vehicle: i64,
+    /// Its last packets.
+    pub recent: Own,
+    /// When it was last heard of.
+    pub last_heard_at: Timestamp,
+    /// Its newest trustworthy fix, by event time.
+    pub newest: Option<Newest>,
+    said: Said,
+    /// When its status row was written last: the low half of the seconds since 1970, as only the last minute is asked for.
+    status_written_s: u16,
+    /// What few trackers have.
+    rare: Option<Box<Rare>>,
+    /// Number of its profile in the lane's table.
+    pub profile: u16,
+    /// Equal places in a row: see [`Doubt`].
+    equal: u8,
+    /// What every tracker keeps of its clock.
+    note: Note,
+}
+
+/// Seconds since 1970, rounded down; the ends of `u32` (1970, 2106) stand for what is beyond.
+fn whole_s(at: Timestamp) -> u32 {
+    at.micros().div_euclid(1_000_000).clamp(0, u32::MAX.into()) as u32
+}
+
+/// No row has this number: they count from one.
+const NOBODY: i64 = i64::MIN;
+
+/// What few trackers have.
+#[derive(Clone, Default)]
+struct Rare {
+    /// The last place that was a jump: see [`Doubt`].
+    jumped: Option<(Place, u8)>,
+    /// Parts of a message that is not whole yet.
+    parts: Option<Parts>,
+    /// A firmware version for which the lane's table has no room.
+    firmware: Option<CompactString>,
+    /// A clock that is not simply right.
+    clock: Option<Box<Clock>>,
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.jumped.is_none() && self.parts.is_none() && self.firmware.is_none() && self.clock.is_none()
+    }
+}
+
+/// A tracker as a checkpoint keeps it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    key: TrackerKey,
+    profile: u16,
+    vehicle: Option<VehicleId>,
+    recent: Own,
+    status: StatusRow,
+    status_written_at: Timestamp,
+    #[serde(default)]
+    doubt: Doubt,
+    #[serde(default)]
+    parts: Option<Parts>,
+    #[serde(default)]
+    interval: ReportInterval,
+    /// All were wide before there were narrow ones, and those of before stand for themselves (schema 0025).
+    #[serde(default = "yes")]
+    is_wide: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<Box<Clock>>,
+    /// The zone that it says its clock has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    announced_zone_s: Option<i32>,
+    /// Whether its clock was seen right. Checkpoints before this field say nothing of clocks.
+    #[serde(default, skip_serializing_if = "is_no")]
+    is_clock_right: bool,
+}
+
+fn is_no(value: &bool) -> bool {
+    !value
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Tracker {
+    pub fn new(name: Name, key: TrackerKey) -> Self {
+        Self {
+            name,
+            key,
+            vehicle: NOBODY,
+            recent: Own::default(),
+            last_heard_at: Timestamp::default(),
+            newest: None,
+            said: Said::default(),
+            status_written_s: 0,
+            rare: None,
+            profile: 0,
+            equal: 0,
+            note: Note::default(),
+        }
+    }
+
+    /// Made again of what a checkpoint kept.
+    pub fn of(name: Name, kept: Kept, firmwares: &mut Firmwares) -> Self {
+        let mut tracker = Self {
+            profile: kept.profile,
+            note: Note::of(kept.announced_zone_s, kept.is_clock_right),
+            recent: kept.recent,
+            last_heard_at: kept.status.last_heard_at,
+            newest: kept.status.newest.as_ref().map(|row| Newest::of_row(row, kept.is_wide)),
+            said: Said::of(&kept.status),
+            status_written_s: whole_s(kept.status_written_at) as u16,
+            ..Self::new(name, kept.key)
+        };
+        tracker.said.set_interval(kept.interval);
+        tracker.set_vehicle(kept.vehicle);
+        tracker.set_doubt(kept.doubt);
+        tracker.set_rare(kept.parts, |rare| &mut rare.parts);
+        tracker.set_rare(kept.clock, |rare| &mut rare.clock);
+        tracker.set_firmware(kept.status.firmware.as_ref(), firmwares);
+        tracker
+    }
+
+    /// What a checkpoint keeps.
+    pub fn kept(&self, firmwares: &Firmwares) -> Kept {
+        Kept {
+            key: self.key,
+            profile: self.profile,
+            vehicle: self.vehicle(),
+            recent: self.recent,
+            status: self.row(firmwares),
+            status_written_at: Timestamp::from_secs(self.status_written_s()),
+            doubt: self.doubt(),
+            parts: self.rare.as_ref().and_then(|r| r.parts.clone()),
+            interval: self.said.interval(),
+            is_wide: self.newest.as_ref().is_some_and(|n| n.is_wide),
+            clock: self.rare.as_ref().and_then(|r| r.clock.clone()),
+            announced_zone_s: self.note.announced_s(),
+            is_clock_right: self.note.is_right(),
+        }
+    }
+
+    /// When its status row was written last, seconds since 1970: within 18 hours before it was last heard.
+    fn status_written_s(&self) -> i64 {
+        let heard_s = whole_s(self.last_heard_at);
+        i64::from(heard_s.saturating_sub(u32::from((heard_s as u16).wrapping_sub(self.status_written_s))))
+    }
+
+    /// The vehicle that carries it.
+    pub fn vehicle(&self) -> Option<VehicleId> {
+        (self.vehicle != NOBODY).then_some(VehicleId(self.vehicle))
+    }
+
+    pub fn set_vehicle(&mut self, vehicle: Option<VehicleId>) {
+        self.vehicle = vehicle.map_or(NOBODY, |v| v.0);
+    }
+
+    /// How often it reports, seconds, as far as that is known.
+    pub fn report_interval_s(&self) -> Option<u16> {
+        self.said.interval().usual_s()
+    }
+
+    fn row(&self, firmwares: &Firmwares) -> StatusRow {
+        self.said.row(self.last_heard_at, self.newest.as_ref(), self.firmware(firmwares))
+    }
+
+    fn firmware<'t>(&'t self, firmwares: &'t Firmwares) -> Option<&'t CompactString> {
+        let own = self.rare.as_ref().and_then(|r| r.firmware.as_ref());
+        own.or_else(|| firmwares.name(self.said.firmware?.get() - 1))
+    }
+
+    fn set_firmware(&mut self, told: Option<&CompactString>, firmwares: &mut Firmwares) {
+        self.said.firmware = told.and_then(|name| NonZeroU16::new(firmwares.number(name)? + 1));
+        let own = told.filter(|_| self.said.firmware.is_none()).cloned();
+        self.set_rare(own, |rare| &mut rare.firmware);
+    }
+
+    fn doubt(&self) -> Doubt {
+        Doubt { jumped: self.rare.as_ref().and_then(|r| r.jumped), equal: self.equal }
+    }
+
+    fn set_doubt(&mut self, doubt: Doubt) {
+        self.equal = doubt.equal;
+        self.set_rare(doubt.jumped, |rare| &mut rare.jumped);
+    }
+
+    /// Room is taken for what is rare, and given back with the last of it.
+    fn set_rare<T>(&mut self, value: Option<T>, which: fn(&mut Rare) -> &mut Option<T>) {
+        match (&mut self.rare, value) {
+            (None, None) => {}
+            (None, value) => *which(self.rare.insert(Box::default())) = value,
+            (Some(rare), value) => {
+                *which(rare) = value;
+                if rare.is_empty() {
+                    self.rare = None;
+                }
+            }
+        }
+    }
+
+    /// Forgets where it was; that it is there, and how to read it, stays.
+    pub fn forget(&mut self) {
+        let (profile, vehicle, recent, note) = (self.profile, self.vehicle, self.recent, self.note);
+        let clock = self.rare.as_mut().and_then(|r| r.clock.take());
+        *self = Self { profile, vehicle, recent, note, ..Self::new(self.name, self.key) };
+        self.set_rare(clock, |rare| &mut rare.clock);
+    }
+
+    /// A part of a longer message gives way to the whole, once all parts are there; positions of another
+    /// datum become ours.
+    pub fn whole(&mut self, profile: &Profile, packet: &Packet, mut report: Report) -> Result<Report, DecodeError> {
+        if report.is_part {
+            let mut parts = self.rare.as_mut().and_then(|r| r.parts.take()).unwrap_or_default();
+            let whole = protocol::decode_with_parts(profile, &packet.payload, &mut parts);
+            self.set_rare(Some(parts).filter(|p| !p.is_empty()), |rare| &mut rare.parts);
+            report = whole?;
+        }
+        // The profile's word, or that of its dialect.
+        let datum = match profile.datum {
+            Datum::Wgs84 => protocol::dialect::of(profile).datum,
+            said => said,
+        };
+        for fix in report.moments.iter_mut().filter_map(|m| m.fix.as_mut()) {
+            fix.position = datum.to_wgs84(fix.position);
+        }
+        Ok(report)
+    }
+
+    /// Takes over what a moment says of the tracker; returns whether its firmware is new. One that is older than the
+    /// newest (`is_history`) says only what nothing newer has said: a day late, an empty battery is full again.
+    fn hear(&mut self, status: &Status, is_history: bool, firmwares: &mut Firmwares) -> bool {
+        self.said.merge(status, is_history);
+        let known = self.firmware(firmwares);
+        let Some(told) =
+            status.firmware.as_ref().filter(|told| Some(*told) != known && !(is_history && known.is_some()))
+        else {
+            return false;
+        };
+        self.set_firmware(Some(told), firmwares);
+        true
+    }
+
+    /// Judges every moment and turns it into rows.
+    pub fn make_count(
+        &mut self,
+        (ident, packet): (&TrackerIdent, &Packet),
+        report: &Report,
+        readings: &[Reading],
+        max_fix_age_s: f64,
+        firmwares: &mut Firmwares,
+    ) -> Effects {
+        let is_check_sum_wrong = report.is_check_sum_wrong;
+        let mut effects = Effects { outcome: Some(Outcome::Stored), is_check_sum_wrong, ..Effects::default() };
+        let before = self.shown();
+        if self.last_heard_at != Timestamp::default() {
+            let mut interval = self.said.interval();
+            interval.hear(self.last_heard_at, packet.received_at);
+            self.said.set_interval(interval);
+        }
+        self.last_heard_at = self.last_heard_at.max(packet.received_at);
+        let mut is_firmware_new = false;
+        for (moment, reading) in report.moments.iter().zip(readings) {
+            let newest_at = self.newest.as_ref().map(|n| n.fixed_at);
+            let Some(fix) = &moment.fix else {
+                let is_plausible = |at: &Timestamp| packet.received_at.seconds_since(*at) <= max_fix_age_s;
+                let is_older = |at: Timestamp| newest_at.is_some_and(|newest| at < newest);
+                let is_history = moment.at.filter(is_plausible).is_some_and(is_older);
+                is_firmware_new |= self.hear(&moment.status, is_history, firmwares);
+                continue;
+            };
+            let judgement =
+                validation::judge(fix, reading, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
+            is_firmware_new |= self.hear(&moment.status, judgement.is_history(), firmwares);
+            match judgement {
+                Judgement::Keep { fixed_at, mut flags, .. } => {
+                    let fix = validation::without_nonsense(fix, &mut flags);
+                    if is_check_sum_wrong {
+                        flags.0 |= FixFlags::CHECK_SUM_WRONG;
+                    }
+                    if flags.is_trustworthy() {
+                        let mut doubt = self.doubt();
+                        flags.0 |= doubt.flags(self.newest.as_ref(), moment, &fix, fixed_at);
+                        self.set_doubt(doubt);
+                    }
+                    let (footprint, stands) = Footprint::of(fixed_at, fix.position).after(fixed_at, self.standing());
+                    if flags.is_shown() {
+                        flags.0 |= footprint;
+                    }
+                    self.take_newest(&fix, fixed_at, packet.received_at, flags, stands);
+                    effects.fixes.push(FixRow {
+                        tracker: self.key,
+                        vehicle: self.vehicle(),
+                        fixed_at,
+                        received_at: packet.received_at,
+                        fix,
+                        flags,
+                    });
+                }
+                Judgement::SetAside { reason, detail } => {
+                    // One bad fix sets the packet aside (its bytes are wanted for a look); what
+                    // else it says still counts.
+                    effects.outcome = Some(Outcome::Quarantined);
+                    effects.quarantined.get_or_insert(Quarantined {
+                        tracker: Some(self.key),
+                        ident: Some(ident.to_string()),
+                        reason,
+                        detail,
+                        security: false,
+                    });
+                }
+            }
+        }
+        // Status rows cost more than fixes, so they are written when people would notice.
+        let now_s = whole_s(packet.received_at) as u16;
+        let is_due = now_s.wrapping_sub(self.status_written_s) >= STATUS_EVERY_S;
+        if is_due || is_firmware_new || before != self.shown() {
+            self.status_written_s = now_s;
+            effects.status = Some((self.key, self.vehicle(), self.row(firmwares)));
+        }
+        effects
+    }
+
+    /// How its newest fix stands. Fixes that are not trusted may become footprints again where one stands already, which costs an
+    /// entry and no more.
+    fn standing(&self) -> Option<Standing> {
+        let newest = self.newest.as_ref()?;
+        let (at, position) = (newest.fixed_at, newest.position);
+        Some(Standing { at, cells: Footprint::of(at, position), is_wide: newest.is_wide })
+    }
+
+    fn take_newest(
+        &mut self,
+        fix: &Fix,
+        fixed_at: Timestamp,
+        received_at: Timestamp,
+        flags: FixFlags,
+        stands: Standing,
+    ) {
+        let newer = self.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
+        if newer && flags.is_trustworthy() {
+            self.newest = Some(Newest::of(fix, fixed_at, received_at, stands.is_wide));
+        }
+    }
+
+    /// What people would see change at once.
+    fn shown(&self) -> (Option<bool>, Option<bool>, bool) {
+        (self.said.external_power, self.said.ignition, self.newest.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests;

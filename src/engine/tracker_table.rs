@@ -1,0 +1,149 @@
+//! The trackers of a lane, found by their names, which stand in the trackers themselves.
+
+use crate::domain::{TrackerIdent, TrackerKey};
+use crate::engine::ident_table::{Name, Names, Sought};
+use crate::engine::tracker::{Kept, Tracker};
+use crate::guard::slots;
+use compact_str::CompactString;
+use serde::{Serialize, Serializer};
+use std::collections::HashMap;
+
+/// Firmware versions that a lane keeps once for all its trackers. A city has some dozens; a tracker that
+/// tells one beyond these has it for itself.
+const FIRMWARES_MAX: usize = 512;
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Roster {
+    places: slots::Places,
+    names: Names,
+    trackers: Vec<Tracker>,
+    firmwares: Firmwares,
+}
+
+/// Firmware versions by number.
+#[derive(Clone, Default)]
+pub(super) struct Firmwares(Vec<CompactString>);
+
+impl Firmwares {
+    /// The version of a number.
+    pub fn name(&self, number: u16) -> Option<&CompactString> {
+        self.0.get(usize::from(number))
+    }
+
+    /// The number of a version; none if there is no room for another.
+    pub fn number(&mut self, name: &CompactString) -> Option<u16> {
+        let known = self.0.iter().position(|n| n == name);
+        let number = known.or_else(|| {
+            (self.0.len() < FIRMWARES_MAX).then(|| {
+                self.0.push(name.clone());
+                self.0.len() - 1
+            })
+        });
+        number.and_then(|n| u16::try_from(n).ok())
+    }
+}
+
+impl Roster {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Where a tracker stands.
+    pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
+        let Self { places, names, trackers, .. } = self;
+        let sought = Sought::of(ident);
+        places.find(names.hash(&sought), |place| names.is(trackers[place].name, &sought))
+    }
+
+    /// A tracker.
+    pub fn get(&self, ident: &TrackerIdent) -> Option<&Tracker> {
+        self.trackers.get(self.place(ident)?)
+    }
+
+    /// The tracker at a place, with the table that its firmware stands in.
+    pub fn at(&mut self, place: usize) -> Option<(&mut Tracker, &mut Firmwares)> {
+        Some((self.trackers.get_mut(place)?, &mut self.firmwares))
+    }
+
+    /// The tracker of an identifier, made if it is new.
+    pub fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
+        let place = self.place(ident).unwrap_or_else(|| {
+            let name = self.names.put(ident);
+            self.put(Tracker::new(name, key))
+        });
+        &mut self.trackers[place]
+    }
+
+    /// Removes one; its place is for the next.
+    pub fn remove(&mut self, ident: &TrackerIdent) {
+        let Self { places, names, trackers, .. } = self;
+        let sought = Sought::of(ident);
+        if let Some(place) = places.leave(names.hash(&sought), |place| names.is(trackers[place].name, &sought)) {
+            names.give_back(trackers[place].name);
+        }
+    }
+
+    /// All, and those whose place is not taken again yet.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tracker> {
+        self.trackers.iter_mut()
+    }
+
+    fn put(&mut self, tracker: Tracker) -> usize {
+        let Self { places, names, trackers, .. } = self;
+        let place =
+            places.take(names.hash_of(tracker.name), trackers.len(), |place| names.hash_of(trackers[place].name));
+        match trackers.get_mut(place) {
+            Some(free) => *free = tracker,
+            None => trackers.push(tracker),
+        }
+        place
+    }
+
+    /// Made again of what a checkpoint kept.
+    pub fn of(places: HashMap<TrackerIdent, u32>, kept: Vec<Kept>) -> Self {
+        let mut roster = Self::default();
+        let mut kept: Vec<Option<Kept>> = kept.into_iter().map(Some).collect();
+        for (ident, place) in places {
+            if let Some(kept) = kept.get_mut(place as usize).and_then(Option::take) {
+                let name = roster.names.put(&ident);
+                let tracker = Tracker::of(name, kept, &mut roster.firmwares);
+                roster.put(tracker);
+            }
+        }
+        roster
+    }
+
+    /// What a checkpoint keeps: identifiers with their places in the list that [`Self::kept`] gives. One by one, as a
+    /// city's would be a second city in memory.
+    pub fn places(&self) -> impl Serialize {
+        Places(self)
+    }
+
+    /// The trackers of a checkpoint, in the order of [`Self::places`].
+    pub fn kept(&self) -> impl Serialize {
+        AllKept(self)
+    }
+
+    fn iter(&self) -> impl ExactSizeIterator<Item = &Tracker> {
+        self.places.iter().map(|place| &self.trackers[place])
+    }
+}
+
+struct Places<'r>(&'r Roster);
+
+impl Serialize for Places<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ident = |name: Name| self.0.names.ident(name);
+        serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.name)).zip(0u32..))
+    }
+}
+
+struct AllKept<'r>(&'r Roster);
+
+impl Serialize for AllKept<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|tracker| tracker.kept(&self.0.firmwares)))
+    }
+}

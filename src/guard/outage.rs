@@ -1,0 +1,313 @@
+//! Silence judged against the neighbourhood: a dead cell is one operator alert, not a thousand thefts.
+//!
+//! A lane sees its own shards only, a sixteenth of the city. Shards are hashes of identifiers, so a
+//! lane's trackers of a cell, a square or a firmware are a fair sample of all of them, and a share
+//! of the sample is a share of the whole. What a lane cannot see are neighbourhoods that have fewer
+//! than `lost_min` guarded vehicles in it, about 16 × as many in the city; there, each vehicle is
+//! judged by itself, as without this module.
+//!
+//! A guarded vehicle belongs to its cell, its square, its firmware and the lane. It counts as lost
+//! from its "lost contact" deadline until it is heard. An outage is noticed when enough of a group
+//! were last heard within the same minutes; operators are told a rhythm later, of the whole lane if all of
+//! it is silent. Vehicles that
+//! are lost with it wait until it is over before their silence wakes anybody.
+
+use crate::domain::{Cell, Finding, LatLon, Moment, Outage, OutageKind, Timestamp, VehicleId};
+use crate::guard::params::HoodParams;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Squares of the grid per degree: about a kilometre of the city.
+const SQUARES_PER_DEGREE: f64 = 100.0;
+
+/// Where a vehicle belongs, as numbers of its groups; 0 = unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hood {
+    area: u32,
+    cell: u32,
+    firmware: u32,
+    /// Whether it is counted there.
+    is_member: bool,
+}
+
+/// A group of trackers: kind and number.
+type Key = (OutageKind, u32);
+
+/// Everything that a lane hears.
+const LANE: Key = (OutageKind::Lane, 0);
+
+impl Hood {
+    /// Its groups, the widest first.
+    fn groups(self) -> impl Iterator<Item = Key> {
+        let of = |kind, number: u32| (number != 0).then_some((kind, number));
+        [
+            Some(LANE),
+            of(OutageKind::Firmware, self.firmware),
+            of(OutageKind::Area, self.area),
+            of(OutageKind::Cell, self.cell),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// One group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Group {
+    /// For people; empty where the number says it.
+    name: String,
+    members: u32,
+    /// Members that are lost, by when they were last heard.
+    lost: BTreeSet<(Timestamp, VehicleId)>,
+    outage: Option<Noticed>,
+}
+
+/// An outage of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Noticed {
+    /// When its first lost member was last heard.
+    began_at: Timestamp,
+    /// When enough were lost.
+    noticed_at: Timestamp,
+    /// Most that were lost at a time.
+    worst: u32,
+    /// When enough of them were heard again.
+    ended_at: Option<Timestamp>,
+    /// Whether operators were told.
+    is_told: bool,
+}
+
+/// All groups of a lane.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
+pub struct Neighbourhood {
+    groups: BTreeMap<Key, Group>,
+    /// When lost vehicles were last heard.
+    lost: BTreeMap<VehicleId, Timestamp>,
+    /// Groups with an outage, until it is past.
+    watched: BTreeSet<Key>,
+}
+
+/// As a checkpoint keeps it: text formats have no maps with such keys.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    groups: Vec<(Key, Group)>,
+    lost: BTreeMap<VehicleId, Timestamp>,
+    watched: BTreeSet<Key>,
+}
+
+impl From<Kept> for Neighbourhood {
+    fn from(kept: Kept) -> Self {
+        Self { groups: kept.groups.into_iter().collect(), lost: kept.lost, watched: kept.watched }
+    }
+}
+
+impl From<Neighbourhood> for Kept {
+    fn from(hood: Neighbourhood) -> Self {
+        Self { groups: hood.groups.into_iter().collect(), lost: hood.lost, watched: hood.watched }
+    }
+}
+
+impl Neighbourhood {
+    /// Follows where a vehicle belongs, by a moment it sent and its newest place; a vehicle that is not
+    /// guarded belongs nowhere. Returns what it now belongs to.
+    pub fn settle(
+        &mut self,
+        vehicle: VehicleId,
+        before: Hood,
+        is_guarded: bool,
+        place: Option<LatLon>,
+        moment: &Moment,
+    ) -> Hood {
+        let mut hood = before;
+        if let Some(place) = place {
+            hood.area = square(place);
+        }
+        let cell = moment.network.cells.first();
+        if let Some(c) = cell {
+            let mut key = [0; 16];
+            key[..2].copy_from_slice(&c.mcc.to_be_bytes());
+            key[2..4].copy_from_slice(&c.mnc.to_be_bytes());
+            key[4..8].copy_from_slice(&c.area.to_be_bytes());
+            key[8..].copy_from_slice(&c.cell.to_be_bytes());
+            hood.cell = number(&key);
+        }
+        let firmware = moment.status.firmware.as_deref();
+        if let Some(name) = firmware {
+            hood.firmware = number(name.as_bytes());
+        }
+        hood.is_member = is_guarded;
+        if hood != before {
+            self.leave(vehicle, before);
+            if is_guarded {
+                self.join(hood, cell, firmware);
+            }
+        }
+        hood
+    }
+
+    /// A vehicle is guarded no longer, or forgotten.
+    pub fn leave(&mut self, vehicle: VehicleId, hood: Hood) {
+        self.find(vehicle, hood);
+        for key in hood.groups().filter(|_| hood.is_member) {
+            if let Some(group) = self.groups.get_mut(&key) {
+                group.members = group.members.saturating_sub(1);
+                if group.members == 0 && group.outage.is_none() {
+                    self.groups.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, hood: Hood, cell: Option<&Cell>, firmware: Option<&str>) {
+        for key in hood.groups() {
+            let group = self.groups.entry(key).or_default();
+            group.members += 1;
+            match key.0 {
+                OutageKind::Cell if group.name.is_empty() => {
+                    let name = cell.map(|c| format!("{}-{}-{}-{}", c.mcc, c.mnc, c.area, c.cell));
+                    group.name = name.unwrap_or_default();
+                }
+                OutageKind::Firmware if group.name.is_empty() => {
+                    group.name = firmware.unwrap_or_default().chars().take(64).collect();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A vehicle has lost contact; that may show an outage of its neighbourhood, told by `tick`.
+    pub fn lose(&mut self, params: &HoodParams, vehicle: VehicleId, hood: Hood, heard_at: Timestamp, at: Timestamp) {
+        if !hood.is_member || self.lost.insert(vehicle, heard_at).is_some() {
+            return;
+        }
+        let mut is_behind = false;
+        for key in hood.groups() {
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            group.lost.insert((heard_at, vehicle));
+            if let Some(outage) = &mut group.outage
+                && outage.ended_at.is_none()
+            {
+                outage.worst = outage.worst.max(group.lost.len() as u32);
+                is_behind = true;
+            } else if !is_behind && let Some(began_at) = group.together_since(params, key.0, heard_at) {
+                let worst = group.lost.len() as u32;
+                group.outage = Some(Noticed { began_at, noticed_at: at, worst, ended_at: None, is_told: false });
+                self.watched.insert(key);
+                is_behind = true;
+            }
+        }
+    }
+
+    /// A vehicle is heard (again).
+    pub fn hear(&mut self, vehicle: VehicleId, hood: Hood) {
+        self.find(vehicle, hood);
+    }
+
+    /// Lets time pass: tells operators of outages that were noticed a rhythm ago, unless all of the lane is
+    /// silent by now (that is one outage, not one for each of its squares); tells of those that are over.
+    pub fn tick(&mut self, params: &HoodParams, now: Timestamp) -> Vec<Finding> {
+        let mut told = Vec::new();
+        let is_lane_out = self.groups.get(&LANE).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());
+        self.watched.retain(|key| {
+            let Some(group) = self.groups.get_mut(key) else { return false };
+            let lost = group.lost.len() as f32;
+            let Some(mut outage) = group.outage else { return false };
+            let is_due = now.seconds_since(outage.noticed_at) >= params.tell_after_s;
+            if !outage.is_told && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
+                outage.is_told = true;
+                told.push(Finding::OutageBegan { at: now, outage: group.outage_of(*key, outage.began_at) });
+            }
+            if outage.ended_at.is_none() && lost <= params.over_share * outage.worst as f32 {
+                outage.ended_at = Some(now);
+                let end = Finding::OutageEnded { at: now, outage: group.outage_of(*key, outage.began_at) };
+                told.extend(outage.is_told.then_some(end));
+            }
+            let is_past = outage.ended_at.is_some_and(|ended| now.seconds_since(ended) > params.grace_s);
+            group.outage = (!is_past).then_some(outage);
+            if is_past && group.members == 0 {
+                self.groups.remove(key);
+            }
+            !is_past
+        });
+        told
+    }
+
+    /// Whether the silence of a lost vehicle is its neighbourhood's: it began with an outage that goes on,
+    /// or has just ended.
+    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, hood: Hood, at: Timestamp) -> bool {
+        let Some(heard_at) = self.lost.get(&vehicle) else { return false };
+        let explains = |outage: Noticed| {
+            let after_s = heard_at.seconds_since(outage.began_at);
+            let is_over = outage.ended_at.is_some_and(|ended| at.seconds_since(ended) > params.grace_s);
+            // The slowest rhythm is heard last a while after the fastest.
+            (-params.together_s..=2.0 * params.together_s).contains(&after_s) && !is_over
+        };
+        // A dead cell does not end at the border of a square: those around count, too.
+        let around = around(hood.area).map(|number| (OutageKind::Area, number));
+        hood.groups().chain(around).any(|key| self.groups.get(&key).and_then(|g| g.outage).is_some_and(explains))
+    }
+
+    /// The vehicle counts as lost no longer.
+    fn find(&mut self, vehicle: VehicleId, hood: Hood) {
+        let Some(heard_at) = self.lost.remove(&vehicle) else { return };
+        for key in hood.groups() {
+            if let Some(group) = self.groups.get_mut(&key) {
+                group.lost.remove(&(heard_at, vehicle));
+            }
+        }
+    }
+}
+
+impl Group {
+    /// When the first was last heard, if enough of the group were last heard within the same minutes.
+    fn together_since(&self, params: &HoodParams, kind: OutageKind, heard_at: Timestamp) -> Option<Timestamp> {
+        let share = match kind {
+            OutageKind::Cell | OutageKind::Area => params.place_share,
+            OutageKind::Lane | OutageKind::Firmware => params.wide_share,
+        };
+        let needed = (share * self.members as f32).ceil().max(f32::from(params.lost_min)) as usize;
+        if self.lost.len() < needed {
+            return None; // seldom more: looking further costs only while an outage begins
+        }
+        let from = heard_at.plus_secs_f64(-params.together_s);
+        let to = heard_at.plus_secs_f64(params.together_s);
+        let mut together = self.lost.range((from, VehicleId(i64::MIN))..=(to, VehicleId(i64::MAX)));
+        let first = together.next()?.0;
+        (together.take(needed).count() + 1 >= needed).then_some(first)
+    }
+
+    fn outage_of(&self, (kind, number): Key, began_at: Timestamp) -> Outage {
+        let name = match kind {
+            OutageKind::Lane => String::new(),
+            OutageKind::Area => {
+                let corner = |n: u32| f64::from(n) / SQUARES_PER_DEGREE;
+                let (lat, lon) = ((number - 1) / 36_001, (number - 1) % 36_001);
+                format!("{:.2}, {:.2}", corner(lat) - 90.0, corner(lon) - 180.0)
+            }
+            OutageKind::Cell | OutageKind::Firmware => self.name.clone(),
+        };
+        Outage { kind, name, began_at, lost: self.lost.len() as u32, members: self.members }
+    }
+}
+
+/// The number of the square that holds a place, from 1.
+fn square(place: LatLon) -> u32 {
+    let index = |degrees: f64| (degrees * SQUARES_PER_DEGREE) as u32;
+    index(place.lat_deg + 90.0) * 36_001 + index(place.lon_deg + 180.0) + 1
+}
+
+/// The squares around a square; none around the unknown one.
+fn around(area: u32) -> impl Iterator<Item = u32> {
+    let rows = [area.saturating_sub(36_001), area, area.saturating_add(36_001)];
+    let columns = move |row: u32| [row.saturating_sub(1), row, row.saturating_add(1)];
+    rows.into_iter().flat_map(columns).filter(move |number| area != 0 && *number != 0)
+}
+
+/// A number for a name; never 0, which says unknown.
+fn number(name: &[u8]) -> u32 {
+    crc32fast::hash(name).max(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! What is remembered of each vehicle.
+
+pub mod anchor;
+pub mod vehicle;

@@ -1,0 +1,403 @@
+//! What we remember of one vehicle: bounded, serialisable, nothing that a clock could change.
+
+use crate::domain::{EvidenceFix, LatLon, Timestamp, VehicleKind};
+use crate::guard::incident::OpenIncident;
+use crate::guard::outage::Hood;
+use crate::guard::params::Params;
+use crate::guard::rules::cell_tower::Dark;
+use crate::guard::rules::power;
+use crate::guard::rules::stale_position::Stale;
+use crate::guard::rules::tampering::Alarms;
+use crate::guard::session::Session;
+use crate::guard::state::anchor::{Anchor, Plane, Point};
+use crate::guard::window_budget::Unrest;
+use crate::guard::zones::presence::Sides;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::num::NonZeroU32;
+
+mod checkpoint;
+
+/// Recent samples kept for evidence. 16 at ten seconds each see the first minutes of a theft.
+pub const SAMPLES_MAX: usize = 16;
+/// Samples kept of a vehicle that stands quietly, from one report to the next: a city is mostly parked.
+/// The next is weighed beside it, and only if the vehicle is quiet no longer more are kept.
+const SAMPLES_AT_REST: usize = 1;
+/// Samples kept of one that has no full window: unguarded, or a suspect of too many. Every rule but the sum of the
+/// evidence looks at no more.
+const SAMPLES_NARROW: usize = 6;
+/// Packets remembered to know a duplicate again. Retransmissions come within a minute; a fix that is
+/// still among the samples is known again without this.
+const SEEN_MAX: usize = 4;
+/// Cell positions remembered from the time at rest.
+pub const CELLS_MAX: usize = 8;
+
+/// What kind of place a sample gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SampleKind {
+    /// A satellite fix.
+    Satellite,
+    /// A cell or Wi-Fi position, or a satellite fix that admits to be as coarse.
+    Coarse,
+    /// No usable position; it still says whether the vehicle was shaken.
+    Blind,
+}
+
+/// What one moment contributes to the question whether the vehicle is leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Event time.
+    pub at: Timestamp,
+    /// Where, in the vehicle's plane.
+    pub place: Point,
+    /// Error to reckon with, decimetres.
+    error_dm: u16,
+    /// Speed over ground, tenths of km/h; `NONE_U16` = not told.
+    speed: u16,
+    /// Course over ground in steps of 1.5 degrees; `NONE_U8` = not told.
+    course: u8,
+    /// Which kind of place.
+    pub kind: SampleKind,
+    /// Too few satellites, or spread too badly, to be more than a guess.
+    pub is_guess: bool,
+    /// What the accelerometer says; `None` without one.
+    pub moving: Option<bool>,
+}
+
+const NONE_U16: u16 = u16::MAX;
+const NONE_U8: u8 = u8::MAX;
+const COURSE_STEP_DEG: f32 = 1.5;
+
+impl Sample {
+    /// A sample without a place.
+    pub fn blind(at: Timestamp, moving: Option<bool>) -> Self {
+        Self {
+            at,
+            place: Point::default(),
+            error_dm: 0,
+            speed: NONE_U16,
+            course: NONE_U8,
+            kind: SampleKind::Blind,
+            is_guess: false,
+            moving,
+        }
+    }
+
+    /// With speed, km/h, and course, degrees, as told.
+    pub fn with_velocity(mut self, speed_kmh: Option<f32>, course_deg: Option<f32>) -> Self {
+        self.speed = speed_kmh.map_or(NONE_U16, |v| (10.0 * v).round() as u16);
+        self.course = course_deg.map_or(NONE_U8, |c| ((c / COURSE_STEP_DEG).round() as u16 % 240) as u8);
+        self
+    }
+
+    /// With a place that has this error, metres.
+    pub fn at_place(mut self, place: Point, kind: SampleKind, error_m: f32) -> Self {
+        (self.place, self.kind) = (place, kind);
+        self.error_dm = (10.0 * error_m).round() as u16;
+        self
+    }
+
+    /// Error to reckon with, metres.
+    pub fn error_m(&self) -> f32 {
+        f32::from(self.error_dm) / 10.0
+    }
+
+    /// Speed over ground, km/h.
+    pub fn speed_kmh(&self) -> Option<f32> {
+        (self.speed != NONE_U16).then(|| f32::from(self.speed) / 10.0)
+    }
+
+    /// Course over ground, degrees, of a tracker that tells one.
+    pub fn course_deg(&self) -> Option<f32> {
+        (self.course != NONE_U8).then(|| COURSE_STEP_DEG * f32::from(self.course))
+    }
+}
+
+/// Everything the guard remembers of one vehicle: 200 bytes while it is parked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "checkpoint::VehicleCheckpoint", into = "checkpoint::VehicleCheckpoint")]
+pub struct Vehicle {
+    /// Since when it is guarded, event time.
+    pub armed_at: Option<Timestamp>,
+    /// When it was last disarmed, event time.
+    pub disarmed_at: Option<Timestamp>,
+    /// The plane its places lie in.
+    pub plane: Option<Plane>,
+    /// The guard point.
+    pub anchor: Option<Anchor>,
+    /// Recent samples, oldest first in event time.
+    pub samples: SmallVec<[Sample; SAMPLES_AT_REST]>,
+    /// Whether it stood quietly at its guard point when last heard: then few samples are kept.
+    pub is_calm: bool,
+    /// Packets seen lately, newest first; 0 = none.
+    seen: [u32; SEEN_MAX],
+    /// What few vehicles have.
+    apart: Option<Box<Apart>>,
+    /// When it was last told to be at rest, event time.
+    pub rested_at: Option<Timestamp>,
+    /// Whether its tracker ever told a speed above zero; some never do.
+    pub tells_speed: bool,
+    /// Mean of the speeds it tells at rest, km/h.
+    pub speed_at_rest_kmh: f32,
+    /// Newest event time whose status counted.
+    pub newest_at: Option<Timestamp>,
+    /// Alarms that were on in the newest moment.
+    pub alarms: Alarms,
+    /// Supply: whether it was there, and what was told of it.
+    pub power: crate::guard::rules::power::PowerState,
+    /// When it was heard, and how often it speaks.
+    pub silence: crate::guard::rules::silence::SilenceState,
+    /// What it is, for rules that are for one kind only.
+    pub kind: Option<VehicleKind>,
+    /// Its zones: inside, about to enter, may have passed.
+    pub sides: Sides,
+    /// Whether an early sign was told since it was last calm.
+    pub suspicion_told: bool,
+    /// What its guard sessions need beyond "armed since".
+    pub session: Option<Box<Session>>,
+    /// Which trackers are its neighbours.
+    pub hood: Hood,
+    /// The second that stands in the guard's list of deadlines for it; never later than its next deadline.
+    pub scheduled: Option<NonZeroU32>,
+}
+
+/// What few vehicles have; where there is nothing it takes no room.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Apart {
+    /// Cell positions while at rest in this guard session.
+    pub cells: Vec<Point>,
+    /// Shaking without sky, if it began with the shaking.
+    pub dark: Option<Dark>,
+    /// One place told again and again while it moves.
+    pub stale: Option<Stale>,
+    /// First word of a loss of supply: event time and arrival.
+    pub lost: Option<(Timestamp, Timestamp)>,
+    /// The incident that is open.
+    incident: Option<Box<OpenIncident>>,
+}
+
+impl Apart {
+    const NONE: &Self = &Self { cells: Vec::new(), dark: None, stale: None, lost: None, incident: None };
+}
+
+impl Vehicle {
+    /// What few vehicles have.
+    pub fn apart(&self) -> &Apart {
+        self.apart.as_deref().unwrap_or(Apart::NONE)
+    }
+
+    /// Remembers a cell position of the time at rest.
+    pub fn learn_cell(&mut self, place: Point) {
+        self.change_apart(|apart| apart.cells.push(place));
+    }
+
+    /// Shaking without sky began, goes on or is over.
+    pub fn set_dark(&mut self, dark: Option<Dark>) {
+        self.set_apart(dark, |apart| &mut apart.dark);
+    }
+
+    /// One place is told again while it moves, or no longer.
+    pub fn set_stale(&mut self, stale: Option<Stale>) {
+        self.set_apart(stale, |apart| &mut apart.stale);
+    }
+
+    /// Its supply is lost since then, or no longer.
+    pub fn set_lost(&mut self, lost: Option<(Timestamp, Timestamp)>) {
+        self.set_apart(lost, |apart| &mut apart.lost);
+    }
+
+    /// The incident that is open.
+    pub fn incident(&self) -> Option<&OpenIncident> {
+        self.apart().incident.as_deref()
+    }
+
+    /// The same, to change it.
+    pub fn incident_mut(&mut self) -> Option<&mut OpenIncident> {
+        self.apart.as_mut()?.incident.as_deref_mut()
+    }
+
+    /// An incident is open, or no longer.
+    pub fn set_incident(&mut self, incident: Option<Box<OpenIncident>>) {
+        self.set_apart(incident, |apart| &mut apart.incident);
+    }
+
+    fn set_apart<T>(&mut self, value: Option<T>, which: fn(&mut Apart) -> &mut Option<T>) {
+        if value.is_some() || self.apart.is_some() {
+            self.change_apart(|apart| *which(apart) = value);
+        }
+    }
+
+    fn change_apart(&mut self, change: impl FnOnce(&mut Apart)) {
+        let apart = self.apart.get_or_insert_default();
+        change(apart);
+        if **apart == *Apart::NONE {
+            self.apart = None;
+        }
+    }
+
+    /// Touches every part of what a moment will ask of it, and says where zones saw it last.
+    pub fn look_ahead(&self) -> (u64, Option<LatLon>) {
+        let first = self.samples.first().map_or(0, |s| s.at.micros() as u64);
+        let second = self.scheduled.map_or(0, NonZeroU32::get);
+        let flags = u64::from(self.seen[0]) ^ u64::from(self.is_calm) ^ u64::from(second) ^ first;
+        let times = [self.armed_at, self.newest_at, self.silence.last_heard()];
+        let times = times.into_iter().flatten().fold(0, |sum, t| sum ^ t.micros() as u64);
+        (flags ^ times, self.sides.last_place())
+    }
+
+    /// Whether this packet was seen before; remembers it.
+    pub fn is_duplicate(&mut self, key: u32) -> bool {
+        if self.seen.contains(&key) {
+            return true;
+        }
+        self.seen.rotate_right(1);
+        self.seen[0] = key;
+        false
+    }
+
+    /// Puts a sample in its place in event time. Returns whether it is the newest; a sample older
+    /// than everything in a full memory is history and not kept, nor is one that is there already.
+    pub fn remember(&mut self, sample: Sample) -> bool {
+        let index = self.samples.partition_point(|s| s.at <= sample.at);
+        let is_newest = index == self.samples.len();
+        if self.samples[..index].iter().rev().take_while(|s| s.at == sample.at).any(|s| *s == sample) {
+            return false;
+        }
+        let room = match (self.is_calm, self.silence.has_window) {
+            (true, _) => SAMPLES_AT_REST + 1,
+            (false, true) => SAMPLES_MAX,
+            (false, false) => SAMPLES_NARROW,
+        };
+        if self.samples.len() >= room {
+            if index == 0 {
+                return false;
+            }
+            self.samples.remove(0);
+            self.samples.insert(index - 1, sample);
+        } else {
+            self.samples.insert(index, sample);
+        }
+        is_newest
+    }
+
+    /// How much there is to remember, by its newest moment.
+    pub fn unrest(&self) -> Unrest {
+        if self.armed_at.is_none() || self.is_calm {
+            Unrest::None
+        } else if self.silence.is_pressing || self.suspicion_told || self.incident().is_some() {
+            Unrest::Pressing
+        } else {
+            Unrest::Restless
+        }
+    }
+
+    /// Gives its full window away: the newest samples stay.
+    pub fn narrow(&mut self) {
+        self.silence.has_window = false;
+        self.keep_newest(SAMPLES_NARROW);
+    }
+
+    fn keep_newest(&mut self, count: usize) {
+        let forgotten = self.samples.len().saturating_sub(count);
+        self.samples.drain(..forgotten);
+        self.samples.shrink_to_fit();
+    }
+
+    /// Notes whether it stands quietly, and then forgets what only a departure would need.
+    pub fn calm(&mut self, is_calm: bool) {
+        self.is_calm = is_calm;
+        if is_calm && (self.samples.len() > SAMPLES_AT_REST || self.samples.spilled()) {
+            self.keep_newest(SAMPLES_AT_REST);
+        }
+    }
+
+    /// Begins a guard session at `at`; fixes from just before may already show where it stands.
+    pub fn begin_session(&mut self, params: &Params, at: Timestamp) {
+        let a = &params.anchor;
+        self.armed_at = Some(at);
+        self.forget_place();
+        power::begin_session(self);
+        let earliest = at.plus_secs_f64(-f64::from(a.before_arming_s));
+        self.samples.retain(|s| s.at >= earliest && s.kind == SampleKind::Satellite);
+        if let [.., before, last] = self.samples[..]
+            && before.place.distance_m(last.place) < a.before_arming_m
+        {
+            let mut anchor = Anchor::new(a, before.place);
+            anchor.learn(a, last.place, a.independent_s);
+            self.anchor = Some(anchor);
+        } else {
+            self.samples.clear();
+        }
+    }
+
+    /// Ends the guard session at `at`.
+    pub fn end_session(&mut self, at: Timestamp) {
+        self.armed_at = None;
+        self.disarmed_at = Some(at);
+        self.forget_place();
+    }
+
+    /// What was learned of where it stands ends with the session.
+    fn forget_place(&mut self) {
+        self.anchor = None;
+        self.is_calm = false;
+        self.suspicion_told = false;
+        if self.apart.is_some() {
+            self.change_apart(|apart| {
+                *apart = Apart { lost: apart.lost, incident: apart.incident.take(), ..Apart::default() };
+            });
+        }
+    }
+
+    /// The guard point on the Earth.
+    pub fn guard_point(&self) -> Option<LatLon> {
+        Some(self.plane?.unproject(self.anchor?.centre))
+    }
+
+    /// Where it was last, by its newest position.
+    pub fn last_place(&self) -> Option<LatLon> {
+        let newest = self.samples.iter().rev().find(|s| s.kind != SampleKind::Blind)?;
+        Some(self.plane?.unproject(newest.place))
+    }
+
+    /// The Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells none.
+    pub fn speed_floor_kmh(&self, params: &crate::guard::params::ExitParams) -> Option<f32> {
+        self.tells_speed.then(|| params.speed_floor_kmh.max(params.speed_floor_noises * self.speed_at_rest_kmh))
+    }
+
+    /// Shaking among the last `n` samples that tell: (shaken, told).
+    pub fn shaken(&self, n: usize) -> (usize, usize) {
+        self.samples
+            .iter()
+            .rev()
+            .take(n)
+            .filter_map(|s| s.moving)
+            .fold((0, 0), |(shaken, told), moving| (shaken + usize::from(moving), told + 1))
+    }
+
+    /// The samples as an alert keeps them.
+    pub fn evidence_fixes(&self) -> Vec<EvidenceFix> {
+        let Some(plane) = self.plane else { return Vec::new() };
+        self.samples
+            .iter()
+            .filter(|s| s.kind != SampleKind::Blind)
+            .map(|s| EvidenceFix {
+                at: s.at,
+                position: plane.unproject(s.place),
+                distance_m: self.anchor.map(|a| f64::from(a.centre.distance_m(s.place))),
+                speed_kmh: s.speed_kmh(),
+                accuracy_m: Some(s.error_m()),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vehicle_takes_200_bytes() {
+        assert_eq!(size_of::<Vehicle>(), 200);
+    }
+}

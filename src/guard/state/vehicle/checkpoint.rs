@@ -1,0 +1,160 @@
+//! A vehicle as a checkpoint keeps it: what few vehicles have stands beside the rest there, as it always did.
+
+use crate::domain::{Timestamp, VehicleKind};
+use crate::guard::incident::OpenIncident;
+use crate::guard::outage::Hood;
+use crate::guard::rules::cell_tower::Dark;
+use crate::guard::rules::power::PowerState;
+use crate::guard::rules::silence::SilenceState;
+use crate::guard::rules::stale_position::Stale;
+use crate::guard::rules::tampering::Alarms;
+use crate::guard::session::Session;
+use crate::guard::state::anchor::{Anchor, Plane, Point};
+use crate::guard::state::vehicle::{Apart, SAMPLES_AT_REST, SEEN_MAX, Sample, Vehicle};
+use crate::guard::zones::presence::Sides;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// See the module; the fields are those of [`Vehicle`].
+#[derive(Serialize, Deserialize)]
+pub(in crate::guard) struct VehicleCheckpoint {
+    armed_at: Option<Timestamp>,
+    disarmed_at: Option<Timestamp>,
+    plane: Option<Plane>,
+    anchor: Option<Anchor>,
+    samples: SmallVec<[Sample; SAMPLES_AT_REST]>,
+    is_calm: bool,
+    seen: [u32; SEEN_MAX],
+    #[serde(default)]
+    beside: Option<Beside>,
+    rested_at: Option<Timestamp>,
+    tells_speed: bool,
+    speed_at_rest_kmh: f32,
+    newest_at: Option<Timestamp>,
+    alarms: Alarms,
+    power: Power,
+    silence: SilenceState,
+    kind: Option<VehicleKind>,
+    sides: Sides,
+    suspicion_told: bool,
+    incident: Option<Box<OpenIncident>>,
+    session: Option<Box<Session>>,
+    hood: Hood,
+    scheduled: Option<Timestamp>,
+}
+
+/// What is known beside satellite fixes.
+#[derive(Serialize, Deserialize)]
+struct Beside {
+    cells: Vec<Point>,
+    dark: Option<Dark>,
+    stale: Option<Stale>,
+}
+
+/// The supply.
+#[derive(Serialize, Deserialize)]
+struct Power {
+    was_there: bool,
+    lost: Option<(Timestamp, Timestamp)>,
+    told: bool,
+    #[serde(default)]
+    battery_is_low: bool,
+}
+
+impl From<Vehicle> for VehicleCheckpoint {
+    fn from(v: Vehicle) -> Self {
+        let Apart { cells, dark, stale, lost, incident } = v.apart.map(|apart| *apart).unwrap_or_default();
+        let is_beside = !cells.is_empty() || dark.is_some() || stale.is_some();
+        let PowerState { was_there, told, battery_is_low } = v.power;
+        Self {
+            armed_at: v.armed_at,
+            disarmed_at: v.disarmed_at,
+            plane: v.plane,
+            anchor: v.anchor,
+            samples: v.samples,
+            is_calm: v.is_calm,
+            seen: v.seen,
+            beside: is_beside.then_some(Beside { cells, dark, stale }),
+            rested_at: v.rested_at,
+            tells_speed: v.tells_speed,
+            speed_at_rest_kmh: v.speed_at_rest_kmh,
+            newest_at: v.newest_at,
+            alarms: v.alarms,
+            power: Power { was_there, lost, told, battery_is_low },
+            silence: v.silence,
+            kind: v.kind,
+            sides: v.sides,
+            suspicion_told: v.suspicion_told,
+            incident,
+            session: v.session,
+            hood: v.hood,
+            scheduled: v.scheduled.map(|second| Timestamp::from_secs(second.get().into())),
+        }
+    }
+}
+
+impl From<VehicleCheckpoint> for Vehicle {
+    fn from(k: VehicleCheckpoint) -> Self {
+        let Power { was_there, lost, told, battery_is_low } = k.power;
+        let (cells, dark, stale) = k.beside.map_or_else(Default::default, |b| (b.cells, b.dark, b.stale));
+        let mut vehicle = Self {
+            armed_at: k.armed_at,
+            disarmed_at: k.disarmed_at,
+            plane: k.plane,
+            anchor: k.anchor,
+            samples: k.samples,
+            is_calm: k.is_calm,
+            seen: k.seen,
+            apart: None,
+            rested_at: k.rested_at,
+            tells_speed: k.tells_speed,
+            speed_at_rest_kmh: k.speed_at_rest_kmh,
+            newest_at: k.newest_at,
+            alarms: k.alarms,
+            power: PowerState { was_there, told, battery_is_low },
+            silence: k.silence,
+            kind: k.kind,
+            sides: k.sides,
+            suspicion_told: k.suspicion_told,
+            session: k.session,
+            hood: k.hood,
+            scheduled: k.scheduled.and_then(crate::guard::deadlines::second_of),
+        };
+        vehicle.change_apart(|apart| *apart = Apart { cells, dark, stale, lost, incident: k.incident });
+        vehicle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{AlarmKind, IncidentState};
+
+    /// As programs wrote it while the rare things stood in the vehicle itself (before 2026-11-28).
+    #[test]
+    fn what_programs_before_wrote_is_read_and_written_the_same() {
+        let before = serde_json::json!({
+            "armed_at": 1_770_000_000_000_000i64, "disarmed_at": null, "plane": {"lat_e6": 28_550_000, "lon_e6": 112_350_000},
+            "anchor": {"centre": {"east_m": 1.5, "north_m": -2.0}, "weight": 3.0, "quantile_m": 15.0}, "samples": [],
+            "is_calm": true, "seen": [1, 2, 3, 4],
+            "beside": {"cells": [{"east_m": 100.0, "north_m": 50.0}], "dark": null, "stale": null},
+            "rested_at": 1_770_000_100_000_000i64, "tells_speed": true, "speed_at_rest_kmh": 0.5,
+            "newest_at": 1_770_000_100_000_000i64, "alarms": 1u64 << AlarmKind::Tamper as u32,
+            "power": {"was_there": true, "lost": [1_770_000_050_000_000i64, 1_770_000_051_000_000i64], "told": false,
+                "battery_is_low": true},
+            "silence": {"heard_at": 1_770_000_101_000_000i64, "rhythm_s": 300.0, "told_lost": false, "told_silent": false,
+                "has_window": false, "is_pressing": false},
+            "kind": null, "sides": {"last": null, "presences": []}, "suspicion_told": false,
+            "incident": {"id": 9, "told": [], "calm_since": null, "calm_again_at": null,
+                "state": IncidentState::Confirmed, "score": 0.875, "away": 0, "explained": []},
+            "session": null, "hood": {"area": 5, "cell": 0, "firmware": 7, "is_member": true},
+            "scheduled": 1_770_000_351_000_000i64
+        });
+        let vehicle: Vehicle = serde_json::from_value(before.clone()).unwrap();
+        assert!(vehicle.alarms.any(&[AlarmKind::Tamper]) && vehicle.incident().is_some());
+        assert_eq!((vehicle.apart().cells.len(), vehicle.apart().lost.is_some()), (1, true));
+        assert_eq!(serde_json::to_value(&vehicle).unwrap(), before);
+        let bare = serde_json::to_value(Vehicle::default()).unwrap();
+        assert_eq!(serde_json::from_value::<Vehicle>(bare).unwrap(), Vehicle::default());
+    }
+}

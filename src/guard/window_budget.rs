@@ -1,0 +1,92 @@
+//! Full windows for suspects, of which a lane has only so many.
+//!
+//! A parked vehicle keeps one sample, a suspect sixteen. When a city is shaken all at once (an earthquake, a
+//! storm, fireworks), everybody is a suspect; then the windows of the lane are shared out. Who has one that
+//! something speaks against (fixes outside, an early sign, an open incident) keeps it. Such a vehicle that
+//! has none takes that of one that is merely not at rest: of these the one with the smallest number, so that the
+//! same inputs, restarted anywhere, share out the same windows. Whoever has none keeps the newest few samples, which is
+//! as many as every rule but the sum of the evidence looks at; it asks again with each packet.
+
+use crate::domain::VehicleId;
+use crate::guard::params::PoolParams;
+use crate::guard::state::vehicle::Vehicle;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What a vehicle's newest moment says of how much it should remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrest {
+    /// Nothing goes on, or nobody guards it.
+    None,
+    /// It is not quiet, and nothing more is known.
+    Restless,
+    /// Something speaks for a theft.
+    Pressing,
+}
+
+/// Who has a full window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Those that may have to give it away.
+    restless: BTreeSet<VehicleId>,
+    /// Those that keep it.
+    pressing: BTreeSet<VehicleId>,
+    /// Moments of suspects that found no window free, since the beginning.
+    refused: u64,
+}
+
+impl Pool {
+    /// Shares out anew after a moment of a vehicle. Returns who must give its window away.
+    pub fn settle(&mut self, params: &PoolParams, id: VehicleId, vehicle: &mut Vehicle) -> Option<VehicleId> {
+        let unrest = vehicle.unrest();
+        if unrest == Unrest::None {
+            if vehicle.silence.has_window {
+                vehicle.silence.has_window = false;
+                self.leave(id);
+            }
+            return None;
+        }
+        if vehicle.silence.has_window {
+            let (from, to) = match unrest {
+                Unrest::Pressing => (&mut self.restless, &mut self.pressing),
+                _ => (&mut self.pressing, &mut self.restless),
+            };
+            if from.remove(&id) {
+                to.insert(id);
+            }
+            return None;
+        }
+        let is_full = self.held() >= params.windows_max as usize;
+        let loser = if is_full && unrest == Unrest::Pressing { self.restless.pop_first() } else { None };
+        if is_full && loser.is_none() {
+            self.refused += 1;
+            return None;
+        }
+        vehicle.silence.has_window = true;
+        match unrest {
+            Unrest::Pressing => self.pressing.insert(id),
+            _ => self.restless.insert(id),
+        };
+        loser
+    }
+
+    /// A vehicle is guarded no longer, or forgotten.
+    pub fn leave(&mut self, id: VehicleId) {
+        if !self.restless.remove(&id) {
+            self.pressing.remove(&id);
+        }
+    }
+
+    /// How many windows are given out.
+    pub fn held(&self) -> usize {
+        self.restless.len() + self.pressing.len()
+    }
+
+    /// Moments of suspects that found none free, since the beginning.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! What the broker says of its limits, and where they are at odds with ours.
+//!
+//! Our sessions speak MQTT 3.1.1, in which a broker tells none of its limits. So one connection is made
+//! by MQTT 5 at the start, of which only the answer matters: a limit that is wrong costs throughput, or
+//! shows only when the first large packet comes, and then as a connection that breaks.
+
+use crate::config::{Broker, Ingest, read_secret};
+use crate::ingest::client_options::{DELIVERIES_MAX, PACKET_BYTES_MAX, jittered, transport};
+use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet};
+use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+use std::time::Duration;
+
+/// Longest one question may take.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Longest a broker may take to end the connection.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+/// First and longest wait before a broker that is away is asked again.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// What "no limit" means where the broker names none (MQTT 5, 3.2.2.3).
+const RECEIVE_MAXIMUM: u16 = u16::MAX;
+const MAXIMUM_QOS: u8 = 2;
+
+/// Limits of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest packet it takes, bytes; `None`: whatever the protocol allows.
+    pub packet_bytes_max: Option<u32>,
+    /// Most messages without acknowledgement. It is said of the way to the broker; the usual brokers
+    /// have one setting for both ways.
+    pub in_flight_max: u16,
+    /// Highest quality of service.
+    pub qos_max: u8,
+    /// Whether a subscription may hold `+` and `#`.
+    pub has_wildcards: bool,
+    /// Whether messages may be retained.
+    pub has_retain: bool,
+}
+
+/// Where a limit is at odds with ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// It could send us what we do not take.
+    #[error(
+        "the broker takes packets of up to {0} bytes, ingest up to {PACKET_BYTES_MAX}: a larger one breaks a lane's connection twice before it is taken, cut, and set aside; set the broker's max_packet_size to {PACKET_BYTES_MAX} or less"
+    )]
+    LargePackets(u64),
+    /// Batches cannot fill.
+    #[error(
+        "the broker has {broker} messages on their way at a time, fewer than a batch of {ours} (ingest.batch_packets_max): batches cannot fill; set its max_inflight_messages above that"
+    )]
+    NarrowWindow {
+        /// Messages without acknowledgement.
+        broker: u16,
+        /// Packets of a batch.
+        ours: usize,
+    },
+    /// While a batch is being written, more may come than has room.
+    #[error(
+        "the broker has up to {0} messages on their way at a time, more than the {DELIVERIES_MAX} for which a lane has room: while the database is slow, the rest waits unread in the connection; set its max_inflight_messages to {DELIVERIES_MAX} or less"
+    )]
+    WideWindow(u16),
+    /// Nothing could be acknowledged.
+    #[error(
+        "the broker's highest quality of service is {0}; ingest needs 1, for without it nothing is acknowledged: our subscriptions will not be taken as made"
+    )]
+    NoAcknowledgement(u8),
+    /// We could hear nobody.
+    #[error("the broker refuses wildcards, and ingest subscribes to v1/SHARD/+/up: it will hear nobody")]
+    NoWildcards,
+    /// Applications that always retain could not stay connected.
+    #[error(
+        "the broker ends the connection of whoever retains a message, as phone applications do by default: their trackers are never heard; set its retain_available to true, RideGuard ignores the flag"
+    )]
+    NoRetain,
+}
+
+impl Limits {
+    fn of(said: Option<&ConnAckProperties>) -> Self {
+        Self {
+            packet_bytes_max: said.and_then(|s| s.max_packet_size),
+            in_flight_max: said.and_then(|s| s.receive_max).unwrap_or(RECEIVE_MAXIMUM),
+            qos_max: said.and_then(|s| s.max_qos).unwrap_or(MAXIMUM_QOS),
+            has_wildcards: said.and_then(|s| s.wildcard_subscription_available) != Some(0),
+            has_retain: said.and_then(|s| s.retain_available) != Some(0),
+        }
+    }
+
+    /// Everything that is at odds with ours.
+    pub fn conflicts(&self, ingest: &Ingest) -> Vec<Conflict> {
+        let packet_bytes_max =
+            self.packet_bytes_max.map_or(crate::ingest::client_options::PROTOCOL_BYTES_MAX as u64, u64::from);
+        let (window, batch) = (self.in_flight_max, ingest.batch_packets_max);
+        let checks = [
+            (packet_bytes_max > PACKET_BYTES_MAX as u64, Conflict::LargePackets(packet_bytes_max)),
+            (usize::from(window) < batch, Conflict::NarrowWindow { broker: window, ours: batch }),
+            (usize::from(window) > DELIVERIES_MAX, Conflict::WideWindow(window)),
+            (self.qos_max < 1, Conflict::NoAcknowledgement(self.qos_max)),
+            (!self.has_wildcards, Conflict::NoWildcards),
+            (!self.has_retain, Conflict::NoRetain),
+        ];
+        checks.into_iter().filter(|(is_at_odds, _)| *is_at_odds).map(|(_, conflict)| conflict).collect()
+    }
+}
+
+/// Asks the broker for its limits, once.
+///
+/// # Errors
+/// A file that cannot be read, or a broker that is away or does not speak MQTT 5.
+pub async fn ask(broker: &Broker) -> anyhow::Result<Limits> {
+    let name = format!("rideguard-limits-{:08x}", rand::random::<u32>());
+    let mut options = MqttOptions::new(name, &broker.host, broker.port);
+    options.set_transport(transport(broker)?);
+    options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
+    let (client, mut events) = AsyncClient::new(options, 1);
+    let answer = async {
+        loop {
+            if let Event::Incoming(Packet::ConnAck(ack)) = events.poll().await? {
+                return anyhow::Ok(Limits::of(ack.properties.as_ref()));
+            }
+        }
+    };
+    let limits = tokio::time::timeout(ANSWER_MAX, answer).await??;
+    client.try_disconnect()?;
+    let leaving = async { while events.poll().await.is_ok() {} };
+    let _ = tokio::time::timeout(GOODBYE_MAX, leaving).await; // only a courtesy to the broker's log
+    Ok(limits)
+}
+
+/// Asks until the broker has answered, and says what is at odds; how many things are. Ingest works
+/// meanwhile: a broker that is away must not hold up a start, and what does not fit is met while running,
+/// only worse than if it had been put right.
+pub async fn check(broker: Broker, ingest: Ingest) -> usize {
+    let mut wait = BACKOFF.0;
+    loop {
+        match ask(&broker).await {
+            Ok(limits) => {
+                let conflicts = limits.conflicts(&ingest);
+                for conflict in &conflicts {
+                    tracing::error!("{conflict}");
+                }
+                return conflicts.len();
+            }
+            Err(error) if wait == BACKOFF.0 => {
+                tracing::info!(error = %format!("{error:#}"), "The broker does not tell its limits by MQTT 5 now; asking again");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(jittered(wait)).await;
+        wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FITTING: Limits = Limits {
+        packet_bytes_max: Some(65_536),
+        in_flight_max: 4000,
+        qos_max: 2,
+        has_wildcards: true,
+        has_retain: true,
+    };
+
+    #[test]
+    fn the_limits_we_ship_are_not_at_odds_with_ours() {
+        assert_eq!(FITTING.conflicts(&Ingest::default()), []);
+        let at_the_edge = Limits { packet_bytes_max: Some(PACKET_BYTES_MAX as u32), in_flight_max: 1000, ..FITTING };
+        assert_eq!(at_the_edge.conflicts(&Ingest::default()), []);
+    }
+
+    #[test]
+    fn each_limit_that_does_not_fit_is_named_with_its_value_and_ours() {
+        let cases = [
+            (Limits { packet_bytes_max: Some(131_073), ..FITTING }, vec!["131073", "131072", "max_packet_size"]),
+            (Limits { packet_bytes_max: None, ..FITTING }, vec!["268435455", "max_packet_size"]),
+            (Limits { in_flight_max: 20, ..FITTING }, vec!["20", "1000", "ingest.batch_packets_max"]),
+            (Limits { in_flight_max: 8193, ..FITTING }, vec!["8193", "8192", "max_inflight_messages"]),
+            (Limits { qos_max: 0, ..FITTING }, vec!["0", "1"]),
+            (Limits { has_wildcards: false, ..FITTING }, vec!["wildcards"]),
+            (Limits { has_retain: false, ..FITTING }, vec!["retain_available"]),
+        ];
+        for (limits, words) in cases {
+            let conflicts = limits.conflicts(&Ingest::default());
+            assert_eq!(conflicts.len(), 1, "{limits:?}: {conflicts:?}");
+            let text = conflicts[0].to_string();
+            assert!(words.iter().all(|w| text.contains(w)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_names_no_limit_has_those_of_the_protocol() {
+        let silent = Limits::of(None);
+        assert_eq!(silent, Limits { packet_bytes_max: None, in_flight_max: 65_535, ..FITTING });
+    }
+}

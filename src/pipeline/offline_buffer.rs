@@ -1,0 +1,228 @@
+//! What outlives a lane's connection to the database: its MQTT session, the batch whose fate is not
+//! known, and the spool, from which trackers are acknowledged while PostgreSQL is away.
+
+use crate::domain::{Entry, Lane};
+use crate::engine::LaneState;
+use crate::ingest::{Receipt, Session};
+use crate::pipeline::replies::Answers;
+use crate::pipeline::{Batch, Shared, as_packet};
+use crate::store::journal;
+use crate::store::journal::spool::Spool;
+use crate::telemetry::Metrics;
+use anyhow::Context;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_postgres::Client;
+
+/// PostgreSQL is away for this long before the spool stands in: a restart or a moment's trouble is
+/// better waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(super) struct Shore {
+    lane: Lane,
+    metrics: Arc<Metrics>,
+    batch_packets_max: usize,
+    batch_wait: Duration,
+    /// Open while the lane is ours, as far as we know.
+    pub session: Option<Session>,
+    /// The batch of a commit 1 that was not answered, or that was not begun.
+    pub unsettled: Option<Unsettled>,
+    /// What the engine believed when PostgreSQL went; enough to answer trackers.
+    pub state: Option<LaneState>,
+    /// Answers on their way to trackers.
+    pub answers: Answers,
+    spool: Option<Spool>,
+    away_since: Option<Instant>,
+    is_spooling: bool,
+}
+
+/// A batch of which nobody knows whether the journal has it.
+pub(super) struct Unsettled {
+    /// The number under which it was written, if it was.
+    pub n: i64,
+    pub batch: Batch,
+}
+
+impl Shore {
+    pub fn new(shared: &Shared, lane: Lane) -> Self {
+        let settings = &shared.config.ingest;
+        let open = |root: &PathBuf| {
+            Spool::open(root, lane, settings.spool_mb_max * 1_000_000 / u64::from(crate::domain::shard::LANES))
+                .inspect_err(|error| {
+                    tracing::error!(lane = lane.0, error = %format!("{error:#}"), "Without a spool the broker has to keep what comes while PostgreSQL is away");
+                })
+                .ok()
+        };
+        let spool = settings.spool_folder.as_ref().and_then(open);
+        shared.metrics.spool_bytes.add(spool.as_ref().map_or(0, Spool::bytes) as i64);
+        Self {
+            lane,
+            metrics: shared.metrics.clone(),
+            batch_packets_max: settings.batch_packets_max,
+            batch_wait: Duration::from_millis(settings.batch_wait_ms),
+            session: None,
+            unsettled: None,
+            state: None,
+            answers: Answers::default(),
+            spool,
+            away_since: None,
+            is_spooling: false,
+        }
+    }
+
+    pub fn session(&mut self) -> anyhow::Result<&mut Session> {
+        self.session.as_mut().context("the lane has no MQTT session")
+    }
+
+    /// The session's task is gone, which only a panic of it explains: the next session gets from the broker
+    /// what this one has not acknowledged.
+    pub fn session_ended(&mut self) -> anyhow::Error {
+        self.session = None;
+        anyhow::anyhow!("the MQTT session ended")
+    }
+
+    /// Keeps a batch that was to become number `n` of the journal: its packets are nobody else's before
+    /// the broker's connection breaks, and that may be in a month.
+    pub fn keep(&mut self, n: i64, batch: Batch) {
+        self.unsettled = Some(Unsettled { n, batch });
+    }
+
+    pub fn release(&self, receipts: &[Receipt]) {
+        if let Some(session) = &self.session {
+            session.acks.release(receipts);
+        }
+    }
+
+    /// The lane is another worker's: it gets from the broker what we have not acknowledged.
+    pub fn leave(&mut self) {
+        self.session = None;
+        self.unsettled = None;
+        self.state = None;
+        self.away_since = None;
+    }
+
+    /// PostgreSQL has everything.
+    pub fn is_back(&mut self) {
+        self.state = None;
+        self.away_since = None;
+        if std::mem::take(&mut self.is_spooling) {
+            tracing::info!(lane = self.lane.0, "The spool is drained");
+        }
+    }
+
+    /// Lets `pause` pass before the lane begins again. When PostgreSQL has been away for long enough,
+    /// what comes meanwhile goes to the spool and is acknowledged.
+    pub async fn wait(&mut self, shared: &Shared, pause: Duration) {
+        let until = Instant::now() + pause;
+        let away = self.away_since.get_or_insert_with(Instant::now).elapsed();
+        if away >= PATIENCE && self.spool.is_some() && self.session.is_some() {
+            while Instant::now() < until && self.session.is_some() {
+                if let Err(error) = self.spool_batch(shared, until).await {
+                    tracing::error!(lane = self.lane.0, error = %format!("{error:#}"), "The broker has to keep what comes now");
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
+    }
+
+    /// One batch to the spool, acknowledged and answered. One that cannot be written stays unsettled.
+    async fn spool_batch(&mut self, shared: &Shared, until: Instant) -> anyhow::Result<()> {
+        self.answers.tell(Instant::now(), &shared.publisher);
+        let n = self.unsettled.as_ref().map_or(0, |u| u.n);
+        let mut batch = self.unsettled.take().map(|u| u.batch.owed()).unwrap_or_default();
+        if batch.entries.is_empty() {
+            self.fill(&mut batch, until).await;
+        }
+        if batch.entries.is_empty() {
+            self.release(&batch.receipts); // of copies that the broker had retained
+            return Ok(());
+        }
+        let Some(spool) = self.spool.as_mut() else {
+            self.keep(n, batch);
+            return Ok(());
+        };
+        let before = spool.bytes();
+        if let Err(error) = spool.put(&batch.entries) {
+            self.keep(n, batch);
+            return Err(error);
+        }
+        self.metrics.spool_bytes.add((spool.bytes() - before) as i64);
+        if !std::mem::replace(&mut self.is_spooling, true) {
+            tracing::warn!(lane = self.lane.0, "PostgreSQL is away; what trackers send goes to the spool");
+        }
+        self.release(&batch.receipts);
+        if let Some(state) = &self.state {
+            let now = Instant::now();
+            for reply in batch.entries.iter().filter_map(as_packet).flat_map(|p| state.replies_to(p)) {
+                self.answers.give(reply, now, &shared.publisher);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is there, up to the limits of a batch.
+    async fn fill(&mut self, batch: &mut Batch, until: Instant) {
+        let (limit, wait) = (self.batch_packets_max, self.batch_wait);
+        let Some(session) = &mut self.session else { return };
+        while let Ok(gap) = session.gaps.try_recv() {
+            batch.entries.push(gap);
+        }
+        let mut until = tokio::time::Instant::from_std(until);
+        while batch.receipts.len() < limit {
+            match tokio::time::timeout_at(until, session.deliveries.recv()).await {
+                Ok(Some(delivery)) => {
+                    until = until.min(tokio::time::Instant::now() + wait);
+                    batch.take(delivery, &self.metrics);
+                }
+                Ok(None) => {
+                    self.session = None;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Finds out whether the unsettled batch stands in the journal, whose last number is `journaled`.
+    /// If it does, the broker may forget it; if not, what we owe of it is to be written again.
+    pub async fn settle(&mut self, client: &Client, lane: Lane, journaled: i64) -> anyhow::Result<()> {
+        let Some(Unsettled { n, batch }) = &self.unsettled else { return Ok(()) };
+        let is_there = journaled >= *n && {
+            let row = journal::read_row(client, lane, *n).await?;
+            row.is_some_and(|entries| entries == batch.entries)
+        };
+        let Some(Unsettled { n, batch }) = self.unsettled.take() else { return Ok(()) };
+        if is_there {
+            self.release(&batch.receipts);
+        } else {
+            self.unsettled = Some(Unsettled { n, batch: batch.owed() });
+        }
+        Ok(())
+    }
+
+    /// The oldest batch of the spool and its file.
+    pub fn oldest_spooled(&mut self) -> anyhow::Result<Option<(PathBuf, Vec<Entry>)>> {
+        self.spool.as_mut().map_or(Ok(None), Spool::oldest)
+    }
+
+    /// The journal has it.
+    pub fn forget_spooled(&mut self, file: &Path) -> anyhow::Result<()> {
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        let before = spool.bytes();
+        spool.forget(file)?;
+        self.metrics.spool_bytes.sub((before - spool.bytes()) as i64);
+        Ok(())
+    }
+
+    /// Gives the spool to the worker that holds the lane now, by way of the database.
+    pub async fn hand_over(&mut self, client: &Client) -> anyhow::Result<()> {
+        while let Some((file, entries)) = self.oldest_spooled()? {
+            journal::hand_over(client, self.lane, &entries).await?;
+            self.forget_spooled(&file)?;
+        }
+        Ok(())
+    }
+}

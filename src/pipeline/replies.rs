@@ -1,0 +1,97 @@
+//! Answers to trackers. Those that number their packets are told of a run of them at once, and at most
+//! once a second each: an answer costs the broker as much as a packet.
+
+use crate::domain::TrackerIdent;
+use crate::domain::topic;
+use crate::engine::Reply;
+use crate::ingest::publisher::Publisher;
+use crate::protocol::json;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Least time between two answers to one tracker.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A run of packets that are on disk.
+struct Run {
+    from: u64,
+    to: u64,
+    /// Whether the tracker has not been told of all of it.
+    is_owed: bool,
+}
+
+/// Runs of the trackers that were answered within the last second.
+#[derive(Default)]
+pub(super) struct Answers {
+    runs: HashMap<TrackerIdent, Run>,
+    /// When each of them may be told again.
+    due: VecDeque<(Instant, TrackerIdent)>,
+}
+
+impl Answers {
+    /// Gives an answer, or keeps it until the tracker may be told again.
+    pub fn give(&mut self, reply: Reply, now: Instant, publisher: &Publisher) {
+        let send = |payload: &[u8]| publisher.send(topic::down_topic(&reply.ident), payload.to_vec());
+        let Some(sequence) = reply.sequence else { return send(&reply.payload) };
+        let Some(run) = self.runs.get_mut(&reply.ident) else {
+            send(&reply.payload);
+            self.due.push_back((now + EVERY, reply.ident.clone()));
+            self.runs.insert(reply.ident, Run { from: sequence, to: sequence, is_owed: false });
+            return;
+        };
+        if !run.take(sequence) {
+            // A number was left out, or the tracker counts anew: the old run is told, a new one begins.
+            if run.is_owed {
+                send(&json::acknowledgement(run.from, run.to));
+            }
+            *run = Run { from: sequence, to: sequence, is_owed: true };
+        }
+    }
+
+    /// When somebody may be told again.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.due.front().map(|(due, _)| *due)
+    }
+
+    /// Tells those whose time has come; who is owed nothing is forgotten.
+    pub fn tell(&mut self, now: Instant, publisher: &Publisher) {
+        while self.next_due().is_some_and(|due| due <= now) {
+            let Some((_, ident)) = self.due.pop_front() else { return };
+            let Some(run) = self.runs.get_mut(&ident) else { continue };
+            if std::mem::take(&mut run.is_owed) {
+                publisher.send(topic::down_topic(&ident), json::acknowledgement(run.from, run.to).to_vec());
+                self.due.push_back((now + EVERY, ident));
+            } else {
+                self.runs.remove(&ident);
+            }
+        }
+    }
+}
+
+impl Run {
+    /// Takes a packet's number, if it belongs here.
+    fn take(&mut self, sequence: u64) -> bool {
+        if Some(sequence) == self.to.checked_add(1) {
+            self.to = sequence;
+        } else if !(self.from..=self.to).contains(&sequence) {
+            return false;
+        }
+        self.is_owed = true;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_takes_what_follows_and_repetitions_and_nothing_behind_a_gap() {
+        let mut run = Run { from: 7, to: 7, is_owed: false };
+        assert!(run.take(8) && run.take(9) && run.take(7) && run.is_owed);
+        assert_eq!((run.from, run.to), (7, 9));
+        assert!(!run.take(11) && !run.take(6) && !run.take(0));
+        let mut last = Run { from: u64::MAX, to: u64::MAX, is_owed: false };
+        assert!(last.take(u64::MAX) && !last.take(0));
+    }
+}

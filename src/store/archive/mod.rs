@@ -1,0 +1,7 @@
+//! The old journal: sealed, by key.
+
+pub mod keys;
+pub(in crate::store) mod read;
+pub(in crate::store) mod segment;
+pub(in crate::store) mod shred;
+pub mod write;

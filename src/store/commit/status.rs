@@ -1,0 +1,147 @@
+//! What people see of trackers and vehicles now, and what was set aside: one statement a batch each.
+
+use crate::domain::{Lane, Packet, Timestamp};
+use crate::engine::{Effects, GuardRow, Quarantined, StatusRow};
+use crate::store::commit::fixes::source_number;
+use std::collections::BTreeMap;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, GenericClient, Statement};
+
+pub(in crate::store) const PUT: &str = "INSERT INTO tracker_status
+    SELECT t, v, h, f, r, ST_SetSRID(ST_MakePoint(lon, lat), 4326), s, c, e, n, q, b, x, i, g, w, p
+    FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::float8[], $7::float8[],
+        $8::real[], $9::real[], $10::real[], $11::smallint[], $12::smallint[], $13::smallint[], $14::boolean[], $15::boolean[],
+        $16::smallint[], $17::text[], $18::integer[]) AS u (t, v, h, f, r, lon, lat, s, c, e, n, q, b, x, i, g, w, p)
+ ON CONFLICT (tracker_id) DO UPDATE SET vehicle_id = EXCLUDED.vehicle_id, last_heard_at = EXCLUDED.last_heard_at,
+    fixed_at = EXCLUDED.fixed_at, received_at = EXCLUDED.received_at, position = EXCLUDED.position,
+    speed_kmh = EXCLUDED.speed_kmh, course_deg = EXCLUDED.course_deg, accuracy_m = EXCLUDED.accuracy_m,
+    satellites = EXCLUDED.satellites, source = EXCLUDED.source, battery_percent = EXCLUDED.battery_percent,
+    external_power = EXCLUDED.external_power, ignition = EXCLUDED.ignition,
+    signal_percent = EXCLUDED.signal_percent, firmware = EXCLUDED.firmware, report_interval_s = EXCLUDED.report_interval_s";
+
+// Of two lanes whose trackers a vehicle has carried, the later word counts; of one lane the last.
+pub(in crate::store) const PUT_GUARDS: &str = "INSERT INTO guard_status AS g (vehicle_id, armed, since, guard_lat, guard_lon, by, told_at, lane)
+    SELECT *, $8::smallint FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[], $4::float8[], $5::float8[], $6::text[], $7::timestamptz[])
+ ON CONFLICT (vehicle_id) DO UPDATE SET armed = EXCLUDED.armed, since = EXCLUDED.since,
+    guard_lat = EXCLUDED.guard_lat, guard_lon = EXCLUDED.guard_lon, by = EXCLUDED.by, told_at = EXCLUDED.told_at, lane = EXCLUDED.lane
+ WHERE g.lane IS NULL OR g.lane = EXCLUDED.lane OR g.told_at <= EXCLUDED.told_at";
+
+pub(in crate::store) const SET_ASIDE: &str = "INSERT INTO quarantine
+    (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload)
+    SELECT $1::smallint, $2::bigint, * FROM unnest($3::int[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::boolean[],
+        $10::timestamptz[], $11::bytea[]) ON CONFLICT DO NOTHING";
+
+/// Status rows; only the last of each tracker counts within a batch.
+pub(in crate::store) async fn put<'a>(
+    client: &impl GenericClient,
+    statement: &Statement,
+    effects: impl Iterator<Item = &'a Effects>,
+) -> Result<(), Error> {
+    let mut last = BTreeMap::new();
+    for (tracker, vehicle, row) in effects.filter_map(|e| e.status.as_ref()) {
+        last.insert(tracker.0, (vehicle.map(|v| v.0), row));
+    }
+    if last.is_empty() {
+        return Ok(());
+    }
+    fn column<T>(
+        rows: &BTreeMap<i64, (Option<i64>, &StatusRow)>,
+        value: impl Fn(&StatusRow) -> Option<T>,
+    ) -> Vec<Option<T>> {
+        rows.values().map(|(_, row)| value(row)).collect()
+    }
+    let trackers: Vec<i64> = last.keys().copied().collect();
+    let vehicles: Vec<Option<i64>> = last.values().map(|(vehicle, _)| *vehicle).collect();
+    let heard: Vec<Timestamp> = last.values().map(|(_, row)| row.last_heard_at).collect();
+    client
+        .execute(
+            statement,
+            &[
+                &trackers,
+                &vehicles,
+                &heard,
+                &column(&last, |r| r.newest.as_ref().map(|n| n.fixed_at)),
+                &column(&last, |r| r.newest.as_ref().map(|n| n.received_at)),
+                &column(&last, |r| r.newest.as_ref().map(|n| n.position.lon_deg)),
+                &column(&last, |r| r.newest.as_ref().map(|n| n.position.lat_deg)),
+                &column(&last, |r| r.newest.as_ref()?.speed_kmh),
+                &column(&last, |r| r.newest.as_ref()?.course_deg),
+                &column(&last, |r| r.newest.as_ref()?.accuracy_m),
+                &column(&last, |r| r.newest.as_ref().and_then(|n| n.satellites).or(r.satellites).map(i16::from)),
+                &column(&last, |r| r.newest.as_ref().map(|n| source_number(n.source))),
+                &column(&last, |r| r.battery_percent.map(i16::from)),
+                &column(&last, |r| r.external_power),
+                &column(&last, |r| r.ignition),
+                &column(&last, |r| r.signal_percent.map(i16::from)),
+                &column(&last, |r| r.firmware.as_deref().map(without_nul)),
+                &column(&last, |r| r.report_interval_s.map(i32::from)),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Guards that changed; only the last of each vehicle counts within a batch.
+pub(in crate::store) async fn put_guards<'a>(
+    client: &impl GenericClient,
+    statement: &Statement,
+    lane: Lane,
+    rows: impl Iterator<Item = &'a GuardRow>,
+) -> Result<(), Error> {
+    let last: BTreeMap<i64, &GuardRow> = rows.map(|row| (row.vehicle.0, row)).collect();
+    if last.is_empty() {
+        return Ok(());
+    }
+    let vehicles: Vec<i64> = last.keys().copied().collect();
+    let armed: Vec<bool> = last.values().map(|g| g.armed).collect();
+    let since: Vec<Timestamp> = last.values().map(|g| g.since).collect();
+    let lat: Vec<Option<f64>> = last.values().map(|g| g.point.map(|p| p.lat_deg)).collect();
+    let lon: Vec<Option<f64>> = last.values().map(|g| g.point.map(|p| p.lon_deg)).collect();
+    let by: Vec<&str> = last.values().map(|g| g.by.name()).collect();
+    let told_at: Vec<Timestamp> = last.values().map(|g| g.told_at).collect();
+    let values: [&(dyn ToSql + Sync); 8] = [&vehicles, &armed, &since, &lat, &lon, &by, &told_at, &(lane.0 as i16)];
+    client.execute(statement, &values).await?;
+    Ok(())
+}
+
+/// A packet of a batch that was set aside: its place in the batch, its bytes, why.
+pub(in crate::store) type Aside<'a> = (usize, &'a Packet, &'a Quarantined);
+
+/// Packets that were set aside.
+pub(in crate::store) async fn set_aside(
+    client: &impl GenericClient,
+    statement: &Statement,
+    (lane, n): (Lane, i64),
+    rows: &[Aside<'_>],
+) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    fn column<'a, T>(rows: &'a [Aside<'a>], value: impl Fn(&'a Aside<'a>) -> T) -> Vec<T> {
+        rows.iter().map(value).collect()
+    }
+    client
+        .execute(
+            statement,
+            &[
+                &(lane.0 as i16),
+                &n,
+                &column(rows, |(entry, _, _)| *entry as i32),
+                &column(rows, |(_, packet, _)| without_nul(&packet.topic)),
+                &column(rows, |(_, _, aside)| aside.ident.as_deref()),
+                &column(rows, |(_, _, aside)| aside.tracker.map(|t| t.0)),
+                &column(rows, |(_, _, aside)| aside.reason),
+                &column(rows, |(_, _, aside)| without_nul(&aside.detail)),
+                &column(rows, |(_, _, aside)| aside.security),
+                &column(rows, |(_, packet, _)| packet.received_at),
+                &column(rows, |(_, packet, _)| &packet.payload[..]),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// PostgreSQL's texts hold every character but this one.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

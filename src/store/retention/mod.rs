@@ -1,0 +1,217 @@
+//! What the nightly job lets go of: days of tracks, incidents, and (in `sieve`) the journal.
+
+pub mod erasure;
+pub(in crate::store) mod held;
+pub mod holds;
+
+use crate::config::{Journal, Retention};
+use crate::store::archive::keys::Vault;
+use crate::store::archive::write;
+use crate::store::tracks::partitions;
+use serde::Serialize;
+use tokio_postgres::{Client, Error, GenericClient, Transaction};
+
+/// Key of the advisory lock of the one run at work.
+const RUN_LOCK: i64 = 7_241_007;
+
+/// What a run has let go of, or would.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether it only counted.
+    pub dry_run: bool,
+    /// Positions from before this day are gone, but for what a longer purpose keeps.
+    pub tracks_before: Option<String>,
+    /// Whole days of pieces dropped.
+    pub days_dropped: usize,
+    /// Pieces in them.
+    pub pieces_dropped: i64,
+    /// Pieces that went from days of which something is kept.
+    pub pieces_deleted: i64,
+    /// Older pieces that stay for an incident or a case.
+    pub pieces_kept: i64,
+    /// Late fixes of days that are gone.
+    pub late_fixes: i64,
+    /// Hours × cells of the history map.
+    pub traffic_cells: i64,
+    /// Incidents with their alerts.
+    pub incidents: i64,
+    /// Alerts, those of the incidents among them.
+    pub alerts: i64,
+    /// Journal rows that went.
+    pub journal_rows: i64,
+    /// Journal rows of which the packets under a hold stay.
+    pub journal_rows_kept: i64,
+    /// What was sealed of the journal.
+    pub sealed: write::Sealed,
+    /// Why not all of what is old enough was sealed.
+    pub not_sealed: Option<String>,
+    /// Packets set aside.
+    pub quarantined: i64,
+    /// Holds in force.
+    pub holds: i64,
+    /// Erased windows that were gone through again, for what came late.
+    pub erasures_repeated: usize,
+}
+
+/// Whether the job has not run since the last passing of its hour. A new database waits for half a day.
+///
+/// # Errors
+/// The database's own word.
+pub async fn is_due(client: &Client, hour_utc: u32) -> Result<bool, Error> {
+    let sql = "SELECT ran_at < passed AND ran_at < now() - interval '12 hours' FROM retention_mark,
+        LATERAL (SELECT date_trunc('day', now() - make_interval(hours => $1), 'UTC') + make_interval(hours => $1) AS passed) h";
+    Ok(client.query_one(sql, &[&(hour_utc as i32)]).await?.get(0))
+}
+
+/// One run; `dry_run` only counts. `None`: another one is at work.
+///
+/// # Errors
+/// The database's own word, or a damaged journal row, named; the next run goes on where this one stopped.
+pub async fn run(
+    client: &mut Client,
+    keep: &Retention,
+    journal: &Journal,
+    dry_run: bool,
+) -> anyhow::Result<Option<Report>> {
+    if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&RUN_LOCK]).await?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let done = let_go(client, keep, journal, dry_run).await;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&RUN_LOCK]).await?;
+    done.map(Some)
+}
+
+async fn let_go(client: &mut Client, keep: &Retention, journal: &Journal, dry_run: bool) -> anyhow::Result<Report> {
+    let mut report = Report { dry_run, ..Report::default() };
+    report.holds = client.query_one("SELECT count(*) FROM hold_in_force", &[]).await?.get(0);
+    if dry_run {
+        let transaction = client.transaction().await?;
+        raise_mark(&transaction, keep, &mut report).await?;
+        let_go_tracks(&transaction, &mut report).await?;
+        let_go_incidents(&transaction, keep, &mut report).await?;
+        transaction.rollback().await?;
+    } else {
+        // The mark moves first, so that late fixes of those days are not taken in again.
+        raise_mark(client, keep, &mut report).await?;
+        let with_kept = let_go_tracks(client, &mut report).await?;
+        if let Some(before) = &report.tracks_before {
+            partitions::drop_days(client, "track", before, &with_kept).await?;
+        }
+        let transaction = client.transaction().await?;
+        let_go_incidents(&transaction, keep, &mut report).await?;
+        transaction.commit().await?;
+    }
+    held::let_go_journal(client, keep.journal_days, &mut report).await?;
+    if !dry_run {
+        let vault = Vault::of(journal);
+        if vault.has_key() {
+            // A wrong key file holds up nothing else: the journal stays as it came, and the report says why.
+            report.not_sealed =
+                match write::older_than(client, &vault, journal.seal_after_days, &mut report.sealed).await {
+                    Ok(()) => None,
+                    Err(error) => {
+                        tracing::error!(error = %format!("{error:#}"), "The journal could not be sealed");
+                        Some(format!("{error:#}"))
+                    }
+                };
+        }
+        report.erasures_repeated = erasure::repeat(client, &vault).await?;
+        client
+            .execute(
+                "WITH ran AS (UPDATE retention_mark SET ran_at = now()) INSERT INTO retention_run (report) VALUES ($1)",
+                &[&serde_json::to_value(&report)?],
+            )
+            .await?;
+    }
+    Ok(report)
+}
+
+/// Sets what the purposes' windows go by, and the day before which positions go: never what is not in pieces yet.
+async fn raise_mark(client: &impl GenericClient, keep: &Retention, report: &mut Report) -> Result<(), Error> {
+    let [normal, incident, case] = [keep.normal_days, keep.incident_days, keep.case_days].map(|days| days as i32);
+    let row = client
+        .query_one(
+            "UPDATE retention_mark SET incident_days = $2, case_days = $3,
+                tracks_to = greatest(tracks_to, least(date_trunc('day', now() - make_interval(days => $1), 'UTC'),
+                    (SELECT date_trunc('day', rolled_to, 'UTC') FROM rollup_mark)))
+             RETURNING to_char(nullif(tracks_to, '-infinity') AT TIME ZONE 'UTC', 'YYYYMMDD')",
+            &[&normal, &incident, &case],
+        )
+        .await?;
+    report.tracks_before = row.get(0);
+    Ok(())
+}
+
+/// Counts the pieces of days that are due, and deletes those that go from days of which something stays; says which days
+/// these are. The others are dropped as a whole, outside of any transaction.
+async fn let_go_tracks(client: &impl GenericClient, report: &mut Report) -> Result<Vec<String>, Error> {
+    let Some(before) = report.tracks_before.clone() else { return Ok(Vec::new()) };
+    let days = client
+        .query(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = 'track'::regclass AND NOT i.inhdetachpending AND right(c.relname, 8) < $1 ORDER BY 1",
+            &[&before],
+        )
+        .await?;
+    // The windows are few, the pieces many: one pass over the day, hashed by vehicle.
+    const KEPT: &str = "EXISTS (SELECT FROM kept_windows() k WHERE k.vehicle_id = t.vehicle_id AND t.from_at < k.to_at AND t.until_at >= k.from_at)";
+    let mut with_kept: Vec<String> = Vec::new();
+    for day in days.iter().map(|row| row.get::<_, String>(0)) {
+        let sql = format!("SELECT count(*), count(*) FILTER (WHERE {KEPT}) FROM {day} t");
+        let row = client.query_one(&sql, &[]).await?;
+        let (pieces, pieces_kept): (i64, i64) = (row.get(0), row.get(1));
+        if pieces_kept == 0 {
+            report.days_dropped += 1;
+            report.pieces_dropped += pieces;
+            continue;
+        }
+        report.pieces_kept += pieces_kept;
+        report.pieces_deleted += pieces - pieces_kept;
+        if pieces > pieces_kept {
+            client.execute(&format!("DELETE FROM {day} t WHERE NOT {KEPT}"), &[]).await?;
+        }
+        with_kept.push(day);
+    }
+    const BEFORE: &str = "to_date($1, 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC'";
+    let late =
+        format!("DELETE FROM fix_late WHERE fixed_at < {BEFORE} AND NOT is_kept(vehicle_id, fixed_at, fixed_at)");
+    report.late_fixes = client.execute(&late, &[&before]).await? as i64;
+    let traffic = format!("DELETE FROM traffic WHERE hour < {BEFORE}");
+    report.traffic_cells = client.execute(&traffic, &[&before]).await? as i64;
+    Ok(with_kept)
+}
+
+async fn let_go_incidents(transaction: &Transaction<'_>, keep: &Retention, report: &mut Report) -> Result<(), Error> {
+    let row = transaction.query_one("SELECT * FROM let_go_incidents($1)", &[&(keep.normal_days as i32)]).await?;
+    (report.incidents, report.alerts) = (row.get(0), row.get(1));
+    Ok(())
+}
+
+/// What the last runs have let go of, for people who check: one sentence each.
+///
+/// # Errors
+/// The database's own word.
+pub async fn summary(client: &Client) -> Result<Vec<String>, Error> {
+    let mut said = Vec::new();
+    let tracks = client
+        .query_one(
+            "SELECT tracks_to::text FROM retention_mark WHERE tracks_to > '-infinity' UNION ALL SELECT NULL LIMIT 1",
+            &[],
+        )
+        .await?;
+    if let Some(to) = tracks.get::<_, Option<String>>(0) {
+        said.push(format!("positions from before {to}, but for those of incidents and cases"));
+    }
+    let journal = client
+        .query_one("SELECT count(*), coalesce(sum(n), 0)::bigint, max(at)::text FROM journal_base WHERE n > 0", &[])
+        .await?;
+    if let Some(at) = journal.get::<_, Option<String>>(2) {
+        let (lanes, rows): (i64, i64) = (journal.get(0), journal.get(1));
+        said.push(format!("{rows} journal rows of {lanes} lanes, received up to {at}, but for packets under a hold"));
+    }
+    let erased: i64 = client.query_one("SELECT count(*) FROM erasure", &[]).await?.get(0);
+    if erased > 0 {
+        said.push(format!("the positions and packets of {erased} erased people"));
+    }
+    Ok(said)
+}
