@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rideguard::domain::{
     Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape,
 };
-use rideguard::guard::{AHEAD, Guard, Params, Seen};
+use rideguard::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -72,11 +72,11 @@ fn cost_per_fix(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon]) -> f64
             .collect();
         let started = Instant::now();
         // As a lane folds them: some at a time are looked at ahead.
-        for (batch, moments) in batch.chunks(AHEAD).zip(moments.chunks(AHEAD)) {
+        for (batch, moments) in batch.chunks(PREFETCH_MAX).zip(moments.chunks(PREFETCH_MAX)) {
             let ids: Vec<VehicleId> = batch.iter().map(|id| VehicleId(*id as i64)).collect();
-            guard.look_ahead(&ids);
+            guard.prefetch(&ids);
             for (id, moment) in ids.iter().zip(moments) {
-                let seen = Seen {
+                let seen = Arrival {
                     received_at: START.plus_secs_f64(at as f64 + 1.0),
                     digest: PacketDigest(id.0 as u64),
                     report_interval_s: None,
@@ -93,7 +93,7 @@ fn everybody_speaks(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], be
     let at = 300 * beat;
     for (id, home) in homes.iter().enumerate() {
         let digest = PacketDigest((at as u64) << 32 | id as u64);
-        let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
+        let seen = Arrival { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
         black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(false), 0.0), &seen));
     }
 }
@@ -102,7 +102,7 @@ fn everybody_speaks(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], be
 fn everybody_is_shaken(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], at: i64) {
     for (id, home) in homes.iter().enumerate() {
         let digest = PacketDigest((at as u64) << 32 | id as u64);
-        let seen = Seen { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
+        let seen = Arrival { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
         black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(true), 0.0), &seen));
     }
 }

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rideguard::config::{Journal, read_secret};
 use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp};
 use rideguard::engine::LaneState;
-use rideguard::store::archive::keys::Vault;
+use rideguard::store::archive::keys::KeyStore;
 use rideguard::store::archive::write;
 use rideguard::store::archive::write::Sealed;
 use rideguard::store::journal::{self, Asked};
@@ -39,8 +39,8 @@ async fn measure() -> anyhow::Result<()> {
         let root = std::env::temp_dir().join(format!("rideguard-bench-{:08x}", rand::random::<u32>()));
         let folder = Folder::open(&root)?;
         let mut postgres = Postgres::start(&folder, None)?;
-        let vault = Vault::of(&Journal { key_file: Some(folder.key("journal-key")?), ..Journal::default() });
-        let measured = city(&postgres, &vault, language, every_s, trackers).await;
+        let key_store = KeyStore::of(&Journal { key_file: Some(folder.key("journal-key")?), ..Journal::default() });
+        let measured = city(&postgres, &key_store, language, every_s, trackers).await;
         postgres.stop();
         std::fs::remove_dir_all(&root)?;
         measured?;
@@ -48,7 +48,13 @@ async fn measure() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn city(postgres: &Postgres, vault: &Vault, language: &str, every_s: f64, trackers: usize) -> anyhow::Result<()> {
+async fn city(
+    postgres: &Postgres,
+    key_store: &KeyStore,
+    language: &str,
+    every_s: f64,
+    trackers: usize,
+) -> anyhow::Result<()> {
     let mut settings = tokio_postgres::Config::new();
     let password = read_secret(&postgres.password_file)?;
     settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
@@ -61,7 +67,7 @@ async fn city(postgres: &Postgres, vault: &Vault, language: &str, every_s: f64, 
 
     let spent = || cpu::cpu_s(std::process::id()) + cpu::with_children_s(postgres.pid() as u32);
     let (before_s, started, mut sealed) = (spent(), Instant::now(), Sealed::default());
-    write::run(&mut client, vault, rideguard::clock::now(), &mut sealed).await?;
+    write::run(&mut client, key_store, rideguard::clock::now(), &mut sealed).await?;
     println!("{}: {:.2} s", name("seal_per_million"), started.elapsed().as_secs_f64() / entries * 1e6);
     println!("{}: {:.2} s", name("seal_cpu_per_million"), (spent() - before_s) / entries * 1e6);
     let blocks = bytes(&client, &["journal_range", "journal_block", "journal_key"]).await?;
@@ -71,7 +77,7 @@ async fn city(postgres: &Postgres, vault: &Vault, language: &str, every_s: f64, 
 
     let (started, mut n, mut read) = (Instant::now(), 0, 0);
     loop {
-        let batches = journal::read_after(&client, vault, LANE, n, 256).await?;
+        let batches = journal::read_after(&client, key_store, LANE, n, 256).await?;
         let Some(last) = batches.last() else { break };
         n = last.n;
         read += batches.iter().map(|b| b.entries.len()).sum::<usize>();
@@ -80,7 +86,7 @@ async fn city(postgres: &Postgres, vault: &Vault, language: &str, every_s: f64, 
     println!("{}: {:.2} s", name("read_per_million"), started.elapsed().as_secs_f64() / entries * 1e6);
     let (from, to) = (Timestamp::from_secs(0), rideguard::clock::now());
     let (asked, started) = (Asked { from, to, tracker: idents.first().cloned() }, Instant::now());
-    journal::scan(&mut client, vault, &asked, |_| Ok(())).await?;
+    journal::scan(&mut client, key_store, &asked, |_| Ok(())).await?;
     println!("{}: {:.1} ms", name("read_of_one_tracker"), started.elapsed().as_secs_f64() * 1e3);
     Ok(())
 }

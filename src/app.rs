@@ -6,7 +6,7 @@ use crate::ingest::broker_limits;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::retained;
 use crate::ingest::session::Subscribed;
-use crate::pipeline::{self, Shared, Teller};
+use crate::pipeline::{self, LivePublisher, Shared};
 use crate::store::tracks::partitions;
 use crate::store::{self, Role, migrate};
 use crate::telemetry::Metrics;
@@ -88,11 +88,15 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     if roles.ingest {
         install_profiles(config.ingest.profiles_folder.as_deref())?;
-        let share = Arc::new(pipeline::lane_quota::Share::default());
+        let share = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
             share: share.clone(),
             publisher: Publisher::start(&config.broker, "answers", metrics.publications_dropped.clone())?,
-            teller: Teller::start(Publisher::start(&config.broker, "news", metrics.publications_dropped.clone())?),
+            live_publisher: LivePublisher::start(Publisher::start(
+                &config.broker,
+                "news",
+                metrics.publications_dropped.clone(),
+            )?),
             database: database.clone(),
             metrics: metrics.clone(),
             settings_changed,

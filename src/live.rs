@@ -28,7 +28,7 @@ pub fn topic(lane: Lane) -> String {
 
 /// What happened in one batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct News {
+pub struct LiveUpdate {
     /// Trustworthy fixes; as sent, the newest of each vehicle.
     pub fixes: Vec<LiveFix>,
     /// Vehicles whose guard was switched: id, armed.
@@ -57,7 +57,7 @@ pub struct LiveFix {
     pub speed_kmh: Option<f32>,
 }
 
-impl News {
+impl LiveUpdate {
     /// The news of a batch. Without any the lane says just that it works: each tick of the clock is a batch.
     pub fn of(applied: &Applied<'_>, written: &[Written]) -> Self {
         let mut news = Self::default();
@@ -179,10 +179,10 @@ mod tests {
         let flags: Vec<_> = (0..2000).map(|n| (i64::MAX - n, false)).collect();
         let told_incidents = (0..2000).map(|n| i64::MAX - n).collect();
         let fixes = (0..2000).map(fix).collect();
-        let news = News { fixes, guards: flags.clone(), incidents: flags, told_incidents, alerts: pairs };
+        let news = LiveUpdate { fixes, guards: flags.clone(), incidents: flags, told_incidents, alerts: pairs };
         let messages = news.to_messages();
         assert!(messages.iter().all(|m| m.len() < 60_000), "{:?}", messages.iter().map(Vec::len).max());
-        let read: Vec<News> = messages.iter().filter_map(|m| News::from_bytes(m)).collect();
+        let read: Vec<LiveUpdate> = messages.iter().filter_map(|m| LiveUpdate::from_bytes(m)).collect();
         assert_eq!(read.len(), messages.len());
         assert_eq!(read.iter().flat_map(|n| n.fixes.clone()).collect::<Vec<_>>(), news.fixes);
         assert_eq!(read.iter().flat_map(|n| n.alerts.clone()).collect::<Vec<_>>(), news.alerts);
@@ -197,11 +197,11 @@ mod tests {
             lon: 112.0,
             speed_kmh: None,
         };
-        let mut news = News { fixes: vec![fix(2, 5, 1.0), fix(1, 9, 2.0)], ..News::default() };
+        let mut news = LiveUpdate { fixes: vec![fix(2, 5, 1.0), fix(1, 9, 2.0)], ..LiveUpdate::default() };
         assert!(!news.is_urgent());
         let fixes = vec![fix(1, 8, 3.0), fix(2, 5, 4.0)];
         let told_incidents = vec![5];
-        news.add(News {
+        news.add(LiveUpdate {
             fixes,
             guards: vec![(1, true)],
             incidents: vec![(2, true)],
@@ -216,6 +216,6 @@ mod tests {
 
     #[test]
     fn a_batch_without_news_still_says_that_its_lane_works() {
-        assert_eq!(News::default().to_messages().len(), 1);
+        assert_eq!(LiveUpdate::default().to_messages().len(), 1);
     }
 }

@@ -29,8 +29,9 @@ enum Command {
     Notify(up::RoleArgs),
     /// Runs the rollup role: hot fixes to tracks.
     Rollup(up::RoleArgs),
-    /// Loads recorded tracks (`simulator tracks`) into the hot table.
-    Load(import::Args),
+    /// Imports recorded tracks (`simulator tracks`) into the hot table.
+    #[command(alias = "load")]
+    Import(import::Args),
     /// Brings the schema of a given database up to date.
     Migrate(up::RoleArgs),
     /// Enters people and things.
@@ -63,7 +64,8 @@ enum Command {
     /// Prints why an incident was raised.
     Explain(backstage::ExplainArgs),
     /// Lets go of what no purpose keeps any more, as the nightly job does.
-    Retain(keeping::RetainArgs),
+    #[command(alias = "retain")]
+    Purge(keeping::PurgeArgs),
     /// Legal holds: what a case needs is kept.
     Hold(keeping::HoldArgs),
     /// Erases a person's data and proves it.
@@ -115,14 +117,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Api(args) => up::role(args, up::API)?,
         Command::Notify(args) => up::role(args, up::NOTIFY)?,
         Command::Rollup(args) => up::role(args, up::ROLLUP)?,
-        Command::Load(args) => import::run(&args)?,
+        Command::Import(args) => import::run(&args)?,
         Command::Migrate(args) => up::migrate(args)?,
         Command::Admin(args) => admin::run(args)?,
         Command::Journal(args) => backstage::journal(args)?,
         Command::Verify(args) => return backstage::verify(args),
         Command::Rebuild(args) => return backstage::rebuild(args),
         Command::Explain(args) => backstage::explain(args)?,
-        Command::Retain(args) => keeping::retain(args)?,
+        Command::Purge(args) => keeping::purge(args)?,
         Command::Hold(args) => keeping::hold(args)?,
         Command::Backup(args) => backup::backup(&args)?,
         Command::Restore(args) => backup::restore(&args)?,

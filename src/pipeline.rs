@@ -4,7 +4,7 @@
 //! (`docs/decisions/0001-lanes.md`). [`Pipeline::work`] is the whole story: take a batch, remember
 //! it (commit 1), acknowledge it, understand it, answer it, make it count (commit 2), tell the live map.
 //! Nothing is acknowledged before commit 1, and nothing is told before commit 2. While PostgreSQL is
-//! away, the `shore` stands in for commit 1.
+//! away, the `buffer` stands in for commit 1.
 
 mod batch;
 pub mod lane_quota;
@@ -17,23 +17,17 @@ use crate::config::Config;
 use crate::domain::{Entry, GapCause, Lane, Timestamp};
 use crate::engine::{Effects, FoldSettings, LaneState};
 use crate::failpoint::{self, Point};
-use crate::ingest::client_options::jittered;
-use crate::ingest::publisher::Publisher;
-use crate::ingest::session::Subscribed;
-use crate::ingest::{Delivery, Session};
-use crate::live::News;
-use crate::store::archive::keys::Vault;
-use crate::store::commit;
-use crate::store::commit::Applied;
-use crate::store::commit::fixes::Ways;
-use crate::store::commit::statements::Statements;
+use crate::ingest::{Delivery, Session, client_options::jittered, publisher::Publisher, session::Subscribed};
+use crate::live::LiveUpdate;
+use crate::store::archive::keys::KeyStore;
+use crate::store::commit::{self, Applied, fixes::InsertModes, statements::Statements};
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
-use batch::{Batch, Patience, as_packet};
-use lane_quota::{Seat, Share};
-pub use live_publisher::Teller;
-use offline_buffer::{Shore, Unsettled};
+use batch::{Batch, Linger, as_packet};
+use lane_quota::{LanePermit, LaneQuota};
+pub use live_publisher::LivePublisher;
+use offline_buffer::{InDoubtBatch, OfflineBuffer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -47,8 +41,8 @@ pub struct Shared {
     pub database: tokio_postgres::Config,
     /// Replies go out here.
     pub publisher: Publisher,
-    /// News for live maps, by connections of their own.
-    pub teller: Teller,
+    /// LiveUpdate for live maps, by connections of their own.
+    pub live_publisher: LivePublisher,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Counts up whenever people changed a setting.
@@ -58,20 +52,20 @@ pub struct Shared {
     /// Name of this process in leases.
     pub owner: String,
     /// How many lanes are ours to hold.
-    pub share: Arc<Share>,
+    pub share: Arc<LaneQuota>,
 }
 
 /// One lane at work.
 struct Pipeline<'a> {
     shared: Arc<Shared>,
     lane: Lane,
-    seat: Seat,
-    shore: &'a mut Shore,
+    seat: LanePermit,
+    buffer: &'a mut OfflineBuffer,
     fold: FoldSettings,
     client: Client,
     statements: Statements,
-    ways: Ways,
-    patience: Patience,
+    ways: InsertModes,
+    patience: Linger,
     lease: Lease,
     progress: Progress,
     state: LaneState,
@@ -89,13 +83,13 @@ const LONGEST_WAIT_FOR_A_LANE: Duration = Duration::from_secs(1);
 const RECOVERY_ROWS: i64 = 256;
 
 /// Keeps a lane at work until `stop`: takes its lease, recovers, works; after any failure it
-/// begins again with a new connection, and the shore keeps what trackers send meanwhile.
+/// begins again with a new connection, and the buffer keeps what trackers send meanwhile.
 pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool>) {
     let mut wait = FIRST_WAIT;
-    let mut shore = Shore::new(&shared, lane);
+    let mut buffer = OfflineBuffer::new(&shared, lane);
     while !*stop.borrow() {
         let (started, mut longest) = (Instant::now(), LONGEST_WAIT);
-        match Pipeline::open(shared.clone(), lane, &mut shore).await {
+        match Pipeline::open(shared.clone(), lane, &mut buffer).await {
             Ok(Some(mut pipeline)) => {
                 shared.metrics.lanes_held.inc();
                 let ended = pipeline.work(&mut stop).await;
@@ -103,21 +97,21 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                 match ended {
                     Ok(()) => {
                         pipeline.close().await;
-                        shore.leave();
+                        buffer.leave();
                     }
                     Err(error) if error.is::<LeaseLost>() => {
                         tracing::warn!(lane = lane.0, "Another worker has taken the lane");
-                        shore.leave();
+                        buffer.leave();
                     }
                     Err(error) => {
                         tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane stumbled; beginning again");
-                        let Pipeline { state, shore, .. } = pipeline;
-                        shore.state = Some(state);
+                        let Pipeline { state, buffer, .. } = pipeline;
+                        buffer.state = Some(state);
                     }
                 }
             }
             Ok(None) => {
-                shore.leave();
+                buffer.leave();
                 longest = if shared.share.has_room() { LONGEST_WAIT_FOR_A_LANE } else { LONGEST_WAIT };
             }
             Err(error) => {
@@ -129,20 +123,20 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
         }
         wait = if started.elapsed() > Duration::from_secs(10) { FIRST_WAIT } else { (wait * 2).min(longest) };
         tokio::select! {
-            () = shore.wait(&shared, jittered(wait)) => {}
+            () = buffer.wait(&shared, jittered(wait)) => {}
             _ = stop.changed() => {}
         }
     }
 }
 
 impl<'a> Pipeline<'a> {
-    /// Takes the lease and recovers: the last checkpoint, then the journal after it, then what the shore
+    /// Takes the lease and recovers: the last checkpoint, then the journal after it, then what the buffer
     /// kept. `None`: the lane is another worker's, who gets what lies in our spool.
-    async fn open(shared: Arc<Shared>, lane: Lane, shore: &'a mut Shore) -> anyhow::Result<Option<Self>> {
+    async fn open(shared: Arc<Shared>, lane: Lane, buffer: &'a mut OfflineBuffer) -> anyhow::Result<Option<Self>> {
         let client = store::connect(&shared.database, &format!("lane {}", lane.0)).await?;
         let room = shared.share.room();
         let Some((lease, progress)) = answered(lane::take(&client, lane, &shared.owner, room.is_some())).await? else {
-            shore.hand_over(&client).await?;
+            buffer.hand_over(&client).await?;
             return Ok(None);
         };
         let seat = shared.share.settle(room);
@@ -150,9 +144,9 @@ impl<'a> Pipeline<'a> {
         let statements = Statements::prepare(&client).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
         // The session is opened before recovery so that the broker keeps what comes meanwhile.
-        if shore.session.is_none() {
+        if buffer.session.is_none() {
             let (broker, subscribed) = (&shared.config.broker, shared.subscribed.clone());
-            shore.session = Some(Session::start(broker, lane, subscribed, progress.journaled > 0)?);
+            buffer.session = Some(Session::start(broker, lane, subscribed, progress.journaled > 0)?);
         }
         let checkpoint = (checkpoint, Instant::now());
         let settings_changed = shared.settings_changed.clone();
@@ -161,12 +155,12 @@ impl<'a> Pipeline<'a> {
             shared,
             lane,
             seat,
-            shore,
+            buffer,
             fold,
             client,
             statements,
-            ways: Ways::default(),
-            patience: Patience::default(),
+            ways: InsertModes::default(),
+            patience: Linger::default(),
             lease,
             progress,
             state,
@@ -174,9 +168,9 @@ impl<'a> Pipeline<'a> {
             checkpoint,
         };
         let last_at = pipeline.recover(checkpoint.0).await?;
-        let last_at = pipeline.come_ashore().await?.max(last_at);
+        let last_at = pipeline.drain_offline_buffer().await?.max(last_at);
         if let Some(from) = last_at {
-            pipeline.note_gap(from).await?;
+            pipeline.record_gap(from).await?;
         }
         failpoint::pass(Point::Recovered);
         // What people changed meanwhile is in force before the first packet.
@@ -189,11 +183,11 @@ impl<'a> Pipeline<'a> {
     /// Folds the journal after a checkpoint. Effects up to the watermark stand already; those
     /// after it are written now, as they would have been then. Returns the time of the last entry.
     async fn recover(&mut self, checkpoint: i64) -> anyhow::Result<Option<Timestamp>> {
-        let vault = Vault::of(&self.shared.config.journal);
+        let key_store = KeyStore::of(&self.shared.config.journal);
         let mut n = checkpoint;
         let mut last_at = None;
         loop {
-            let batches = answered(journal::read_after(&self.client, &vault, self.lane, n, RECOVERY_ROWS)).await?;
+            let batches = answered(journal::read_after(&self.client, &key_store, self.lane, n, RECOVERY_ROWS)).await?;
             if batches.is_empty() {
                 break;
             }
@@ -202,7 +196,7 @@ impl<'a> Pipeline<'a> {
                 last_at = batch.entries.iter().map(Entry::at).max().max(last_at);
                 let effects = self.understand(&batch.entries);
                 if n > self.progress.applied {
-                    self.make_count(n, &batch.entries, effects).await?;
+                    self.commit_effects(n, &batch.entries, effects).await?;
                 }
             }
         }
@@ -211,28 +205,28 @@ impl<'a> Pipeline<'a> {
         Ok(last_at)
     }
 
-    /// Journals what the shore kept while PostgreSQL was away, oldest first. Returns the time of the last entry.
-    async fn come_ashore(&mut self) -> anyhow::Result<Option<Timestamp>> {
+    /// Journals what the buffer kept while PostgreSQL was away, oldest first. Returns the time of the last entry.
+    async fn drain_offline_buffer(&mut self) -> anyhow::Result<Option<Timestamp>> {
         let mut last_at = None;
-        self.shore.settle(&self.client, self.lane, self.progress.journaled).await?;
-        let youngest = self.shore.unsettled.take(); // what lies in the spool came before it
+        self.buffer.settle(&self.client, self.lane, self.progress.journaled).await?;
+        let youngest = self.buffer.unsettled.take(); // what lies in the spool came before it
         let drained = self.drain_spool(&mut last_at).await;
         if drained.is_err() {
-            self.shore.unsettled = youngest; // and not what was in hand: its file is still there
+            self.buffer.unsettled = youngest; // and not what was in hand: its file is still there
             return drained.map(|()| None);
         }
         if let Some(unsettled) = youngest {
             self.handle(Batch { setting_cursor: self.progress.setting_cursor, ..unsettled.batch }).await?;
         }
-        self.shore.is_back();
+        self.buffer.is_back();
         Ok(last_at)
     }
 
     async fn drain_spool(&mut self, last_at: &mut Option<Timestamp>) -> anyhow::Result<()> {
-        while let Some((file, entries)) = self.shore.oldest_spooled()? {
+        while let Some((file, entries)) = self.buffer.oldest_spooled()? {
             *last_at = entries.iter().map(Entry::at).max().max(*last_at);
             self.handle(Batch { entries, ..self.empty_batch() }).await?;
-            self.shore.forget_spooled(&file)?;
+            self.buffer.forget_spooled(&file)?;
         }
         Ok(())
     }
@@ -242,7 +236,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// We were away: the silence of the trackers in that time is ours.
-    async fn note_gap(&mut self, from: Timestamp) -> anyhow::Result<()> {
+    async fn record_gap(&mut self, from: Timestamp) -> anyhow::Result<()> {
         let to = now();
         if to.seconds_since(from) < 2.0 * self.shared.config.ingest.tick_every_s as f64 {
             return Ok(());
@@ -255,8 +249,8 @@ impl<'a> Pipeline<'a> {
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         while !*stop.borrow() {
             let mut batch = self.empty_batch();
-            if let Err(error) = self.gather(&mut batch, stop).await {
-                self.shore.keep(self.progress.journaled + 1, batch);
+            if let Err(error) = self.collect_batch(&mut batch, stop).await {
+                self.buffer.keep(self.progress.journaled + 1, batch);
                 return Err(error);
             }
             self.handle(batch).await?;
@@ -273,27 +267,32 @@ impl<'a> Pipeline<'a> {
 
     async fn handle(&mut self, batch: Batch) -> anyhow::Result<()> {
         if batch.entries.is_empty() {
-            self.shore.release(&batch.receipts); // of copies that the broker had retained
+            self.buffer.release(&batch.receipts); // of copies that the broker had retained
             return Ok(());
         }
         failpoint::pass(Point::Received);
         let n = self.progress.journaled + 1;
-        // Until the answer to commit 1 is here, nobody knows whether it happened; the shore holds the batch.
-        let batch = &self.shore.unsettled.insert(Unsettled { n, batch }).batch;
+        // Until the answer to commit 1 is here, nobody knows whether it happened; the buffer holds the batch.
+        let batch = &self.buffer.unsettled.insert(InDoubtBatch { n, batch }).batch;
         let (client, entries) = (&self.client, &batch.entries);
-        let news = journal::News { n, entries, setting_cursor: batch.setting_cursor, handed_over: &batch.handed_over };
+        let news = journal::JournalAppend {
+            n,
+            entries,
+            setting_cursor: batch.setting_cursor,
+            handed_over: &batch.handed_over,
+        };
         answered(lane::commit_journal(client, &self.statements, self.lease, &news)).await?;
         self.progress.journaled = n;
         self.progress.setting_cursor = batch.setting_cursor;
-        let Some(Unsettled { batch, .. }) = self.shore.unsettled.take() else { return Ok(()) };
+        let Some(InDoubtBatch { batch, .. }) = self.buffer.unsettled.take() else { return Ok(()) };
         failpoint::pass(Point::Journaled);
-        self.shore.release(&batch.receipts); // only now may the broker forget it
+        self.buffer.release(&batch.receipts); // only now may the broker forget it
         failpoint::pass(Point::Acknowledged);
         let mut effects = self.understand(&batch.entries);
         failpoint::pass(Point::Understood);
         self.reply(&mut effects);
         failpoint::pass(Point::Answered);
-        self.make_count(n, &batch.entries, effects).await
+        self.commit_effects(n, &batch.entries, effects).await
     }
 
     /// Decodes and judges; pure, in order.
@@ -305,12 +304,12 @@ impl<'a> Pipeline<'a> {
     fn reply(&mut self, effects: &mut [Effects]) {
         let now = Instant::now();
         for reply in effects.iter_mut().flat_map(|e| e.replies.drain(..)) {
-            self.shore.answers.give(reply, now, &self.shared.publisher);
+            self.buffer.answers.give(reply, now, &self.shared.publisher);
         }
     }
 
     /// Commit 2, and only then the live map and the counters.
-    async fn make_count(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
+    async fn commit_effects(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
         let entries = entries.iter().map(as_packet).zip(effects).collect();
         let mut applied = Applied { n, entries };
         let commit = commit::commit(&self.client, &self.statements, &mut self.ways, self.lease, &mut applied);
@@ -318,22 +317,22 @@ impl<'a> Pipeline<'a> {
         self.progress.applied = n;
         failpoint::pass(Point::Counted);
         self.shared.metrics.count(&applied, &written);
-        self.shared.teller.tell(self.lane, News::of(&applied, &written));
+        self.shared.live_publisher.tell(self.lane, LiveUpdate::of(&applied, &written));
         Ok(())
     }
 
     /// Waits for inputs: packets, settings, the clock, a broker that lost our session. After an error the
     /// batch still holds what was taken, and nobody else has it.
-    async fn gather(&mut self, batch: &mut Batch, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
+    async fn collect_batch(&mut self, batch: &mut Batch, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         let tick_every = Duration::from_secs(self.shared.config.ingest.tick_every_s);
         let until_tick = tick_every.saturating_sub(self.ticked_at.elapsed());
-        let until_answer = self.shore.answers.next_due().map(|due| due.saturating_duration_since(Instant::now()));
+        let until_answer = self.buffer.answers.next_due().map(|due| due.saturating_duration_since(Instant::now()));
         let pause = until_answer.map_or(until_tick, |answer| answer.min(until_tick));
-        let session = self.shore.session()?;
+        let session = self.buffer.session()?;
         tokio::select! {
             delivery = session.deliveries.recv() => match delivery {
                 Some(delivery) => self.fill(batch, delivery).await?,
-                None => return Err(self.shore.session_ended()),
+                None => return Err(self.buffer.session_ended()),
             },
             Some(gap) = session.gaps.recv() => {
                 self.ways.expect_duplicates(); // what was in flight comes again
@@ -343,10 +342,10 @@ impl<'a> Pipeline<'a> {
             _ = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
-        self.shore.answers.tell(Instant::now(), &self.shared.publisher);
+        self.buffer.answers.tell(Instant::now(), &self.shared.publisher);
         if self.ticked_at.elapsed() >= tick_every {
             self.take_settings(batch).await?; // in case a notice was lost
-            if self.shore.session()?.is_connected() {
+            if self.buffer.session()?.is_connected() {
                 batch.entries.push(Entry::Tick { at: now() });
             }
             self.ticked_at = Instant::now();
@@ -373,7 +372,7 @@ impl<'a> Pipeline<'a> {
             if batch.receipts.len() >= limit {
                 break;
             }
-            next = tokio::time::timeout_at(until, self.shore.session()?.deliveries.recv()).await.unwrap_or(None);
+            next = tokio::time::timeout_at(until, self.buffer.session()?.deliveries.recv()).await.unwrap_or(None);
         }
         self.patience.learn(batch.receipts.len());
         Ok(())

@@ -116,8 +116,8 @@ fn no_word_for_refusals_is_left_over() {
 #[test]
 fn every_reason_for_setting_a_packet_aside_has_words() {
     let mut sources = Vec::new();
-    texts(&root().join("src/fold"), "rs", &mut sources);
-    sources.extend([read("src/fold.rs"), read("src/store/parts.rs")]);
+    texts(&root().join("src/engine"), "rs", &mut sources);
+    sources.extend([read("src/store/commit/bisect.rs")]);
     let mut reasons = BTreeSet::new();
     for text in &sources {
         for before in

@@ -7,7 +7,7 @@ use rideguard::cli::recording::{self, Event};
 use rideguard::cli::replay::{replay, run};
 use rideguard::cli::score;
 use rideguard::domain::{Finding, Timestamp, VehicleId};
-use rideguard::guard::{Guard, Params, Seen};
+use rideguard::guard::{Arrival, Guard, Params};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -148,7 +148,7 @@ fn checkpoints_and_repetitions_at_random_packets_change_no_alert() {
                 let of_late = recent.len().saturating_sub(5)..recent.len();
                 let (again, moment, seen) = &recent[random.random_range(of_late)];
                 let received_at = if again == id { event.at().max(seen.received_at) } else { seen.received_at };
-                findings.extend(guard.consider(*again, moment, &Seen { received_at, ..*seen }));
+                findings.extend(guard.consider(*again, moment, &Arrival { received_at, ..*seen }));
                 repetitions += 1;
             }
             if random.random_bool(0.005) {

@@ -6,7 +6,7 @@
 
 use rideguard::domain::{Entry, Shard};
 use rideguard::engine::{FoldSettings, LaneState};
-use rideguard::live::News;
+use rideguard::live::LiveUpdate;
 use rideguard::store::journal::{pack, pack_any, unpack_any};
 use serde_json::{Value, json};
 use std::fs;
@@ -119,7 +119,7 @@ fn journal_rows_checkpoints_and_live_messages_of_before_are_read_and_written_the
         fs::write(file("row.named"), pack_any(&entries).unwrap()).unwrap();
         fs::write(file("checkpoint"), pack_any(&lane).unwrap()).unwrap();
         fs::write(file("checkpoint.json"), serde_json::to_vec(&lane).unwrap()).unwrap();
-        let news: News = serde_json::from_value(live()).unwrap();
+        let news: LiveUpdate = serde_json::from_value(live()).unwrap();
         fs::write(file("live"), news.to_messages().concat()).unwrap();
     }
     let read = |name: &str| fs::read(file(name)).unwrap();
@@ -142,7 +142,7 @@ fn journal_rows_checkpoints_and_live_messages_of_before_are_read_and_written_the
     assert_eq!(state.trackers(), 2);
 
     let live_now: Value = serde_json::from_slice(&read("live")).unwrap();
-    let news: News = serde_json::from_value(live_now.clone()).unwrap();
+    let news: LiveUpdate = serde_json::from_value(live_now.clone()).unwrap();
     keeps(&live_now, &serde_json::from_slice(&news.to_messages().concat()).unwrap(), "live");
     keeps(&live(), &live_now, "live");
 }

@@ -9,7 +9,7 @@ use rideguard::store::tracks::queries;
 use rideguard::supervisor::postgres::Postgres;
 use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
 use rideguard::tracks::bodies;
-use rideguard::tracks::co_travel::{companions, minutes_of};
+use rideguard::tracks::co_travel::{companions, ride_minutes};
 use rideguard::tracks::summary;
 use std::process::Command;
 use std::time::Instant;
@@ -93,7 +93,7 @@ impl Place {
                     continue;
                 }
                 let found = found?;
-                let samples = minutes_of(of, &found);
+                let samples = ride_minutes(of, &found);
                 companions(of, &samples, &found, (50.0, 30.0), 5)?;
                 if is_timed {
                     times.push(started.elapsed().as_secs_f64() * 1e3);
@@ -249,7 +249,7 @@ impl Place {
                 let is_answered = !is_refused(&beside);
                 if is_answered {
                     let (of, found) = (VehicleId(*vehicle), beside?);
-                    companions(of, &minutes_of(of, &found), &found, (50.0, 30.0), 5)?;
+                    companions(of, &ride_minutes(of, &found), &found, (50.0, 30.0), 5)?;
                 }
                 let company_ms = started.elapsed().as_secs_f64() * 1e3;
                 if is_timed {

@@ -7,6 +7,7 @@ pub mod domain;
 pub mod protocol;
 #[path = "../../src/domain/topic.rs"]
 pub mod topic;
+pub mod engine;
 
 use domain::{Profile, Timestamp};
 use protocol::FrameStep;
@@ -38,7 +39,7 @@ pub fn decode(protocol: &str, bytes: &[u8]) {
             let Some(Ok(report)) = result else { continue };
             for moment in &report.moments {
                 let Some(fix) = &moment.fix else { continue };
-                if let Judgement::Keep { fixed_at, .. } = judge(fix, moment.buffered, NOW, None, MAX_FIX_AGE_S) {
+                if let Some(fixed_at) = engine::accepted_at(moment, &profile, NOW, MAX_FIX_AGE_S) {
                     assert!(fix.position.is_in_range());
                     assert!((-120.0..=MAX_FIX_AGE_S).contains(&NOW.seconds_since(fixed_at)));
                 }

@@ -4,7 +4,7 @@ use crate::api::error::Problem;
 use crate::config::Broker;
 use crate::domain::{Lane, Timestamp};
 use crate::ingest::client_options::{jittered, options};
-use crate::live::{FILTER, News, lane_of};
+use crate::live::{FILTER, LiveUpdate, lane_of};
 use crate::store::lane::LEASE_S;
 use deadpool_postgres::Pool;
 use rumqttc::{AsyncClient, Event, Packet, QoS};
@@ -50,13 +50,13 @@ pub struct Hub {
 pub(super) struct Memory {
     pub(super) version: u64,
     pub(super) vehicles: BTreeMap<i64, Place>,
-    pub(super) heard: Heard,
+    pub(super) heard: ReceivedFix,
 }
 
 /// When each lane last said something.
-pub(super) struct Heard(BTreeMap<Lane, Instant>);
+pub(super) struct ReceivedFix(BTreeMap<Lane, Instant>);
 
-impl Default for Heard {
+impl Default for ReceivedFix {
     fn default() -> Self {
         Self(Lane::all().map(|lane| (lane, Instant::now())).collect()) // it has not been silent yet
     }
@@ -105,7 +105,7 @@ impl Hub {
         let mut reread = tokio::time::interval(REREAD_EVERY);
         loop {
             tokio::select! {
-                Some((topic, bytes)) = news.recv() => if let (Some(lane), Some(news)) = (lane_of(&topic), News::from_bytes(&bytes)) {
+                Some((topic, bytes)) = news.recv() => if let (Some(lane), Some(news)) = (lane_of(&topic), LiveUpdate::from_bytes(&bytes)) {
                     self.take(lane, news).await;
                 },
                 _ = reread.tick() => if let Err(problem) = self.reread().await {
@@ -146,7 +146,7 @@ impl Hub {
         Ok(())
     }
 
-    async fn take(&self, lane: Lane, news: News) {
+    async fn take(&self, lane: Lane, news: LiveUpdate) {
         {
             let mut memory = self.memory();
             if let Some(at) = memory.heard.0.get_mut(&lane) {

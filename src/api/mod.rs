@@ -32,7 +32,7 @@ pub use session::hash_password;
 
 use crate::config::Http;
 use crate::ingest::session::Subscribed;
-use crate::store::query_thread::Desk;
+use crate::store::query_thread::QueryThread;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::extract::State;
@@ -62,7 +62,7 @@ const TRACKS_POOL: (usize, u32) = (4, 5_000);
 #[derive(Clone)]
 pub struct Api {
     pool: Pool,
-    tracks: Desk,
+    tracks: QueryThread,
     cursors: CursorKey,
     metrics: Arc<Metrics>,
     live: live_state::Hub,
@@ -140,7 +140,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// The pools of the API's own role.
 pub struct Pools {
     everything: Pool,
-    tracks: Desk,
+    tracks: QueryThread,
 }
 
 impl Pools {
@@ -151,7 +151,7 @@ impl Pools {
     pub fn new(settings: &tokio_postgres::Config) -> anyhow::Result<Self> {
         Ok(Self {
             everything: pool(settings, "rideguard api", POOL)?,
-            tracks: Desk::open("tracks", pool(settings, "rideguard api tracks", TRACKS_POOL)?)?,
+            tracks: QueryThread::open("tracks", pool(settings, "rideguard api tracks", TRACKS_POOL)?)?,
         })
     }
 }

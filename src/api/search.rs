@@ -12,7 +12,7 @@ use crate::domain::{LatLon, Timestamp, VehicleId};
 use crate::store::tracks::queries;
 use crate::store::tracks::queries::Officer;
 use crate::tracks::area::{Area, SILENT_S, Window, presences};
-use crate::tracks::co_travel::{companions, minutes_of};
+use crate::tracks::co_travel::{companions, ride_minutes};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -265,7 +265,7 @@ pub(super) async fn company(
         .tracks
         .ask(move |client| async move {
             let found = queries::beside(&client, officer, vehicle, span, within).await?;
-            let samples = minutes_of(VehicleId(vehicle), &found);
+            let samples = ride_minutes(VehicleId(vehicle), &found);
             let together = companions(VehicleId(vehicle), &samples, &found, within, minutes)?;
             let ids: Vec<_> = together.iter().take(VEHICLES_MAX).map(|c| c.vehicle).collect();
             let names = queries::names(&client, officer, &ids).await?;

@@ -9,8 +9,8 @@ use crate::api::vehicles::{id, span};
 use crate::store::tracks::queries;
 use crate::store::tracks::queries::Officer;
 use crate::tracks::summary;
-use crate::tracks::summary::Thin;
-use crate::tracks::{Body, bodies};
+use crate::tracks::summary::Simplify;
+use crate::tracks::{SegmentBody, bodies};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
@@ -44,7 +44,7 @@ pub(super) struct TrackAsked {
 }
 
 /// The rows of a track, opened.
-async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) -> Result<Vec<Body>, Problem> {
+async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) -> Result<Vec<SegmentBody>, Problem> {
     person.must_be(&[Role::Owner, Role::Police])?;
     let span = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
     let (account, is_owner) = (person.account, person.role == Role::Owner);
@@ -61,11 +61,11 @@ async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) ->
 }
 
 /// How the line is to be thinned out.
-fn thinning(asked: &TrackAsked) -> Result<Thin, Problem> {
+fn thinning(asked: &TrackAsked) -> Result<Simplify, Problem> {
     match (asked.tolerance_m, asked.points_max) {
-        (None, None) => Ok(Thin::Not),
-        (Some(m), None) if (0.0..=TOLERANCE_M_MAX).contains(&m) => Ok(Thin::Within(m)),
-        (None, Some(n)) if (2..=TRACK_POINTS_MAX).contains(&n) => Ok(Thin::Points(n)),
+        (None, None) => Ok(Simplify::Not),
+        (Some(m), None) if (0.0..=TOLERANCE_M_MAX).contains(&m) => Ok(Simplify::Within(m)),
+        (None, Some(n)) if (2..=TRACK_POINTS_MAX).contains(&n) => Ok(Simplify::Points(n)),
         (Some(_), Some(_)) => {
             let (said, fields) = ("give tolerance_m or points_max, not both", "tolerance_m, points_max");
             Err(Problem::bad(Code::OneOf, said, json!({ "fields": fields })))
@@ -89,7 +89,7 @@ pub(super) async fn track(
     let all = summary::points(&bodies);
     let gaps = summary::gaps(&all).iter().map(|(from, to)| Gap { from: (*from).into(), to: (*to).into() }).collect();
     let (stops, _) = summary::stops_and_trips(&bodies);
-    let mut points = summary::thin(all, how);
+    let mut points = summary::simplify(all, how);
     let truncated = points.len() > TRACK_POINTS_MAX;
     points.truncate(TRACK_POINTS_MAX);
     let points = points

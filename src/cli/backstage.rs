@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::domain::topic::Address;
 use crate::domain::{Entry, Outcome, Timestamp};
 use crate::engine::FoldSettings;
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::journal::Asked;
 use crate::store::rebuild::verify as invariants;
 use crate::store::{self, Role, explain, plates, rebuild as refold, retention};
@@ -77,7 +77,7 @@ pub fn journal(args: JournalArgs) -> anyhow::Result<()> {
         let (config, mut client) = connect(&args.role).await?;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let asked = Asked { from, to, tracker: args.tracker.clone() };
-        store::journal::scan(&mut client, &Vault::of(&config.journal), &asked, |row| {
+        store::journal::scan(&mut client, &KeyStore::of(&config.journal), &asked, |row| {
             for (i, entry) in row.entries.iter().enumerate() {
                 let Entry::Packet(packet) = entry else { continue };
                 let address = Address::parse(&packet.topic).ok();
@@ -102,7 +102,7 @@ pub fn journal(args: JournalArgs) -> anyhow::Result<()> {
 /// # Errors
 /// The database is away.
 pub fn verify(args: RoleArgs) -> anyhow::Result<ExitCode> {
-    let (checked, let_go, unclear) = block_on(async {
+    let (checked, purge, unclear) = block_on(async {
         let (_, client) = connect(&args).await?;
         let unclear = plates::count_unclear(&client).await?;
         Ok((invariants::run(&client).await?, retention::summary(&client).await?, unclear))
@@ -110,7 +110,7 @@ pub fn verify(args: RoleArgs) -> anyhow::Result<ExitCode> {
     for check in &checked {
         say(format_args!("{} {}: {}", if check.broken == 0 { "ok" } else { "FAIL" }, check.name, check.broken))?;
     }
-    for gone in let_go {
+    for gone in purge {
         say(format_args!("let go: {gone}"))?;
     }
     if unclear > 0 {
@@ -128,13 +128,13 @@ pub fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
         let (config, mut client) = connect(&args.role).await?;
         app::install_profiles(config.ingest.profiles_folder.as_deref())?;
         let fold = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * 86_400.0 };
-        refold::run(&mut client, &Vault::of(&config.journal), &fold, args.replace).await
+        refold::run(&mut client, &KeyStore::of(&config.journal), &fold, args.replace).await
     })?;
     let is_equal = |c: &refold::Compared| c.missing == 0 && c.extra == 0;
     for c in &compared {
         let word = if is_equal(c) { "ok" } else { "FAIL" };
-        let let_go = if c.let_go > 0 { format!(", {} let go", c.let_go) } else { String::new() };
-        say(format_args!("{word} {}: {} rows, {} missing, {} extra{let_go}", c.table, c.rows, c.missing, c.extra))?;
+        let purge = if c.purge > 0 { format!(", {} let go", c.purge) } else { String::new() };
+        say(format_args!("{word} {}: {} rows, {} missing, {} extra{purge}", c.table, c.rows, c.missing, c.extra))?;
     }
     Ok(if args.replace || compared.iter().all(is_equal) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

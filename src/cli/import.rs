@@ -3,7 +3,7 @@
 use crate::cli::block_on;
 use crate::config::Config;
 use crate::domain::{Fix, FixSource, LatLon, Timestamp, TrackerKey, VehicleId};
-use crate::engine::{FixFlags, FixRow, Footprint, Standing};
+use crate::engine::{CellEntry, FixFlags, FixRow, Parked};
 use crate::store::tracks::import;
 use crate::store::tracks::partitions;
 use crate::store::{self, Role};
@@ -150,7 +150,7 @@ struct Reader {
     /// By the number in the file, from 1.
     trackers: Vec<(TrackerKey, VehicleId)>,
     /// The last fix of each.
-    standings: Vec<Option<Standing>>,
+    standings: Vec<Option<Parked>>,
 }
 
 impl Reader {
@@ -170,7 +170,7 @@ impl Reader {
         let (tracker, vehicle) = self.trackers[place];
         let position = LatLon::new(degrees(12), degrees(16));
         ensure!(position.is_in_range(), "a record of tracker {number} has a position out of range");
-        let (footprint, stands) = Footprint::of(seconds(4), position).after(seconds(4), self.standings[place]);
+        let (cell_entry, stands) = CellEntry::of(seconds(4), position).after(seconds(4), self.standings[place]);
         self.standings[place] = Some(stands);
         let fix = Fix {
             fixed_at: Some(seconds(4)),
@@ -190,7 +190,7 @@ impl Reader {
             fixed_at: seconds(4),
             received_at: seconds(8),
             fix,
-            flags: FixFlags(footprint),
+            flags: FixFlags(cell_entry),
         })
     }
 }

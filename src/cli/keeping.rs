@@ -1,10 +1,10 @@
-//! `rideguard retain`, `hold`, `erase`: how long what is kept.
+//! `rideguard purge`, `hold`, `erase`: how long what is kept.
 
 use crate::cli::backstage::{connect, time};
 use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say};
 use crate::domain::Timestamp;
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::retention;
 use crate::store::retention::erasure;
 use crate::store::retention::erasure::Asked;
@@ -13,9 +13,9 @@ use crate::store::retention::holds::{By, NewHold};
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 
-/// Flags of `retain`.
+/// Flags of `purge`.
 #[derive(Parser)]
-pub struct RetainArgs {
+pub struct PurgeArgs {
     #[command(flatten)]
     role: RoleArgs,
     /// Only counts what would go.
@@ -104,7 +104,7 @@ pub struct EraseArgs {
 ///
 /// # Errors
 /// The database is away, a row is damaged, or a run is at work.
-pub fn retain(args: RetainArgs) -> anyhow::Result<()> {
+pub fn purge(args: PurgeArgs) -> anyhow::Result<()> {
     let report = block_on(async {
         let (config, mut client) = connect(&args.role).await?;
         retention::run(&mut client, &config.retention, &config.journal, args.dry_run).await
@@ -160,7 +160,7 @@ pub fn erase(args: EraseArgs) -> anyhow::Result<()> {
     let report = block_on(async {
         let (config, mut client) = connect(&args.role).await?;
         let asked = Asked { login: &args.login, by: &args.by, request: &args.request, dry_run: args.dry_run };
-        erasure::erase(&mut client, &Vault::of(&config.journal), &asked).await
+        erasure::erase(&mut client, &KeyStore::of(&config.journal), &asked).await
     })?;
     Ok(say(serde_json::to_string_pretty(&report)?)?)
 }

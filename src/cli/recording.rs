@@ -7,7 +7,7 @@
 use crate::domain::{
     Alarm, AlarmKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId,
 };
-use crate::guard::{Guard, Seen};
+use crate::guard::{Arrival, Guard};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A report.
-    Report(Box<Moment>, Seen),
+    Report(Box<Moment>, Arrival),
     /// The owner arms: from when, and when we learned it.
     Arm(Timestamp, Timestamp),
     /// The owner disarms: from when, and when we learned it.
@@ -227,7 +227,7 @@ fn adapt(row: Row, left_out: &mut LeftOut) -> (String, Event) {
             let (moment, digest) = report(&p, left_out);
             (
                 p.vehicle,
-                Event::Report(Box::new(moment), Seen { received_at: at(p.rx), digest, report_interval_s: None }),
+                Event::Report(Box::new(moment), Arrival { received_at: at(p.rx), digest, report_interval_s: None }),
             )
         }
         Row::Arm { vehicle, t, rx } => (vehicle, Event::Arm(at(t), at(rx))),

@@ -101,8 +101,9 @@ pub enum Entry {
         #[serde(default)]
         cause: GapCause,
     },
-    /// Something that was let go: its time of keeping was over, or it was erased.
-    LetGo {
+    /// Something that was purged: its time of keeping was over, or it was erased.
+    #[serde(rename = "LetGo")]
+    Tombstone {
         /// Server time of what was there.
         at: Timestamp,
     },
@@ -113,7 +114,7 @@ impl Entry {
     pub fn at(&self) -> Timestamp {
         match self {
             Self::Packet(packet) => packet.received_at,
-            Self::Setting { at, .. } | Self::Tick { at } | Self::LetGo { at } => *at,
+            Self::Setting { at, .. } | Self::Tick { at } | Self::Tombstone { at } => *at,
             Self::Gap { to, .. } => *to,
         }
     }

@@ -1,7 +1,7 @@
 //! Which fixes the index of hot places holds: an index of every fix would cost as much as the key; these are a fifth of those
 //! that move.
 //!
-//! A tracker leaves a *narrow* footprint (a cell of some 200 m, for a quarter of an hour) where it is first heard in a quarter: most
+//! A tracker leaves a *narrow* cell_entry (a cell of some 200 m, for a quarter of an hour) where it is first heard in a quarter: most
 //! stand, and who looks for those in a street must not look at those of the town. Once it leaves that cell it leaves *wide* ones
 //! (400 m), or every third fix of a ride would be one. It leaves one each time it enters a cell, so each fix that is shown has
 //! one that is not younger: who looks for it reads from there on.
@@ -20,7 +20,7 @@ const NARROW_PER_ROW: i64 = 180_000;
 
 /// The cells of a fix in its span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Footprint {
+pub struct CellEntry {
     /// The span: quarters of an hour since 1970.
     pub(super) span: i64,
     /// The wide cell, from 0.
@@ -29,18 +29,18 @@ pub struct Footprint {
     pub(super) narrow: i64,
 }
 
-/// A tracker's newest fix, as footprints see it.
+/// A tracker's newest fix, as entries see it.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct Parked {
     /// When.
     pub at: Timestamp,
     /// Its cells.
-    pub cells: Footprint,
-    /// Whether a wide footprint stands for them; else a narrow one does.
+    pub cells: CellEntry,
+    /// Whether a wide cell_entry stands for them; else a narrow one does.
     pub is_wide: bool,
 }
 
-impl Footprint {
+impl CellEntry {
     /// Of a fix.
     pub fn of(fixed_at: Timestamp, position: LatLon) -> Self {
         // As the schema counts them, step by step: a cell must be the same there.
@@ -56,15 +56,15 @@ impl Footprint {
     }
 
     /// What a fix of `at` here is for a tracker whose newest stands there: flags for its row, and how it stands if it is the newest
-    /// from now on. A late one is a footprint by itself: that of its cell may be younger.
-    pub fn after(self, at: Timestamp, newest: Option<Standing>) -> (i16, Standing) {
+    /// from now on. A late one is a cell_entry by itself: that of its cell may be younger.
+    pub fn after(self, at: Timestamp, newest: Option<Parked>) -> (i16, Parked) {
         let (flags, is_wide) = match newest.filter(|newest| newest.cells.span == self.span && newest.at <= at) {
-            Some(Standing { cells, is_wide: true, .. }) if cells.wide == self.wide => (0, true),
-            Some(Standing { cells, is_wide: false, .. }) if cells.narrow == self.narrow => (0, false),
-            Some(_) => (FixFlags::FOOTPRINT, true),
-            None => (FixFlags::FOOTPRINT | FixFlags::NARROW, false),
+            Some(Parked { cells, is_wide: true, .. }) if cells.wide == self.wide => (0, true),
+            Some(Parked { cells, is_wide: false, .. }) if cells.narrow == self.narrow => (0, false),
+            Some(_) => (FixFlags::CELL_ENTRY, true),
+            None => (FixFlags::CELL_ENTRY | FixFlags::NARROW, false),
         };
-        (flags, Standing { at, cells: self, is_wide })
+        (flags, Parked { at, cells: self, is_wide })
     }
 }
 
@@ -72,8 +72,8 @@ impl Footprint {
 mod tests {
     use super::*;
 
-    fn of(at_s: i64, lat: f64, lon: f64) -> Footprint {
-        Footprint::of(Timestamp::from_secs(at_s), LatLon::new(lat, lon))
+    fn of(at_s: i64, lat: f64, lon: f64) -> CellEntry {
+        CellEntry::of(Timestamp::from_secs(at_s), LatLon::new(lat, lon))
     }
 
     #[test]
@@ -93,10 +93,10 @@ mod tests {
     #[test]
     fn the_ends_of_the_earth_have_cells() {
         for (lat, lon) in [(90.0, 180.0), (-90.0, -180.0), (90.0, -180.0), (-90.0, 180.0)] {
-            let footprint = of(-1, lat, lon);
-            assert!((0..=4_050_090_000).contains(&footprint.wide), "{footprint:?}");
-            assert!((0..=16_200_180_000).contains(&footprint.narrow), "{footprint:?}");
-            assert_eq!(footprint.span, -1);
+            let cell_entry = of(-1, lat, lon);
+            assert!((0..=4_050_090_000).contains(&cell_entry.wide), "{cell_entry:?}");
+            assert!((0..=16_200_180_000).contains(&cell_entry.narrow), "{cell_entry:?}");
+            assert_eq!(cell_entry.span, -1);
         }
     }
 
@@ -108,11 +108,11 @@ mod tests {
             newest = Some(standing);
             flags
         };
-        let narrow = FixFlags::FOOTPRINT | FixFlags::NARROW;
+        let narrow = FixFlags::CELL_ENTRY | FixFlags::NARROW;
         assert_eq!([step(900, 28.5501), step(960, 28.5502), step(1800, 28.5501)], [narrow, 0, narrow]);
         // It rides off, to the next wide cell and back.
-        assert_eq!([step(1860, 28.5525), step(1870, 28.5545), step(1880, 28.5525)], [FixFlags::FOOTPRINT, 0, 0]);
-        assert_eq!([step(1890, 28.5565), step(1900, 28.5501)], [FixFlags::FOOTPRINT; 2]);
+        assert_eq!([step(1860, 28.5525), step(1870, 28.5545), step(1880, 28.5525)], [FixFlags::CELL_ENTRY, 0, 0]);
+        assert_eq!([step(1890, 28.5565), step(1900, 28.5501)], [FixFlags::CELL_ENTRY; 2]);
         assert_eq!([step(2700, 28.5501), step(2760, 28.5501)], [narrow, 0]);
     }
 }

@@ -63,7 +63,7 @@ impl Bike {
 
     /// What a checkpoint keeps of it.
     fn kept(&self) -> serde_json::Value {
-        serde_json::to_value(self.lane.roster.kept()).unwrap()[0].clone()
+        serde_json::to_value(self.lane.table.kept()).unwrap()[0].clone()
     }
 
     fn hears(&mut self, payload: Vec<u8>) -> Effects {

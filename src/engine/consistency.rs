@@ -38,14 +38,14 @@ impl Place {
 
 /// What was noticed of a tracker's last places.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Doubt {
+pub struct ConsistencyCheck {
     /// The last place that was a jump, and how many agreed with it. Few trackers have one.
     pub jumped: Option<(Place, u8)>,
     /// Places that equalled the one before, while the vehicle moved.
     pub equal: u8,
 }
 
-impl Doubt {
+impl ConsistencyCheck {
     /// The flags of a fix that is otherwise good, against the newest place believed.
     pub fn flags(&mut self, newest: Option<&Newest>, moment: &Moment, fix: &Fix, at: Timestamp) -> i16 {
         let Some(newest) = newest else { return 0 };

@@ -17,12 +17,12 @@ const OWN_PACKETS_MAX: usize = 4;
 /// The last packets of a lane, oldest first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<PacketDigest>", into = "Vec<PacketDigest>")]
-pub(super) struct Recent {
+pub(super) struct LaneDigests {
     order: VecDeque<PacketDigest>,
     known: HashSet<PacketDigest>,
 }
 
-impl Recent {
+impl LaneDigests {
     /// Whether this packet was here.
     pub fn has(&self, digest: PacketDigest) -> bool {
         self.known.contains(&digest)
@@ -42,14 +42,14 @@ impl Recent {
     }
 }
 
-impl From<Vec<PacketDigest>> for Recent {
+impl From<Vec<PacketDigest>> for LaneDigests {
     fn from(digests: Vec<PacketDigest>) -> Self {
         Self { known: digests.iter().copied().collect(), order: digests.into() }
     }
 }
 
-impl From<Recent> for Vec<PacketDigest> {
-    fn from(recent: Recent) -> Self {
+impl From<LaneDigests> for Vec<PacketDigest> {
+    fn from(recent: LaneDigests) -> Self {
         recent.order.into()
     }
 }
@@ -58,7 +58,7 @@ impl From<Recent> for Vec<PacketDigest> {
 /// in 7 x 10^13, which a city of a million trackers sends in seventy years. An empty place is a digest of zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "[u64; OWN_PACKETS_MAX]", into = "[u64; OWN_PACKETS_MAX]")]
-pub(super) struct Own([Short; OWN_PACKETS_MAX]);
+pub(super) struct TrackerDigests([Short; OWN_PACKETS_MAX]);
 
 type Short = [u8; 6];
 
@@ -67,7 +67,7 @@ fn short(digest: u64) -> Short {
     [a, b, c, d, e, f]
 }
 
-impl Own {
+impl TrackerDigests {
     /// Whether this packet was here.
     pub fn has(&self, digest: PacketDigest) -> bool {
         self.0.contains(&short(digest.0))
@@ -80,14 +80,14 @@ impl Own {
     }
 }
 
-impl From<[u64; OWN_PACKETS_MAX]> for Own {
+impl From<[u64; OWN_PACKETS_MAX]> for TrackerDigests {
     fn from(digests: [u64; OWN_PACKETS_MAX]) -> Self {
         Self(digests.map(short))
     }
 }
 
-impl From<Own> for [u64; OWN_PACKETS_MAX] {
-    fn from(own: Own) -> Self {
+impl From<TrackerDigests> for [u64; OWN_PACKETS_MAX] {
+    fn from(own: TrackerDigests) -> Self {
         own.0.map(|[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
     }
 }
@@ -98,9 +98,9 @@ mod tests {
 
     #[test]
     fn a_lane_forgets_the_oldest_first_and_a_checkpoint_keeps_the_rest() {
-        let mut recent = Recent::default();
+        let mut recent = LaneDigests::default();
         (0..=LANE_PACKETS_MAX as u64).for_each(|d| recent.add(PacketDigest(d)));
-        let again: Recent = rmp_serde::from_slice(&rmp_serde::to_vec(&recent).unwrap()).unwrap();
+        let again: LaneDigests = rmp_serde::from_slice(&rmp_serde::to_vec(&recent).unwrap()).unwrap();
         for recent in [recent, again] {
             assert!(!recent.has(PacketDigest(0)) && recent.has(PacketDigest(1)));
             assert_eq!((recent.order.len(), recent.known.len()), (LANE_PACKETS_MAX, LANE_PACKETS_MAX));
@@ -109,10 +109,11 @@ mod tests {
 
     #[test]
     fn a_tracker_s_last_packets_are_known_however_busy_the_lane() {
-        let mut own = Own::default();
+        let mut own = TrackerDigests::default();
         (1..=5).for_each(|d| own.add(PacketDigest(d)));
-        let again: Own = rmp_serde::from_slice(&rmp_serde::to_vec(&own).unwrap()).unwrap();
-        let long = rmp_serde::from_slice::<Own>(&rmp_serde::to_vec(&[2u64, 3, 4, 7 << 48 | 5]).unwrap()).unwrap();
+        let again: TrackerDigests = rmp_serde::from_slice(&rmp_serde::to_vec(&own).unwrap()).unwrap();
+        let long =
+            rmp_serde::from_slice::<TrackerDigests>(&rmp_serde::to_vec(&[2u64, 3, 4, 7 << 48 | 5]).unwrap()).unwrap();
         for own in [own, again, long] {
             assert!(!own.has(PacketDigest(1)) && (2..=5).all(|d| own.has(PacketDigest(d))));
         }

@@ -81,9 +81,9 @@ enum Kept {
     Aside(&'static str),
 }
 
-/// What was noticed about the first fix; that it is a footprint says nothing about it.
+/// What was noticed about the first fix; that it is a cell_entry says nothing about it.
 fn oddities(effects: &Effects) -> i16 {
-    effects.fixes[0].flags.0 & !(FixFlags::FOOTPRINT | FixFlags::NARROW)
+    effects.fixes[0].flags.0 & !(FixFlags::CELL_ENTRY | FixFlags::NARROW)
 }
 
 #[test]

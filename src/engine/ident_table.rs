@@ -4,9 +4,9 @@
 use crate::domain::TrackerIdent;
 use std::hash::{BuildHasher, RandomState};
 
-/// An identifier, as one lane's [`Names`] keep it.
+/// An identifier, as one lane's [`IdentTable`] keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Name(u64);
+pub(super) struct IdentId(u64);
 
 /// Set where the rest is a place in the table; else the rest is a number below its count of digits.
 const IN_TABLE: u64 = 1 << 63;
@@ -15,14 +15,14 @@ const DIGITS_SHIFT: u32 = 57;
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct Names {
+pub(super) struct IdentTable {
     hasher: RandomState,
     table: Vec<TrackerIdent>,
     /// Places of the table whose tracker was removed; the next ones stand there.
     free: Vec<u64>,
 }
 
-impl Name {
+impl IdentId {
     /// Of digits whose number is small enough: all of 17, and longer ones that begin with zeros.
     fn of_digits(ident: &TrackerIdent) -> Option<Self> {
         let text = ident.as_str();
@@ -32,63 +32,63 @@ impl Name {
 }
 
 /// An identifier that is looked for.
-pub(super) enum Sought<'i> {
+pub(super) enum IdentKey<'i> {
     /// It is its own name.
-    Name(Name),
+    IdentId(IdentId),
     /// It would stand in the table.
     Text(&'i TrackerIdent),
 }
 
-impl<'i> Sought<'i> {
+impl<'i> IdentKey<'i> {
     /// Of an identifier.
     pub fn of(ident: &'i TrackerIdent) -> Self {
-        Name::of_digits(ident).map_or(Self::Text(ident), Self::Name)
+        IdentId::of_digits(ident).map_or(Self::Text(ident), Self::IdentId)
     }
 }
 
-impl Names {
+impl IdentTable {
     /// The name of an identifier, made; it is for one tracker.
-    pub fn put(&mut self, ident: &TrackerIdent) -> Name {
-        Name::of_digits(ident).unwrap_or_else(|| {
+    pub fn put(&mut self, ident: &TrackerIdent) -> IdentId {
+        IdentId::of_digits(ident).unwrap_or_else(|| {
             let place = self.free.pop().unwrap_or(self.table.len() as u64);
             match self.table.get_mut(place as usize) {
                 Some(free) => *free = ident.clone(),
                 None => self.table.push(ident.clone()),
             }
-            Name(IN_TABLE | place)
+            IdentId(IN_TABLE | place)
         })
     }
 
     /// The name is nobody's any more.
-    pub fn give_back(&mut self, name: Name) {
+    pub fn give_back(&mut self, name: IdentId) {
         if name.0 & IN_TABLE != 0 {
             self.free.push(name.0 & !IN_TABLE);
         }
     }
 
     /// Whether this is the name of what is looked for.
-    pub fn is(&self, name: Name, sought: &Sought<'_>) -> bool {
+    pub fn is(&self, name: IdentId, sought: &IdentKey<'_>) -> bool {
         match sought {
-            Sought::Name(sought) => name == *sought,
-            Sought::Text(ident) => self.in_table(name) == Some(ident),
+            IdentKey::IdentId(sought) => name == *sought,
+            IdentKey::Text(ident) => self.in_table(name) == Some(ident),
         }
     }
 
     /// A number for a table of names.
-    pub fn hash(&self, sought: &Sought<'_>) -> u64 {
+    pub fn hash(&self, sought: &IdentKey<'_>) -> u64 {
         match sought {
-            Sought::Name(name) => self.hasher.hash_one(name.0),
-            Sought::Text(ident) => self.hasher.hash_one(ident),
+            IdentKey::IdentId(name) => self.hasher.hash_one(name.0),
+            IdentKey::Text(ident) => self.hasher.hash_one(ident),
         }
     }
 
     /// The same of a name.
-    pub fn hash_of(&self, name: Name) -> u64 {
+    pub fn hash_of(&self, name: IdentId) -> u64 {
         self.in_table(name).map_or_else(|| self.hasher.hash_one(name.0), |ident| self.hasher.hash_one(ident))
     }
 
     /// The identifier; none of a name that another lane made.
-    pub fn ident(&self, name: Name) -> Option<TrackerIdent> {
+    pub fn ident(&self, name: IdentId) -> Option<TrackerIdent> {
         if name.0 & IN_TABLE != 0 {
             return self.in_table(name).cloned();
         }
@@ -96,7 +96,7 @@ impl Names {
         TrackerIdent::parse(&format!("{number:0digits$}")).ok()
     }
 
-    fn in_table(&self, name: Name) -> Option<&TrackerIdent> {
+    fn in_table(&self, name: IdentId) -> Option<&TrackerIdent> {
         self.table.get(name.0.checked_sub(IN_TABLE)? as usize)
     }
 }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn numbers_of_trackers_need_no_table_and_leading_zeros_count() {
-        let mut names = Names::default();
+        let mut names = IdentTable::default();
         let numbers =
             ["860000000000001", "013800000001", "13800000001", "00000000013800000001", "0", "00", "99999999999999999"];
         for text in numbers {
@@ -133,7 +133,7 @@ mod tests {
         fn a_name_is_that_of_its_identifier_only_whatever_comes_and_goes(
             steps in proptest::collection::vec(("[0a]{1,3}|[0-9]{14,20}|[0-9a-zA-Z_-]{1,32}", any::<bool>()), 0..60)
         ) {
-            let (mut names, mut known) = (Names::default(), BTreeMap::<String, Name>::new());
+            let (mut names, mut known) = (IdentTable::default(), BTreeMap::<String, IdentId>::new());
             for (text, comes) in steps {
                 match (known.get(&text), comes) {
                     (None, true) => {
@@ -148,9 +148,9 @@ mod tests {
                 for (text, name) in &known {
                     let its = ident(text);
                     prop_assert_eq!(names.ident(*name), Some(its.clone()));
-                    prop_assert_eq!(names.hash_of(*name), names.hash(&Sought::of(&its)));
+                    prop_assert_eq!(names.hash_of(*name), names.hash(&IdentKey::of(&its)));
                     for other in known.keys() {
-                        prop_assert_eq!(names.is(*name, &Sought::of(&ident(other))), other == text);
+                        prop_assert_eq!(names.is(*name, &IdentKey::of(&ident(other))), other == text);
                     }
                 }
                 prop_assert!(names.table.len() - names.free.len() <= known.len());

@@ -21,16 +21,16 @@ use crate::domain::{
     Entry, Finding, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
     TrackerKey, VehicleId,
 };
-use crate::guard::{AHEAD, Guard, Params, Seen};
+use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};
-pub use cell_entry::{Footprint, Standing};
-use dedup::Recent;
+pub use cell_entry::{CellEntry, Parked};
+use dedup::LaneDigests;
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::HashMap;
 use tracker::Tracker;
-use tracker_table::Roster;
+use tracker_table::TrackerTable;
 pub use validation::{FUTURE_S_MAX, FixFlags};
 
 /// What the fold needs to know beside the journal; the same for a rebuild as for the first run.
@@ -42,21 +42,21 @@ pub struct FoldSettings {
 
 /// Everything one lane believes. Checkpoints keep exactly this.
 #[derive(Clone, Deserialize)]
-#[serde(from = "Kept")]
+#[serde(from = "LaneCheckpoint")]
 pub struct LaneState {
-    roster: Roster,
+    table: TrackerTable,
     /// Every profile in use, once.
     profiles: Vec<Profile>,
-    recent: Recent,
+    recent: LaneDigests,
     guard: Guard,
 }
 
 impl Default for LaneState {
     fn default() -> Self {
         Self {
-            roster: Roster::default(),
+            table: TrackerTable::default(),
             profiles: Vec::new(),
-            recent: Recent::default(),
+            recent: LaneDigests::default(),
             guard: Guard::new(Params::default()),
         }
     }
@@ -65,27 +65,27 @@ impl Default for LaneState {
 /// A checkpoint's form.
 #[derive(Deserialize)]
 #[serde(rename = "LaneState")]
-struct Kept {
+struct LaneCheckpoint {
     places: HashMap<TrackerIdent, u32>,
-    trackers: Vec<tracker::Kept>,
+    trackers: Vec<tracker::TrackerCheckpoint>,
     profiles: Vec<Profile>,
-    recent: Recent,
+    recent: LaneDigests,
     guard: Guard,
 }
 
-impl From<Kept> for LaneState {
-    fn from(kept: Kept) -> Self {
-        let Kept { places, trackers, profiles, recent, guard } = kept;
-        Self { roster: Roster::of(places, trackers), profiles, recent, guard }
+impl From<LaneCheckpoint> for LaneState {
+    fn from(kept: LaneCheckpoint) -> Self {
+        let LaneCheckpoint { places, trackers, profiles, recent, guard } = kept;
+        Self { table: TrackerTable::of(places, trackers), profiles, recent, guard }
     }
 }
 
 impl Serialize for LaneState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut kept = serializer.serialize_struct("LaneState", 6)?;
-        kept.serialize_field("places", &self.roster.places())?;
-        kept.serialize_field("trackers", &self.roster.kept())?;
-        // Programs before this form of the roster ask for it.
+        kept.serialize_field("places", &self.table.places())?;
+        kept.serialize_field("trackers", &self.table.kept())?;
+        // Programs before this form of the table ask for it.
         kept.serialize_field("free", &[0u32; 0])?;
         kept.serialize_field("profiles", &self.profiles)?;
         kept.serialize_field("recent", &self.recent)?;
@@ -112,7 +112,7 @@ impl LaneState {
                 self.guard.gap(*from, *to);
                 Effects { findings: told_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
             }
-            Entry::LetGo { .. } => Effects::default(),
+            Entry::Tombstone { .. } => Effects::default(),
         };
         self.show_sessions(&mut effects);
         effects
@@ -121,9 +121,9 @@ impl LaneState {
     /// Folds entries in order. What the next vehicles will need of memory is looked at first, some at a time.
     pub fn fold_all(&mut self, entries: &[Entry], settings: &FoldSettings) -> Vec<Effects> {
         let mut effects = Vec::with_capacity(entries.len());
-        for part in entries.chunks(AHEAD) {
+        for part in entries.chunks(PREFETCH_MAX) {
             let vehicles: Vec<VehicleId> = part.iter().filter_map(|entry| self.vehicle_of(entry)).collect();
-            self.guard.look_ahead(&vehicles);
+            self.guard.prefetch(&vehicles);
             effects.extend(part.iter().map(|entry| self.fold(entry, settings)));
         }
         effects
@@ -132,7 +132,7 @@ impl LaneState {
     /// The vehicle whose packet an entry is.
     fn vehicle_of(&self, entry: &Entry) -> Option<VehicleId> {
         let Entry::Packet(packet) = entry else { return None };
-        self.roster.get(&Address::parse(&packet.topic).ok()?.ident)?.vehicle()
+        self.table.get(&Address::parse(&packet.topic).ok()?.ident)?.vehicle()
     }
 
     /// Sessions that began or ended by themselves are shown like those that the owner switched.
@@ -148,12 +148,12 @@ impl LaneState {
 
     /// How many trackers this lane knows.
     pub fn trackers(&self) -> usize {
-        self.roster.len()
+        self.table.len()
     }
 
     /// Whether a packet's topic names a tracker that is registered.
     pub fn knows_sender_of(&self, packet: &Packet) -> bool {
-        Address::parse(&packet.topic).is_ok_and(|a| self.roster.place(&a.ident).is_some())
+        Address::parse(&packet.topic).is_ok_and(|a| self.table.place(&a.ident).is_some())
     }
 
     fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
@@ -161,7 +161,7 @@ impl LaneState {
         match setting {
             Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind } => {
                 let profile = self.profile_number(profile);
-                let known = self.roster.entry(ident, *tracker);
+                let known = self.table.entry(ident, *tracker);
                 known.key = *tracker;
                 known.set_profile(profile);
                 known.set_vehicle(*vehicle);
@@ -169,7 +169,7 @@ impl LaneState {
                     self.guard.set_kind(*vehicle, *vehicle_kind);
                 }
             }
-            Setting::TrackerRemoved { ident } => self.roster.remove(ident),
+            Setting::TrackerRemoved { ident } => self.table.remove(ident),
             Setting::Arm { vehicle } => {
                 effects.findings = self.guard.arm(*vehicle, at, at);
                 effects.guards.push(self.guard_row(*vehicle, at));
@@ -198,7 +198,7 @@ impl LaneState {
     fn forget(&mut self, vehicle: VehicleId, trackers: &[TrackerKey]) {
         self.guard.forget(vehicle);
         let is_its = |t: &Tracker| t.vehicle() == Some(vehicle) || (t.vehicle().is_none() && trackers.contains(&t.key));
-        self.roster.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
+        self.table.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
     }
 
     /// The number of a profile in the table; the table grows with the kinds of trackers, not with trackers.
@@ -212,7 +212,7 @@ impl LaneState {
 
     /// A tracker and how to read it.
     fn known(&self, ident: &TrackerIdent) -> Option<(&Tracker, &Profile)> {
-        let tracker = self.roster.get(ident)?;
+        let tracker = self.table.get(ident)?;
         Some((tracker, self.profiles.get(usize::from(tracker.profile))?))
     }
 
@@ -232,8 +232,8 @@ impl LaneState {
         };
         // A repetition changes nothing, but it is answered: its sender has not heard our first answer.
         let replies = self.replies(&ident, &report);
-        let place = self.roster.place(&ident);
-        let Some((tracker, firmwares)) = place.and_then(|p| self.roster.at(p)) else {
+        let place = self.table.place(&ident);
+        let Some((tracker, firmwares)) = place.and_then(|p| self.table.at(p)) else {
             return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
         };
         if carries_time(&report) && (tracker.recent.has(digest) || self.recent.has(digest)) {
@@ -247,7 +247,7 @@ impl LaneState {
             Err(error) => return Effects { replies, ..set_aside(undecodable(tracker, profile, &ident, &error)) },
         };
         let readings = tracker.read_clock(profile, packet, &mut report, settings.max_fix_age_s);
-        let effects = tracker.make_count((&ident, packet), &report, &readings, settings.max_fix_age_s, firmwares);
+        let effects = tracker.record_report((&ident, packet), &report, &readings, settings.max_fix_age_s, firmwares);
         let mut effects = Effects { replies, ..effects };
         // A packet that is set aside as a whole has its bytes kept already.
         if let (Some(detail), None) = (&report.left_over, &effects.quarantined) {
@@ -261,7 +261,8 @@ impl LaneState {
         }
         if let Some(vehicle) = tracker.vehicle() {
             let before = self.guard.shown(vehicle);
-            let seen = Seen { received_at: packet.received_at, digest, report_interval_s: tracker.report_interval_s() };
+            let seen =
+                Arrival { received_at: packet.received_at, digest, report_interval_s: tracker.report_interval_s() };
             for moment in &report.moments {
                 effects.findings.extend(self.guard.consider(vehicle, moment, &seen));
             }

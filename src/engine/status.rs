@@ -8,7 +8,7 @@ use std::num::{NonZeroU8, NonZeroU16};
 
 /// What a tracker last said of itself. Its bytes are few enough to fill what others leave.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Said {
+pub(super) struct LastStatus {
     battery_percent: Small,
     pub external_power: Option<bool>,
     pub ignition: Option<bool>,
@@ -38,7 +38,7 @@ impl Small {
     }
 }
 
-impl Said {
+impl LastStatus {
     /// Of a row; its firmware is numbered by who has the table.
     pub fn of(row: &StatusRow) -> Self {
         Self {
@@ -111,7 +111,7 @@ pub(super) struct Newest {
     accuracy_m: f32,
     satellites: Option<u8>,
     pub source: FixSource,
-    /// Whether a wide footprint stands for it: see [`crate::engine::Standing`].
+    /// Whether a wide cell_entry stands for it: see [`crate::engine::Parked`].
     pub is_wide: bool,
 }
 

@@ -166,7 +166,7 @@ fn a_wrong_check_sum_that_the_profile_tolerates_is_counted_and_flagged_on_its_fi
         let topic = format!("v1/{}/013800138000/up", Shard::of("013800138000").0);
         let packet = Packet { topic, received_at: at, payload: frame.clone(), retained: false };
         let effects = lane.fold(&Entry::Packet(packet), &SETTINGS);
-        let flags = effects.fixes.first().map(|f| f.flags.0 & !(FixFlags::FOOTPRINT | FixFlags::NARROW));
+        let flags = effects.fixes.first().map(|f| f.flags.0 & !(FixFlags::CELL_ENTRY | FixFlags::NARROW));
         (effects.outcome, effects.is_check_sum_wrong, flags)
     };
     let stored = Some(Outcome::Stored);
@@ -197,32 +197,32 @@ fn operators_are_told_of_gaps_but_not_of_each_start() {
 }
 
 proptest! {
-    /// In order, late, from anywhere, there and back: who looks for footprints finds every tracker.
+    /// In order, late, from anywhere, there and back: who looks for entries finds every tracker.
     #[test]
     fn each_fix_that_is_shown_has_a_footprint_in_its_cell_and_quarter_that_is_not_younger(
         fixes in proptest::collection::vec((0..5400_i64, 0..8_i32, any::<bool>()), 1..60),
         hops in proptest::collection::vec(0..60_usize, 0..4),
     ) {
         let mut lane = lane();
-        let (mut shown, mut footprints) = (Vec::new(), Vec::new());
+        let (mut shown, mut entries) = (Vec::new(), Vec::new());
         for (n, (ago_s, cell, in_order)) in fixes.iter().enumerate() {
             let t_s = if *in_order { NOW_S - 5400 + n as i64 * 90 } else { NOW_S - ago_s };
             let lat = if hops.contains(&n) { 31.0 } else { 28.5501 + f64::from(*cell) * 0.0015 };
             for row in lane.fold(&packet("yy1", &fix(t_s, lat)), &SETTINGS).fixes {
-                let (at, footprint) = (row.fixed_at, Footprint::of(row.fixed_at, row.fix.position));
-                match row.flags.0 & (FixFlags::FOOTPRINT | FixFlags::NARROW) {
+                let (at, cell_entry) = (row.fixed_at, CellEntry::of(row.fixed_at, row.fix.position));
+                match row.flags.0 & (FixFlags::CELL_ENTRY | FixFlags::NARROW) {
                     0 => {}
-                    FixFlags::FOOTPRINT => footprints.push((at, footprint.span, footprint.wide)),
-                    FixFlags::NARROW => prop_assert!(false, "narrow, and no footprint"),
-                    _ => footprints.push((at, footprint.span, -1 - footprint.narrow)),
+                    FixFlags::CELL_ENTRY => entries.push((at, cell_entry.span, cell_entry.wide)),
+                    FixFlags::NARROW => prop_assert!(false, "narrow, and no cell entry"),
+                    _ => entries.push((at, cell_entry.span, -1 - cell_entry.narrow)),
                 }
                 if row.flags.is_shown() {
-                    shown.push((at, footprint));
+                    shown.push((at, cell_entry));
                 }
             }
         }
-        let is_found = |(at, f): &(Timestamp, Footprint)| {
-            footprints.iter().any(|(from, span, cell)| from <= at && *span == f.span && [f.wide, -1 - f.narrow].contains(cell))
+        let is_found = |(at, f): &(Timestamp, CellEntry)| {
+            entries.iter().any(|(from, span, cell)| from <= at && *span == f.span && [f.wide, -1 - f.narrow].contains(cell))
         };
         prop_assert!(!shown.is_empty() && shown.iter().all(is_found));
     }
@@ -234,5 +234,5 @@ fn a_tracker_that_stands_still_has_one_footprint_a_quarter() {
     let fixes = (0..90).map(|n| fix(NOW_S - 900 + n * 10, 28.5501));
     let rows = fixes.flat_map(|f| lane.fold(&packet("yy1", &f), &SETTINGS).fixes);
     // NOW_S is in the middle of a quarter.
-    assert_eq!(rows.filter(|r| r.flags.0 & FixFlags::FOOTPRINT != 0).count(), 2);
+    assert_eq!(rows.filter(|r| r.flags.0 & FixFlags::CELL_ENTRY != 0).count(), 2);
 }

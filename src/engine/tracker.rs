@@ -6,17 +6,17 @@ mod times;
 use crate::domain::{
     Datum, Fix, Outcome, Packet, Profile, Report, Status, Timestamp, TrackerIdent, TrackerKey, VehicleId,
 };
-use crate::engine::cell_entry::{Footprint, Standing};
+use crate::engine::cell_entry::{CellEntry, Parked};
 use crate::engine::clock::{Clock, Note, Reading};
-use crate::engine::consistency::{Doubt, Place};
-use crate::engine::dedup::Own;
+use crate::engine::consistency::{ConsistencyCheck, Place};
+use crate::engine::dedup::TrackerDigests;
 use crate::engine::effects::{Effects, FixRow, Quarantined, StatusRow};
-use crate::engine::ident_table::Name;
+use crate::engine::ident_table::IdentId;
 use crate::engine::interval::ReportInterval;
-use crate::engine::status::{Newest, Said};
-use crate::engine::tracker_table::Firmwares;
+use crate::engine::status::{LastStatus, Newest};
+use crate::engine::tracker_table::FirmwareTable;
 use crate::engine::validation;
-use crate::engine::validation::{FixFlags, Judgement};
+use crate::engine::validation::{FixFlags, Verdict};
 use crate::protocol::jt808::Parts;
 use crate::protocol::{self, DecodeError};
 use compact_str::CompactString;
@@ -29,26 +29,26 @@ const STATUS_EVERY_S: u16 = 15;
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Tracker {
-    /// Its identifier, as the roster keeps it.
-    pub name: Name,
+    /// Its identifier, as the table keeps it.
+    pub name: IdentId,
     /// Its row.
     pub key: TrackerKey,
     /// Row of the vehicle that carries it, or [`NOBODY`].
     vehicle: i64,
     /// Its last packets.
-    pub recent: Own,
+    pub recent: TrackerDigests,
     /// When it was last heard of.
     pub last_heard_at: Timestamp,
     /// Its newest trustworthy fix, by event time.
     pub newest: Option<Newest>,
-    said: Said,
+    said: LastStatus,
     /// When its status row was written last: the low half of the seconds since 1970, as only the last minute is asked for.
     status_written_s: u16,
     /// What few trackers have.
-    rare: Option<Box<Rare>>,
+    rare: Option<Box<RareState>>,
     /// Number of its profile in the lane's table.
     pub profile: u16,
-    /// Equal places in a row: see [`Doubt`].
+    /// Equal places in a row: see [`ConsistencyCheck`].
     equal: u8,
     /// What every tracker keeps of its clock.
     note: Note,
@@ -64,8 +64,8 @@ const NOBODY: i64 = i64::MIN;
 
 /// What few trackers have.
 #[derive(Clone, Default)]
-struct Rare {
-    /// The last place that was a jump: see [`Doubt`].
+struct RareState {
+    /// The last place that was a jump: see [`ConsistencyCheck`].
     jumped: Option<(Place, u8)>,
     /// Parts of a message that is not whole yet.
     parts: Option<Parts>,
@@ -75,7 +75,7 @@ struct Rare {
     clock: Option<Box<Clock>>,
 }
 
-impl Rare {
+impl RareState {
     fn is_empty(&self) -> bool {
         self.jumped.is_none() && self.parts.is_none() && self.firmware.is_none() && self.clock.is_none()
     }
@@ -83,15 +83,15 @@ impl Rare {
 
 /// A tracker as a checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct TrackerCheckpoint {
     key: TrackerKey,
     profile: u16,
     vehicle: Option<VehicleId>,
-    recent: Own,
+    recent: TrackerDigests,
     status: StatusRow,
     status_written_at: Timestamp,
     #[serde(default)]
-    doubt: Doubt,
+    doubt: ConsistencyCheck,
     #[serde(default)]
     parts: Option<Parts>,
     #[serde(default)]
@@ -118,15 +118,15 @@ fn yes() -> bool {
 }
 
 impl Tracker {
-    pub fn new(name: Name, key: TrackerKey) -> Self {
+    pub fn new(name: IdentId, key: TrackerKey) -> Self {
         Self {
             name,
             key,
             vehicle: NOBODY,
-            recent: Own::default(),
+            recent: TrackerDigests::default(),
             last_heard_at: Timestamp::default(),
             newest: None,
-            said: Said::default(),
+            said: LastStatus::default(),
             status_written_s: 0,
             rare: None,
             profile: 0,
@@ -136,14 +136,14 @@ impl Tracker {
     }
 
     /// Made again of what a checkpoint kept.
-    pub fn of(name: Name, kept: Kept, firmwares: &mut Firmwares) -> Self {
+    pub fn of(name: IdentId, kept: TrackerCheckpoint, firmwares: &mut FirmwareTable) -> Self {
         let mut tracker = Self {
             profile: kept.profile,
             note: Note::of(kept.announced_zone_s, kept.is_clock_right),
             recent: kept.recent,
             last_heard_at: kept.status.last_heard_at,
             newest: kept.status.newest.as_ref().map(|row| Newest::of_row(row, kept.is_wide)),
-            said: Said::of(&kept.status),
+            said: LastStatus::of(&kept.status),
             status_written_s: whole_s(kept.status_written_at) as u16,
             ..Self::new(name, kept.key)
         };
@@ -157,8 +157,8 @@ impl Tracker {
     }
 
     /// What a checkpoint keeps.
-    pub fn kept(&self, firmwares: &Firmwares) -> Kept {
-        Kept {
+    pub fn kept(&self, firmwares: &FirmwareTable) -> TrackerCheckpoint {
+        TrackerCheckpoint {
             key: self.key,
             profile: self.profile,
             vehicle: self.vehicle(),
@@ -195,32 +195,32 @@ impl Tracker {
         self.said.interval().usual_s()
     }
 
-    fn row(&self, firmwares: &Firmwares) -> StatusRow {
+    fn row(&self, firmwares: &FirmwareTable) -> StatusRow {
         self.said.row(self.last_heard_at, self.newest.as_ref(), self.firmware(firmwares))
     }
 
-    fn firmware<'t>(&'t self, firmwares: &'t Firmwares) -> Option<&'t CompactString> {
+    fn firmware<'t>(&'t self, firmwares: &'t FirmwareTable) -> Option<&'t CompactString> {
         let own = self.rare.as_ref().and_then(|r| r.firmware.as_ref());
         own.or_else(|| firmwares.name(self.said.firmware?.get() - 1))
     }
 
-    fn set_firmware(&mut self, told: Option<&CompactString>, firmwares: &mut Firmwares) {
+    fn set_firmware(&mut self, told: Option<&CompactString>, firmwares: &mut FirmwareTable) {
         self.said.firmware = told.and_then(|name| NonZeroU16::new(firmwares.number(name)? + 1));
         let own = told.filter(|_| self.said.firmware.is_none()).cloned();
         self.set_rare(own, |rare| &mut rare.firmware);
     }
 
-    fn doubt(&self) -> Doubt {
-        Doubt { jumped: self.rare.as_ref().and_then(|r| r.jumped), equal: self.equal }
+    fn doubt(&self) -> ConsistencyCheck {
+        ConsistencyCheck { jumped: self.rare.as_ref().and_then(|r| r.jumped), equal: self.equal }
     }
 
-    fn set_doubt(&mut self, doubt: Doubt) {
+    fn set_doubt(&mut self, doubt: ConsistencyCheck) {
         self.equal = doubt.equal;
         self.set_rare(doubt.jumped, |rare| &mut rare.jumped);
     }
 
     /// Room is taken for what is rare, and given back with the last of it.
-    fn set_rare<T>(&mut self, value: Option<T>, which: fn(&mut Rare) -> &mut Option<T>) {
+    fn set_rare<T>(&mut self, value: Option<T>, which: fn(&mut RareState) -> &mut Option<T>) {
         match (&mut self.rare, value) {
             (None, None) => {}
             (None, value) => *which(self.rare.insert(Box::default())) = value,
@@ -263,7 +263,7 @@ impl Tracker {
 
     /// Takes over what a moment says of the tracker; returns whether its firmware is new. One that is older than the
     /// newest (`is_history`) says only what nothing newer has said: a day late, an empty battery is full again.
-    fn hear(&mut self, status: &Status, is_history: bool, firmwares: &mut Firmwares) -> bool {
+    fn hear(&mut self, status: &Status, is_history: bool, firmwares: &mut FirmwareTable) -> bool {
         self.said.merge(status, is_history);
         let known = self.firmware(firmwares);
         let Some(told) =
@@ -276,13 +276,13 @@ impl Tracker {
     }
 
     /// Judges every moment and turns it into rows.
-    pub fn make_count(
+    pub fn record_report(
         &mut self,
         (ident, packet): (&TrackerIdent, &Packet),
         report: &Report,
         readings: &[Reading],
         max_fix_age_s: f64,
-        firmwares: &mut Firmwares,
+        firmwares: &mut FirmwareTable,
     ) -> Effects {
         let is_check_sum_wrong = report.is_check_sum_wrong;
         let mut effects = Effects { outcome: Some(Outcome::Stored), is_check_sum_wrong, ..Effects::default() };
@@ -304,10 +304,10 @@ impl Tracker {
                 continue;
             };
             let judgement =
-                validation::judge(fix, reading, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
+                validation::validate(fix, reading, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
             is_firmware_new |= self.hear(&moment.status, judgement.is_history(), firmwares);
             match judgement {
-                Judgement::Keep { fixed_at, mut flags, .. } => {
+                Verdict::Accept { fixed_at, mut flags, .. } => {
                     let fix = validation::without_nonsense(fix, &mut flags);
                     if is_check_sum_wrong {
                         flags.0 |= FixFlags::CHECK_SUM_WRONG;
@@ -317,9 +317,9 @@ impl Tracker {
                         flags.0 |= doubt.flags(self.newest.as_ref(), moment, &fix, fixed_at);
                         self.set_doubt(doubt);
                     }
-                    let (footprint, stands) = Footprint::of(fixed_at, fix.position).after(fixed_at, self.standing());
+                    let (cell_entry, stands) = CellEntry::of(fixed_at, fix.position).after(fixed_at, self.standing());
                     if flags.is_shown() {
-                        flags.0 |= footprint;
+                        flags.0 |= cell_entry;
                     }
                     self.take_newest(&fix, fixed_at, packet.received_at, flags, stands);
                     effects.fixes.push(FixRow {
@@ -331,7 +331,7 @@ impl Tracker {
                         flags,
                     });
                 }
-                Judgement::SetAside { reason, detail } => {
+                Verdict::Quarantine { reason, detail } => {
                     // One bad fix sets the packet aside (its bytes are wanted for a look); what
                     // else it says still counts.
                     effects.outcome = Some(Outcome::Quarantined);
@@ -355,22 +355,15 @@ impl Tracker {
         effects
     }
 
-    /// How its newest fix stands. Fixes that are not trusted may become footprints again where one stands already, which costs an
+    /// How its newest fix stands. Fixes that are not trusted may become entries again where one stands already, which costs an
     /// entry and no more.
-    fn standing(&self) -> Option<Standing> {
+    fn standing(&self) -> Option<Parked> {
         let newest = self.newest.as_ref()?;
         let (at, position) = (newest.fixed_at, newest.position);
-        Some(Standing { at, cells: Footprint::of(at, position), is_wide: newest.is_wide })
+        Some(Parked { at, cells: CellEntry::of(at, position), is_wide: newest.is_wide })
     }
 
-    fn take_newest(
-        &mut self,
-        fix: &Fix,
-        fixed_at: Timestamp,
-        received_at: Timestamp,
-        flags: FixFlags,
-        stands: Standing,
-    ) {
+    fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags, stands: Parked) {
         let newer = self.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
         if newer && flags.is_trustworthy() {
             self.newest = Some(Newest::of(fix, fixed_at, received_at, stands.is_wide));

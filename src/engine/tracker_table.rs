@@ -1,8 +1,8 @@
 //! The trackers of a lane, found by their names, which stand in the trackers themselves.
 
 use crate::domain::{TrackerIdent, TrackerKey};
-use crate::engine::ident_table::{Name, Names, Sought};
-use crate::engine::tracker::{Kept, Tracker};
+use crate::engine::ident_table::{IdentId, IdentKey, IdentTable};
+use crate::engine::tracker::{Tracker, TrackerCheckpoint};
 use crate::guard::slots;
 use compact_str::CompactString;
 use serde::{Serialize, Serializer};
@@ -14,18 +14,18 @@ const FIRMWARES_MAX: usize = 512;
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct Roster {
-    places: slots::Places,
-    names: Names,
+pub(super) struct TrackerTable {
+    places: slots::SlotIndex,
+    names: IdentTable,
     trackers: Vec<Tracker>,
-    firmwares: Firmwares,
+    firmwares: FirmwareTable,
 }
 
 /// Firmware versions by number.
 #[derive(Clone, Default)]
-pub(super) struct Firmwares(Vec<CompactString>);
+pub(super) struct FirmwareTable(Vec<CompactString>);
 
-impl Firmwares {
+impl FirmwareTable {
     /// The version of a number.
     pub fn name(&self, number: u16) -> Option<&CompactString> {
         self.0.get(usize::from(number))
@@ -44,7 +44,7 @@ impl Firmwares {
     }
 }
 
-impl Roster {
+impl TrackerTable {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -53,7 +53,7 @@ impl Roster {
     /// Where a tracker stands.
     pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
         let Self { places, names, trackers, .. } = self;
-        let sought = Sought::of(ident);
+        let sought = IdentKey::of(ident);
         places.find(names.hash(&sought), |place| names.is(trackers[place].name, &sought))
     }
 
@@ -63,7 +63,7 @@ impl Roster {
     }
 
     /// The tracker at a place, with the table that its firmware stands in.
-    pub fn at(&mut self, place: usize) -> Option<(&mut Tracker, &mut Firmwares)> {
+    pub fn at(&mut self, place: usize) -> Option<(&mut Tracker, &mut FirmwareTable)> {
         Some((self.trackers.get_mut(place)?, &mut self.firmwares))
     }
 
@@ -79,7 +79,7 @@ impl Roster {
     /// Removes one; its place is for the next.
     pub fn remove(&mut self, ident: &TrackerIdent) {
         let Self { places, names, trackers, .. } = self;
-        let sought = Sought::of(ident);
+        let sought = IdentKey::of(ident);
         if let Some(place) = places.leave(names.hash(&sought), |place| names.is(trackers[place].name, &sought)) {
             names.give_back(trackers[place].name);
         }
@@ -102,17 +102,17 @@ impl Roster {
     }
 
     /// Made again of what a checkpoint kept.
-    pub fn of(places: HashMap<TrackerIdent, u32>, kept: Vec<Kept>) -> Self {
-        let mut roster = Self::default();
-        let mut kept: Vec<Option<Kept>> = kept.into_iter().map(Some).collect();
+    pub fn of(places: HashMap<TrackerIdent, u32>, kept: Vec<TrackerCheckpoint>) -> Self {
+        let mut table = Self::default();
+        let mut kept: Vec<Option<TrackerCheckpoint>> = kept.into_iter().map(Some).collect();
         for (ident, place) in places {
             if let Some(kept) = kept.get_mut(place as usize).and_then(Option::take) {
-                let name = roster.names.put(&ident);
-                let tracker = Tracker::of(name, kept, &mut roster.firmwares);
-                roster.put(tracker);
+                let name = table.names.put(&ident);
+                let tracker = Tracker::of(name, kept, &mut table.firmwares);
+                table.put(tracker);
             }
         }
-        roster
+        table
     }
 
     /// What a checkpoint keeps: identifiers with their places in the list that [`Self::kept`] gives. One by one, as a
@@ -131,16 +131,16 @@ impl Roster {
     }
 }
 
-struct Places<'r>(&'r Roster);
+struct Places<'r>(&'r TrackerTable);
 
 impl Serialize for Places<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ident = |name: Name| self.0.names.ident(name);
+        let ident = |name: IdentId| self.0.names.ident(name);
         serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.name)).zip(0u32..))
     }
 }
 
-struct AllKept<'r>(&'r Roster);
+struct AllKept<'r>(&'r TrackerTable);
 
 impl Serialize for AllKept<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -50,10 +50,10 @@ impl FixFlags {
     pub const FIELD_DROPPED: i16 = 1024;
     /// The packet's check sum was wrong, which its tracker's profile tolerates.
     pub const CHECK_SUM_WRONG: i16 = 2048;
-    /// The first heard of its tracker in its cell and quarter of an hour ([`crate::engine::Footprint`]): how a search by place finds
+    /// The first heard of its tracker in its cell and quarter of an hour ([`crate::engine::CellEntry`]): how a search by place finds
     /// the tracker while its fixes are hot. Says nothing about the fix.
-    pub const FOOTPRINT: i16 = 4096;
-    /// With [`Self::FOOTPRINT`]: it stands for a narrow cell, not for a wide one.
+    pub const CELL_ENTRY: i16 = 4096;
+    /// With [`Self::CELL_ENTRY`]: it stands for a narrow cell, not for a wide one.
     pub const NARROW: i16 = 8192;
 
     /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
@@ -73,9 +73,9 @@ impl FixFlags {
 
 /// The verdict on a fix.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Judgement {
+pub enum Verdict {
     /// Kept, at this time, with these flags.
-    Keep {
+    Accept {
         /// When.
         fixed_at: Timestamp,
         /// What is odd about it.
@@ -84,7 +84,7 @@ pub enum Judgement {
         is_history: bool,
     },
     /// Set aside.
-    SetAside {
+    Quarantine {
         /// One word.
         reason: &'static str,
         /// One sentence.
@@ -92,10 +92,10 @@ pub enum Judgement {
     },
 }
 
-impl Judgement {
+impl Verdict {
     /// Whether it tells of a time before the newest.
     pub fn is_history(&self) -> bool {
-        matches!(self, Self::Keep { is_history: true, .. })
+        matches!(self, Self::Accept { is_history: true, .. })
     }
 }
 
@@ -124,17 +124,17 @@ pub fn without_nonsense(fix: &Fix, flags: &mut FixFlags) -> Fix {
 
 /// Judges a fix, whose time was read, by CONTRACTS 6: not over 120 s ahead, not older than the limit, not before 2015,
 /// position in range.
-pub fn judge(
+pub fn validate(
     fix: &Fix,
     reading: &Reading,
     buffered: bool,
     received_at: Timestamp,
     newest_at: Option<Timestamp>,
     max_fix_age_s: f64,
-) -> Judgement {
+) -> Verdict {
     if !fix.position.is_in_range() {
         let detail = "the latitude is outside -90..=90 or the longitude outside -180..=180".to_owned();
-        return Judgement::SetAside { reason: "position", detail };
+        return Verdict::Quarantine { reason: "position", detail };
     }
     let (fixed_at, mut flags) = (reading.at, reading.flags);
     let age_s = received_at.seconds_since(fixed_at);
@@ -152,7 +152,7 @@ pub fn judge(
         None
     };
     if let Some(detail) = problem {
-        return Judgement::SetAside { reason: "time", detail };
+        return Verdict::Quarantine { reason: "time", detail };
     }
     let is_late = newest_at.is_some_and(|newest| fixed_at < newest);
     if is_late {
@@ -167,7 +167,7 @@ pub fn judge(
     if fix.position.is_null_island() {
         flags |= FixFlags::NULL_ISLAND;
     }
-    Judgement::Keep { fixed_at, flags: FixFlags(flags), is_history: is_late && !reading.may_be_live }
+    Verdict::Accept { fixed_at, flags: FixFlags(flags), is_history: is_late && !reading.may_be_live }
 }
 
 #[cfg(test)]
@@ -192,15 +192,15 @@ mod tests {
         }
     }
 
-    fn judged(fix: &Fix) -> Judgement {
+    fn judged(fix: &Fix) -> Verdict {
         let reading = Reading { at: fix.fixed_at.unwrap_or(NOW), flags: 0, may_be_live: false };
-        judge(fix, &reading, false, NOW, None, 30.0 * 86_400.0)
+        validate(fix, &reading, false, NOW, None, 30.0 * 86_400.0)
     }
 
     fn kept(fixed_at: Timestamp) -> Option<(Timestamp, i16)> {
         match judged(&fix(fixed_at)) {
-            Judgement::Keep { fixed_at, flags, .. } => Some((fixed_at, flags.0)),
-            Judgement::SetAside { .. } => None,
+            Verdict::Accept { fixed_at, flags, .. } => Some((fixed_at, flags.0)),
+            Verdict::Quarantine { .. } => None,
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
             assert_eq!(flags.0, FixFlags::FIELD_DROPPED);
         }
         fix.position = LatLon::new(f64::NAN, 112.35);
-        assert!(matches!(judged(&fix), Judgement::SetAside { reason: "position", .. }));
+        assert!(matches!(judged(&fix), Verdict::Quarantine { reason: "position", .. }));
     }
 
     #[test]

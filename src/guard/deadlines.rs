@@ -4,7 +4,7 @@
 
 use crate::domain::{Timestamp, VehicleId};
 use crate::guard::state::vehicle::Vehicle;
-use crate::guard::vehicle_table::Fleet;
+use crate::guard::vehicle_table::VehicleTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::num::NonZeroU32;
@@ -20,7 +20,7 @@ pub fn second_of(at: Timestamp) -> Option<NonZeroU32> {
 
 impl Deadlines {
     /// Of what the vehicles name.
-    pub fn of(fleet: &Fleet) -> Self {
+    pub fn of(fleet: &VehicleTable) -> Self {
         Self(fleet.places().filter_map(|(place, v)| Some(Reverse((v.scheduled?.get(), place)))).collect())
     }
 
@@ -34,7 +34,7 @@ impl Deadlines {
     }
 
     /// Takes out what may be due by `now`; the vehicles have no entry then.
-    pub fn take_due(&mut self, fleet: &mut Fleet, now: Timestamp) -> Vec<VehicleId> {
+    pub fn take_due(&mut self, fleet: &mut VehicleTable, now: Timestamp) -> Vec<VehicleId> {
         let mut taken = Vec::new();
         let Some(now) = second_of(now) else { return taken };
         while let Some(Reverse((second, place))) = self.0.peek().copied().filter(|Reverse((due, _))| *due <= now.get())

@@ -37,18 +37,18 @@ use crate::domain::{
     Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
 };
 use incident::Said;
-use outage::Neighbourhood;
+use outage::OutageDetector;
 use rules::silence::Step;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
-use window_budget::Pool;
+use window_budget::WindowBudget;
 use zones::Zones;
-use {deadlines::Deadlines, state::vehicle::Vehicle, timers::Deadline, vehicle_table::Fleet};
+use {deadlines::Deadlines, state::vehicle::Vehicle, timers::Deadline, vehicle_table::VehicleTable};
 
 /// How a moment reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct Arrival {
     /// When it arrived.
     pub received_at: Timestamp,
     /// The packet that brought it: what an alert names as its cause.
@@ -71,14 +71,14 @@ pub struct Snapshot {
 }
 
 /// Vehicles that are looked at together: as many waits as a processor can have at a time, and what they fetch stays in its cache.
-pub const AHEAD: usize = 16;
+pub const PREFETCH_MAX: usize = 16;
 
 /// All vehicles of one lane, and the zones. Serialise it for a checkpoint; nothing else is state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Kept")]
+#[serde(from = "GuardCheckpoint")]
 pub struct Guard {
     params: Params,
-    vehicles: Fleet,
+    vehicles: VehicleTable,
     /// When to look at which vehicle, as the vehicles themselves say.
     #[serde(skip)]
     deadlines: Deadlines,
@@ -86,27 +86,27 @@ pub struct Guard {
     zones: Zones,
     /// When windows of schedules begin and end.
     appointments: BTreeSet<(Timestamp, VehicleId)>,
-    hood: Neighbourhood,
+    hood: OutageDetector,
     /// Which suspects remember more.
-    pool: Pool,
+    pool: WindowBudget,
 }
 
 /// A guard as a checkpoint keeps it.
 #[derive(Deserialize)]
-struct Kept {
+struct GuardCheckpoint {
     params: Params,
-    vehicles: Fleet,
+    vehicles: VehicleTable,
     resumed_at: Option<Timestamp>,
     zones: Zones,
     appointments: BTreeSet<(Timestamp, VehicleId)>,
-    hood: Neighbourhood,
+    hood: OutageDetector,
     #[serde(default)]
-    pool: Pool,
+    pool: WindowBudget,
 }
 
-impl From<Kept> for Guard {
-    fn from(kept: Kept) -> Self {
-        let Kept { params, vehicles, resumed_at, zones, appointments, hood, pool } = kept;
+impl From<GuardCheckpoint> for Guard {
+    fn from(kept: GuardCheckpoint) -> Self {
+        let GuardCheckpoint { params, vehicles, resumed_at, zones, appointments, hood, pool } = kept;
         let deadlines = Deadlines::of(&vehicles);
         Self { params, vehicles, deadlines, resumed_at, zones, appointments, hood, pool }
     }
@@ -168,29 +168,29 @@ impl Guard {
         findings
     }
 
-    /// Looks at what the next moments of these vehicles will need, [`AHEAD`] of them at a time. They speak in an order
+    /// Looks at what the next moments of these vehicles will need, [`PREFETCH_MAX`] of them at a time. They speak in an order
     /// without any pattern, and one by one each would wait for memory anew; looked at together, the waits overlap. Changes
     /// nothing and tells nothing.
-    pub fn look_ahead(&self, vehicles: &[VehicleId]) {
-        for vehicles in vehicles.chunks(AHEAD) {
-            let known: SmallVec<[(VehicleId, &Vehicle); AHEAD]> =
+    pub fn prefetch(&self, vehicles: &[VehicleId]) {
+        for vehicles in vehicles.chunks(PREFETCH_MAX) {
+            let known: SmallVec<[(VehicleId, &Vehicle); PREFETCH_MAX]> =
                 vehicles.iter().filter_map(|id| Some((*id, self.vehicles.get(*id)?))).collect();
             let mut touched = 0;
-            let places: SmallVec<[(VehicleId, LatLon); AHEAD]> = known
+            let places: SmallVec<[(VehicleId, LatLon); PREFETCH_MAX]> = known
                 .iter()
                 .filter_map(|(id, state)| {
-                    let (part, place) = state.look_ahead();
+                    let (part, place) = state.prefetch();
                     touched ^= part;
                     Some((*id, place?))
                 })
                 .collect();
             std::hint::black_box(touched); // else nothing of it would be read
-            self.zones.look_ahead(&places);
+            self.zones.prefetch(&places);
         }
     }
 
     /// One moment of a report.
-    pub fn consider(&mut self, vehicle: VehicleId, moment: &Moment, seen: &Seen) -> Vec<Finding> {
+    pub fn consider(&mut self, vehicle: VehicleId, moment: &Moment, seen: &Arrival) -> Vec<Finding> {
         let mut findings = Vec::new();
         let (place, state) = self.vehicles.placed(vehicle);
         if state.is_duplicate(rules::packet_key(moment, seen)) {

@@ -22,7 +22,7 @@ const SQUARES_PER_DEGREE: f64 = 100.0;
 
 /// Where a vehicle belongs, as numbers of its groups; 0 = unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hood {
+pub struct PeerGroups {
     area: u32,
     cell: u32,
     firmware: u32,
@@ -36,7 +36,7 @@ type Key = (OutageKind, u32);
 /// Everything that a lane hears.
 const LANE: Key = (OutageKind::Lane, 0);
 
-impl Hood {
+impl PeerGroups {
     /// Its groups, the widest first.
     fn groups(self) -> impl Iterator<Item = Key> {
         let of = |kind, number: u32| (number != 0).then_some((kind, number));
@@ -80,7 +80,7 @@ struct Noticed {
 /// All groups of a lane.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
-pub struct Neighbourhood {
+pub struct OutageDetector {
     groups: BTreeMap<Key, Group>,
     /// When lost vehicles were last heard.
     lost: BTreeMap<VehicleId, Timestamp>,
@@ -96,29 +96,29 @@ struct Kept {
     watched: BTreeSet<Key>,
 }
 
-impl From<Kept> for Neighbourhood {
+impl From<Kept> for OutageDetector {
     fn from(kept: Kept) -> Self {
         Self { groups: kept.groups.into_iter().collect(), lost: kept.lost, watched: kept.watched }
     }
 }
 
-impl From<Neighbourhood> for Kept {
-    fn from(hood: Neighbourhood) -> Self {
+impl From<OutageDetector> for Kept {
+    fn from(hood: OutageDetector) -> Self {
         Self { groups: hood.groups.into_iter().collect(), lost: hood.lost, watched: hood.watched }
     }
 }
 
-impl Neighbourhood {
+impl OutageDetector {
     /// Follows where a vehicle belongs, by a moment it sent and its newest place; a vehicle that is not
     /// guarded belongs nowhere. Returns what it now belongs to.
     pub fn settle(
         &mut self,
         vehicle: VehicleId,
-        before: Hood,
+        before: PeerGroups,
         is_guarded: bool,
         place: Option<LatLon>,
         moment: &Moment,
-    ) -> Hood {
+    ) -> PeerGroups {
         let mut hood = before;
         if let Some(place) = place {
             hood.area = square(place);
@@ -147,7 +147,7 @@ impl Neighbourhood {
     }
 
     /// A vehicle is guarded no longer, or forgotten.
-    pub fn leave(&mut self, vehicle: VehicleId, hood: Hood) {
+    pub fn leave(&mut self, vehicle: VehicleId, hood: PeerGroups) {
         self.find(vehicle, hood);
         for key in hood.groups().filter(|_| hood.is_member) {
             if let Some(group) = self.groups.get_mut(&key) {
@@ -159,7 +159,7 @@ impl Neighbourhood {
         }
     }
 
-    fn join(&mut self, hood: Hood, cell: Option<&Cell>, firmware: Option<&str>) {
+    fn join(&mut self, hood: PeerGroups, cell: Option<&Cell>, firmware: Option<&str>) {
         for key in hood.groups() {
             let group = self.groups.entry(key).or_default();
             group.members += 1;
@@ -177,7 +177,14 @@ impl Neighbourhood {
     }
 
     /// A vehicle has lost contact; that may show an outage of its neighbourhood, told by `tick`.
-    pub fn lose(&mut self, params: &HoodParams, vehicle: VehicleId, hood: Hood, heard_at: Timestamp, at: Timestamp) {
+    pub fn lose(
+        &mut self,
+        params: &HoodParams,
+        vehicle: VehicleId,
+        hood: PeerGroups,
+        heard_at: Timestamp,
+        at: Timestamp,
+    ) {
         if !hood.is_member || self.lost.insert(vehicle, heard_at).is_some() {
             return;
         }
@@ -200,7 +207,7 @@ impl Neighbourhood {
     }
 
     /// A vehicle is heard (again).
-    pub fn hear(&mut self, vehicle: VehicleId, hood: Hood) {
+    pub fn hear(&mut self, vehicle: VehicleId, hood: PeerGroups) {
         self.find(vehicle, hood);
     }
 
@@ -235,7 +242,7 @@ impl Neighbourhood {
 
     /// Whether the silence of a lost vehicle is its neighbourhood's: it began with an outage that goes on,
     /// or has just ended.
-    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, hood: Hood, at: Timestamp) -> bool {
+    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, hood: PeerGroups, at: Timestamp) -> bool {
         let Some(heard_at) = self.lost.get(&vehicle) else { return false };
         let explains = |outage: Noticed| {
             let after_s = heard_at.seconds_since(outage.began_at);
@@ -249,7 +256,7 @@ impl Neighbourhood {
     }
 
     /// The vehicle counts as lost no longer.
-    fn find(&mut self, vehicle: VehicleId, hood: Hood) {
+    fn find(&mut self, vehicle: VehicleId, hood: PeerGroups) {
         let Some(heard_at) = self.lost.remove(&vehicle) else { return };
         for key in hood.groups() {
             if let Some(group) = self.groups.get_mut(&key) {

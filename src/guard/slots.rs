@@ -5,13 +5,13 @@ use hashbrown::HashTable;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct SlotIndex {
     index: HashTable<u32>,
-    /// Places of rows that were taken out; the next ones stand there.
+    /// SlotIndex of rows that were taken out; the next ones stand there.
     free: Vec<u32>,
 }
 
-impl Places {
+impl SlotIndex {
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.index.len()

@@ -38,8 +38,8 @@ fn moment(at: f64, metres: f64, speed_kmh: f32, moving: Option<bool>) -> Moment 
     }
 }
 
-fn seen(at: f64) -> Seen {
-    Seen { received_at: after(at + 1.0), digest: PacketDigest((at * 10.0) as u64), report_interval_s: None }
+fn seen(at: f64) -> Arrival {
+    Arrival { received_at: after(at + 1.0), digest: PacketDigest((at * 10.0) as u64), report_interval_s: None }
 }
 
 fn consider(guard: &mut Guard, at: f64, metres: f64, speed_kmh: f32, moving: Option<bool>) -> Vec<Finding> {
@@ -143,7 +143,7 @@ fn a_duplicate_packet_changes_nothing() {
     let mut guard = parked(Some(false));
     consider(&mut guard, 3610.0, 50.0, 18.0, Some(true));
     let before = rmp_serde::to_vec_named(&guard).unwrap();
-    let again = Seen { received_at: after(3640.0), ..seen(3610.0) };
+    let again = Arrival { received_at: after(3640.0), ..seen(3610.0) };
     assert_eq!(guard.consider(V, &moment(3610.0, 50.0, 18.0, Some(true)), &again), []);
     assert_eq!(rmp_serde::to_vec_named(&guard).unwrap(), before);
 }
@@ -156,7 +156,7 @@ fn a_ride_uploaded_after_the_next_arming_is_not_theft() {
     let findings: Vec<_> = (1..=9)
         .flat_map(|i| {
             let at = 3602.0 + f64::from(i) * 10.0;
-            let late = Seen { received_at: after(3800.0 + f64::from(i)), ..seen(at) };
+            let late = Arrival { received_at: after(3800.0 + f64::from(i)), ..seen(at) };
             guard.consider(V, &moment(at, f64::from(i) * 50.0, 18.0, Some(true)), &late)
         })
         .collect();
@@ -187,7 +187,7 @@ fn a_bike_ridden_off_behind_an_outage_is_noticed_when_its_fixes_arrive_in_any_or
         let mut guard = parked(Some(false));
         let mut findings = Vec::new();
         for (n, i) in order.iter().enumerate() {
-            let late = Seen { received_at: after(4000.0 + n as f64), ..seen(3600.0 + i * 10.0) };
+            let late = Arrival { received_at: after(4000.0 + n as f64), ..seen(3600.0 + i * 10.0) };
             findings.extend(guard.consider(V, &moment(3600.0 + i * 10.0, i * 50.0, 18.0, Some(true)), &late));
         }
         assert_eq!(woken(&findings), [AlertKind::Moved]);

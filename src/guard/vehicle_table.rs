@@ -3,7 +3,7 @@
 
 use crate::domain::VehicleId;
 use crate::guard::hashing::ByNumber;
-use crate::guard::slots::Places;
+use crate::guard::slots::SlotIndex;
 use crate::guard::state::vehicle::Vehicle;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,13 +12,13 @@ use std::hash::BuildHasher;
 
 /// See the module. A checkpoint keeps it as a map.
 #[derive(Clone, Debug, Default)]
-pub struct Fleet {
-    places: Places,
+pub struct VehicleTable {
+    places: SlotIndex,
     by: ByNumber,
     vehicles: Vec<(VehicleId, Vehicle)>,
 }
 
-impl Fleet {
+impl VehicleTable {
     fn place(&self, id: VehicleId) -> Option<usize> {
         self.places.find(self.by.hash_one(id), |place| self.vehicles[place].0 == id)
     }
@@ -86,13 +86,13 @@ impl Fleet {
     }
 }
 
-impl Serialize for Fleet {
+impl Serialize for VehicleTable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }
 }
 
-impl<'de> Deserialize<'de> for Fleet {
+impl<'de> Deserialize<'de> for VehicleTable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(OneByOne)
     }
@@ -102,14 +102,14 @@ impl<'de> Deserialize<'de> for Fleet {
 struct OneByOne;
 
 impl<'de> Visitor<'de> for OneByOne {
-    type Value = Fleet;
+    type Value = VehicleTable;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("vehicles by their numbers")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fleet, A::Error> {
-        let mut fleet = Fleet::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VehicleTable, A::Error> {
+        let mut fleet = VehicleTable::default();
         while let Some((id, vehicle)) = map.next_entry()? {
             *fleet.entry(id) = vehicle;
         }
@@ -137,7 +137,7 @@ mod tests {
         fn a_fleet_is_a_map_whatever_comes_and_goes_and_a_checkpoint_keeps_it(
             steps in proptest::collection::vec((0i64..12, 0i64..4), 0..80)
         ) {
-            let (mut fleet, mut map) = (Fleet::default(), BTreeMap::new());
+            let (mut fleet, mut map) = (VehicleTable::default(), BTreeMap::new());
             for (id, at_s) in steps {
                 let id = VehicleId(id);
                 if at_s == 0 {
@@ -152,14 +152,14 @@ mod tests {
             }
             let kept = serde_json::to_string(&fleet).unwrap();
             prop_assert_eq!(&serde_json::from_str::<BTreeMap<VehicleId, Vehicle>>(&kept).unwrap(), &map);
-            let again: Fleet = serde_json::from_str(&serde_json::to_string(&map).unwrap()).unwrap();
+            let again: VehicleTable = serde_json::from_str(&serde_json::to_string(&map).unwrap()).unwrap();
             prop_assert_eq!(again.iter().collect::<BTreeMap<_, _>>(), map.iter().map(|(id, v)| (*id, v)).collect());
         }
     }
 
     #[test]
     fn a_new_vehicle_is_one_of_which_nothing_is_known() {
-        let mut fleet = Fleet::default();
+        let mut fleet = VehicleTable::default();
         assert_eq!(fleet.get(VehicleId(1)), None);
         assert_eq!(*fleet.entry(VehicleId(1)), Vehicle::default());
         fleet.entry(VehicleId(1)).is_calm = true;

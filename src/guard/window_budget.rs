@@ -15,18 +15,18 @@ use std::collections::BTreeSet;
 
 /// What a vehicle's newest moment says of how much it should remember.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unrest {
+pub enum Priority {
     /// Nothing goes on, or nobody guards it.
     None,
     /// It is not quiet, and nothing more is known.
-    Restless,
+    Low,
     /// Something speaks for a theft.
-    Pressing,
+    High,
 }
 
 /// Who has a full window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Pool {
+pub struct WindowBudget {
     /// Those that may have to give it away.
     restless: BTreeSet<VehicleId>,
     /// Those that keep it.
@@ -35,11 +35,11 @@ pub struct Pool {
     refused: u64,
 }
 
-impl Pool {
+impl WindowBudget {
     /// Shares out anew after a moment of a vehicle. Returns who must give its window away.
     pub fn settle(&mut self, params: &PoolParams, id: VehicleId, vehicle: &mut Vehicle) -> Option<VehicleId> {
         let unrest = vehicle.unrest();
-        if unrest == Unrest::None {
+        if unrest == Priority::None {
             if vehicle.silence.has_window {
                 vehicle.silence.has_window = false;
                 self.leave(id);
@@ -48,7 +48,7 @@ impl Pool {
         }
         if vehicle.silence.has_window {
             let (from, to) = match unrest {
-                Unrest::Pressing => (&mut self.restless, &mut self.pressing),
+                Priority::High => (&mut self.restless, &mut self.pressing),
                 _ => (&mut self.pressing, &mut self.restless),
             };
             if from.remove(&id) {
@@ -57,14 +57,14 @@ impl Pool {
             return None;
         }
         let is_full = self.held() >= params.windows_max as usize;
-        let loser = if is_full && unrest == Unrest::Pressing { self.restless.pop_first() } else { None };
+        let loser = if is_full && unrest == Priority::High { self.restless.pop_first() } else { None };
         if is_full && loser.is_none() {
             self.refused += 1;
             return None;
         }
         vehicle.silence.has_window = true;
         match unrest {
-            Unrest::Pressing => self.pressing.insert(id),
+            Priority::High => self.pressing.insert(id),
             _ => self.restless.insert(id),
         };
         loser

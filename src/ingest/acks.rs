@@ -18,13 +18,13 @@ pub struct Receipt {
 /// Sends acknowledgements of one session.
 #[derive(Clone, Default)]
 pub struct Acks {
-    line: Arc<Line>,
+    line: Arc<AckQueue>,
     suppressed: Arc<AtomicU64>,
 }
 
 /// Between those who acknowledge and the connection.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct AckQueue {
     connection: Mutex<Connection>,
     /// Something waits.
     came: Notify,
@@ -50,7 +50,7 @@ impl Default for Connection {
 
 impl Acks {
     /// The connection's end of it.
-    pub(super) fn line(&self) -> Arc<Line> {
+    pub(super) fn line(&self) -> Arc<AckQueue> {
         self.line.clone()
     }
 
@@ -73,7 +73,7 @@ impl Acks {
     }
 }
 
-impl Line {
+impl AckQueue {
     /// The connection that is, or is to come.
     pub(super) fn epoch(&self) -> u64 {
         self.lock().epoch

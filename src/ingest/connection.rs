@@ -7,7 +7,7 @@
 //! answer says so. What is acknowledged meanwhile goes with the next. TLS frames them so on a Unix socket, too.
 
 use crate::config::Broker;
-use crate::ingest::acks::Line;
+use crate::ingest::acks::AckQueue;
 use crate::ingest::client_options::PROTOCOL_BYTES_MAX;
 use crate::ingest::on_demand_socket::{QuietSocket, Wakes};
 use bytes::BytesMut;
@@ -43,7 +43,7 @@ const SUBSCRIPTION: u16 = 1;
 
 /// Why a connection is at its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum ConnectionError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("no TLS with the broker: {0}{1}")]
@@ -64,7 +64,7 @@ pub(super) enum Broken {
     Unacknowledged,
 }
 
-impl Broken {
+impl ConnectionError {
     /// Whether nothing was heard for too long, which is noticed late.
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Deaf(_))
@@ -76,7 +76,7 @@ impl Broken {
 }
 
 /// Who connects, where, and how.
-pub(super) struct Caller {
+pub(super) struct Connector {
     pub broker: Broker,
     pub password: String,
     pub client_id: String,
@@ -94,7 +94,7 @@ fn turn_after(read_at: Instant) -> Instant {
 }
 
 /// What hears the broker.
-pub(super) struct Ear {
+pub(super) struct Reader {
     way: ReadHalf<Way>,
     buffer: BytesMut,
     read_at: Option<Instant>,
@@ -105,24 +105,26 @@ pub(super) struct Ear {
 }
 
 /// What speaks to it.
-pub(super) struct Mouth {
+pub(super) struct Writer {
     way: WriteHalf<Way>,
     silence_max: Duration,
     pong: Arc<Notify>,
 }
 
-impl Caller {
+impl Connector {
     fn silence_max(&self) -> Duration {
         if self.broker.socket.is_some() { SILENCE_MAX.0 } else { SILENCE_MAX.1 }
     }
 
     /// Connects with a session that is kept. Also says whether the broker had one of ours.
-    pub async fn call(&self, packet_bytes_max: usize) -> Result<(Ear, Mouth, bool), Broken> {
+    pub async fn call(&self, packet_bytes_max: usize) -> Result<(Reader, Writer, bool), ConnectionError> {
         let silence_max = self.silence_max();
-        timeout(silence_max, self.introduce(packet_bytes_max)).await.map_err(|_| Broken::Silent(silence_max))?
+        timeout(silence_max, self.introduce(packet_bytes_max))
+            .await
+            .map_err(|_| ConnectionError::Silent(silence_max))?
     }
 
-    async fn introduce(&self, packet_bytes_max: usize) -> Result<(Ear, Mouth, bool), Broken> {
+    async fn introduce(&self, packet_bytes_max: usize) -> Result<(Reader, Writer, bool), ConnectionError> {
         let (socket, wakes) = match &self.broker.socket {
             Some(path) => QuietSocket::new(UnixStream::connect(path).await?.into_std()?),
             None => {
@@ -137,13 +139,13 @@ impl Caller {
             None => "",
         };
         let encrypted = TlsConnector::from(self.tls.clone()).connect(name, socket).await;
-        let way = encrypted.map_err(|error| Broken::Tls(error, hint))?;
+        let way = encrypted.map_err(|error| ConnectionError::Tls(error, hint))?;
         let (read, write) = tokio::io::split(way);
         let (silence_max, pong) = (self.silence_max(), Arc::<Notify>::default());
         let buffer = BytesMut::with_capacity(READ_BYTES);
         let mut ear =
-            Ear { way: read, buffer, read_at: None, wakes, packet_bytes_max, silence_max, pong: pong.clone() };
-        let mut mouth = Mouth { way: write, silence_max, pong };
+            Reader { way: read, buffer, read_at: None, wakes, packet_bytes_max, silence_max, pong: pong.clone() };
+        let mut mouth = Writer { way: write, silence_max, pong };
         let mut hello = Connect::new(&self.client_id);
         hello.set_login(&self.broker.username, &self.password);
         hello.clean_session = false;
@@ -151,28 +153,28 @@ impl Caller {
         mouth.say(&Packet::Connect(hello)).await?;
         match ear.hear().await? {
             Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((ear, mouth, ack.session_present)),
-            Packet::ConnAck(ack) => Err(Broken::Refused(ack.code)),
-            _ => Err(Broken::Malformed(mqttbytes::Error::InvalidProtocol)),
+            Packet::ConnAck(ack) => Err(ConnectionError::Refused(ack.code)),
+            _ => Err(ConnectionError::Malformed(mqttbytes::Error::InvalidProtocol)),
         }
     }
 }
 
-impl Ear {
+impl Reader {
     /// The next packet, which nothing that is cancelled takes away. An answer to a ping is passed on.
-    pub async fn hear(&mut self) -> Result<Packet, Broken> {
+    pub async fn hear(&mut self) -> Result<Packet, ConnectionError> {
         loop {
             if let Some(packet) = self.heard()? {
                 return Ok(packet);
             }
             if self.read().await? == 0 {
-                return Err(Broken::Ended);
+                return Err(ConnectionError::Ended);
             }
             self.read_at = Some(Instant::now());
         }
     }
 
     /// Reads what is there; waits if there is nothing.
-    async fn read(&mut self) -> Result<usize, Broken> {
+    async fn read(&mut self) -> Result<usize, ConnectionError> {
         self.buffer.reserve(READ_BYTES);
         if let Some(read_at) = self.read_at {
             sleep_until(turn_after(read_at)).await;
@@ -184,34 +186,34 @@ impl Ear {
         }
         self.wakes.set(true);
         let reading = timeout(self.silence_max, self.way.read_buf(&mut self.buffer));
-        Ok(reading.await.map_err(|_| Broken::Silent(self.silence_max))??)
+        Ok(reading.await.map_err(|_| ConnectionError::Silent(self.silence_max))??)
     }
 
     /// The next packet of what was read.
-    pub fn heard(&mut self) -> Result<Option<Packet>, Broken> {
+    pub fn heard(&mut self) -> Result<Option<Packet>, ConnectionError> {
         loop {
             match Packet::read(&mut self.buffer, self.packet_bytes_max) {
                 Ok(Packet::PingResp) => self.pong.notify_one(),
                 Ok(Packet::SubAck(ack)) => {
                     let granted = |code| ack.return_codes.contains(&code);
                     if granted(SubscribeReasonCode::Failure) {
-                        return Err(Broken::NotSubscribed);
+                        return Err(ConnectionError::NotSubscribed);
                     } else if granted(SubscribeReasonCode::Success(QoS::AtMostOnce)) {
-                        return Err(Broken::Unacknowledged);
+                        return Err(ConnectionError::Unacknowledged);
                     }
                     return Ok(Some(Packet::SubAck(ack)));
                 }
                 Ok(packet) => return Ok(Some(packet)),
                 Err(mqttbytes::Error::InsufficientBytes(_)) => return Ok(None),
-                Err(error) => return Err(Broken::Malformed(error)),
+                Err(error) => return Err(ConnectionError::Malformed(error)),
             }
         }
     }
 }
 
-impl Mouth {
+impl Writer {
     /// Subscribes, and writes acknowledgements, by the record, until the connection breaks.
-    pub async fn speak(mut self, filters: Vec<SubscribeFilter>, line: &Line) -> Broken {
+    pub async fn speak(mut self, filters: Vec<SubscribeFilter>, line: &AckQueue) -> ConnectionError {
         match self.subscribe_and_acknowledge(filters, line).await {
             Ok(never) => match never {},
             Err(broken) => broken,
@@ -221,8 +223,8 @@ impl Mouth {
     async fn subscribe_and_acknowledge(
         &mut self,
         filters: Vec<SubscribeFilter>,
-        line: &Line,
-    ) -> Result<std::convert::Infallible, Broken> {
+        line: &AckQueue,
+    ) -> Result<std::convert::Infallible, ConnectionError> {
         let mut subscribe = Subscribe::new_many(filters);
         subscribe.pkid = SUBSCRIPTION;
         self.say(&Packet::Subscribe(subscribe)).await?;
@@ -231,30 +233,30 @@ impl Mouth {
             // Nothing to acknowledge: a ping alone, so that a broker that lives says so in time.
             let ids = timeout(self.silence_max / 2, line.take()).await.unwrap_or_default();
             for id in ids {
-                PubAck::new(id).write(&mut record).map_err(Broken::Malformed)?;
+                PubAck::new(id).write(&mut record).map_err(ConnectionError::Malformed)?;
                 if record.len() + 4 > RECORD_BYTES_MAX {
                     self.write(&mut record).await?;
                 }
             }
-            PingReq.write(&mut record).map_err(Broken::Malformed)?;
+            PingReq.write(&mut record).map_err(ConnectionError::Malformed)?;
             self.write(&mut record).await?;
             let _ = timeout(PONG_WAIT_MAX, self.pong.notified()).await;
         }
     }
 
-    async fn say(&mut self, packet: &Packet) -> Result<(), Broken> {
+    async fn say(&mut self, packet: &Packet) -> Result<(), ConnectionError> {
         let mut bytes = BytesMut::new();
-        packet.write(&mut bytes, PROTOCOL_BYTES_MAX).map_err(Broken::Malformed)?;
+        packet.write(&mut bytes, PROTOCOL_BYTES_MAX).map_err(ConnectionError::Malformed)?;
         self.write(&mut bytes).await
     }
 
     /// Writes a record and empties it.
-    async fn write(&mut self, record: &mut BytesMut) -> Result<(), Broken> {
+    async fn write(&mut self, record: &mut BytesMut) -> Result<(), ConnectionError> {
         let written = async {
             self.way.write_all(record).await?;
             self.way.flush().await
         };
-        timeout(self.silence_max, written).await.map_err(|_| Broken::Deaf(self.silence_max))??;
+        timeout(self.silence_max, written).await.map_err(|_| ConnectionError::Deaf(self.silence_max))??;
         record.clear();
         Ok(())
     }

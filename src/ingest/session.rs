@@ -8,9 +8,9 @@ use crate::clock::now;
 use crate::config::{Broker, read_secret};
 use crate::domain::topic;
 use crate::domain::{Entry, GapCause, Lane, Packet, Timestamp};
-use crate::ingest::acks::{Acks, Line, Receipt};
+use crate::ingest::acks::{AckQueue, Acks, Receipt};
 use crate::ingest::client_options::{DELIVERIES_MAX, PACKET_BYTES_MAX, PROTOCOL_BYTES_MAX, client_id, jittered, tls};
-use crate::ingest::connection::{Broken, Caller, Ear, Mouth};
+use crate::ingest::connection::{ConnectionError, Connector, Reader, Writer};
 use rumqttc::mqttbytes::v4::Packet as Mqtt;
 use rumqttc::{Publish, QoS, SubscribeFilter};
 use std::pin::pin;
@@ -124,7 +124,7 @@ impl Session {
     pub fn start(broker: &Broker, lane: Lane, subscribed: Subscribed, was_here: bool) -> anyhow::Result<Self> {
         let password = read_secret(&broker.password_file)?;
         let client_id = client_id(lane, &password);
-        let caller = Caller { broker: broker.clone(), password, client_id, tls: Arc::new(tls(broker)?) };
+        let caller = Connector { broker: broker.clone(), password, client_id, tls: Arc::new(tls(broker)?) };
         let (to_lane, deliveries) = mpsc::channel(DELIVERIES_MAX);
         let (to_gaps, gaps) = mpsc::channel(GAPS_MAX);
         let (acks, connected) = (Acks::default(), Arc::<AtomicBool>::default());
@@ -152,8 +152,8 @@ impl Session {
 /// Keeps a session connected.
 struct Keeper {
     lane: Lane,
-    caller: Caller,
-    line: Arc<Line>,
+    caller: Connector,
+    line: Arc<AckQueue>,
     connected: Arc<AtomicBool>,
     subscribed: Subscribed,
     to_lane: mpsc::Sender<Delivery>,
@@ -214,7 +214,7 @@ impl Keeper {
     }
 
     /// Hears and acknowledges until the connection breaks, and says why it did.
-    async fn converse(&mut self, mut ear: Ear, mouth: Mouth, wait: &mut Duration) -> Result<Broken, Gone> {
+    async fn converse(&mut self, mut ear: Reader, mouth: Writer, wait: &mut Duration) -> Result<ConnectionError, Gone> {
         let filters = topic::filters(self.lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
         let line = self.line.clone();
         let broken = {
@@ -240,7 +240,7 @@ impl Keeper {
     }
 
     /// Hands every publish to the lane.
-    async fn listen(&mut self, ear: &mut Ear, wait: &mut Duration) -> Result<Broken, Gone> {
+    async fn listen(&mut self, ear: &mut Reader, wait: &mut Duration) -> Result<ConnectionError, Gone> {
         let epoch = self.line.epoch();
         loop {
             self.line.room().await;

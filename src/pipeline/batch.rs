@@ -47,9 +47,9 @@ impl Batch {
 
 /// How long a batch waits for more packets, by how many the last one had.
 #[derive(Default)]
-pub(super) struct Patience(u32);
+pub(super) struct Linger(u32);
 
-impl Patience {
+impl Linger {
     /// The next batch's wait; `usual` is that of a lane with little to do.
     pub fn wait(&self, usual: Duration) -> Duration {
         let some = SOME_PER_PACKET.saturating_mul(self.0).min(SOME_LONGEST_WAIT);
@@ -76,7 +76,7 @@ mod tests {
 
     /// The wait that a lane with so many packets a second comes to, if a batch takes 8 ms to be written.
     fn settled_ms(packets_per_s: f64) -> u128 {
-        let (usual, mut patience) = (Duration::from_millis(10), Patience::default());
+        let (usual, mut patience) = (Duration::from_millis(10), Linger::default());
         for _ in 0..200 {
             let gathered = patience.wait(usual) + Duration::from_millis(8);
             patience.learn((gathered.as_secs_f64() * packets_per_s) as usize);
@@ -90,7 +90,7 @@ mod tests {
             assert_eq!(settled_ms(packets_per_s), ms, "{packets_per_s}/s");
         }
         assert!((51..300).contains(&settled_ms(900.0)), "{}", settled_ms(900.0));
-        let mut patience = Patience::default();
+        let mut patience = Linger::default();
         patience.learn(usize::MAX);
         for (usual_ms, ms) in [(1, 300), (1000, 1000)] {
             let wait = patience.wait(Duration::from_millis(usual_ms));

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
 /// Lanes held and lanes due.
-pub struct Share {
+pub struct LaneQuota {
     counts: Mutex<Counts>,
     due: AtomicUsize,
 }
@@ -27,20 +27,20 @@ struct Counts {
     tried: usize,
 }
 
-/// Room within the share for a lane that is not ours yet; given up when dropped.
-pub struct Room(Arc<Share>);
+/// Reservation within the share for a lane that is not ours yet; given up when dropped.
+pub struct Reservation(Arc<LaneQuota>);
 
 /// A lane that counts as held; given up when dropped.
-pub struct Seat(Option<Arc<Share>>);
+pub struct LanePermit(Option<Arc<LaneQuota>>);
 
-impl Default for Share {
+impl Default for LaneQuota {
     /// Alone, until the first answer says otherwise.
     fn default() -> Self {
         Self { counts: Mutex::default(), due: AtomicUsize::new(Lane::all().count()) }
     }
 }
 
-impl Share {
+impl LaneQuota {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,20 +50,20 @@ impl Share {
         self.counts().held < self.due.load(Ordering::Relaxed)
     }
 
-    /// Room for another lane, if the share has any.
-    pub fn room(self: &Arc<Self>) -> Option<Room> {
+    /// Reservation for another lane, if the share has any.
+    pub fn room(self: &Arc<Self>) -> Option<Reservation> {
         let mut counts = self.counts();
         (counts.held + counts.tried < self.due.load(Ordering::Relaxed)).then(|| {
             counts.tried += 1;
-            Room(self.clone())
+            Reservation(self.clone())
         })
     }
 
     /// The lane is ours; without room it is one that nobody else serves.
-    pub fn settle(self: &Arc<Self>, room: Option<Room>) -> Seat {
+    pub fn settle(self: &Arc<Self>, room: Option<Reservation>) -> LanePermit {
         self.counts().held += 1;
         drop(room);
-        Seat(Some(self.clone()))
+        LanePermit(Some(self.clone()))
     }
 
     /// Shows this worker to the others and counts them, until `stop`.
@@ -94,7 +94,7 @@ impl Share {
     }
 }
 
-impl Seat {
+impl LanePermit {
     /// Gives the seat up if the worker holds more than its share; of several lanes that ask, only as
     /// many as are too many.
     pub fn leave_if_over(&mut self) -> bool {
@@ -110,13 +110,13 @@ impl Seat {
     }
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.0.counts().tried -= 1;
     }
 }
 
-impl Drop for Seat {
+impl Drop for LanePermit {
     fn drop(&mut self) {
         if let Some(share) = &self.0 {
             share.counts().held -= 1;
@@ -130,19 +130,19 @@ mod tests {
 
     #[test]
     fn a_worker_takes_its_share_and_gives_up_only_what_is_too_much() {
-        let share = Arc::new(Share::default());
-        let rooms: Vec<Room> = std::iter::from_fn(|| share.room()).collect();
+        let share = Arc::new(LaneQuota::default());
+        let rooms: Vec<Reservation> = std::iter::from_fn(|| share.room()).collect();
         assert_eq!(rooms.len(), 16);
-        let mut seats: Vec<Seat> = rooms.into_iter().map(|room| share.settle(Some(room))).collect();
+        let mut seats: Vec<LanePermit> = rooms.into_iter().map(|room| share.settle(Some(room))).collect();
         share.due.store(8, Ordering::Relaxed);
         assert_eq!(seats.iter_mut().filter_map(|s| s.leave_if_over().then_some(())).count(), 8);
         drop(seats);
         assert!(share.has_room(), "a seat that was given up is not given up again");
-        let trying: Vec<Option<Room>> = (0..16).map(|_| share.room()).collect();
+        let trying: Vec<Option<Reservation>> = (0..16).map(|_| share.room()).collect();
         assert_eq!(trying.iter().flatten().count(), 8);
         assert!(!share.settle(None).leave_if_over(), "what is only tried for makes nobody leave");
         drop(trying);
-        let beyond: Vec<Seat> = (0..9).map(|_| share.settle(None)).collect();
+        let beyond: Vec<LanePermit> = (0..9).map(|_| share.settle(None)).collect();
         assert!(share.room().is_none());
         drop(beyond);
         assert!(share.room().is_some());

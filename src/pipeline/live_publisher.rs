@@ -5,7 +5,7 @@
 
 use crate::domain::Lane;
 use crate::ingest::publisher::Publisher;
-use crate::live::{self, News};
+use crate::live::{self, LiveUpdate};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,20 +17,20 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Gathers news of all lanes of a process.
 #[derive(Default)]
-pub struct Teller(Arc<Desk>);
+pub struct LivePublisher(Arc<Pending>);
 
 #[derive(Default)]
-struct Desk {
+struct Pending {
     /// What was not told yet. No more than the lanes do in [`EVERY`].
-    untold: Mutex<BTreeMap<Lane, News>>,
+    untold: Mutex<BTreeMap<Lane, LiveUpdate>>,
     is_urgent: Notify,
 }
 
-impl Teller {
+impl LivePublisher {
     /// Tells in the background for as long as the process runs.
     pub fn start(publisher: Publisher) -> Self {
-        let teller = Self::default();
-        let desk = teller.0.clone();
+        let live_publisher = Self::default();
+        let desk = live_publisher.0.clone();
         tokio::spawn(async move {
             let mut turn = tokio::time::interval(EVERY);
             turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -46,11 +46,11 @@ impl Teller {
                 }
             }
         });
-        teller
+        live_publisher
     }
 
     /// Takes the news of a batch; also if there are none, which says that the lane works.
-    pub fn tell(&self, lane: Lane, news: News) {
+    pub fn tell(&self, lane: Lane, news: LiveUpdate) {
         let is_urgent = news.is_urgent();
         self.0.lock().entry(lane).or_default().add(news);
         if is_urgent {
@@ -59,8 +59,8 @@ impl Teller {
     }
 }
 
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Lane, News>> {
+impl Pending {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Lane, LiveUpdate>> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

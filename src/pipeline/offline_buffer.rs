@@ -4,7 +4,7 @@
 use crate::domain::{Entry, Lane};
 use crate::engine::LaneState;
 use crate::ingest::{Receipt, Session};
-use crate::pipeline::replies::Answers;
+use crate::pipeline::replies::ReplyThrottle;
 use crate::pipeline::{Batch, Shared, as_packet};
 use crate::store::journal;
 use crate::store::journal::spool::Spool;
@@ -20,7 +20,7 @@ use tokio_postgres::Client;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// See the module.
-pub(super) struct Shore {
+pub(super) struct OfflineBuffer {
     lane: Lane,
     metrics: Arc<Metrics>,
     batch_packets_max: usize,
@@ -28,24 +28,24 @@ pub(super) struct Shore {
     /// Open while the lane is ours, as far as we know.
     pub session: Option<Session>,
     /// The batch of a commit 1 that was not answered, or that was not begun.
-    pub unsettled: Option<Unsettled>,
+    pub unsettled: Option<InDoubtBatch>,
     /// What the engine believed when PostgreSQL went; enough to answer trackers.
     pub state: Option<LaneState>,
-    /// Answers on their way to trackers.
-    pub answers: Answers,
+    /// ReplyThrottle on their way to trackers.
+    pub answers: ReplyThrottle,
     spool: Option<Spool>,
     away_since: Option<Instant>,
     is_spooling: bool,
 }
 
 /// A batch of which nobody knows whether the journal has it.
-pub(super) struct Unsettled {
+pub(super) struct InDoubtBatch {
     /// The number under which it was written, if it was.
     pub n: i64,
     pub batch: Batch,
 }
 
-impl Shore {
+impl OfflineBuffer {
     pub fn new(shared: &Shared, lane: Lane) -> Self {
         let settings = &shared.config.ingest;
         let open = |root: &PathBuf| {
@@ -65,7 +65,7 @@ impl Shore {
             session: None,
             unsettled: None,
             state: None,
-            answers: Answers::default(),
+            answers: ReplyThrottle::default(),
             spool,
             away_since: None,
             is_spooling: false,
@@ -86,7 +86,7 @@ impl Shore {
     /// Keeps a batch that was to become number `n` of the journal: its packets are nobody else's before
     /// the broker's connection breaks, and that may be in a month.
     pub fn keep(&mut self, n: i64, batch: Batch) {
-        self.unsettled = Some(Unsettled { n, batch });
+        self.unsettled = Some(InDoubtBatch { n, batch });
     }
 
     pub fn release(&self, receipts: &[Receipt]) {
@@ -189,16 +189,16 @@ impl Shore {
     /// Finds out whether the unsettled batch stands in the journal, whose last number is `journaled`.
     /// If it does, the broker may forget it; if not, what we owe of it is to be written again.
     pub async fn settle(&mut self, client: &Client, lane: Lane, journaled: i64) -> anyhow::Result<()> {
-        let Some(Unsettled { n, batch }) = &self.unsettled else { return Ok(()) };
+        let Some(InDoubtBatch { n, batch }) = &self.unsettled else { return Ok(()) };
         let is_there = journaled >= *n && {
             let row = journal::read_row(client, lane, *n).await?;
             row.is_some_and(|entries| entries == batch.entries)
         };
-        let Some(Unsettled { n, batch }) = self.unsettled.take() else { return Ok(()) };
+        let Some(InDoubtBatch { n, batch }) = self.unsettled.take() else { return Ok(()) };
         if is_there {
             self.release(&batch.receipts);
         } else {
-            self.unsettled = Some(Unsettled { n, batch: batch.owed() });
+            self.unsettled = Some(InDoubtBatch { n, batch: batch.owed() });
         }
         Ok(())
     }

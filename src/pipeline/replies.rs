@@ -1,4 +1,4 @@
-//! Answers to trackers. Those that number their packets are told of a run of them at once, and at most
+//! ReplyThrottle to trackers. Those that number their packets are told of a run of them at once, and at most
 //! once a second each: an answer costs the broker as much as a packet.
 
 use crate::domain::TrackerIdent;
@@ -22,13 +22,13 @@ struct Run {
 
 /// Runs of the trackers that were answered within the last second.
 #[derive(Default)]
-pub(super) struct Answers {
+pub(super) struct ReplyThrottle {
     runs: HashMap<TrackerIdent, Run>,
     /// When each of them may be told again.
     due: VecDeque<(Instant, TrackerIdent)>,
 }
 
-impl Answers {
+impl ReplyThrottle {
     /// Gives an answer, or keeps it until the tracker may be told again.
     pub fn give(&mut self, reply: Reply, now: Instant, publisher: &Publisher) {
         let send = |payload: &[u8]| publisher.send(topic::down_topic(&reply.ident), payload.to_vec());

@@ -14,7 +14,7 @@ use crate::store::tracks::rollup::{self as store, Marks};
 use crate::store::{connect, retention};
 use crate::telemetry::Metrics;
 use crate::tracks::merge::merge;
-use crate::tracks::{Body, Heard};
+use crate::tracks::{ReceivedFix, SegmentBody};
 use slice::{Open, Sliced};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -217,7 +217,7 @@ impl Rollup {
     pub async fn merge_late(&mut self, rest_s: f64) -> anyhow::Result<usize> {
         let transaction = self.client.transaction().await?;
         let (taken, late) = store::take_late(&transaction, rest_s, LATE_MAX).await?;
-        let (mut added, mut new_fixes) = (Vec::new(), Vec::<Heard>::new());
+        let (mut added, mut new_fixes) = (Vec::new(), Vec::<ReceivedFix>::new());
         let mut reopened: Vec<TrackerKey> = Vec::new();
         for fixes in late.chunk_by(|a, b| a.tracker == b.tracker) {
             let tracker = fixes[0].tracker;
@@ -228,7 +228,7 @@ impl Rollup {
             let mut removed = Vec::new();
             for (index, instead) in merged.replaced {
                 match (goes_on[index], instead.first().map(|p| p.read()).transpose()?) {
-                    (true, Some(Body::Dwell(dwell))) => {
+                    (true, Some(SegmentBody::Dwell(dwell))) => {
                         self.open.insert(tracker, dwell);
                         reopened.push(tracker);
                     }
@@ -262,8 +262,8 @@ async fn read_open(client: &Client) -> anyhow::Result<Open> {
     let mut open = Open::new();
     for piece in store::open_dwells(client).await? {
         match piece.read()? {
-            Body::Dwell(dwell) => drop(open.insert(piece.tracker, dwell)),
-            Body::Ride(_) => anyhow::bail!("the open piece of tracker {} is a ride", piece.tracker.0),
+            SegmentBody::Dwell(dwell) => drop(open.insert(piece.tracker, dwell)),
+            SegmentBody::Ride(_) => anyhow::bail!("the open piece of tracker {} is a ride", piece.tracker.0),
         }
     }
     Ok(open)

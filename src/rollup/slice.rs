@@ -3,7 +3,7 @@
 use crate::domain::{Timestamp, TrackerKey};
 use crate::store::tracks::rollup::CellCount;
 use crate::tracks::segmenter::cut;
-use crate::tracks::{Dwell, Heard, Piece, Spot};
+use crate::tracks::{Dwell, GridPoint, ReceivedFix, Segment};
 use std::collections::HashMap;
 
 /// Dwells of trackers that were silent for so long are complete, seconds.
@@ -20,7 +20,7 @@ pub type Open = HashMap<TrackerKey, Dwell>;
 #[derive(Debug, Default)]
 pub struct Sliced {
     /// Complete pieces, neighbours beside each other: a search by area then reads few pages.
-    pub closed: Vec<Piece>,
+    pub closed: Vec<Segment>,
     /// Trackers whose dwell has changed or begun; the dwells are in the map.
     pub going_on: Vec<TrackerKey>,
     /// Trackers that have no dwell any more.
@@ -30,12 +30,12 @@ pub struct Sliced {
 }
 
 /// Rolls up a slice that ends at `end`. `heard` is sorted by tracker and time; `open` goes on.
-pub fn slice(open: &mut Open, heard: &[Heard], end: Timestamp) -> Sliced {
+pub fn slice(open: &mut Open, heard: &[ReceivedFix], end: Timestamp) -> Sliced {
     let mut sliced = Sliced { traffic: traffic(heard), ..Sliced::default() };
     let silent: Vec<_> =
         open.iter().filter(|(_, d)| end.seconds_since(d.until()) > SILENT_S_MAX).map(|(t, _)| *t).collect();
     for tracker in silent {
-        sliced.closed.extend(open.remove(&tracker).map(|d| Piece::dwell(tracker, &d)));
+        sliced.closed.extend(open.remove(&tracker).map(|d| Segment::dwell(tracker, &d)));
         sliced.left.push(tracker.0);
     }
     for fixes in heard.chunk_by(|a, b| a.tracker == b.tracker) {
@@ -58,7 +58,7 @@ pub fn slice(open: &mut Open, heard: &[Heard], end: Timestamp) -> Sliced {
 }
 
 /// Places near each other have numbers near each other mostly (Z-order).
-fn neighbourhood(spot: Spot) -> u64 {
+fn neighbourhood(spot: GridPoint) -> u64 {
     let spread = |v: i32| {
         let mut v = u64::from((v as u32) ^ 0x8000_0000);
         for (shift, mask) in [
@@ -76,7 +76,7 @@ fn neighbourhood(spot: Spot) -> u64 {
 }
 
 /// Counts moving fixes and their vehicles by hour and cell; `heard` is sorted by tracker.
-pub fn traffic(heard: &[Heard]) -> Vec<CellCount> {
+pub fn traffic(heard: &[ReceivedFix]) -> Vec<CellCount> {
     let mut cells: HashMap<(i64, i32, i32), (i32, i32, TrackerKey)> = HashMap::new();
     for h in heard.iter().filter(|h| h.fix.is_gnss() && h.fix.speed_tenths.is_some_and(|v| v >= MOVING_TENTHS_MIN)) {
         let hour = h.fix.at.micros().div_euclid(3_600_000_000);
@@ -102,7 +102,7 @@ pub fn traffic(heard: &[Heard]) -> Vec<CellCount> {
 }
 
 /// Column and row of a spot in the web map's grid (Web Mercator).
-fn cell(spot: Spot) -> (i32, i32) {
+fn cell(spot: GridPoint) -> (i32, i32) {
     let position = spot.position();
     let across = f64::from(1_u32 << CELL_ZOOM);
     let x = (position.lon_deg + 180.0) / 360.0 * across;
@@ -118,14 +118,14 @@ mod tests {
     #[test]
     fn yiyang_has_the_cell_that_the_web_map_gives_it() {
         // (112.355 + 180) / 360 × 2^17 and the formula of the OpenStreetMap wiki for 28.554.
-        assert_eq!(cell(Spot { lon: 112_355_000, lat: 28_554_000 }), (106_443, 54_680));
+        assert_eq!(cell(GridPoint { lon: 112_355_000, lat: 28_554_000 }), (106_443, 54_680));
     }
 
     #[test]
     fn neighbours_are_nearer_in_the_order_than_towns() {
-        let home = Spot { lon: 112_355_000, lat: 28_554_000 };
-        let beside = Spot { lon: home.lon + 50, lat: home.lat + 50 };
-        let town = Spot { lon: home.lon + 200_000, lat: home.lat };
+        let home = GridPoint { lon: 112_355_000, lat: 28_554_000 };
+        let beside = GridPoint { lon: home.lon + 50, lat: home.lat + 50 };
+        let town = GridPoint { lon: home.lon + 200_000, lat: home.lat };
         assert!(
             neighbourhood(home).abs_diff(neighbourhood(beside)) < neighbourhood(home).abs_diff(neighbourhood(town))
         );

@@ -145,7 +145,7 @@ pub async fn commit_journal(
     client: &Client,
     statements: &Statements,
     lease: Lease,
-    news: &journal::News<'_>,
+    news: &journal::JournalAppend<'_>,
 ) -> anyhow::Result<()> {
     let row = journal::Row::of(news.entries)?;
     let (lane, n) = (lease.lane.0 as i16, news.n);

@@ -13,13 +13,13 @@ use tokio::task::JoinSet;
 
 /// Connections and their thread, which ends when nobody has the desk any more.
 #[derive(Clone)]
-pub struct Desk {
+pub struct QueryThread {
     pool: Pool,
     thread: Handle,
     _in_use: Arc<oneshot::Sender<()>>,
 }
 
-impl Desk {
+impl QueryThread {
     /// Opens it; `name` is the thread's (15 bytes at most).
     ///
     /// # Errors

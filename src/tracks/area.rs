@@ -4,8 +4,8 @@
 //! because its exact place is not kept (25 m at most).
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
-use crate::tracks::runs::{Stretch, stretches};
-use crate::tracks::{Damaged, Found, Spot};
+use crate::tracks::runs::{Run, stretches};
+use crate::tracks::{CorruptSegment, GridPoint, Hit};
 use geo::{BoundingRect, Contains, Coord, Intersects, MultiPolygon, Rect};
 
 /// What is searched.
@@ -42,21 +42,21 @@ impl Area {
     }
 
     /// Whether a place is inside; the edge is not.
-    pub fn holds(&self, spot: Spot) -> bool {
+    pub fn holds(&self, spot: GridPoint) -> bool {
         match self {
             Self::Polygons(polygons) => polygons.contains(&coord(spot)),
-            Self::Circle { centre, radius_m } => Spot::of(*centre).distance_m(spot) < *radius_m,
+            Self::Circle { centre, radius_m } => GridPoint::of(*centre).distance_m(spot) < *radius_m,
         }
     }
 
     /// Whether a box touches it.
-    pub fn touches(&self, low: Spot, high: Spot) -> bool {
+    pub fn touches(&self, low: GridPoint, high: GridPoint) -> bool {
         match self {
             Self::Polygons(polygons) => polygons.intersects(&Rect::new(coord(low), coord(high))),
             Self::Circle { centre, radius_m } => {
-                let centre = Spot::of(*centre);
+                let centre = GridPoint::of(*centre);
                 let nearest =
-                    Spot { lon: centre.lon.clamp(low.lon, high.lon), lat: centre.lat.clamp(low.lat, high.lat) };
+                    GridPoint { lon: centre.lon.clamp(low.lon, high.lon), lat: centre.lat.clamp(low.lat, high.lat) };
                 centre.distance_m(nearest) < *radius_m
             }
         }
@@ -65,27 +65,28 @@ impl Area {
 
 /// An area with a box around it and one within it, which are asked first: most fixes of what is found lie off the one, most
 /// of the others in the other.
-pub(super) struct Sought<'a> {
+pub(super) struct PreparedArea<'a> {
     area: &'a Area,
-    low: Spot,
-    high: Spot,
+    low: GridPoint,
+    high: GridPoint,
     /// Half the sides of a box around a circle's middle that lies in the circle, millionths of a degree: east, north.
-    within: Option<(Spot, [i64; 2])>,
+    within: Option<(GridPoint, [i64; 2])>,
 }
 
-impl<'a> Sought<'a> {
+impl<'a> PreparedArea<'a> {
     pub(super) fn of(area: &'a Area) -> Option<Self> {
         let (low, high) = area.bounds()?;
-        let (low, high) = (Spot::of(low), Spot::of(high));
+        let (low, high) = (GridPoint::of(low), GridPoint::of(high));
         // What was rounded away comes back.
-        let (low, high) = (Spot { lon: low.lon - 1, lat: low.lat - 1 }, Spot { lon: high.lon + 1, lat: high.lat + 1 });
+        let (low, high) =
+            (GridPoint { lon: low.lon - 1, lat: low.lat - 1 }, GridPoint { lon: high.lon + 1, lat: high.lat + 1 });
         let within = match area {
             Area::Polygons(_) => None,
             // 0.7 is below the square root of a half by more than a degree's length changes within two kilometres, up to
             // the latitude of 85 degrees: 0.7² + (0.7 × 1.01)² < 1.
             Area::Circle { centre, radius_m } if *radius_m <= 2_000.0 && centre.lat_deg.abs() <= 85.0 => {
                 let half = [high.lon, high.lat].map(i64::from);
-                let centre = Spot::of(*centre);
+                let centre = GridPoint::of(*centre);
                 Some((
                     centre,
                     [half[0] - i64::from(centre.lon), half[1] - i64::from(centre.lat)].map(|h| (h - 1) * 7 / 10 - 2),
@@ -97,25 +98,25 @@ impl<'a> Sought<'a> {
     }
 
     #[inline]
-    pub(super) fn holds(&self, spot: Spot) -> bool {
+    pub(super) fn holds(&self, spot: GridPoint) -> bool {
         (self.low.lon..=self.high.lon).contains(&spot.lon)
             && (self.low.lat..=self.high.lat).contains(&spot.lat)
             && (self.is_well_within(spot) || self.area.holds(spot))
     }
 
-    fn is_well_within(&self, spot: Spot) -> bool {
+    fn is_well_within(&self, spot: GridPoint) -> bool {
         self.within.is_some_and(|(centre, [east, north])| {
             (i64::from(spot.lon) - i64::from(centre.lon)).abs() <= east
                 && (i64::from(spot.lat) - i64::from(centre.lat)).abs() <= north
         })
     }
 
-    pub(super) fn touches(&self, low: Spot, high: Spot) -> bool {
+    pub(super) fn touches(&self, low: GridPoint, high: GridPoint) -> bool {
         self.area.touches(low, high)
     }
 }
 
-fn coord(spot: Spot) -> Coord<f64> {
+fn coord(spot: GridPoint) -> Coord<f64> {
     let position = spot.position();
     Coord { x: position.lon_deg, y: position.lat_deg }
 }
@@ -165,9 +166,9 @@ pub const SILENT_S: f64 = 900.0;
 /// `found` must reach [`SILENT_S`] beyond the window on both sides.
 ///
 /// # Errors
-/// [`Damaged`].
-pub fn presences(area: &Area, window: Window, found: &[Found]) -> Result<Vec<Presence>, Damaged> {
-    let Some(area) = Sought::of(area) else { return Ok(Vec::new()) };
+/// [`CorruptSegment`].
+pub fn presences(area: &Area, window: Window, found: &[Hit]) -> Result<Vec<Presence>, CorruptSegment> {
+    let Some(area) = PreparedArea::of(area) else { return Ok(Vec::new()) };
     let mut rows: Vec<_> = found.iter().filter_map(|row| Some((row.vehicle()?, row))).collect();
     rows.sort_by_key(|(vehicle, _)| *vehicle);
     let mut present = Vec::new();
@@ -181,12 +182,7 @@ pub fn presences(area: &Area, window: Window, found: &[Found]) -> Result<Vec<Pre
 }
 
 /// What a vehicle's stretches, in order, say of it; `None` if it was not inside within the window.
-pub(super) fn presence(
-    vehicle: VehicleId,
-    tracker: TrackerKey,
-    stretches: &[Stretch],
-    window: Window,
-) -> Option<Presence> {
+pub(super) fn presence(vehicle: VehicleId, tracker: TrackerKey, stretches: &[Run], window: Window) -> Option<Presence> {
     let counted = || stretches.iter().filter(|s| s.is_inside).filter_map(|s| s.counted);
     let mut presence = Presence {
         vehicle,
@@ -220,17 +216,17 @@ mod tests {
         for lat_deg in [-85.0, -60.0, 0.0, 28.5, 60.0, 84.9] {
             for radius_m in [5.0, 500.0, 2_000.0] {
                 let circle = Area::Circle { centre: LatLon::new(lat_deg, 112.3), radius_m };
-                let sought = Sought::of(&circle).unwrap();
+                let sought = PreparedArea::of(&circle).unwrap();
                 let (centre, half) = sought.within.unwrap();
                 let [east, north] = half.map(|h| i32::try_from(h).unwrap());
                 for (x, y) in [(east, north), (-east, north), (east, -north), (-east, -north)] {
-                    let corner = Spot { lon: centre.lon + x, lat: centre.lat + y };
+                    let corner = GridPoint { lon: centre.lon + x, lat: centre.lat + y };
                     assert!(sought.is_well_within(corner) && circle.holds(corner), "{lat_deg} {radius_m} {corner:?}");
                 }
-                assert!(!sought.is_well_within(Spot { lon: centre.lon + east + 1, lat: centre.lat }));
+                assert!(!sought.is_well_within(GridPoint { lon: centre.lon + east + 1, lat: centre.lat }));
             }
         }
         let wide = Area::Circle { centre: LatLon::new(28.5, 112.3), radius_m: 2_001.0 };
-        assert!(Sought::of(&wide).unwrap().within.is_none());
+        assert!(PreparedArea::of(&wide).unwrap().within.is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{Timestamp, VehicleId};
 use crate::tracks::dwell::DWELL_RADIUS_M;
-use crate::tracks::{Damaged, Found, Kind, METRES_PER_UNIT, Spot};
+use crate::tracks::{CorruptSegment, GridPoint, Hit, METRES_PER_UNIT, SegmentKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Slowest speed, tenths of km/h, that a receiver at rest does not pretend.
@@ -14,7 +14,7 @@ pub struct Sample {
     /// When.
     pub at: Timestamp,
     /// Where.
-    pub spot: Spot,
+    pub spot: GridPoint,
 }
 
 /// Somebody beside it.
@@ -31,9 +31,9 @@ pub struct Companion {
 }
 
 /// A vehicle's own minutes in what a search for its company found, in time order.
-pub fn minutes_of(vehicle: VehicleId, found: &[Found]) -> Vec<Sample> {
+pub fn ride_minutes(vehicle: VehicleId, found: &[Hit]) -> Vec<Sample> {
     let own = found.iter().filter_map(|row| match row {
-        Found::Fix { vehicle: of, at, spot, .. } if *of == Some(vehicle) => Some(Sample { at: *at, spot: *spot }),
+        Hit::Fix { vehicle: of, at, spot, .. } if *of == Some(vehicle) => Some(Sample { at: *at, spot: *spot }),
         _ => None,
     });
     let mut samples: Vec<_> = own.collect();
@@ -45,21 +45,21 @@ pub fn minutes_of(vehicle: VehicleId, found: &[Found]) -> Vec<Sample> {
 /// more than `within_s` before or after each; the longest company first.
 ///
 /// # Errors
-/// [`Damaged`].
+/// [`CorruptSegment`].
 pub fn companions(
     of: VehicleId,
     samples: &[Sample],
-    found: &[Found],
+    found: &[Hit],
     (within_m, within_s): (f64, f64),
     minutes: usize,
-) -> Result<Vec<Companion>, Damaged> {
-    let way = Way { samples, within_m, within_s };
+) -> Result<Vec<Companion>, CorruptSegment> {
+    let way = Path { samples, within_m, within_s };
     let mut beside: BTreeMap<VehicleId, BTreeSet<usize>> = BTreeMap::new();
     let mut single: BTreeMap<VehicleId, Vec<Single>> = BTreeMap::new();
     for row in found {
         let Some(vehicle) = row.vehicle().filter(|v| *v != of) else { continue };
         match row {
-            Found::Piece(piece) if piece.kind == Kind::Ride => {
+            Hit::Segment(piece) if piece.kind == SegmentKind::Ride => {
                 let mut first = way.first_near(piece.from);
                 piece.places(|at, spot| {
                     for n in way.beside(at, spot, &mut first) {
@@ -67,8 +67,8 @@ pub fn companions(
                     }
                 })?;
             }
-            Found::Piece(_) => {}
-            Found::Fix { at, spot, speed_tenths, .. } => {
+            Hit::Segment(_) => {}
+            Hit::Fix { at, spot, speed_tenths, .. } => {
                 single.entry(vehicle).or_default().push(Single { at: *at, spot: *spot, speed_tenths: *speed_tenths });
             }
         }
@@ -93,13 +93,13 @@ pub fn companions(
 }
 
 /// Where the vehicle was, and what counts as beside it.
-struct Way<'s> {
+struct Path<'s> {
     samples: &'s [Sample],
     within_m: f64,
     within_s: f64,
 }
 
-impl Way<'_> {
+impl Path<'_> {
     /// The first sample that may be near in time.
     fn first_near(&self, at: Timestamp) -> usize {
         let since = at.plus_secs_f64(-self.within_s);
@@ -108,7 +108,7 @@ impl Way<'_> {
 
     /// Places of the samples beside a fix. A ride's fixes come in order of time as a rule, so `first`, the first sample that
     /// may be near, moves along with them.
-    fn beside(&self, at: Timestamp, spot: Spot, first: &mut usize) -> impl Iterator<Item = usize> {
+    fn beside(&self, at: Timestamp, spot: GridPoint, first: &mut usize) -> impl Iterator<Item = usize> {
         let (since, until) = (at.plus_secs_f64(-self.within_s), at.plus_secs_f64(self.within_s));
         if *first > 0 && self.samples[*first - 1].at >= since {
             *first = self.first_near(at);
@@ -128,7 +128,7 @@ impl Way<'_> {
 #[derive(Clone, Copy)]
 struct Single {
     at: Timestamp,
-    spot: Spot,
+    spot: GridPoint,
     speed_tenths: Option<u16>,
 }
 

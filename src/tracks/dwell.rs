@@ -4,7 +4,7 @@ use crate::domain::{Timestamp, VehicleId};
 use crate::tracks::interval_codec;
 use crate::tracks::twkb::{self, Shape, Vertex};
 use crate::tracks::varint::{Reader, put, put_signed};
-use crate::tracks::{Spot, TrackFix, attributes};
+use crate::tracks::{GridPoint, TrackFix, attributes};
 
 /// Fixes this near the centre belong to the dwell and keep their time only. Receivers of parked
 /// vehicles wander by about 10 m.
@@ -21,11 +21,11 @@ pub struct Dwell {
     /// In which vehicle the tracker was.
     pub vehicle: Option<VehicleId>,
     /// The first fix: what others are measured against.
-    pub centre: Spot,
+    pub centre: GridPoint,
     /// South-west corner of all fixes within the radius.
-    pub low: Spot,
+    pub low: GridPoint,
     /// North-east corner.
-    pub high: Spot,
+    pub high: GridPoint,
     /// Fixes off it, in time order.
     pub outliers: Vec<TrackFix>,
     times: Times,
@@ -122,9 +122,9 @@ impl Dwell {
         self.times.push(fix.at);
     }
 
-    fn widen(&mut self, spot: Spot) {
-        self.low = Spot { lon: self.low.lon.min(spot.lon), lat: self.low.lat.min(spot.lat) };
-        self.high = Spot { lon: self.high.lon.max(spot.lon), lat: self.high.lat.max(spot.lat) };
+    fn widen(&mut self, spot: GridPoint) {
+        self.low = GridPoint { lon: self.low.lon.min(spot.lon), lat: self.low.lat.min(spot.lat) };
+        self.high = GridPoint { lon: self.high.lon.max(spot.lon), lat: self.high.lat.max(spot.lat) };
     }
 
     /// Takes a late fix; says whether it was new. Within the radius one time is one fix.
@@ -225,6 +225,6 @@ impl Dwell {
         }
         let mut outliers: Vec<_> = off.iter().map(attributes::bare).collect();
         attributes::read(reader.rest(), &mut outliers)?;
-        Some(Self { vehicle, centre: Spot { lon, lat }, low: low.spot, high: high.spot, outliers, times })
+        Some(Self { vehicle, centre: GridPoint { lon, lat }, low: low.spot, high: high.spot, outliers, times })
     }
 }

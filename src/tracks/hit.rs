@@ -2,13 +2,13 @@
 
 use crate::domain::{Timestamp, TrackerKey, VehicleId};
 use crate::tracks::segmenter::cut;
-use crate::tracks::{Body, Damaged, Heard, Piece, Spot, TrackFix};
+use crate::tracks::{CorruptSegment, GridPoint, ReceivedFix, Segment, SegmentBody, TrackFix};
 
 /// One row of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum Hit {
     /// A piece as it is kept.
-    Piece(Piece),
+    Segment(Segment),
     /// A fix that is hot or late, or of a piece that reaches over the edge of what was asked.
     Fix {
         /// Whose tracker.
@@ -18,17 +18,17 @@ pub enum Found {
         /// When.
         at: Timestamp,
         /// Where.
-        spot: Spot,
+        spot: GridPoint,
         /// Tenths of km/h.
         speed_tenths: Option<u16>,
     },
 }
 
-impl Found {
+impl Hit {
     /// Whose tracker it is.
     pub fn tracker(&self) -> TrackerKey {
         match self {
-            Self::Piece(piece) => piece.tracker,
+            Self::Segment(piece) => piece.tracker,
             Self::Fix { tracker, .. } => *tracker,
         }
     }
@@ -36,7 +36,7 @@ impl Found {
     /// In which vehicle it was.
     pub fn vehicle(&self) -> Option<VehicleId> {
         match self {
-            Self::Piece(piece) => piece.vehicle,
+            Self::Segment(piece) => piece.vehicle,
             Self::Fix { vehicle, .. } => *vehicle,
         }
     }
@@ -45,14 +45,14 @@ impl Found {
 /// Opens the rows of one vehicle's track, in time order; single fixes are cut into rides and dwells.
 ///
 /// # Errors
-/// [`Damaged`].
-pub fn bodies(found: &[Found]) -> Result<Vec<Body>, Damaged> {
+/// [`CorruptSegment`].
+pub fn bodies(found: &[Hit]) -> Result<Vec<SegmentBody>, CorruptSegment> {
     let mut bodies = Vec::new();
     let mut loose = Vec::new();
     for row in found {
         match row {
-            Found::Piece(piece) => bodies.push(piece.read()?),
-            Found::Fix { tracker, vehicle, at, spot, speed_tenths } => {
+            Hit::Segment(piece) => bodies.push(piece.read()?),
+            Hit::Fix { tracker, vehicle, at, spot, speed_tenths } => {
                 let fix = TrackFix {
                     at: *at,
                     spot: *spot,
@@ -65,7 +65,7 @@ pub fn bodies(found: &[Found]) -> Result<Vec<Body>, Damaged> {
                     flags: 0,
                     lag_s: 0,
                 };
-                loose.push(Heard { tracker: *tracker, vehicle: *vehicle, fix });
+                loose.push(ReceivedFix { tracker: *tracker, vehicle: *vehicle, fix });
             }
         }
     }
@@ -76,11 +76,11 @@ pub fn bodies(found: &[Found]) -> Result<Vec<Body>, Damaged> {
             bodies.push(piece.read()?);
         }
     }
-    bodies.sort_by_key(Body::from);
+    bodies.sort_by_key(SegmentBody::from);
     Ok(bodies)
 }
 
-impl Body {
+impl SegmentBody {
     /// Its first fix.
     pub fn from(&self) -> Timestamp {
         match self {

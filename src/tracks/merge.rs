@@ -2,22 +2,22 @@
 
 use crate::domain::{TrackerKey, VehicleId};
 use crate::tracks::segmenter::{cut, rides};
-use crate::tracks::{Body, Damaged, Dwell, Heard, Piece, TrackFix};
+use crate::tracks::{CorruptSegment, Dwell, ReceivedFix, Segment, SegmentBody, TrackFix};
 
 /// What becomes of the pieces that late fixes touched.
 #[derive(Debug, Default, PartialEq)]
 pub struct Merged {
     /// Which pieces are replaced, and by what.
-    pub replaced: Vec<(usize, Vec<Piece>)>,
+    pub replaced: Vec<(usize, Vec<Segment>)>,
     /// Pieces that were not there before.
-    pub added: Vec<Piece>,
+    pub added: Vec<Segment>,
     /// Fixes that were not there before.
-    pub new_fixes: Vec<Heard>,
+    pub new_fixes: Vec<ReceivedFix>,
 }
 
 struct Touched {
     vehicle: Option<VehicleId>,
-    body: Body,
+    body: SegmentBody,
     is_changed: bool,
 }
 
@@ -25,8 +25,8 @@ impl Touched {
     /// Takes a fix; says whether it was new.
     fn insert(&mut self, fix: &TrackFix) -> bool {
         let is_new = match &mut self.body {
-            Body::Dwell(dwell) => dwell.insert(fix),
-            Body::Ride(fixes) => insert(fixes, fix),
+            SegmentBody::Dwell(dwell) => dwell.insert(fix),
+            SegmentBody::Ride(fixes) => insert(fixes, fix),
         };
         self.is_changed |= is_new;
         is_new
@@ -47,11 +47,11 @@ fn insert(fixes: &mut Vec<TrackFix>, fix: &TrackFix) -> bool {
 ///
 /// # Errors
 /// A piece that cannot be read, named.
-pub fn merge(tracker: TrackerKey, pieces: &[Piece], late: &[Heard]) -> Result<Merged, Damaged> {
+pub fn merge(tracker: TrackerKey, pieces: &[Segment], late: &[ReceivedFix]) -> Result<Merged, CorruptSegment> {
     let mut touched = pieces
         .iter()
         .map(|p| Ok(Touched { vehicle: p.vehicle, body: p.read()?, is_changed: false }))
-        .collect::<Result<Vec<_>, Damaged>>()?;
+        .collect::<Result<Vec<_>, CorruptSegment>>()?;
     let (mut merged, mut left) = (Merged::default(), Vec::new());
     for heard in late {
         let around = touched
@@ -60,10 +60,10 @@ pub fn merge(tracker: TrackerKey, pieces: &[Piece], late: &[Heard]) -> Result<Me
             .filter(|(t, p)| t.vehicle == heard.vehicle && (p.from..=p.until).contains(&heard.fix.at));
         // A ride knows its fixes exactly, so it is asked before a dwell.
         let mut around: Vec<_> = around.map(|(t, _)| t).collect();
-        around.sort_by_key(|t| matches!(t.body, Body::Dwell(_)));
+        around.sort_by_key(|t| matches!(t.body, SegmentBody::Dwell(_)));
         let is_known = around.iter().any(|t| match &t.body {
-            Body::Ride(fixes) => fixes.iter().any(|f| f.is_same_as(&heard.fix)),
-            Body::Dwell(dwell) => knows(dwell, &heard.fix),
+            SegmentBody::Ride(fixes) => fixes.iter().any(|f| f.is_same_as(&heard.fix)),
+            SegmentBody::Dwell(dwell) => knows(dwell, &heard.fix),
         });
         match around.first_mut() {
             _ if is_known => {}
@@ -77,8 +77,8 @@ pub fn merge(tracker: TrackerKey, pieces: &[Piece], late: &[Heard]) -> Result<Me
     }
     for (index, piece) in touched.into_iter().enumerate().filter(|(_, t)| t.is_changed) {
         let instead = match piece.body {
-            Body::Dwell(dwell) => vec![Piece::dwell(tracker, &dwell)],
-            Body::Ride(fixes) => rides(tracker, piece.vehicle, &fixes),
+            SegmentBody::Dwell(dwell) => vec![Segment::dwell(tracker, &dwell)],
+            SegmentBody::Ride(fixes) => rides(tracker, piece.vehicle, &fixes),
         };
         merged.replaced.push((index, instead));
     }

@@ -22,8 +22,8 @@ mod twkb;
 mod varint;
 
 pub use dwell::Dwell;
-pub use hit::{Found, bodies};
-pub use segment::{Body, Damaged, Kind, Piece};
+pub use hit::{Hit, bodies};
+pub use segment::{CorruptSegment, Segment, SegmentBody, SegmentKind};
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 
@@ -34,14 +34,14 @@ pub const METRES_PER_UNIT: f64 = 0.111_195;
 
 /// A position in millionths of a degree, as pieces keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Spot {
+pub struct GridPoint {
     /// East.
     pub lon: i32,
     /// North.
     pub lat: i32,
 }
 
-impl Spot {
+impl GridPoint {
     /// The nearest spot to a position.
     pub fn of(position: LatLon) -> Self {
         let unit = |degrees: f64| (degrees * PER_DEGREE).round() as i32;
@@ -68,7 +68,7 @@ pub struct TrackFix {
     /// When, by the tracker's clock.
     pub at: Timestamp,
     /// Where.
-    pub spot: Spot,
+    pub spot: GridPoint,
     /// Tenths of km/h.
     pub speed_tenths: Option<u16>,
     /// Degrees clockwise from north.
@@ -101,7 +101,7 @@ impl TrackFix {
 
 /// A fix with whose it is: what the rollup reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct ReceivedFix {
     /// Whose tracker.
     pub tracker: TrackerKey,
     /// In which vehicle, then.

@@ -2,12 +2,12 @@
 //! of heartbeats is one, unless something else was heard in its midst.
 
 use crate::domain::Timestamp;
-use crate::tracks::area::{Sought, Window};
-use crate::tracks::{Body, Damaged, Found, Kind, Piece};
+use crate::tracks::area::{PreparedArea, Window};
+use crate::tracks::{CorruptSegment, Hit, Segment, SegmentBody, SegmentKind};
 
 /// Fixes in a row, all inside or all outside.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Stretch {
+pub(super) struct Run {
     pub is_inside: bool,
     /// Its first fix.
     pub first: Timestamp,
@@ -19,7 +19,7 @@ pub(super) struct Stretch {
     pub fixes: u32,
 }
 
-impl Stretch {
+impl Run {
     fn of(at: Timestamp, is_inside: bool, window: Window) -> Self {
         let counted = window.holds(at).then_some((at, at));
         Self { is_inside, first: at, last: at, counted, fixes: counted.is_some().into() }
@@ -35,7 +35,7 @@ impl Stretch {
     }
 
     /// Of a dwell whose times need not be read: all of them lie in the window, or none does.
-    fn of_whole(piece: &Piece, is_inside: bool, window: Window) -> Option<Self> {
+    fn of_whole(piece: &Segment, is_inside: bool, window: Window) -> Option<Self> {
         let (first, last) = (piece.from, piece.until);
         let (counted, fixes) = if window.holds(first) && window.holds(last) {
             (Some((first, last)), piece.fixes as u32)
@@ -51,20 +51,19 @@ impl Stretch {
 /// The stretches of one vehicle's rows, in order of time.
 ///
 /// # Errors
-/// [`Damaged`].
+/// [`CorruptSegment`].
 pub(super) fn stretches<'a>(
-    area: &Sought<'_>,
+    area: &PreparedArea<'_>,
     window: Window,
-    rows: impl Iterator<Item = &'a Found> + Clone,
-) -> Result<Vec<Stretch>, Damaged> {
+    rows: impl Iterator<Item = &'a Hit> + Clone,
+) -> Result<Vec<Run>, CorruptSegment> {
     let mut all = Vec::with_capacity(2 * rows.size_hint().0);
     for row in rows.clone() {
         match row {
-            Found::Fix { at, spot, .. } => all.push(Stretch::of(*at, area.holds(*spot), window)),
-            Found::Piece(piece) => {
-                let whole = piece
-                    .dwell_alone()
-                    .and_then(|(low, high)| Stretch::of_whole(piece, area.touches(low, high), window));
+            Hit::Fix { at, spot, .. } => all.push(Run::of(*at, area.holds(*spot), window)),
+            Hit::Segment(piece) => {
+                let whole =
+                    piece.dwell_alone().and_then(|(low, high)| Run::of_whole(piece, area.touches(low, high), window));
                 match whole {
                     Some(stretch) => all.push(stretch),
                     None => open(area, piece, window, &mut all)?,
@@ -73,16 +72,16 @@ pub(super) fn stretches<'a>(
         }
     }
     all.sort_by_key(|s| (s.first, s.is_inside));
-    let is_in_turn = |a: &Stretch, b: &Stretch| a.last < b.first || a.last == b.first && a.is_inside == b.is_inside;
+    let is_in_turn = |a: &Run, b: &Run| a.last < b.first || a.last == b.first && a.is_inside == b.is_inside;
     if all.is_sorted_by(is_in_turn) { Ok(all) } else { fix_by_fix(area, window, rows) }
 }
 
 /// Appends a piece's stretches. What is being looked at stands apart from those that are done: nearly every fix goes into it.
-fn open(area: &Sought<'_>, piece: &Piece, window: Window, all: &mut Vec<Stretch>) -> Result<(), Damaged> {
-    let mut current: Option<Stretch> = None;
+fn open(area: &PreparedArea<'_>, piece: &Segment, window: Window, all: &mut Vec<Run>) -> Result<(), CorruptSegment> {
+    let mut current: Option<Run> = None;
     look(area, piece, |at, is_inside| match &mut current {
         Some(stretch) if stretch.is_inside == is_inside && stretch.last <= at => stretch.push(at, window),
-        _ => all.extend(current.replace(Stretch::of(at, is_inside, window))),
+        _ => all.extend(current.replace(Run::of(at, is_inside, window))),
     })?;
     all.extend(current);
     Ok(())
@@ -90,15 +89,15 @@ fn open(area: &Sought<'_>, piece: &Piece, window: Window, all: &mut Vec<Stretch>
 
 /// As [`stretches`], where they lie within each other: each fix by itself.
 pub(super) fn fix_by_fix<'a>(
-    area: &Sought<'_>,
+    area: &PreparedArea<'_>,
     window: Window,
-    rows: impl Iterator<Item = &'a Found>,
-) -> Result<Vec<Stretch>, Damaged> {
+    rows: impl Iterator<Item = &'a Hit>,
+) -> Result<Vec<Run>, CorruptSegment> {
     let mut all = Vec::new();
     for row in rows {
         match row {
-            Found::Fix { at, spot, .. } => all.push(Stretch::of(*at, area.holds(*spot), window)),
-            Found::Piece(piece) => look(area, piece, |at, is_inside| all.push(Stretch::of(at, is_inside, window)))?,
+            Hit::Fix { at, spot, .. } => all.push(Run::of(*at, area.holds(*spot), window)),
+            Hit::Segment(piece) => look(area, piece, |at, is_inside| all.push(Run::of(at, is_inside, window)))?,
         }
     }
     all.sort_by_key(|s| (s.first, s.is_inside));
@@ -106,10 +105,10 @@ pub(super) fn fix_by_fix<'a>(
 }
 
 /// A piece's fixes as seen from the area.
-fn look(area: &Sought<'_>, piece: &Piece, mut see: impl FnMut(Timestamp, bool)) -> Result<(), Damaged> {
-    if piece.kind == Kind::Ride {
+fn look(area: &PreparedArea<'_>, piece: &Segment, mut see: impl FnMut(Timestamp, bool)) -> Result<(), CorruptSegment> {
+    if piece.kind == SegmentKind::Ride {
         piece.places(|at, spot| see(at, area.holds(spot)))?;
-    } else if let Body::Dwell(dwell) = piece.read()? {
+    } else if let SegmentBody::Dwell(dwell) = piece.read()? {
         let is_inside = area.touches(dwell.low, dwell.high);
         dwell.times().for_each(|at| see(at, is_inside));
         dwell.outliers.iter().for_each(|o| see(o.at, area.holds(o.spot)));

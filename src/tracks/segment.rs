@@ -2,7 +2,7 @@
 
 use crate::domain::{Timestamp, TrackerKey, VehicleId};
 use crate::tracks::twkb::{self, Shape, Vertex};
-use crate::tracks::{Dwell, Spot, TrackFix, attributes};
+use crate::tracks::{Dwell, GridPoint, TrackFix, attributes};
 
 /// Most fixes of a ride in one row: with its index entries the row stays well below the 2 kB from
 /// which PostgreSQL would move it aside.
@@ -11,7 +11,7 @@ pub const RIDE_FIXES_MAX: usize = 128;
 /// What a piece is, as the database numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
-pub enum Kind {
+pub enum SegmentKind {
     /// Every fix is kept.
     Ride = 1,
     /// Fixes within the radius keep their time only.
@@ -20,7 +20,7 @@ pub enum Kind {
 
 /// A piece as the database keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct Segment {
     /// Whose tracker.
     pub tracker: TrackerKey,
     /// In which vehicle.
@@ -30,7 +30,7 @@ pub struct Piece {
     /// Its last fix.
     pub until: Timestamp,
     /// What it is.
-    pub kind: Kind,
+    pub kind: SegmentKind,
     /// How many fixes went into it.
     pub fixes: i16,
     /// TWKB: of a ride every fix, of a dwell its box and what lay off.
@@ -41,7 +41,7 @@ pub struct Piece {
 
 /// What a piece means.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Body {
+pub enum SegmentBody {
     /// Fixes in time order, at least one.
     Ride(Vec<TrackFix>),
     /// A parked stretch.
@@ -51,14 +51,14 @@ pub enum Body {
 /// Bytes that are not what we wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the piece of tracker {tracker} at {from} is damaged")]
-pub struct Damaged {
+pub struct CorruptSegment {
     /// Whose.
     pub tracker: i64,
     /// Which.
     pub from: Timestamp,
 }
 
-impl Piece {
+impl Segment {
     /// A ride; fixes in time order, at least one.
     pub fn ride(tracker: TrackerKey, vehicle: Option<VehicleId>, fixes: &[TrackFix]) -> Self {
         let from = fixes.first().map_or(Timestamp::default(), |f| f.at);
@@ -70,7 +70,7 @@ impl Piece {
             vehicle,
             from,
             until: fixes.last().map_or(from, |f| f.at),
-            kind: Kind::Ride,
+            kind: SegmentKind::Ride,
             fixes: fixes.len() as i16,
             path: twkb::write(Shape::Line, from, &vertices),
             more,
@@ -85,7 +85,7 @@ impl Piece {
             vehicle: dwell.vehicle,
             from,
             until: dwell.until(),
-            kind: Kind::Dwell,
+            kind: SegmentKind::Dwell,
             fixes: dwell.fixes().min(i16::MAX as usize) as i16,
             path: dwell.path(from),
             more: dwell.more(from),
@@ -95,18 +95,18 @@ impl Piece {
     /// What it means.
     ///
     /// # Errors
-    /// [`Damaged`].
-    pub fn read(&self) -> Result<Body, Damaged> {
-        let damaged = Damaged { tracker: self.tracker.0, from: self.from };
+    /// [`CorruptSegment`].
+    pub fn read(&self) -> Result<SegmentBody, CorruptSegment> {
+        let damaged = CorruptSegment { tracker: self.tracker.0, from: self.from };
         let (shape, vertices) = twkb::read(&self.path, self.from).ok_or(damaged)?;
         match (self.kind, shape) {
-            (Kind::Ride, Shape::Line) if !vertices.is_empty() => {
+            (SegmentKind::Ride, Shape::Line) if !vertices.is_empty() => {
                 let mut fixes: Vec<_> = vertices.iter().map(attributes::bare).collect();
                 attributes::read(&self.more, &mut fixes).ok_or(damaged)?;
-                Ok(Body::Ride(fixes))
+                Ok(SegmentBody::Ride(fixes))
             }
-            (Kind::Dwell, Shape::Points) => {
-                Dwell::read(self.vehicle, self.from, &vertices, &self.more).map(Body::Dwell).ok_or(damaged)
+            (SegmentKind::Dwell, Shape::Points) => {
+                Dwell::read(self.vehicle, self.from, &vertices, &self.more).map(SegmentBody::Dwell).ok_or(damaged)
             }
             _ => Err(damaged),
         }
@@ -115,23 +115,23 @@ impl Piece {
     /// Shows times and places of its path alone: of a ride every fix. What was shown before an error is void.
     ///
     /// # Errors
-    /// [`Damaged`].
-    pub fn places(&self, see: impl FnMut(Timestamp, Spot)) -> Result<(), Damaged> {
-        twkb::places(&self.path, self.from, see).ok_or(Damaged { tracker: self.tracker.0, from: self.from })
+    /// [`CorruptSegment`].
+    pub fn places(&self, see: impl FnMut(Timestamp, GridPoint)) -> Result<(), CorruptSegment> {
+        twkb::places(&self.path, self.from, see).ok_or(CorruptSegment { tracker: self.tracker.0, from: self.from })
     }
 
     /// The box of a dwell off which nothing lay: its times are all there is to it beside.
-    pub fn dwell_alone(&self) -> Option<(Spot, Spot)> {
-        (self.kind == Kind::Dwell).then(|| twkb::two_points(&self.path))?
+    pub fn dwell_alone(&self) -> Option<(GridPoint, GridPoint)> {
+        (self.kind == SegmentKind::Dwell).then(|| twkb::two_points(&self.path))?
     }
 
     /// South-west and north-east corner of its box. Bytes that cannot be read have one, too.
-    pub fn bounds(&self) -> (Spot, Spot) {
-        twkb::bounds(&self.path).unwrap_or((Spot { lon: 0, lat: 0 }, Spot { lon: 0, lat: 0 }))
+    pub fn bounds(&self) -> (GridPoint, GridPoint) {
+        twkb::bounds(&self.path).unwrap_or((GridPoint { lon: 0, lat: 0 }, GridPoint { lon: 0, lat: 0 }))
     }
 
     /// Where it begins, for the order of rows. Bytes that cannot be read come first.
-    pub fn first_spot(&self) -> Spot {
-        twkb::first_spot(&self.path).unwrap_or(Spot { lon: i32::MIN, lat: i32::MIN })
+    pub fn first_spot(&self) -> GridPoint {
+        twkb::first_spot(&self.path).unwrap_or(GridPoint { lon: i32::MIN, lat: i32::MIN })
     }
 }

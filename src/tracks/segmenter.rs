@@ -7,15 +7,15 @@
 
 use crate::domain::{Timestamp, TrackerKey, VehicleId};
 use crate::tracks::dwell::Dwell;
-use crate::tracks::segment::{Piece, RIDE_FIXES_MAX};
-use crate::tracks::{Heard, TrackFix};
+use crate::tracks::segment::{RIDE_FIXES_MAX, Segment};
+use crate::tracks::{ReceivedFix, TrackFix};
 
 /// A stretch that lasts so long is a dwell, seconds: longer than red lights.
 pub const DWELL_S_MIN: f64 = 300.0;
 /// Fixes in a row that may lie off a dwell.
 const OUTLIERS_MAX: usize = 3;
 /// Longest piece, seconds: a search by time need not look further back than this.
-pub const PIECE_S_MAX: f64 = 86_400.0;
+pub const SEGMENT_S_MAX: f64 = 86_400.0;
 /// Most fixes of a dwell in one row, for the same reason as [`RIDE_FIXES_MAX`].
 const DWELL_FIXES_MAX: usize = 500;
 /// Most fixes off a dwell in one row.
@@ -27,17 +27,17 @@ const RIDE_GAP_S_MAX: f64 = 600.0;
 
 /// What a slice of one tracker leads to.
 #[derive(Debug, Default, PartialEq)]
-pub struct Cut {
+pub struct Segmented {
     /// Pieces that are complete.
-    pub closed: Vec<Piece>,
+    pub closed: Vec<Segment>,
     /// The dwell that goes on.
     pub open: Option<Dwell>,
 }
 
 /// Cuts the fixes of one tracker, in time order, going on with `open`. `slice_end` is when the slice
 /// ends; with `None` nothing goes on after it, so nothing stays open.
-pub fn cut(tracker: TrackerKey, open: Option<Dwell>, fixes: &[Heard], slice_end: Option<Timestamp>) -> Cut {
-    let mut cutter = Cutter { tracker, vehicle: None, ride: Vec::new(), stretch: Stretch::None, closed: Vec::new() };
+pub fn cut(tracker: TrackerKey, open: Option<Dwell>, fixes: &[ReceivedFix], slice_end: Option<Timestamp>) -> Segmented {
+    let mut cutter = Segmenter { tracker, vehicle: None, ride: Vec::new(), stretch: Stretch::None, closed: Vec::new() };
     if let Some(dwell) = open {
         cutter.vehicle = dwell.vehicle;
         cutter.stretch = Stretch::Dwell { dwell, off: Vec::new() };
@@ -50,7 +50,7 @@ pub fn cut(tracker: TrackerKey, open: Option<Dwell>, fixes: &[Heard], slice_end:
         cutter.take(heard.fix);
     }
     let open = cutter.end(slice_end);
-    Cut { closed: cutter.closed, open }
+    Segmented { closed: cutter.closed, open }
 }
 
 enum Stretch {
@@ -64,15 +64,15 @@ enum Stretch {
     },
 }
 
-struct Cutter {
+struct Segmenter {
     tracker: TrackerKey,
     vehicle: Option<VehicleId>,
     ride: Vec<TrackFix>,
     stretch: Stretch,
-    closed: Vec<Piece>,
+    closed: Vec<Segment>,
 }
 
-impl Cutter {
+impl Segmenter {
     fn take(&mut self, fix: TrackFix) {
         match std::mem::replace(&mut self.stretch, Stretch::None) {
             Stretch::None => self.stretch = Stretch::Young(vec![fix]),
@@ -84,7 +84,7 @@ impl Cutter {
     fn grow(&mut self, mut fixes: Vec<TrackFix>, fix: TrackFix) {
         let begun = Dwell::at(self.vehicle, &fixes[0]);
         let lasts_s = fix.at.seconds_since(fixes[0].at);
-        if !fixes[0].is_gnss() || !begun.holds(&fix) || lasts_s > PIECE_S_MAX {
+        if !fixes[0].is_gnss() || !begun.holds(&fix) || lasts_s > SEGMENT_S_MAX {
             self.ride.append(&mut fixes);
             self.stretch = Stretch::Young(vec![fix]);
             return;
@@ -99,7 +99,7 @@ impl Cutter {
     }
 
     fn stay(&mut self, mut dwell: Dwell, mut off: Vec<TrackFix>, fix: TrackFix) {
-        let is_full = fix.at.seconds_since(dwell.from()) > PIECE_S_MAX
+        let is_full = fix.at.seconds_since(dwell.from()) > SEGMENT_S_MAX
             || dwell.heartbeats() >= DWELL_FIXES_MAX
             || dwell.outliers.len() + off.len() >= DWELL_OUTLIERS_MAX;
         let is_gone = fix.is_gnss() && off.iter().filter(|o| o.is_gnss()).count() >= OUTLIERS_MAX;
@@ -109,7 +109,7 @@ impl Cutter {
             self.stretch = Stretch::Dwell { dwell, off };
         } else if is_full || is_gone {
             // What lay off was the way out, or belongs to the next row.
-            self.closed.push(Piece::dwell(self.tracker, &dwell));
+            self.closed.push(Segment::dwell(self.tracker, &dwell));
             self.stretch = Stretch::None;
             off.into_iter().chain([fix]).for_each(|f| self.take(f));
         } else {
@@ -140,7 +140,7 @@ impl Cutter {
         self.end_ride();
         match open {
             Some(dwell) if slice_end.is_none() => {
-                self.closed.push(Piece::dwell(self.tracker, &dwell));
+                self.closed.push(Segment::dwell(self.tracker, &dwell));
                 None
             }
             open => open,
@@ -160,10 +160,10 @@ fn as_dwell(vehicle: Option<VehicleId>, fixes: &[TrackFix]) -> Dwell {
 }
 
 /// Rows of a ride: cut at silences and where a row is full.
-pub(super) fn rides(tracker: TrackerKey, vehicle: Option<VehicleId>, fixes: &[TrackFix]) -> Vec<Piece> {
+pub(super) fn rides(tracker: TrackerKey, vehicle: Option<VehicleId>, fixes: &[TrackFix]) -> Vec<Segment> {
     fixes
         .chunk_by(|a, b| b.at.seconds_since(a.at) <= RIDE_GAP_S_MAX)
         .flat_map(|run| run.chunks(RIDE_FIXES_MAX))
-        .map(|run| Piece::ride(tracker, vehicle, run))
+        .map(|run| Segment::ride(tracker, vehicle, run))
         .collect()
 }

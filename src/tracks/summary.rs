@@ -1,7 +1,7 @@
 //! A track as people look at it: a line of not too many points, stops, trips, silences.
 
 use crate::domain::Timestamp;
-use crate::tracks::{Body, Spot};
+use crate::tracks::{GridPoint, SegmentBody};
 use geo::{LineString, SimplifyIdx};
 
 /// Silence that is shown as a gap, seconds: twice the slowest heartbeat.
@@ -21,7 +21,7 @@ pub struct Point {
     /// When.
     pub at: Timestamp,
     /// Where.
-    pub spot: Spot,
+    pub spot: GridPoint,
     /// Tenths of km/h, if it was said.
     pub speed_tenths: Option<u16>,
 }
@@ -34,7 +34,7 @@ pub struct Stop {
     /// Its last.
     pub until: Timestamp,
     /// Where.
-    pub spot: Spot,
+    pub spot: GridPoint,
 }
 
 /// A ride between stops.
@@ -45,9 +45,9 @@ pub struct Trip {
     /// Its last.
     pub until: Timestamp,
     /// From where.
-    pub start: Spot,
+    pub start: GridPoint,
     /// To where.
-    pub end: Spot,
+    pub end: GridPoint,
     /// Along its fixes.
     pub metres: f64,
     /// Fastest fix, km/h.
@@ -59,7 +59,7 @@ pub type Gap = (Timestamp, Timestamp);
 
 /// How a line is thinned out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Thin {
+pub enum Simplify {
     /// Every fix.
     Not,
     /// No left-out point is farther off the line than so many metres.
@@ -69,14 +69,14 @@ pub enum Thin {
 }
 
 /// Every fix in time order; those within a dwell's radius stand at its centre.
-pub fn points(bodies: &[Body]) -> Vec<Point> {
+pub fn points(bodies: &[SegmentBody]) -> Vec<Point> {
     let mut points = Vec::new();
     for body in bodies {
         match body {
-            Body::Ride(fixes) => {
+            SegmentBody::Ride(fixes) => {
                 points.extend(fixes.iter().map(|f| Point { at: f.at, spot: f.spot, speed_tenths: f.speed_tenths }));
             }
-            Body::Dwell(dwell) => {
+            SegmentBody::Dwell(dwell) => {
                 points.extend(dwell.times().map(|at| Point { at, spot: dwell.centre, speed_tenths: None }));
                 points.extend(dwell.outliers.iter().map(|f| Point {
                     at: f.at,
@@ -91,7 +91,7 @@ pub fn points(bodies: &[Body]) -> Vec<Point> {
 }
 
 /// Thins a line out (Ramer, Douglas, Peucker); its ends stay.
-pub fn thin(points: Vec<Point>, how: Thin) -> Vec<Point> {
+pub fn simplify(points: Vec<Point>, how: Simplify) -> Vec<Point> {
     let Some(first) = points.first() else { return points };
     let wide = first.spot.position().lat_deg.to_radians().cos();
     let metre = crate::tracks::METRES_PER_UNIT * crate::tracks::PER_DEGREE;
@@ -103,9 +103,9 @@ pub fn thin(points: Vec<Point>, how: Thin) -> Vec<Point> {
         })
         .collect();
     let kept = match how {
-        Thin::Not => return points,
-        Thin::Within(metres) => line.simplify_idx(metres),
-        Thin::Points(most) => {
+        Simplify::Not => return points,
+        Simplify::Within(metres) => line.simplify_idx(metres),
+        Simplify::Points(most) => {
             let mut tolerance = TOLERANCE.0;
             let mut kept: Vec<usize> = (0..points.len()).collect();
             while kept.len() > most && tolerance < TOLERANCE_M_MAX {
@@ -126,13 +126,13 @@ pub fn gaps(points: &[Point]) -> Vec<Gap> {
 }
 
 /// Stops and the trips between them.
-pub fn stops_and_trips(bodies: &[Body]) -> (Vec<Stop>, Vec<Trip>) {
+pub fn stops_and_trips(bodies: &[SegmentBody]) -> (Vec<Stop>, Vec<Trip>) {
     let (mut stops, mut trips): (Vec<Stop>, Vec<Trip>) = (Vec::new(), Vec::new());
     let mut ride = Vec::new();
     let mut end_trip = |ride: &mut Vec<Point>| trips.extend(trip(&std::mem::take(ride)));
     for body in bodies {
         match body {
-            Body::Dwell(dwell) if dwell.stands_until().seconds_since(dwell.stands_since()) >= STOP_S_MIN => {
+            SegmentBody::Dwell(dwell) if dwell.stands_until().seconds_since(dwell.stands_since()) >= STOP_S_MIN => {
                 let (from, until) = (dwell.stands_since(), dwell.stands_until());
                 match stops.last_mut().filter(|s| ride.len() < 2 && s.spot.distance_m(dwell.centre) <= SAME_STOP_M) {
                     Some(stop) => stop.until = stop.until.max(until),

@@ -10,7 +10,7 @@ const TRACKER: TrackerKey = TrackerKey(7);
 fn fix(at_s: i64, lat: i32, lon: i32) -> TrackFix {
     TrackFix {
         at: Timestamp::from_secs(1_800_000_000 + at_s),
-        spot: Spot { lon: 112_355_000 + lon, lat: 28_554_000 + lat },
+        spot: GridPoint { lon: 112_355_000 + lon, lat: 28_554_000 + lat },
         speed_tenths: Some(213),
         course_deg: Some(90),
         altitude_m: Some(-3),
@@ -22,17 +22,17 @@ fn fix(at_s: i64, lat: i32, lon: i32) -> TrackFix {
     }
 }
 
-fn heard(fix: TrackFix) -> Heard {
-    Heard { tracker: TRACKER, vehicle: Some(VehicleId(3)), fix }
+fn heard(fix: TrackFix) -> ReceivedFix {
+    ReceivedFix { tracker: TRACKER, vehicle: Some(VehicleId(3)), fix }
 }
 
 /// Every fix of pieces: its time, and its place if it is kept.
-fn fixes_of(pieces: &[Piece]) -> Vec<(Timestamp, Option<TrackFix>)> {
+fn fixes_of(pieces: &[Segment]) -> Vec<(Timestamp, Option<TrackFix>)> {
     let mut all = Vec::new();
     for piece in pieces {
         match piece.read().unwrap() {
-            Body::Ride(fixes) => all.extend(fixes.into_iter().map(|f| (f.at, Some(f)))),
-            Body::Dwell(dwell) => {
+            SegmentBody::Ride(fixes) => all.extend(fixes.into_iter().map(|f| (f.at, Some(f)))),
+            SegmentBody::Dwell(dwell) => {
                 all.extend(dwell.times().map(|t| (t, None)));
                 all.extend(dwell.outliers.iter().map(|o| (o.at, Some(*o))));
             }
@@ -43,7 +43,7 @@ fn fixes_of(pieces: &[Piece]) -> Vec<(Timestamp, Option<TrackFix>)> {
 }
 
 /// Cuts slice by slice of 15 minutes, as the rollup does, each dwell written and read in between.
-fn rolled(fixes: &[TrackFix]) -> Vec<Piece> {
+fn rolled(fixes: &[TrackFix]) -> Vec<Segment> {
     let (mut pieces, mut open) = (Vec::new(), None);
     let slice_us = 900_000_000;
     for slice in fixes.chunk_by(|a, b| a.at.micros() / slice_us == b.at.micros() / slice_us) {
@@ -51,12 +51,12 @@ fn rolled(fixes: &[TrackFix]) -> Vec<Piece> {
         let all: Vec<_> = slice.iter().copied().map(heard).collect();
         let cut = cut(TRACKER, open.take(), &all, Some(end));
         pieces.extend(cut.closed);
-        open = cut.open.map(|dwell| match Piece::dwell(TRACKER, &dwell).read().unwrap() {
-            Body::Dwell(dwell) => dwell,
-            Body::Ride(_) => panic!("a dwell came back as a ride"),
+        open = cut.open.map(|dwell| match Segment::dwell(TRACKER, &dwell).read().unwrap() {
+            SegmentBody::Dwell(dwell) => dwell,
+            SegmentBody::Ride(_) => panic!("a dwell came back as a ride"),
         });
     }
-    pieces.extend(open.map(|d| Piece::dwell(TRACKER, &d)));
+    pieces.extend(open.map(|d| Segment::dwell(TRACKER, &d)));
     pieces
 }
 
@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn a_ride_comes_back_as_it_was(fixes in life()) {
         for run in fixes.chunks(segment::RIDE_FIXES_MAX) {
-            prop_assert_eq!(Piece::ride(TRACKER, None, run).read().unwrap(), Body::Ride(run.to_vec()));
+            prop_assert_eq!(Segment::ride(TRACKER, None, run).read().unwrap(), SegmentBody::Ride(run.to_vec()));
         }
     }
 
@@ -88,7 +88,7 @@ proptest! {
         let kept = fixes_of(&pieces);
         prop_assert_eq!(kept.len(), fixes.len());
         prop_assert_eq!(pieces.iter().map(|p| p.fixes as usize).sum::<usize>(), fixes.len());
-        prop_assert!(pieces.iter().all(|p| p.until.seconds_since(p.from) <= segmenter::PIECE_S_MAX));
+        prop_assert!(pieces.iter().all(|p| p.until.seconds_since(p.from) <= segmenter::SEGMENT_S_MAX));
         for ((at, place), fix) in kept.iter().zip(&fixes) {
             prop_assert_eq!(*at, fix.at);
             prop_assert!(place.is_none_or(|p| p == *fix));
@@ -98,8 +98,8 @@ proptest! {
     #[test]
     fn a_dwell_holds_what_lost_its_place_and_keeps_what_lay_off(fixes in life()) {
         for piece in rolled(&fixes) {
-            let Body::Dwell(dwell) = piece.read().unwrap() else { continue };
-            let within = |s: Spot| (dwell.low.lon..=dwell.high.lon).contains(&s.lon) && (dwell.low.lat..=dwell.high.lat).contains(&s.lat);
+            let SegmentBody::Dwell(dwell) = piece.read().unwrap() else { continue };
+            let within = |s: GridPoint| (dwell.low.lon..=dwell.high.lon).contains(&s.lon) && (dwell.low.lat..=dwell.high.lat).contains(&s.lat);
             for time in dwell.times() {
                 let fix = fixes.iter().find(|f| f.at == time).unwrap();
                 prop_assert!(within(fix.spot) && dwell.centre.distance_m(fix.spot) <= dwell::DWELL_RADIUS_M);
@@ -133,7 +133,7 @@ proptest! {
         let north = radius_m * part * turn.sin() / METRES_PER_UNIT;
         let middle = lat + north / PER_DEGREE / 2.0;
         let east = radius_m * part * turn.cos() / METRES_PER_UNIT / middle.to_radians().cos();
-        let spot = Spot { lon: (lon * PER_DEGREE + east) as i32, lat: (lat * PER_DEGREE + north) as i32 };
+        let spot = GridPoint { lon: (lon * PER_DEGREE + east) as i32, lat: (lat * PER_DEGREE + north) as i32 };
         prop_assume!(area.holds(spot));
         let at = spot.position();
         prop_assert!(at.lat_deg > low.lat_deg && at.lat_deg < high.lat_deg && at.lon_deg > low.lon_deg && at.lon_deg < high.lon_deg);
@@ -145,19 +145,19 @@ proptest! {
         middle in any::<prop::sample::Index>(), radius_m in 5.0..2000.0_f64, ends in any::<[prop::sample::Index; 2]>()) {
         let (now, later): (Vec<_>, Vec<_>) = fixes.iter().copied().zip(&late).partition(|(_, late)| !**late);
         let pieces = rolled(&now.into_iter().map(|(f, _)| f).collect::<Vec<_>>());
-        let loose = later.into_iter().map(|(f, _)| Found::Fix { tracker: TRACKER, vehicle: None, at: f.at, spot: f.spot, speed_tenths: None });
-        let found: Vec<_> = pieces.into_iter().map(Found::Piece).chain(loose).collect();
+        let loose = later.into_iter().map(|(f, _)| Hit::Fix { tracker: TRACKER, vehicle: None, at: f.at, spot: f.spot, speed_tenths: None });
+        let found: Vec<_> = pieces.into_iter().map(Hit::Segment).chain(loose).collect();
         let mut ends = ends.map(|end| end.get(&fixes).at);
         ends.sort();
         let window = area::Window { from: ends[0], to: ends[1], known_to: ends[1] };
         let circle = area::Area::Circle { centre: middle.get(&fixes).spot.position(), radius_m };
-        let sought = area::Sought::of(&circle).unwrap();
+        let sought = area::PreparedArea::of(&circle).unwrap();
         // Pieces alone as well, so that they are taken at once as a rule.
-        let pieces_alone: Vec<_> = found.iter().filter(|f| matches!(f, Found::Piece(_))).collect();
+        let pieces_alone: Vec<_> = found.iter().filter(|f| matches!(f, Hit::Segment(_))).collect();
         for rows in [found.iter().collect(), pieces_alone] {
             let at_once = runs::stretches(&sought, window, rows.iter().copied()).unwrap();
             let one_by_one = runs::fix_by_fix(&sought, window, rows.iter().copied()).unwrap();
-            let presence = |stretches: &[runs::Stretch]| area::presence(VehicleId(1), TRACKER, stretches, window);
+            let presence = |stretches: &[runs::Run]| area::presence(VehicleId(1), TRACKER, stretches, window);
             prop_assert_eq!(presence(&at_once), presence(&one_by_one));
         }
     }
@@ -170,7 +170,7 @@ proptest! {
         if turned && other.len() > 2 {
             other.swap(0, 2);
         }
-        let rides: Vec<_> = other.chunks(segment::RIDE_FIXES_MAX).map(|run| Found::Piece(Piece::ride(TRACKER, Some(VehicleId(3)), run))).collect();
+        let rides: Vec<_> = other.chunks(segment::RIDE_FIXES_MAX).map(|run| Hit::Segment(Segment::ride(TRACKER, Some(VehicleId(3)), run))).collect();
         let is_beside = |s: &&co_travel::Sample| other.iter().any(|f|
             f.at >= s.at.plus_secs_f64(-within_s) && s.at >= f.at.plus_secs_f64(-within_s) && s.spot.distance_m(f.spot) <= within_m);
         let minutes = samples.iter().filter(is_beside).count();
@@ -180,8 +180,8 @@ proptest! {
 
     #[test]
     fn no_bytes_make_reading_panic(path in prop::collection::vec(any::<u8>(), 0..64), more in prop::collection::vec(any::<u8>(), 0..64), ride in any::<bool>()) {
-        let (kind, from) = (if ride { Kind::Ride } else { Kind::Dwell }, Timestamp::from_secs(0));
-        let piece = Piece { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };
+        let (kind, from) = (if ride { SegmentKind::Ride } else { SegmentKind::Dwell }, Timestamp::from_secs(0));
+        let piece = Segment { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };
         drop(piece.read());
         let _ = piece.dwell_alone();
     }
@@ -208,12 +208,12 @@ fn a_ride_costs_a_dozen_bytes_a_fix() {
 fn one_receiver_jump_does_not_end_a_dwell_but_leaving_does() {
     let mut fixes: Vec<_> = (0..10).map(|n| fix(n * 120, 0, 0)).collect();
     fixes[5] = fix(600, 3000, 0);
-    let Body::Dwell(dwell) = rolled(&fixes)[0].read().unwrap() else { panic!("a ride") };
+    let SegmentBody::Dwell(dwell) = rolled(&fixes)[0].read().unwrap() else { panic!("a ride") };
     assert_eq!((dwell.fixes(), dwell.outliers.len()), (10, 1));
     fixes.extend((0..6).map(|n| fix(1200 + n * 10, 500 + n as i32 * 600, 0)));
     let kinds: Vec<_> = rolled(&fixes).iter().map(|p| p.kind).collect();
     // The last fix is a minute from the end of its slice: it may be the first of the next stay.
-    assert_eq!(kinds, [Kind::Dwell, Kind::Ride, Kind::Dwell]);
+    assert_eq!(kinds, [SegmentKind::Dwell, SegmentKind::Ride, SegmentKind::Dwell]);
 }
 
 #[test]
@@ -221,24 +221,24 @@ fn a_dwell_of_before_its_times_kept_a_pace_is_read_as_it_was() {
     let mut dwell = Dwell::at(None, &fix(0, 0, 0));
     [10, 70, 131, 190, 10_000].into_iter().for_each(|at_s| dwell.push(&fix(at_s, 40, 40)));
     dwell.insert(&fix(100, 90_000, 0));
-    let mut piece = Piece::dwell(TRACKER, &dwell);
-    assert_eq!(piece.read().unwrap(), Body::Dwell(dwell.clone()));
+    let mut piece = Segment::dwell(TRACKER, &dwell);
+    assert_eq!(piece.read().unwrap(), SegmentBody::Dwell(dwell.clone()));
     let mut before = vec![0, 0, 0, 0, 6]; // seconds, centre at the corner, first time at the beginning, six times
     [10, 50, 1, -2, 9751].into_iter().for_each(|d| varint::put_signed(&mut before, d));
     attributes::write(&mut before, &dwell.outliers);
     assert_ne!(piece.more, before);
     piece.more = before;
-    assert_eq!(piece.read().unwrap(), Body::Dwell(dwell));
+    assert_eq!(piece.read().unwrap(), SegmentBody::Dwell(dwell));
 }
 
 #[test]
 fn fixes_that_are_in_no_piece_yet_are_company_if_they_ride_along() {
     let (own, other, parked) = (VehicleId(1), VehicleId(2), VehicleId(3));
-    let single = |vehicle, at_s: i64, lon, speed_tenths| Found::Fix {
+    let single = |vehicle, at_s: i64, lon, speed_tenths| Hit::Fix {
         tracker: TRACKER,
         vehicle: Some(vehicle),
         at: Timestamp::from_secs(at_s),
-        spot: Spot { lon, lat: 0 },
+        spot: GridPoint { lon, lat: 0 },
         speed_tenths,
     };
     let mut found = Vec::new();
@@ -249,7 +249,7 @@ fn fixes_that_are_in_no_piece_yet_are_company_if_they_ride_along() {
         found.push(single(parked, at_s + 5, 300, Some(12)));
     }
     found.push(found[1].clone()); // near two cells of the way
-    let samples = co_travel::minutes_of(own, &found);
+    let samples = co_travel::ride_minutes(own, &found);
     assert_eq!(samples.len(), 6);
     let together = |minutes| co_travel::companions(own, &samples, &found, (50.0, 30.0), minutes).unwrap();
     let [it] = &together(1)[..] else { panic!("{:?}", together(1)) };

@@ -6,7 +6,7 @@
 
 use crate::domain::Timestamp;
 use crate::tracks::varint::{Reader, put, put_signed};
-use crate::tracks::{Spot, TrackFix};
+use crate::tracks::{GridPoint, TrackFix};
 
 /// Decimal places of X and Y, as zigzag: 6 is 12.
 const XY_PLACES: u8 = 12 << 4;
@@ -32,7 +32,7 @@ const POINT: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vertex {
     /// Where.
-    pub spot: Spot,
+    pub spot: GridPoint,
     /// Tenths of km/h.
     pub speed_tenths: Option<u16>,
     /// When.
@@ -119,7 +119,7 @@ pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
             *axis = axis.checked_add(reader.signed()?)?;
         }
         vertices.push(Vertex {
-            spot: Spot { lon: i32::try_from(at[0]).ok()?, lat: i32::try_from(at[1]).ok()? },
+            spot: GridPoint { lon: i32::try_from(at[0]).ok()?, lat: i32::try_from(at[1]).ok()? },
             speed_tenths: u16::try_from(at[2]).ok(),
             at: Timestamp::from_micros(since.micros().checked_add(at[3].checked_mul(step)?)?),
         });
@@ -129,7 +129,7 @@ pub fn read(bytes: &[u8], since: Timestamp) -> Option<(Shape, Vec<Vertex>)> {
 
 /// Shows times and places one after the other, and nothing else of the vertices: a search needs neither speeds
 /// nor a list of vertices. `None` if the bytes are not what [`write`] wrote; what was shown until then is void.
-pub fn places(bytes: &[u8], since: Timestamp, mut see: impl FnMut(Timestamp, Spot)) -> Option<()> {
+pub fn places(bytes: &[u8], since: Timestamp, mut see: impl FnMut(Timestamp, GridPoint)) -> Option<()> {
     let mut reader = Reader::new(bytes);
     let (_, count, step) = head(&mut reader)?;
     let (mut lon, mut lat, mut time) = (0_i64, 0_i64, 0_i64);
@@ -138,14 +138,14 @@ pub fn places(bytes: &[u8], since: Timestamp, mut see: impl FnMut(Timestamp, Spo
         lat = lat.checked_add(reader.signed()?)?;
         reader.unsigned()?; // speed
         time = time.checked_add(reader.signed()?)?;
-        let spot = Spot { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? };
+        let spot = GridPoint { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? };
         see(Timestamp::from_micros(since.micros().checked_add(time.checked_mul(step)?)?), spot);
     }
     Some(())
 }
 
 /// South-west and north-east corner of all vertices.
-pub fn bounds(bytes: &[u8]) -> Option<(Spot, Spot)> {
+pub fn bounds(bytes: &[u8]) -> Option<(GridPoint, GridPoint)> {
     let mut reader = Reader::new(bytes);
     let is_point = reader.byte()? & 0x0f == POINT;
     reader.byte()?;
@@ -160,18 +160,18 @@ pub fn bounds(bytes: &[u8]) -> Option<(Spot, Spot)> {
         low = [low[0].min(lon), low[1].min(lat)];
         high = [high[0].max(lon), high[1].max(lat)];
     }
-    let spot = |[lon, lat]: [i64; 2]| Some(Spot { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? });
+    let spot = |[lon, lat]: [i64; 2]| Some(GridPoint { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? });
     Some((spot(low)?, spot(high)?))
 }
 
 /// The places of two points; `None` of anything else.
-pub fn two_points(bytes: &[u8]) -> Option<(Spot, Spot)> {
+pub fn two_points(bytes: &[u8]) -> Option<(GridPoint, GridPoint)> {
     let [kind, _, _, 2, ..] = bytes else { return None };
     (kind & 0x0f == Shape::Points as u8).then(|| bounds(bytes))?
 }
 
 /// The first vertex alone.
-pub fn first_spot(bytes: &[u8]) -> Option<Spot> {
+pub fn first_spot(bytes: &[u8]) -> Option<GridPoint> {
     let mut reader = Reader::new(bytes);
     let kind = reader.byte()?;
     reader.byte()?;
@@ -180,5 +180,5 @@ pub fn first_spot(bytes: &[u8]) -> Option<Spot> {
         reader.unsigned()?;
     }
     let (lon, lat) = (reader.signed()?, reader.signed()?);
-    Some(Spot { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? })
+    Some(GridPoint { lon: i32::try_from(lon).ok()?, lat: i32::try_from(lat).ok()? })
 }

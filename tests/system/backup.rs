@@ -3,7 +3,7 @@
 use crate::harness::{Up, lines, program, settled, topic, use_ring};
 use rideguard::clock::now;
 use rideguard::config::Journal;
-use rideguard::store::archive::keys::Vault;
+use rideguard::store::archive::keys::KeyStore;
 use rideguard::store::archive::write;
 use rideguard::store::archive::write::Sealed;
 use std::fs;
@@ -85,7 +85,7 @@ async fn a_backup_restored_elsewhere_verifies_and_goes_on() {
     settled(&up).await;
     let sealing = Journal { key_file: Some(up.folder.join("secrets/journal-key")), ..Journal::default() };
     let mut sealed = Sealed::default();
-    write::run(&mut up.sql().await, &Vault::of(&sealing), now(), &mut sealed).await.unwrap();
+    write::run(&mut up.sql().await, &KeyStore::of(&sealing), now(), &mut sealed).await.unwrap();
     assert!(sealed.entries >= 30, "{sealed:?}");
     let journal = lines(&up.command(&["journal", "--tracker", &ident]));
     assert_eq!(journal.len(), 30);

@@ -105,8 +105,8 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     let company = json!({ "grant": grant, "vehicle_id": id, "from": from, "to": to });
     assert_eq!(police.ask("POST", "/search/company", Some(company)).await.0, 200);
     assert!(police.get(&format!("/vehicles/{id}/trips?{today}&grant={grant}")).await["stops"].is_array());
-    let thin = police.get(&format!("/vehicles/{id}/track?{today}&grant={grant}&points_max=2")).await;
-    assert_eq!(thin["points"].as_array().unwrap().len(), 2);
+    let simplify = police.get(&format!("/vehicles/{id}/track?{today}&grant={grant}&points_max=2")).await;
+    assert_eq!(simplify["points"].as_array().unwrap().len(), 2);
     let tile = format!("/history/12/3326/1708?{today}&grant={grant}");
     assert_eq!((police.ask("GET", &tile, None).await.0, owner.ask("GET", &tile, None).await.0), (200, 403));
 

@@ -5,7 +5,7 @@ use rideguard::config::Config;
 use rideguard::domain::{
     Alarm, AlarmKind, AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId,
 };
-use rideguard::guard::{Guard, Params, Seen};
+use rideguard::guard::{Arrival, Guard, Params};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -78,7 +78,7 @@ fn play(rows: &[Value], has_neighbours: bool) -> Vec<Finding> {
             "pos" => guard.consider(
                 id,
                 &moment(row),
-                &Seen { received_at: at, digest: PacketDigest(n as u64), report_interval_s: None },
+                &Arrival { received_at: at, digest: PacketDigest(n as u64), report_interval_s: None },
             ),
             _ => {
                 guard.forget(id);

@@ -9,13 +9,13 @@ use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
 use rideguard::domain::{LatLon, Timestamp, VehicleId};
 use rideguard::rollup::last_closed;
-use rideguard::store::query_thread::Desk;
+use rideguard::store::query_thread::QueryThread;
 use rideguard::store::tracks::queries;
 use rideguard::store::tracks::queries::Officer;
 use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
-use rideguard::tracks::co_travel::{companions, minutes_of};
+use rideguard::tracks::co_travel::{companions, ride_minutes};
 use rideguard::tracks::summary;
-use rideguard::tracks::{Found, bodies};
+use rideguard::tracks::{Hit, bodies};
 use std::time::Duration;
 use tokio_postgres::Client;
 
@@ -200,7 +200,7 @@ async fn a_tile_of_the_history_map_reads_the_hours_asked_for() {
 async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row() {
     let (_database, client) = city().await;
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
-    let points = |found: &[Found]| summary::points(&bodies(found).unwrap());
+    let points = |found: &[Hit]| summary::points(&bodies(found).unwrap());
     let told = "SELECT count(*) FROM told WHERE tracker_id = $1 AND fixed_at >= $2";
     let count = async |tracker: i64, since: Timestamp| {
         client.query_one(told, &[&tracker, &since]).await.unwrap().get::<_, i64>(0) as usize
@@ -219,8 +219,8 @@ async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row(
     assert!(trips.iter().all(|t| t.metres > 1000.0 && t.until.seconds_since(t.from) < 3600.0));
     // Thinned out, a line keeps its budget and its ends.
     let line = points(&all);
-    let thin = summary::thin(line.clone(), summary::Thin::Points(40));
-    assert!((2..=40).contains(&thin.len()) && thin[0] == line[0]);
+    let simplify = summary::simplify(line.clone(), summary::Simplify::Points(40));
+    assert!((2..=40).contains(&simplify.len()) && simplify[0] == line[0]);
     // Without a right there is an error, and a row for every look that was allowed.
     let audited = "SELECT count(*) FROM audit WHERE grant_id = 1 AND rows_returned > 0";
     let before: i64 = client.query_one(audited, &[]).await.unwrap().get(0);
@@ -259,7 +259,7 @@ async fn company_is_who_rode_beside_and_the_history_map_counts_crowds_only() {
     roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
     let found = queries::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
-    let samples = minutes_of(VehicleId(1001), &found);
+    let samples = ride_minutes(VehicleId(1001), &found);
     let together = companions(VehicleId(1001), &samples, &found, (50.0, 30.0), 5).unwrap();
     assert_eq!(together.iter().map(|c| c.vehicle.0).collect::<Vec<_>>(), [1041]);
     // Where a fix of the follower is still missing, the next is 60 m away: most minutes count, not all.
@@ -295,7 +295,7 @@ async fn company_of_the_slices_that_are_not_closed_equals_a_scan_of_them() {
     let ask =
         async |from: Timestamp| queries::beside(&client, OFFICER, 1001, (from, now()), (50.0, 30.0)).await.unwrap();
     let found = ask(rolled_to).await;
-    let samples = minutes_of(of, &found);
+    let samples = ride_minutes(of, &found);
     let together = companions(of, &samples, &found, (50.0, 30.0), 5).unwrap();
     assert_eq!(together.iter().map(|c| c.vehicle.0).collect::<Vec<_>>(), [1041]);
     assert!(together[0].minutes * 10 >= samples.len() * 8, "{} of {}", together[0].minutes, samples.len());
@@ -307,14 +307,14 @@ async fn company_of_the_slices_that_are_not_closed_equals_a_scan_of_them() {
         samples.iter().map(|s| (s.at, f64::from(s.spot.lon) / 1e6, f64::from(s.spot.lat) / 1e6)).collect();
     let scanned = client.query(scan, &[&at, &lon, &lat, &rolled_to]).await.unwrap();
     let brought = |vehicle: i64, fixed_at: Timestamp| {
-        found.iter().any(|f| matches!(f, Found::Fix { vehicle: Some(v), at, .. } if v.0 == vehicle && *at == fixed_at))
+        found.iter().any(|f| matches!(f, Hit::Fix { vehicle: Some(v), at, .. } if v.0 == vehicle && *at == fixed_at))
     };
     assert!(scanned.len() > samples.len(), "{} of {} minutes", scanned.len(), samples.len());
     for row in &scanned {
         assert!(brought(row.get(0), row.get(1)), "{} at {}", row.get::<_, i64>(0), row.get::<_, Timestamp>(1));
     }
     // A way over the edge of what is closed is one.
-    let whole = minutes_of(of, &ask(rolled_to.plus_secs_f64(-5.0 * 3600.0)).await);
+    let whole = ride_minutes(of, &ask(rolled_to.plus_secs_f64(-5.0 * 3600.0)).await);
     assert!(whole.first().unwrap().at < rolled_to && whole.len() > samples.len());
     assert_eq!(whole.iter().filter(|s| s.at >= rolled_to).count(), samples.len());
 }
@@ -335,7 +335,7 @@ async fn a_question_that_is_too_wide_is_told_what_to_narrow() {
 #[test]
 fn a_circle_touches_the_boxes_that_it_reaches() {
     let area = Area::Circle { centre: LatLon::new(28.55, 112.35), radius_m: 100.0 };
-    let spot = |lat: f64, lon: f64| rideguard::tracks::Spot::of(LatLon::new(lat, lon));
+    let spot = |lat: f64, lon: f64| rideguard::tracks::GridPoint::of(LatLon::new(lat, lon));
     assert!(area.touches(spot(28.5508, 112.34), spot(28.56, 112.36)), "89 m north of the middle");
     assert!(!area.touches(spot(28.551, 112.34), spot(28.56, 112.36)), "111 m");
     assert!(area.touches(spot(28.5, 112.3), spot(28.6, 112.4)), "the box is around it");
@@ -351,7 +351,7 @@ async fn a_question_that_fails_or_is_given_up_leaves_the_next_its_connection() {
         .wait_timeout(Some(patience))
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .build();
-    let desk = Desk::open("questions", pool.unwrap()).unwrap();
+    let desk = QueryThread::open("questions", pool.unwrap()).unwrap();
     let thread = |_| async { Ok(std::thread::current().name().map(str::to_owned)) };
     assert_eq!(desk.ask(thread).await.unwrap().as_deref(), Some("questions"));
     let failed = desk.ask(|client| async move { Ok(client.execute("SELECT 1 / 0", &[]).await?) }).await.unwrap_err();

@@ -163,9 +163,9 @@ async fn a_nightly_job_that_fails_holds_up_no_slice() {
 }
 
 /// Everything that is checked of a live database; what was let go is said.
-fn check(up: &Up, let_go: &str) {
+fn check(up: &Up, purge: &str) {
     let verified = lines(&up.command(&["verify"])).join("\n");
-    assert!(verified.contains(let_go), "{verified}");
+    assert!(verified.contains(purge), "{verified}");
     let rebuilt = lines(&up.command(&["rebuild", "--check"])).join("\n");
     assert!(rebuilt.contains("let go"), "{rebuilt}");
 }

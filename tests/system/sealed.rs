@@ -7,7 +7,7 @@ use rideguard::clock::now;
 use rideguard::config::{Journal, Retention};
 use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp};
 use rideguard::engine::LaneState;
-use rideguard::store::archive::keys::Vault;
+use rideguard::store::archive::keys::KeyStore;
 use rideguard::store::archive::write;
 use rideguard::store::archive::write::Sealed;
 use rideguard::store::journal::{self, Asked};
@@ -70,10 +70,10 @@ async fn write_journal(client: &Client, random: &mut StdRng) -> Vec<String> {
 }
 
 /// Every row of the lane's journal after `n`.
-async fn rows(client: &Client, vault: &Vault, mut n: i64) -> Vec<(i64, Vec<Entry>)> {
+async fn rows(client: &Client, key_store: &KeyStore, mut n: i64) -> Vec<(i64, Vec<Entry>)> {
     let mut rows = Vec::new();
     loop {
-        let batches = journal::read_after(client, vault, LANE, n, 50).await.unwrap();
+        let batches = journal::read_after(client, key_store, LANE, n, 50).await.unwrap();
         let Some(last) = batches.last() else { return rows };
         n = last.n;
         rows.extend(batches.into_iter().map(|b| (b.n, b.entries)));
@@ -81,11 +81,11 @@ async fn rows(client: &Client, vault: &Vault, mut n: i64) -> Vec<(i64, Vec<Entry
 }
 
 /// Every packet as `rideguard journal` shows it.
-async fn shown(client: &mut Client, vault: &Vault, tracker: Option<&str>) -> Vec<(Packet, &'static str)> {
+async fn shown(client: &mut Client, key_store: &KeyStore, tracker: Option<&str>) -> Vec<(Packet, &'static str)> {
     let (from, to) = (Timestamp::from_secs(0), now());
     let mut packets = Vec::new();
     let asked = Asked { from, to, tracker: tracker.map(str::to_owned) };
-    journal::scan(client, vault, &asked, |judged| {
+    journal::scan(client, key_store, &asked, |judged| {
         for (entry, outcome) in std::iter::zip(judged.entries, judged.outcomes) {
             if let Entry::Packet(packet) = entry
                 && tracker.is_none_or(|t| packet.is_of(t))
@@ -120,22 +120,22 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     let mut client = database.connect().await;
     let idents = write_journal(&client, random).await;
     let folder = tempfile::tempdir().unwrap();
-    let vault = Vault::of(&settings(folder.path(), "5e"));
-    let before = rows(&client, &vault, 0).await;
-    let packets = shown(&mut client, &vault, None).await;
+    let key_store = KeyStore::of(&settings(folder.path(), "5e"));
+    let before = rows(&client, &key_store, 0).await;
+    let packets = shown(&mut client, &key_store, None).await;
     assert_eq!(before.len() as i64, ROWS);
 
     // Broken off at any moment: nothing is lost and nothing is there twice, and the next run goes on.
     let mut broken_off = 0;
     loop {
         let mut sealing = database.connect().await;
-        let (vault, mut sealed) = (vault.clone(), Sealed::default());
+        let (key_store, mut sealed) = (key_store.clone(), Sealed::default());
         let limit = Duration::from_micros(random.random_range(0..(2 + broken_off) * 5_000));
-        match tokio::time::timeout(limit, write::run(&mut sealing, &vault, now(), &mut sealed)).await {
+        match tokio::time::timeout(limit, write::run(&mut sealing, &key_store, now(), &mut sealed)).await {
             Ok(done) => break done.unwrap(),
             Err(_) => broken_off += 1,
         }
-        assert_eq!(rows(&client, &vault, 0).await, before);
+        assert_eq!(rows(&client, &key_store, 0).await, before);
     }
     println!("broken off {broken_off} times");
     let (lane, ranges) = (LANE.0, "SELECT from_n, to_n FROM journal_range ORDER BY 1");
@@ -146,23 +146,23 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     let left = format!("SELECT count(*) FROM journal WHERE lane = {lane}");
     assert_eq!(client.query_one(&left, &[]).await.unwrap().get::<_, i64>(0), 1);
 
-    assert_eq!(rows(&client, &vault, 0).await, before);
-    assert_eq!(rows(&client, &vault, 17).await, before[17..]);
-    assert_eq!(shown(&mut client, &vault, None).await, packets);
+    assert_eq!(rows(&client, &key_store, 0).await, before);
+    assert_eq!(rows(&client, &key_store, 17).await, before[17..]);
+    assert_eq!(shown(&mut client, &key_store, None).await, packets);
     let of_one: Vec<_> = packets.iter().filter(|(p, _)| p.is_of(&idents[1])).cloned().collect();
     assert!(!of_one.is_empty());
-    assert_eq!(shown(&mut client, &vault, Some(&idents[1])).await, of_one);
+    assert_eq!(shown(&mut client, &key_store, Some(&idents[1])).await, of_one);
     verified(&client).await;
     let mut again = Sealed::default();
-    write::run(&mut client, &vault, now(), &mut again).await.unwrap();
+    write::run(&mut client, &key_store, now(), &mut again).await.unwrap();
     assert_eq!(again, Sealed::default(), "what is sealed is sealed");
 
     // Without its key it is nothing, and one sentence says so.
-    let other = Vault::of(&settings(folder.path(), "0a"));
-    for (vault, words) in
-        [(Vault::default(), "journal.key_file is not set"), (other, "is not the one that this journal")]
+    let other = KeyStore::of(&settings(folder.path(), "0a"));
+    for (key_store, words) in
+        [(KeyStore::default(), "journal.key_file is not set"), (other, "is not the one that this journal")]
     {
-        let error = format!("{:#}", journal::read_after(&client, &vault, LANE, 0, 50).await.err().unwrap());
+        let error = format!("{:#}", journal::read_after(&client, &key_store, LANE, 0, 50).await.err().unwrap());
         assert!(error.contains(words) && !error.contains('\n'), "{error}");
     }
 
@@ -184,11 +184,11 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     let unsealed = Journal::default();
     let report = retention::run(&mut client, &days, &unsealed, false).await.unwrap().unwrap();
     assert_eq!((report.journal_rows, report.journal_rows_kept), (0, ROWS / 2), "{report:?}");
-    assert_eq!(rows(&client, &vault, ROWS / 2).await, before[ROWS as usize / 2..]);
+    assert_eq!(rows(&client, &key_store, ROWS / 2).await, before[ROWS as usize / 2..]);
     let is_new =
         |p: &Packet| before[ROWS as usize / 2..].iter().any(|(_, row)| row.contains(&Entry::Packet(p.clone())));
     let kept: Vec<_> = packets.iter().filter(|(p, _)| p.is_of(&idents[1]) || is_new(p)).cloned().collect();
-    assert_eq!(shown(&mut client, &vault, None).await, kept);
+    assert_eq!(shown(&mut client, &key_store, None).await, kept);
     verified(&client).await;
     client.batch_execute("UPDATE legal_hold SET released_at = now(), released_by = placed_by").await.unwrap();
     let report = retention::run(&mut client, &days, &unsealed, false).await.unwrap().unwrap();
@@ -202,11 +202,11 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     // A key that is deleted leaves marks where its packets were, whoever holds the master key; verify notices.
     let sql = "DELETE FROM journal_key WHERE holder = 'tracker ' || $1";
     assert!(client.execute(sql, &[&idents[2]]).await.unwrap() > 0);
-    let left = rows(&client, &vault, ROWS / 2).await;
+    let left = rows(&client, &key_store, ROWS / 2).await;
     for ((n, was), (_, is)) in std::iter::zip(&before[ROWS as usize / 2..], &left) {
         for (was, is) in std::iter::zip(was, is) {
             let is_gone = matches!(was, Entry::Packet(p) if p.is_of(&idents[2])) && *n < ROWS;
-            let expected = if is_gone { &Entry::LetGo { at: was.at() } } else { was };
+            let expected = if is_gone { &Entry::Tombstone { at: was.at() } } else { was };
             assert_eq!(is, expected);
         }
     }
@@ -218,7 +218,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     let sql = "UPDATE journal_block SET content = set_byte(content, 20, get_byte(content, 20) # 1) WHERE ctid = (SELECT ctid FROM journal_block b
         WHERE from_n = (SELECT min(from_n) FROM journal_range WHERE from_n > $1) LIMIT 1) RETURNING key_id";
     let key: i64 = client.query_one(sql, &[&(ROWS / 2)]).await.unwrap().get(0);
-    let error = journal::read_after(&client, &vault, LANE, ROWS / 2, 50).await.err().unwrap();
+    let error = journal::read_after(&client, &key_store, LANE, ROWS / 2, 50).await.err().unwrap();
     let error = format!("{error:#}");
     assert!(error.contains(&format!("under key {key} of lane {lane}")) && error.contains("does not open"), "{error}");
 }
@@ -231,8 +231,8 @@ async fn an_erasure_deletes_whole_keys_and_seals_the_edges_again() {
     let mut client = database.connect().await;
     let idents = write_journal(&client, random).await;
     let folder = tempfile::tempdir().unwrap();
-    let vault = Vault::of(&settings(folder.path(), "5e"));
-    let before = rows(&client, &vault, 0).await;
+    let key_store = KeyStore::of(&settings(folder.path(), "5e"));
+    let before = rows(&client, &key_store, 0).await;
     let edge = before[ROWS as usize / 3].1[0].at();
     // All of the first tracker is theirs, of the second what came after the edge; before it, the third is under a hold.
     client
@@ -267,7 +267,7 @@ async fn an_erasure_deletes_whole_keys_and_seals_the_edges_again() {
     let sql = "UPDATE lane SET received = $2, quarantined = $2 WHERE lane = $1";
     client.execute(sql, &[&(LANE.0 as i16), &set_aside]).await.unwrap();
     verified(&client).await;
-    write::run(&mut client, &vault, now(), &mut Sealed::default()).await.unwrap();
+    write::run(&mut client, &key_store, now(), &mut Sealed::default()).await.unwrap();
 
     let goes = |entry: &Entry| match entry {
         Entry::Packet(p) => {
@@ -279,16 +279,16 @@ async fn an_erasure_deletes_whole_keys_and_seals_the_edges_again() {
     let keys = "SELECT count(*) FROM journal_key WHERE holder = 'tracker ' || $1";
     for dry_run in [true, false] {
         let asked = Asking { login: "owner", by: "chief", request: "R-1", dry_run };
-        let proof = erasure::erase(&mut client, &vault, &asked).await.unwrap();
+        let proof = erasure::erase(&mut client, &key_store, &asked).await.unwrap();
         assert_eq!(proof["journal"]["of_them_sealed"], sealed_ones, "{proof}");
         assert!(dry_run || proof["journal"]["quarantined"] == set_aside, "{proof}");
         let keys: i64 = client.query_one(keys, &[&idents[0]]).await.unwrap().get(0);
         assert_eq!(keys > 0, dry_run, "a dry run only counts");
     }
-    for (n, is) in rows(&client, &vault, 0).await {
+    for (n, is) in rows(&client, &key_store, 0).await {
         let was = &before[n as usize - 1].1;
         for (was, is) in std::iter::zip(was, is) {
-            assert_eq!(is, if goes(was) { Entry::LetGo { at: was.at() } } else { was.clone() });
+            assert_eq!(is, if goes(was) { Entry::Tombstone { at: was.at() } } else { was.clone() });
         }
     }
     assert_eq!(client.query_one("SELECT count(*) FROM quarantine", &[]).await.unwrap().get::<_, i64>(0), 0);
@@ -333,9 +333,9 @@ async fn a_person_is_erased_from_the_sealed_journal_by_deleting_keys() {
 
     let mut client = up.sql().await;
     let key_file = up.folder.join("secrets/journal-key");
-    let vault = Vault::of(&Journal { key_file: Some(key_file.clone()), ..Journal::default() });
+    let key_store = KeyStore::of(&Journal { key_file: Some(key_file.clone()), ..Journal::default() });
     let mut sealed = Sealed::default();
-    write::run(&mut client, &vault, now(), &mut sealed).await.unwrap();
+    write::run(&mut client, &key_store, now(), &mut sealed).await.unwrap();
     assert!(sealed.entries >= 40 && sealed.blocks >= 2, "{sealed:?}");
     assert_eq!(lines(&up.command(&["journal"])), before);
     assert_eq!(lines(&up.command(&["journal", "--tracker", &other])), of_other);

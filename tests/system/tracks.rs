@@ -9,7 +9,7 @@ use rideguard::rollup::{Rollup, last_closed};
 use rideguard::store::tracks::clustering;
 use rideguard::store::tracks::partitions;
 use rideguard::store::tracks::rollup;
-use rideguard::tracks::Body;
+use rideguard::tracks::SegmentBody;
 use std::time::Duration;
 use tokio_postgres::Client;
 
@@ -220,8 +220,8 @@ async fn whatever_is_odd_about_a_fix_its_piece_says_where_it_came_from() {
     let (from, to) = (now().plus_secs_f64(-9.0 * 3600.0), now());
     let pieces = rollup::pieces_around(&transaction, TrackerKey(1), from, to).await.unwrap();
     let fixes = pieces.iter().filter_map(|(piece, _)| match piece.read().unwrap() {
-        Body::Ride(fixes) => Some(fixes),
-        Body::Dwell(_) => None,
+        SegmentBody::Ride(fixes) => Some(fixes),
+        SegmentBody::Dwell(_) => None,
     });
     let sources: Vec<u8> = fixes.flatten().map(|f| f.source).collect();
     assert!(sources.len() > 100 && sources.iter().all(|s| *s == 0), "{sources:?}");

@@ -1,7 +1,7 @@
 //! Vehicles and alerts.
 
 use crate::api::types::{Id, Time};
-use crate::tracks::Spot;
+use crate::tracks::GridPoint;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -65,8 +65,8 @@ pub struct Place {
     pub lon: f64,
 }
 
-impl From<Spot> for Place {
-    fn from(spot: Spot) -> Self {
+impl From<GridPoint> for Place {
+    fn from(spot: GridPoint) -> Self {
         let at = spot.position();
         Self { lat: at.lat_deg, lon: at.lon_deg }
     }

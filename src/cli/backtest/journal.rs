@@ -6,7 +6,7 @@ use crate::cli::up::RoleArgs;
 use crate::cli::{backstage, block_on, say};
 use crate::domain::{Entry, Finding, Timestamp, VehicleId};
 use crate::engine::{Effects, FoldSettings, LaneState};
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::rebuild::history;
 use crate::store::rebuild::history::Told;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ pub fn run(role: &RoleArgs, variants: &[Variant], list: bool) -> anyhow::Result<
         let settings = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * DAY_S };
         let mut refolded = Refolded { settings, lane: Vec::new(), by_variant: Vec::new(), variants };
         refolded.by_variant.resize_with(variants.len(), Story::default);
-        let sent = history::run(&mut client, &Vault::of(&config.journal), &mut refolded).await?;
+        let sent = history::run(&mut client, &KeyStore::of(&config.journal), &mut refolded).await?;
         Ok((sent, refolded.by_variant))
     })?;
     say("variant | woken | per 1,000 armed vehicle-days | informed | told that was not | not told that was")?;

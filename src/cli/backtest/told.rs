@@ -6,7 +6,7 @@ use crate::cli::up::RoleArgs;
 use crate::cli::{backstage, block_on};
 use crate::domain::Timestamp;
 use crate::guard::Params;
-use crate::store::rebuild::history::{ToldOf, told_of_trackers};
+use crate::store::rebuild::history::{SentAlerts, told_of_trackers};
 use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// When an alert was told, by the clock of a city that is played faster than life: the trackers tell its time, so the newest
 /// fix that the alert rests on does. A deadline passes by our own clock.
-fn citys_time_s(told: &ToldOf, played: Played) -> f64 {
+fn citys_time_s(told: &SentAlerts, played: Played) -> f64 {
     let raised_s = told.raised_at.secs_f64();
     if played.speed == 1.0 {
         return raised_s;
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn an_alert_of_a_city_faster_than_life_has_the_citys_time() {
         let at = Timestamp::from_secs;
-        let told = |newest_fix_at, is_deadline| ToldOf {
+        let told = |newest_fix_at, is_deadline| SentAlerts {
             ident: "yy1".into(),
             kind: "moved".into(),
             wakes_owner: true,

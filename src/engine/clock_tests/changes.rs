@@ -99,7 +99,7 @@ fn a_checkpoint_from_before_clocks_were_remembered_is_read_and_trusts_none() {
         kept.as_object_mut().unwrap().remove(field);
     }
     let ident = TrackerIdent::parse("860000000000017").unwrap();
-    bike.lane.roster = Roster::of([(ident, 0)].into(), vec![serde_json::from_value(kept).unwrap()]);
+    bike.lane.table = TrackerTable::of([(ident, 0)].into(), vec![serde_json::from_value(kept).unwrap()]);
     assert_eq!(bike.lives(1, 8 * HOUR_S), REPAIRED);
     assert_eq!(bike.says(9 * HOUR_S, 8 * HOUR_S, KEPT), REPAIRED);
 }

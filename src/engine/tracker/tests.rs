@@ -1,8 +1,8 @@
 use super::*;
-use crate::engine::ident_table::Names;
+use crate::engine::ident_table::IdentTable;
 
-fn name() -> Name {
-    Names::default().put(&TrackerIdent::parse("860000000000001").unwrap())
+fn name() -> IdentId {
+    IdentTable::default().put(&TrackerIdent::parse("860000000000001").unwrap())
 }
 
 #[test]
@@ -13,11 +13,11 @@ fn a_known_tracker_takes_128_bytes() {
 #[test]
 fn a_checkpoint_keeps_all_that_is_known_of_a_tracker() {
     let place = Place { position: crate::domain::LatLon::new(28.5, 112.3), at: Timestamp::from_secs(1_790_000_000) };
-    let mut firmwares = Firmwares::default();
+    let mut firmwares = FirmwareTable::default();
     let mut tracker = Tracker { profile: 3, equal: 7, ..Tracker::new(name(), TrackerKey(5)) };
     tracker.recent.add(crate::domain::PacketDigest(9));
     tracker.set_vehicle(Some(VehicleId(0)));
-    tracker.set_doubt(Doubt { jumped: Some((place, 1)), equal: 7 });
+    tracker.set_doubt(ConsistencyCheck { jumped: Some((place, 1)), equal: 7 });
     tracker.set_firmware(Some(&"2.1.0".into()), &mut firmwares);
     let kept = serde_json::to_value(tracker.kept(&firmwares)).unwrap();
     let again = Tracker::of(name(), serde_json::from_value(kept.clone()).unwrap(), &mut firmwares);
@@ -27,7 +27,7 @@ fn a_checkpoint_keeps_all_that_is_known_of_a_tracker() {
 
 #[test]
 fn a_firmware_beyond_the_table_s_room_is_told_all_the_same_and_room_comes_back() {
-    let mut firmwares = Firmwares::default();
+    let mut firmwares = FirmwareTable::default();
     for n in 0..2000 {
         firmwares.number(&compact_str::format_compact!("{n}"));
     }

@@ -4,7 +4,7 @@ use crate::domain::{
     Alarm, AlarmKind, AlertKind, Answer, Finding, Fix, FixSource, IncidentEnd, IncidentId, IncidentState, LatLon,
     Moment, Note, PacketDigest, SeenAnswer, Setting, Status, Timestamp, VehicleId,
 };
-use crate::guard::{Guard, Params, Seen};
+use crate::guard::{Arrival, Guard, Params};
 
 const V: VehicleId = VehicleId(7);
 const START: Timestamp = Timestamp::from_secs(1_770_000_000);
@@ -79,7 +79,7 @@ impl Bike {
             alarms: alarms.iter().map(|kind| Alarm { kind: *kind, raw: 0 }).collect(),
             ..Moment::default()
         };
-        let seen = Seen {
+        let seen = Arrival {
             received_at: after(at_s + late_s),
             digest: PacketDigest((at_s * 10.0) as u64),
             report_interval_s: None,

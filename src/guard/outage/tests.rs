@@ -4,7 +4,7 @@ use crate::domain::{
     AlertKind, Cell, Finding, Fix, FixSource, LatLon, Moment, Network, OutageKind, PacketDigest, Status, Timestamp,
     VehicleId,
 };
-use crate::guard::{Guard, Params, Seen};
+use crate::guard::{Arrival, Guard, Params};
 
 const START: Timestamp = Timestamp::from_secs(1_770_000_000);
 /// Heartbeat of every tracker here, seconds.
@@ -79,7 +79,7 @@ impl City {
         self.guard.consider(
             VehicleId(vehicle),
             &moment,
-            &Seen { received_at: after(at_s + 1.0), digest, report_interval_s: None },
+            &Arrival { received_at: after(at_s + 1.0), digest, report_interval_s: None },
         )
     }
 }

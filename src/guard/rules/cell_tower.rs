@@ -6,17 +6,17 @@
 use crate::domain::Timestamp;
 use crate::guard::params::Params;
 use crate::guard::state::anchor::Point;
-use crate::guard::state::vehicle::{Apart, CELLS_MAX, Sample, SampleKind, Vehicle};
+use crate::guard::state::vehicle::{CELLS_MAX, RareState, Sample, SampleKind, Vehicle};
 use serde::{Deserialize, Serialize};
 
-/// Places of masts kept of a time without sky: enough for those of one place and those of a ride.
+/// SlotIndex of masts kept of a time without sky: enough for those of one place and those of a ride.
 const MASTS_MAX: usize = 8;
 /// Of these the first so many may be those of the place where it stood.
 const MASTS_OF_ONE_PLACE: usize = 3;
 
 /// A time of shaking without sky.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Dark {
+pub struct GnssLoss {
     /// Since when.
     since: Timestamp,
     /// Whether sky was lost when the shaking began: a cellar has none to lose.
@@ -30,7 +30,7 @@ pub struct Dark {
     masts: [Option<Point>; MASTS_MAX],
 }
 
-impl Dark {
+impl GnssLoss {
     fn begin(sample: &Sample, lost_sky: bool) -> Self {
         let (since, shaken_at) = (sample.at, sample.at);
         Self { since, lost_sky, told: 1, shaken: 1, shaken_at, masts: [None; MASTS_MAX] }
@@ -77,7 +77,7 @@ pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: O
         let rhythm_s = f64::from(vehicle.silence.rhythm_s(&params.silence));
         let had_sky = sky_at.is_some_and(|t| sample.at.seconds_since(t) < p.sky_rhythms * rhythm_s + p.sky_extra_s);
         let just_began = sky_at <= vehicle.rested_at.map(|r| r.plus_secs_f64(p.sky_extra_s));
-        let mut dark = Dark::begin(sample, had_sky && just_began);
+        let mut dark = GnssLoss::begin(sample, had_sky && just_began);
         dark.hear(p.same_mast_m, sample, &known.cells);
         Some(dark)
     } else {
@@ -118,7 +118,7 @@ pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
 pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
     let p = &params.cell;
     let Some(anchor) = vehicle.anchor else { return CellDeparture::default() };
-    let Apart { cells, dark, .. } = vehicle.apart();
+    let RareState { cells, dark, .. } = vehicle.apart();
     let (shaken, told) = vehicle.shaken(8);
     let has_motion = told > 0;
     let boundary = p.distance_min_m * if has_motion { 1.0 } else { p.no_motion_factor };

@@ -18,8 +18,8 @@ use crate::guard::state::anchor::Anchor;
 use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
 use crate::guard::zones::Zones;
 use crate::guard::zones::presence;
-use crate::guard::zones::presence::{Crossing, Sighting, ZoneNews};
-use crate::guard::{Alert, AlertKind, Cause, Finding, Moment, Seen, VehicleId};
+use crate::guard::zones::presence::{Crossing, Sighting, ZoneEvent};
+use crate::guard::{Alert, AlertKind, Arrival, Cause, Finding, Moment, VehicleId};
 use crate::guard::{clock, incident, session};
 
 /// A question asked of every moment.
@@ -131,7 +131,7 @@ fn low_battery(s: &Situation) -> Option<Vec<Threshold>> {
 }
 
 /// Names a moment, so that the same one given again is known.
-pub fn packet_key(moment: &Moment, seen: &Seen) -> u32 {
+pub fn packet_key(moment: &Moment, seen: &Arrival) -> u32 {
     let mut key = seen.digest.0 ^ 0x9e37_79b9_7f4a_7c15;
     let mut mix = |value: u64| key = (key ^ value).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
     mix(moment.at.map_or(1, |t| t.micros() as u64));
@@ -150,7 +150,7 @@ pub fn consider(
     id: VehicleId,
     vehicle: &mut Vehicle,
     moment: &Moment,
-    seen: &Seen,
+    seen: &Arrival,
     findings: &mut Vec<Finding>,
 ) {
     let told = moment.fix.as_ref().and_then(|f| f.fixed_at).or(moment.at);
@@ -312,7 +312,7 @@ fn observe_zones(
     id: VehicleId,
     vehicle: &mut Vehicle,
     sighting: Sighting,
-    seen: &Seen,
+    seen: &Arrival,
     findings: &mut Vec<Finding>,
 ) {
     let crossings = presence::observe(&params.zone, zones, (id, vehicle.kind), &mut vehicle.sides, sighting);
@@ -329,10 +329,10 @@ fn observe_zones(
         let alert = Alert {
             vehicle: id,
             kind: match news {
-                ZoneNews::Entered => AlertKind::ZoneEnter,
-                ZoneNews::Left => AlertKind::ZoneExit,
-                ZoneNews::Stayed => AlertKind::ZoneDwell,
-                ZoneNews::Forbidden => AlertKind::ZoneForbidden,
+                ZoneEvent::Entered => AlertKind::ZoneEnter,
+                ZoneEvent::Left => AlertKind::ZoneExit,
+                ZoneEvent::Stayed => AlertKind::ZoneDwell,
+                ZoneEvent::Forbidden => AlertKind::ZoneForbidden,
             },
             raised_at: seen.received_at,
             cause: Cause::Packet(seen.digest),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// When a tracker was heard, and how often it speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Kept", into = "Kept")]
+#[serde(from = "SilenceCheckpoint", into = "SilenceCheckpoint")]
 pub struct SilenceState {
     /// Server time of the last packet, or of arming if that is later.
     heard_at: Option<Timestamp>,
@@ -40,7 +40,7 @@ enum Told {
 /// As a checkpoint keeps it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename = "SilenceState")]
-struct Kept {
+struct SilenceCheckpoint {
     heard_at: Option<Timestamp>,
     rhythm_s: f32,
     told_lost: bool,
@@ -53,9 +53,10 @@ struct Kept {
     is_unheard: bool,
 }
 
-impl From<Kept> for SilenceState {
-    fn from(kept: Kept) -> Self {
-        let Kept { heard_at, rhythm_s, told_lost, told_silent, has_window, is_pressing, is_unheard } = kept;
+impl From<SilenceCheckpoint> for SilenceState {
+    fn from(kept: SilenceCheckpoint) -> Self {
+        let SilenceCheckpoint { heard_at, rhythm_s, told_lost, told_silent, has_window, is_pressing, is_unheard } =
+            kept;
         let told = match (told_lost, told_silent) {
             (_, true) => Told::Silent,
             (true, false) => Told::Lost,
@@ -65,7 +66,7 @@ impl From<Kept> for SilenceState {
     }
 }
 
-impl From<SilenceState> for Kept {
+impl From<SilenceState> for SilenceCheckpoint {
     fn from(state: SilenceState) -> Self {
         let SilenceState { heard_at, rhythm_s, told, is_unheard, has_window, is_pressing } = state;
         let (told_lost, told_silent) = (told >= Told::Lost, told == Told::Silent);

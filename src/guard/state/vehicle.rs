@@ -2,16 +2,16 @@
 
 use crate::domain::{EvidenceFix, LatLon, Timestamp, VehicleKind};
 use crate::guard::incident::OpenIncident;
-use crate::guard::outage::Hood;
+use crate::guard::outage::PeerGroups;
 use crate::guard::params::Params;
-use crate::guard::rules::cell_tower::Dark;
+use crate::guard::rules::cell_tower::GnssLoss;
 use crate::guard::rules::power;
 use crate::guard::rules::stale_position::Stale;
 use crate::guard::rules::tampering::Alarms;
 use crate::guard::session::Session;
 use crate::guard::state::anchor::{Anchor, Plane, Point};
-use crate::guard::window_budget::Unrest;
-use crate::guard::zones::presence::Sides;
+use crate::guard::window_budget::Priority;
+use crate::guard::zones::presence::ZonePresence;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::num::NonZeroU32;
@@ -132,7 +132,7 @@ pub struct Vehicle {
     /// Packets seen lately, newest first; 0 = none.
     seen: [u32; SEEN_MAX],
     /// What few vehicles have.
-    apart: Option<Box<Apart>>,
+    apart: Option<Box<RareState>>,
     /// When it was last told to be at rest, event time.
     pub rested_at: Option<Timestamp>,
     /// Whether its tracker ever told a speed above zero; some never do.
@@ -150,24 +150,24 @@ pub struct Vehicle {
     /// What it is, for rules that are for one kind only.
     pub kind: Option<VehicleKind>,
     /// Its zones: inside, about to enter, may have passed.
-    pub sides: Sides,
+    pub sides: ZonePresence,
     /// Whether an early sign was told since it was last calm.
     pub suspicion_told: bool,
     /// What its guard sessions need beyond "armed since".
     pub session: Option<Box<Session>>,
     /// Which trackers are its neighbours.
-    pub hood: Hood,
+    pub hood: PeerGroups,
     /// The second that stands in the guard's list of deadlines for it; never later than its next deadline.
     pub scheduled: Option<NonZeroU32>,
 }
 
 /// What few vehicles have; where there is nothing it takes no room.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Apart {
+pub struct RareState {
     /// Cell positions while at rest in this guard session.
     pub cells: Vec<Point>,
     /// Shaking without sky, if it began with the shaking.
-    pub dark: Option<Dark>,
+    pub dark: Option<GnssLoss>,
     /// One place told again and again while it moves.
     pub stale: Option<Stale>,
     /// First word of a loss of supply: event time and arrival.
@@ -176,34 +176,34 @@ pub struct Apart {
     incident: Option<Box<OpenIncident>>,
 }
 
-impl Apart {
+impl RareState {
     const NONE: &Self = &Self { cells: Vec::new(), dark: None, stale: None, lost: None, incident: None };
 }
 
 impl Vehicle {
     /// What few vehicles have.
-    pub fn apart(&self) -> &Apart {
-        self.apart.as_deref().unwrap_or(Apart::NONE)
+    pub fn apart(&self) -> &RareState {
+        self.apart.as_deref().unwrap_or(RareState::NONE)
     }
 
     /// Remembers a cell position of the time at rest.
     pub fn learn_cell(&mut self, place: Point) {
-        self.change_apart(|apart| apart.cells.push(place));
+        self.change_rare(|apart| apart.cells.push(place));
     }
 
     /// Shaking without sky began, goes on or is over.
-    pub fn set_dark(&mut self, dark: Option<Dark>) {
-        self.set_apart(dark, |apart| &mut apart.dark);
+    pub fn set_dark(&mut self, dark: Option<GnssLoss>) {
+        self.set_rare(dark, |apart| &mut apart.dark);
     }
 
     /// One place is told again while it moves, or no longer.
     pub fn set_stale(&mut self, stale: Option<Stale>) {
-        self.set_apart(stale, |apart| &mut apart.stale);
+        self.set_rare(stale, |apart| &mut apart.stale);
     }
 
     /// Its supply is lost since then, or no longer.
     pub fn set_lost(&mut self, lost: Option<(Timestamp, Timestamp)>) {
-        self.set_apart(lost, |apart| &mut apart.lost);
+        self.set_rare(lost, |apart| &mut apart.lost);
     }
 
     /// The incident that is open.
@@ -218,25 +218,25 @@ impl Vehicle {
 
     /// An incident is open, or no longer.
     pub fn set_incident(&mut self, incident: Option<Box<OpenIncident>>) {
-        self.set_apart(incident, |apart| &mut apart.incident);
+        self.set_rare(incident, |apart| &mut apart.incident);
     }
 
-    fn set_apart<T>(&mut self, value: Option<T>, which: fn(&mut Apart) -> &mut Option<T>) {
+    fn set_rare<T>(&mut self, value: Option<T>, which: fn(&mut RareState) -> &mut Option<T>) {
         if value.is_some() || self.apart.is_some() {
-            self.change_apart(|apart| *which(apart) = value);
+            self.change_rare(|apart| *which(apart) = value);
         }
     }
 
-    fn change_apart(&mut self, change: impl FnOnce(&mut Apart)) {
+    fn change_rare(&mut self, change: impl FnOnce(&mut RareState)) {
         let apart = self.apart.get_or_insert_default();
         change(apart);
-        if **apart == *Apart::NONE {
+        if **apart == *RareState::NONE {
             self.apart = None;
         }
     }
 
     /// Touches every part of what a moment will ask of it, and says where zones saw it last.
-    pub fn look_ahead(&self) -> (u64, Option<LatLon>) {
+    pub fn prefetch(&self) -> (u64, Option<LatLon>) {
         let first = self.samples.first().map_or(0, |s| s.at.micros() as u64);
         let second = self.scheduled.map_or(0, NonZeroU32::get);
         let flags = u64::from(self.seen[0]) ^ u64::from(self.is_calm) ^ u64::from(second) ^ first;
@@ -281,13 +281,13 @@ impl Vehicle {
     }
 
     /// How much there is to remember, by its newest moment.
-    pub fn unrest(&self) -> Unrest {
+    pub fn unrest(&self) -> Priority {
         if self.armed_at.is_none() || self.is_calm {
-            Unrest::None
+            Priority::None
         } else if self.silence.is_pressing || self.suspicion_told || self.incident().is_some() {
-            Unrest::Pressing
+            Priority::High
         } else {
-            Unrest::Restless
+            Priority::Low
         }
     }
 
@@ -343,8 +343,8 @@ impl Vehicle {
         self.is_calm = false;
         self.suspicion_told = false;
         if self.apart.is_some() {
-            self.change_apart(|apart| {
-                *apart = Apart { lost: apart.lost, incident: apart.incident.take(), ..Apart::default() };
+            self.change_rare(|apart| {
+                *apart = RareState { lost: apart.lost, incident: apart.incident.take(), ..RareState::default() };
             });
         }
     }

@@ -50,10 +50,10 @@ fn live(steps: &[Step], twice: bool, save: Option<usize>) -> (Vec<Finding>, Vec<
                 if let (Some(fix), true) = (&mut m.fix, *cell) {
                     fix.source = FixSource::Cell;
                 }
-                let seen = Seen { received_at: after(now), digest: PacketDigest(n as u64), report_interval_s: None };
+                let seen = Arrival { received_at: after(now), digest: PacketDigest(n as u64), report_interval_s: None };
                 findings.extend(guard.consider(V, &m, &seen));
                 if twice {
-                    let again = Seen { received_at: after(now + 3.0), ..seen };
+                    let again = Arrival { received_at: after(now + 3.0), ..seen };
                     findings.extend(guard.consider(V, &m, &again));
                 }
             }
@@ -93,7 +93,7 @@ proptest! {
                 fix.hdop = Some(other);
                 fix.accuracy_m = Some(-other);
             }
-            let seen = Seen { received_at: Timestamp::from_micros(received), digest: PacketDigest(n as u64), report_interval_s: None };
+            let seen = Arrival { received_at: Timestamp::from_micros(received), digest: PacketDigest(n as u64), report_interval_s: None };
             guard.consider(V, &m, &seen);
             guard.tick(Timestamp::from_micros(received));
             let saved = serde_json::to_string(&guard).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp};
 use crate::guard::state::vehicle::SAMPLES_MAX;
-use crate::guard::{Guard, Params, Seen};
+use crate::guard::{Arrival, Guard, Params};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -36,7 +36,7 @@ fn says(guard: &mut Guard, id: i64, s: f64, metres: f64, moving: bool) -> Vec<Fi
         ..Moment::default()
     };
     let digest = PacketDigest(((s * 10.0) as u64) << 20 | id as u64);
-    guard.consider(VehicleId(id), &moment, &Seen { received_at: at(s + 1.0), digest, report_interval_s: None })
+    guard.consider(VehicleId(id), &moment, &Arrival { received_at: at(s + 1.0), digest, report_interval_s: None })
 }
 
 /// A lane whose vehicles have stood for an hour.

@@ -132,7 +132,7 @@ impl Index {
 
     /// Looks where a vehicle at a place will look next, one table after the other for all of them, so that the waits for
     /// memory overlap; returns versions that it will be compared with. Of those at the place only.
-    pub fn look_ahead(&self, vehicles: &[(VehicleId, LatLon)]) -> SmallVec<[Found; 16]> {
+    pub fn prefetch(&self, vehicles: &[(VehicleId, LatLon)]) -> SmallVec<[Found; 16]> {
         let own = vehicles.iter().filter_map(|(id, _)| self.personal.get(id)).map(|p| p.boxes.len()).sum::<usize>();
         std::hint::black_box(own);
         let squares: SmallVec<[(&[Boxed], LatLon); 16]> =

@@ -91,9 +91,9 @@ impl Zones {
     }
 
     /// Looks at what `near` will need of vehicles at places, so that the waits for memory overlap. Changes nothing.
-    pub fn look_ahead(&self, vehicles: &[(VehicleId, LatLon)]) {
+    pub fn prefetch(&self, vehicles: &[(VehicleId, LatLon)]) {
         let Some(index) = &self.index else { return };
-        let found = index.look_ahead(vehicles);
+        let found = index.prefetch(vehicles);
         let versions: SmallVec<[&Version; 16]> =
             found.iter().filter_map(|(id, _)| self.versions.get(id)?.last()).collect();
         let said = versions.iter().map(|v| v.zone.as_ref().map_or(0, |z| z.dwell_s)).fold(0, u32::wrapping_add);

@@ -52,7 +52,7 @@ enum Side {
 /// What the guard remembers of one vehicle's zones; small, as a city is full of vehicles that are in none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
-pub struct Sides {
+pub struct ZonePresence {
     /// When zones saw it last, and where, in parts of a degree.
     last_at: Option<Timestamp>,
     last_place: (i32, i32),
@@ -62,7 +62,7 @@ pub struct Sides {
 
 type Presences = SmallVec<[Presence; 2]>;
 
-/// Places are kept in such parts of a degree (a centimetre): short decimals survive every format to the bit.
+/// SlotIndex are kept in such parts of a degree (a centimetre): short decimals survive every format to the bit.
 const PARTS_PER_DEGREE: f64 = 1e7;
 
 /// As a checkpoint keeps it.
@@ -72,7 +72,7 @@ struct Kept {
     presences: Presences,
 }
 
-impl From<Kept> for Sides {
+impl From<Kept> for ZonePresence {
     fn from(kept: Kept) -> Self {
         let mut sides = Self::default();
         if let Some(last) = kept.last {
@@ -83,13 +83,13 @@ impl From<Kept> for Sides {
     }
 }
 
-impl From<Sides> for Kept {
-    fn from(mut sides: Sides) -> Self {
+impl From<ZonePresence> for Kept {
+    fn from(mut sides: ZonePresence) -> Self {
         Self { last: sides.last(), presences: sides.take() }
     }
 }
 
-impl Sides {
+impl ZonePresence {
     /// When zones saw it last: when it last had a satellite fix, event time.
     pub fn last_at(&self) -> Option<Timestamp> {
         self.last_at
@@ -130,7 +130,7 @@ impl Sides {
 
 /// What happened at a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZoneNews {
+pub enum ZoneEvent {
     /// Came in.
     Entered,
     /// Went out.
@@ -147,7 +147,7 @@ pub struct Crossing {
     /// Which zone.
     pub zone: ZoneId,
     /// What.
-    pub news: ZoneNews,
+    pub news: ZoneEvent,
     /// Since when it is inside, event time.
     pub since: Timestamp,
     /// Whether only the way between two fixes tells of it.
@@ -159,7 +159,7 @@ pub fn observe(
     params: &ZoneParams,
     zones: &mut Zones,
     vehicle: (VehicleId, Option<VehicleKind>),
-    sides: &mut Sides,
+    sides: &mut ZonePresence,
     seen: Sighting,
 ) -> Vec<Crossing> {
     let last = sides.last();
@@ -252,9 +252,9 @@ fn settle_passings(
         let is_inside = is_within(params, zone, seen.place) == Some(true);
         if !leads_back && !is_inside && is_in_force(zone, presence.since) {
             for (is_wanted, what) in [
-                (zone.rule == ZoneRule::Forbidden, ZoneNews::Forbidden),
-                (matches!(zone.rule, ZoneRule::Enter | ZoneRule::Both), ZoneNews::Entered),
-                (matches!(zone.rule, ZoneRule::Exit | ZoneRule::Both), ZoneNews::Left),
+                (zone.rule == ZoneRule::Forbidden, ZoneEvent::Forbidden),
+                (matches!(zone.rule, ZoneRule::Enter | ZoneRule::Both), ZoneEvent::Entered),
+                (matches!(zone.rule, ZoneRule::Exit | ZoneRule::Both), ZoneEvent::Left),
             ] {
                 let crossing = Crossing { zone: zone.id, news: what, since: presence.since, by_way: true };
                 news.extend(is_wanted.then_some(crossing));
@@ -287,7 +287,7 @@ impl Presence {
                         ZoneRule::Dwell | ZoneRule::Forbidden => false,
                     };
                     if wanted && is_in_force && (self.is_news || !within) {
-                        tell(if within { ZoneNews::Entered } else { ZoneNews::Left }, self.since);
+                        tell(if within { ZoneEvent::Entered } else { ZoneEvent::Left }, self.since);
                     }
                 }
             }
@@ -302,9 +302,9 @@ impl Presence {
                 let window = zone.schedule.as_ref().and_then(|s| s.in_force_since(seen.at));
                 let since = window.map_or(self.since, |w| w.max(self.since));
                 let what = match zone.rule {
-                    ZoneRule::Forbidden => Some(ZoneNews::Forbidden),
+                    ZoneRule::Forbidden => Some(ZoneEvent::Forbidden),
                     ZoneRule::Dwell if seen.at.seconds_since(since) >= f64::from(zone.dwell_s) => {
-                        Some(ZoneNews::Stayed)
+                        Some(ZoneEvent::Stayed)
                     }
                     _ => None,
                 };

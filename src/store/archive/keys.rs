@@ -19,13 +19,13 @@ const KNOWN_PLACE: &str = "rideguard journal master 1";
 
 /// Where the master key is kept. Cheap to make: the file is read when something is to be sealed or opened.
 #[derive(Clone, Default)]
-pub struct Vault {
+pub struct KeyStore {
     file: Option<PathBuf>,
     master: Arc<OnceCell<Key>>,
 }
 
-impl Vault {
-    /// The vault of a deployment.
+impl KeyStore {
+    /// The key_store of a deployment.
     pub fn of(settings: &Journal) -> Self {
         Self { file: settings.key_file.clone(), master: Arc::default() }
     }
@@ -46,7 +46,7 @@ impl Vault {
     /// The master key, to seal with; the first one used becomes the one of this database.
     ///
     /// # Errors
-    /// As [`Vault::master`].
+    /// As [`KeyStore::master`].
     pub(in crate::store) async fn master_for_sealing(&self, client: &impl GenericClient) -> anyhow::Result<Key> {
         // In every transaction that seals: the first one may have come to nothing.
         let sealed = self.file_key()?.seal(KNOWN_PLACE, KNOWN_WORDS)?;
@@ -168,8 +168,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("journal-key");
         let said = |file: Option<PathBuf>| {
-            let vault = Vault::of(&Journal { key_file: file, ..Journal::default() });
-            format!("{:#}", vault.file_key().err().unwrap())
+            let key_store = KeyStore::of(&Journal { key_file: file, ..Journal::default() });
+            format!("{:#}", key_store.file_key().err().unwrap())
         };
         assert!(said(None).contains("journal.key_file is not set"));
         assert!(said(Some(file.clone())).contains("journal-key: No such file"), "{}", said(Some(file.clone())));

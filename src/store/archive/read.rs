@@ -1,8 +1,8 @@
 //! Ranges of the journal that are sealed, opened for whoever reads the journal.
 
 use crate::domain::{Entry, Outcome};
-use crate::store::archive::keys::{Key, Vault};
-use crate::store::archive::segment::{Block, Frame, Holder};
+use crate::store::archive::keys::{Key, KeyStore};
+use crate::store::archive::segment::{Block, Index, KeyScope};
 use crate::store::journal;
 use anyhow::Context;
 use tokio_postgres::{GenericClient, Row, Transaction};
@@ -38,7 +38,7 @@ pub(in crate::store) fn frame_place((lane, from_n, to_n): (i16, i64, i64)) -> St
 pub(in crate::store) struct Opened {
     /// Lane, first and last number.
     pub place: (i16, i64, i64),
-    frame: Frame,
+    frame: Index,
     blocks: Vec<Block>,
 }
 
@@ -48,11 +48,11 @@ pub(in crate::store) struct Opened {
 /// The database's own word, no key or a wrong one, or what does not open, named.
 pub(in crate::store) async fn open(
     client: &impl GenericClient,
-    vault: &Vault,
+    key_store: &KeyStore,
     (lane, from_n): (i16, i64),
-    holder: Option<&Holder>,
+    holder: Option<&KeyScope>,
 ) -> anyhow::Result<Opened> {
-    open_part(client, vault.master(client).await?, (lane, from_n), (holder.map(Holder::to_string), None)).await
+    open_part(client, key_store.master(client).await?, (lane, from_n), (holder.map(KeyScope::to_string), None)).await
 }
 
 /// Opens what is of a holder, or under a key, of a range.
@@ -75,7 +75,7 @@ pub(in crate::store) async fn open_part(
     let row =
         row.with_context(|| format!("the range of journal rows from {from_n} of lane {lane} has no key, or is gone"))?;
     let place = (lane, from_n, row.get(5));
-    let frame: Frame = journal::unpack_any(&plain(master, lane, &row, &frame_place(place))?)?;
+    let frame: Index = journal::unpack_any(&plain(master, lane, &row, &frame_place(place))?)?;
     let rows = client
         .query(
             "SELECT k.key_id, k.holder, k.day::text, k.wrapped, b.content FROM journal_block b JOIN journal_key k USING (lane, key_id)
@@ -124,7 +124,7 @@ impl Opened {
     ///
     /// # Errors
     /// Blocks that do not fit.
-    pub fn placed(self) -> anyhow::Result<(Frame, Vec<(usize, Entry)>)> {
+    pub fn placed(self) -> anyhow::Result<(Index, Vec<(usize, Entry)>)> {
         let (lane, from, to) = self.place;
         let (times, mut placed) = (self.frame.times(), Vec::new());
         for block in self.blocks {

@@ -11,7 +11,7 @@ const TOPICS_LOOKED_AT: usize = 16;
 
 /// Whose an entry is: what is erased together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::store) enum Holder {
+pub(in crate::store) enum KeyScope {
     /// Nobody's: ticks, settings, gaps, packets on topics that name no tracker.
     Lane(i16),
     /// Packets on a tracker's topics.
@@ -20,7 +20,7 @@ pub(in crate::store) enum Holder {
     Vehicle(VehicleId),
 }
 
-impl Holder {
+impl KeyScope {
     /// Of an entry.
     pub fn of(lane: i16, entry: &Entry) -> Self {
         match entry {
@@ -32,7 +32,7 @@ impl Holder {
 }
 
 /// As it stands in `journal_key`.
-impl fmt::Display for Holder {
+impl fmt::Display for KeyScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lane(lane) => write!(f, "lane {lane}"),
@@ -44,7 +44,7 @@ impl fmt::Display for Holder {
 
 /// What a range keeps of every entry, whoever's it is: its row, its time, its outcome.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::store) struct Frame {
+pub(in crate::store) struct Index {
     /// Entries of each row.
     rows: Vec<u32>,
     /// Microseconds between each entry and the one before it, the first from 1970.
@@ -70,9 +70,9 @@ pub(in crate::store) struct Block {
 
 /// Rows of a lane being taken apart.
 #[derive(Default)]
-pub(in crate::store) struct Range {
-    frame: Frame,
-    parts: BTreeMap<Holder, Part>,
+pub(in crate::store) struct Segment {
+    frame: Index,
+    parts: BTreeMap<KeyScope, Part>,
     newest: Timestamp,
     span: Option<(Timestamp, Timestamp)>,
     /// Bytes of payloads so far.
@@ -86,7 +86,7 @@ struct Part {
     places: i64,
 }
 
-impl Range {
+impl Segment {
     /// Takes the next row in. A mark of something that was let go is nobody's: its place stays empty.
     ///
     /// # Errors
@@ -103,8 +103,8 @@ impl Range {
             if let Entry::Packet(packet) = &entry {
                 self.bytes += packet.payload.len();
             }
-            if !matches!(entry, Entry::LetGo { .. }) {
-                let part = self.parts.entry(Holder::of(lane, &entry)).or_default();
+            if !matches!(entry, Entry::Tombstone { .. }) {
+                let part = self.parts.entry(KeyScope::of(lane, &entry)).or_default();
                 part.block.push(u32::try_from(place + 1 - part.places)?, entry);
                 part.places = place + 1;
             }
@@ -123,7 +123,7 @@ impl Range {
     }
 
     /// The frame, and what each holder has.
-    pub fn parts(self) -> (Frame, impl Iterator<Item = (Holder, Block)>) {
+    pub fn parts(self) -> (Index, impl Iterator<Item = (KeyScope, Block)>) {
         (self.frame, self.parts.into_iter().map(|(holder, part)| (holder, part.block)))
     }
 }
@@ -200,7 +200,7 @@ impl Block {
     }
 }
 
-impl Frame {
+impl Index {
     /// The time of every entry.
     pub fn times(&self) -> Vec<Timestamp> {
         let mut at_us = 0_i64;
@@ -244,7 +244,7 @@ impl Frame {
     /// Blocks that do not fit.
     pub fn join(&self, blocks: Vec<Block>) -> anyhow::Result<Vec<(Vec<Entry>, Vec<Outcome>)>> {
         let times = self.times();
-        let mut entries: Vec<_> = times.iter().map(|at| Entry::LetGo { at: *at }).collect();
+        let mut entries: Vec<_> = times.iter().map(|at| Entry::Tombstone { at: *at }).collect();
         for block in blocks {
             for (place, entry) in block.read(&times)? {
                 entries[place] = entry;
@@ -286,7 +286,7 @@ mod tests {
             1 => Entry::Gap { from: at, to: at, cause: GapCause::SessionLost },
             2 => Entry::Setting { at, setting: zone(None) },
             3 => Entry::Setting { at, setting: zone(Some(VehicleId(9))) },
-            4 => Entry::LetGo { at },
+            4 => Entry::Tombstone { at },
             _ => Entry::Packet(Packet { topic, received_at: at, payload, retained }),
         })
     }
@@ -303,20 +303,20 @@ mod tests {
     proptest! {
         #[test]
         fn a_range_taken_apart_is_put_together_as_it_was_but_for_the_holder_that_is_gone(
-            rows in rows(), erased in prop_oneof![Just(Holder::Tracker("a".into())), Just(Holder::Vehicle(VehicleId(9))), Just(Holder::Lane(5)), Just(Holder::Lane(1))],
+            rows in rows(), erased in prop_oneof![Just(KeyScope::Tracker("a".into())), Just(KeyScope::Vehicle(VehicleId(9))), Just(KeyScope::Lane(5)), Just(KeyScope::Lane(1))],
         ) {
-            let mut range = Range::default();
+            let mut range = Segment::default();
             let mut expected = Vec::new();
             for row in &rows {
                 let (entries, outcomes): (Vec<Entry>, Vec<u8>) = row.iter().cloned().unzip();
                 range.push(5, entries.clone(), &outcomes).unwrap();
-                let is_gone = |entry: &Entry| Holder::of(5, entry) == erased;
-                let left = entries.into_iter().map(|e| if is_gone(&e) { Entry::LetGo { at: e.at() } } else { e });
+                let is_gone = |entry: &Entry| KeyScope::of(5, entry) == erased;
+                let left = entries.into_iter().map(|e| if is_gone(&e) { Entry::Tombstone { at: e.at() } } else { e });
                 expected.push((left.collect::<Vec<_>>(), outcomes.into_iter().map(Outcome::from_byte).collect::<Vec<_>>()));
             }
             let count = range.entries();
             let (frame, parts) = range.parts();
-            let frame: Frame = unpack_any(&pack_tight(&frame).unwrap()).unwrap();
+            let frame: Index = unpack_any(&pack_tight(&frame).unwrap()).unwrap();
             let blocks: Vec<_> = parts.filter(|(holder, _)| *holder != erased).map(|(_, block)| block).collect();
             prop_assert!(blocks.iter().map(Block::entries).sum::<usize>() <= count);
             // A block written again is the same block.
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn places_are_told_by_row() {
-        let frame = Frame { rows: vec![2, 0, 3, 1], ..Frame::default() };
+        let frame = Index { rows: vec![2, 0, 3, 1], ..Index::default() };
         assert_eq!(frame.by_row([0, 1, 3, 5].into_iter()), [(0, vec![0, 1]), (2, vec![1]), (3, vec![0])]);
         assert!(frame.by_row([].into_iter()).is_empty());
     }
@@ -346,6 +346,6 @@ mod tests {
     #[test]
     fn a_row_without_its_outcomes_is_refused() {
         let entries = vec![Entry::Tick { at: Timestamp::from_secs(1) }];
-        assert!(Range::default().push(5, entries, &[]).unwrap_err().to_string().contains("1 entries and 0 outcomes"));
+        assert!(Segment::default().push(5, entries, &[]).unwrap_err().to_string().contains("1 entries and 0 outcomes"));
     }
 }

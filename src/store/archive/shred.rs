@@ -1,25 +1,25 @@
 //! Sealed ranges let go of: a holder's by deleting keys, everybody's by age.
 
 use crate::domain::{Entry, Timestamp};
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::archive::read::{block_place, key_place, lock, open_part};
-use crate::store::archive::segment::{Block, Frame, Holder};
+use crate::store::archive::segment::{Block, Index, KeyScope};
 use crate::store::journal;
 use crate::store::retention::Report;
 use crate::store::retention::held;
-use crate::store::retention::held::Received;
+use crate::store::retention::held::HeldPackets;
 use tokio_postgres::{Client, Transaction};
 
 /// What is erased: of a holder, received in a time.
-pub(in crate::store) struct Wanted {
-    pub holder: Holder,
+pub(in crate::store) struct ShredRequest {
+    pub holder: KeyScope,
     pub from: Timestamp,
     pub to: Timestamp,
 }
 
 /// What went.
 #[derive(Default)]
-pub(in crate::store) struct Gone {
+pub(in crate::store) struct Shredded {
     pub entries: usize,
     pub quarantined: i64,
 }
@@ -31,14 +31,14 @@ pub(in crate::store) struct Gone {
 /// The database's own word, or what does not open, named.
 pub(in crate::store) async fn erase(
     client: &mut Client,
-    vault: &Vault,
-    wanted: &[Wanted],
-    held: &[Received],
+    key_store: &KeyStore,
+    wanted: &[ShredRequest],
+    held: &[HeldPackets],
     goes: impl Fn(&Entry) -> bool,
     dry_run: bool,
-) -> anyhow::Result<Gone> {
-    let mut gone = Gone::default();
-    for Wanted { holder, from, to } in wanted {
+) -> anyhow::Result<Shredded> {
+    let mut gone = Shredded::default();
+    for ShredRequest { holder, from, to } in wanted {
         let keys = client
             .query(
                 "SELECT DISTINCT k.lane, k.key_id FROM journal_key k JOIN journal_block b USING (lane, key_id) JOIN journal_range r USING (lane, from_n)
@@ -62,16 +62,16 @@ pub(in crate::store) async fn erase(
                 continue;
             };
             let is_held =
-                held.iter().any(|h| *holder == Holder::Tracker(h.ident.clone()) && first < h.to && last >= h.from);
+                held.iter().any(|h| *holder == KeyScope::Tracker(h.ident.clone()) && first < h.to && last >= h.from);
             let went = if first < *from || last >= *to || is_held {
-                sift(&transaction, vault, (lane, key), &goes, dry_run).await?
+                redact(&transaction, key_store, (lane, key), &goes, dry_run).await?
             } else if dry_run {
-                Gone { entries: usize::try_from(row.get::<_, i64>(2))?, quarantined: 0 }
+                Shredded { entries: usize::try_from(row.get::<_, i64>(2))?, quarantined: 0 }
             } else {
                 let row = transaction
                     .query_one("SELECT gone, set_aside FROM delete_journal_key($1, $2)", &[&lane, &key])
                     .await?;
-                Gone { entries: usize::try_from(row.get::<_, i64>(0))?, quarantined: row.get(1) }
+                Shredded { entries: usize::try_from(row.get::<_, i64>(0))?, quarantined: row.get(1) }
             };
             transaction.commit().await?;
             gone.entries += went.entries;
@@ -82,14 +82,14 @@ pub(in crate::store) async fn erase(
 }
 
 /// Takes what goes out from under a key: the rest gets a new key, and the old one is deleted.
-async fn sift(
+async fn redact(
     transaction: &Transaction<'_>,
-    vault: &Vault,
+    key_store: &KeyStore,
     (lane, key): (i16, i64),
     goes: impl Fn(&Entry) -> bool,
     dry_run: bool,
-) -> anyhow::Result<Gone> {
-    let master = vault.master(transaction).await?;
+) -> anyhow::Result<Shredded> {
+    let master = key_store.master(transaction).await?;
     let row = transaction
         .query_one("SELECT holder, day::text FROM journal_key WHERE lane = $1 AND key_id = $2", &[&lane, &key])
         .await?;
@@ -98,7 +98,7 @@ async fn sift(
         .query("SELECT from_n FROM journal_block WHERE lane = $1 AND key_id = $2 ORDER BY 1", &[&lane, &key])
         .await?;
     let (new_key, wrapped) = master.new_key(&key_place(lane, &holder, &day))?;
-    let (mut gone, mut stays) = (Gone::default(), Vec::new());
+    let (mut gone, mut stays) = (Shredded::default(), Vec::new());
     for range in &ranges {
         let opened = open_part(transaction, master, (lane, range.get(0)), (None, Some(key))).await?;
         let place = opened.place;
@@ -138,14 +138,14 @@ async fn sift(
 async fn note(
     transaction: &Transaction<'_>,
     (lane, from_n, _): (i16, i64, i64),
-    frame: &Frame,
+    frame: &Index,
     went: &[(usize, Entry)],
 ) -> anyhow::Result<i64> {
     let sql = "UPDATE journal_range SET let_go = let_go + $3 WHERE lane = $1 AND from_n = $2";
     transaction.execute(sql, &[&lane, &from_n, &(went.len() as i32)]).await?;
     let mut quarantined = 0;
     for row in frame.by_row(went.iter().map(|(place, _)| *place)) {
-        quarantined += held::forget_quarantined(transaction, (lane, from_n + row.0), &row.1).await?;
+        quarantined += held::purge_quarantined(transaction, (lane, from_n + row.0), &row.1).await?;
     }
     Ok(quarantined)
 }
@@ -154,10 +154,10 @@ async fn note(
 ///
 /// # Errors
 /// The database's own word.
-pub(in crate::store) async fn let_go(
+pub(in crate::store) async fn purge(
     client: &mut Client,
     (lane, to): (i16, i64),
-    held: &[Received],
+    held: &[HeldPackets],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut after = 0_i64;

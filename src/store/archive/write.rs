@@ -2,9 +2,9 @@
 //! that can be deleted. One range is one transaction: blocks in, rows out.
 
 use crate::domain::{Lane, Timestamp};
-use crate::store::archive::keys::{Key, Vault};
+use crate::store::archive::keys::{Key, KeyStore};
 use crate::store::archive::read::{block_place, frame_place, key_place, lock};
-use crate::store::archive::segment::{Holder, Range};
+use crate::store::archive::segment::{KeyScope, Segment};
 use crate::store::journal;
 use anyhow::Context;
 use serde::Serialize;
@@ -45,13 +45,13 @@ pub struct Sealed {
 /// As [`run`].
 pub(in crate::store) async fn older_than(
     client: &mut Client,
-    vault: &Vault,
+    key_store: &KeyStore,
     days: u32,
     sealed: &mut Sealed,
 ) -> anyhow::Result<()> {
     let sql = "SELECT date_trunc('hour', now() - make_interval(days => $1))";
     let before: Timestamp = client.query_one(sql, &[&(days as i32)]).await?.get(0);
-    run(client, vault, before, sealed).await
+    run(client, key_store, before, sealed).await
 }
 
 /// Seals what was received before a time, of each lane up to its older checkpoint: recovery reads rows only. May be
@@ -59,16 +59,21 @@ pub(in crate::store) async fn older_than(
 ///
 /// # Errors
 /// No key or a wrong one, a damaged row, named, or the database's own word.
-pub async fn run(client: &mut Client, vault: &Vault, before: Timestamp, sealed: &mut Sealed) -> anyhow::Result<()> {
+pub async fn run(
+    client: &mut Client,
+    key_store: &KeyStore,
+    before: Timestamp,
+    sealed: &mut Sealed,
+) -> anyhow::Result<()> {
     for lane in Lane::all() {
-        while seal_next(client, vault, lane.0 as i16, before, sealed).await? {}
+        while seal_next(client, key_store, lane.0 as i16, before, sealed).await? {}
     }
     Ok(())
 }
 
 /// Rows that become a range.
 struct Chosen {
-    range: Range,
+    range: Segment,
     from_n: i64,
     to_n: i64,
     bytes: i64,
@@ -77,7 +82,7 @@ struct Chosen {
 /// Seals the next range of a lane; `false` if there is none.
 async fn seal_next(
     client: &mut Client,
-    vault: &Vault,
+    key_store: &KeyStore,
     lane: i16,
     before: Timestamp,
     sealed: &mut Sealed,
@@ -85,15 +90,16 @@ async fn seal_next(
     let transaction = client.transaction().await?;
     lock(&transaction, lane).await?;
     let Some(chosen) = choose(&transaction, lane, before).await? else { return Ok(false) };
-    let master = vault.master_for_sealing(&transaction).await?;
+    let master = key_store.master_for_sealing(&transaction).await?;
     let Chosen { range, from_n, to_n, bytes: bytes_before } = chosen;
     let (entries, (first_at, last_at)) = (range.entries(), range.span());
     let place = (lane, from_n, to_n);
     let (frame, parts) = range.parts();
     let parts: Vec<_> = parts.collect();
-    let holders = parts.iter().map(|(holder, _)| holder.to_string()).chain([Holder::Lane(lane).to_string()]).collect();
+    let holders =
+        parts.iter().map(|(holder, _)| holder.to_string()).chain([KeyScope::Lane(lane).to_string()]).collect();
     let keys = keys(&transaction, &master, lane, last_at, holders).await?;
-    let of = |holder: &Holder| {
+    let of = |holder: &KeyScope| {
         let holder = holder.to_string();
         keys.get(&holder).map(|(id, key)| (*id, key, holder)).context("a holder without a key")
     };
@@ -112,7 +118,7 @@ async fn seal_next(
             SELECT $1, $2, * FROM unnest($3::bigint[], $4::integer[], $5::bytea[])";
         blocks += transaction.execute(sql, &[&lane, &from_n, &ids, &counts, &contents]).await? as i64;
     }
-    let (id, key, _) = of(&Holder::Lane(lane))?;
+    let (id, key, _) = of(&KeyScope::Lane(lane))?;
     let frame = key.seal(&frame_place(place), &journal::pack_tight(&frame)?)?;
     bytes += frame.len() as i64;
     transaction
@@ -150,7 +156,7 @@ async fn seal_next(
     Ok(true)
 }
 
-/// The next rows of a lane: received in one hour, up to a seam at most, so that the journal can begin behind it.
+/// The next rows of a lane: received in one hour, up to a nightly state at most, so that the journal can begin behind it.
 async fn choose(transaction: &Transaction<'_>, lane: i16, before: Timestamp) -> anyhow::Result<Option<Chosen>> {
     let seams = transaction.query("SELECT n FROM journal_seam WHERE lane = $1", &[&lane]).await?;
     let seams: BTreeSet<i64> = seams.iter().map(|row| row.get(0)).collect();
@@ -184,7 +190,7 @@ async fn choose(transaction: &Transaction<'_>, lane: i16, before: Timestamp) -> 
             let chosen = chosen.get_or_insert_with(|| {
                 let end_us = (last_at.micros().div_euclid(HOUR_US) + 1) * HOUR_US;
                 hour_ends = Timestamp::from_micros(end_us).min(before);
-                Chosen { range: Range::default(), from_n: n, to_n: n, bytes: 0 }
+                Chosen { range: Segment::default(), from_n: n, to_n: n, bytes: 0 }
             });
             let entries = journal::unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
             chosen.range.push(lane, entries, outcomes).with_context(|| format!("journal row {n} of lane {lane}"))?;

@@ -43,22 +43,22 @@ pub(in crate::store) const INSERT: &str = "WITH r AS (
 
 /// Which way a batch's fixes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Way {
+pub(in crate::store) enum InsertMode {
     Copy,
     Insert,
 }
 
 /// Remembers whether duplicates are likely: how many batches are still to be inserted.
-pub struct Ways(u32);
+pub struct InsertModes(u32);
 
-impl Default for Ways {
+impl Default for InsertModes {
     /// After a restart the broker redelivers what was in flight.
     fn default() -> Self {
         Self(CLEAN_BATCHES)
     }
 }
 
-impl Ways {
+impl InsertModes {
     /// Rows that stand there already are to be expected now.
     pub fn expect_duplicates(&mut self) {
         self.0 = CLEAN_BATCHES;
@@ -73,8 +73,8 @@ impl Ways {
         }
     }
 
-    pub(in crate::store) fn now(&self) -> Way {
-        if self.0 > 0 { Way::Insert } else { Way::Copy }
+    pub(in crate::store) fn now(&self) -> InsertMode {
+        if self.0 > 0 { InsertMode::Insert } else { InsertMode::Copy }
     }
 }
 
@@ -243,16 +243,16 @@ mod tests {
 
     #[test]
     fn rows_are_copied_after_some_batches_without_duplicates_and_inserted_after_any_with_one() {
-        let mut ways = Ways::default();
+        let mut ways = InsertModes::default();
         for _ in 0..CLEAN_BATCHES {
-            assert_eq!(ways.now(), Way::Insert, "a restart is followed by redeliveries");
+            assert_eq!(ways.now(), InsertMode::Insert, "a restart is followed by redeliveries");
             ways.learn(0, 0); // a batch of settings or ticks says nothing
             ways.learn(300, 300);
         }
-        assert_eq!(ways.now(), Way::Copy);
+        assert_eq!(ways.now(), InsertMode::Copy);
         ways.learn(300, 300);
-        assert_eq!(ways.now(), Way::Copy);
+        assert_eq!(ways.now(), InsertMode::Copy);
         ways.learn(300, 299);
-        assert_eq!(ways.now(), Way::Insert);
+        assert_eq!(ways.now(), InsertMode::Insert);
     }
 }

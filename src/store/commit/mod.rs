@@ -14,7 +14,7 @@ use crate::domain::{Finding, Lane, Outcome, Packet, Timestamp};
 use crate::engine::{Effects, FixRow};
 use crate::failpoint::{self, Point};
 use crate::store::commit::alerts::Written;
-use crate::store::commit::fixes::{Way, Ways};
+use crate::store::commit::fixes::{InsertMode, InsertModes};
 use crate::store::commit::statements::Statements;
 use crate::store::commit::status::Aside;
 use crate::store::lane::{LEASE_S, Lease};
@@ -88,14 +88,14 @@ impl<'p> Part<'p, '_> {
 pub async fn commit(
     client: &Client,
     statements: &Statements,
-    ways: &mut Ways,
+    ways: &mut InsertModes,
     lease: Lease,
     applied: &mut Applied<'_>,
 ) -> anyhow::Result<Vec<Written>> {
     let way = ways.now();
     let tried = attempt(client, statements, ways, lease, applied).await;
     let written = match tried {
-        Err(error) if way == Way::Copy && fixes::is_conflict(&error) => {
+        Err(error) if way == InsertMode::Copy && fixes::is_conflict(&error) => {
             ways.expect_duplicates();
             client.batch_execute("ROLLBACK").await?;
             attempt(client, statements, ways, lease, applied).await
@@ -115,14 +115,14 @@ pub async fn commit(
 async fn attempt(
     client: &Client,
     statements: &Statements,
-    ways: &mut Ways,
+    ways: &mut InsertModes,
     lease: Lease,
     applied: &Applied<'_>,
 ) -> Result<Vec<Written>, Error> {
     let (way, rows) = (ways.now(), applied.whole().fixes());
     let has_findings = applied.whole().findings().next().is_some();
     // Only what is copied must not be of a closed slice; the other way sorts it out itself.
-    let oldest = (way == Way::Copy).then(|| rows.iter().map(|r| r.fixed_at).min()).flatten();
+    let oldest = (way == InsertMode::Copy).then(|| rows.iter().map(|r| r.fixed_at).min()).flatten();
     // Biased: each future sends its statement when it is first asked, so they go out in this order.
     let (begun, advanced, fixed, seen, committed) = tokio::join!(
         biased;
@@ -130,8 +130,8 @@ async fn attempt(
         advance(client, statements, lease, applied, oldest),
         async {
             match way {
-                Way::Copy => fixes::copy_parts(client, &statements.copy_fixes, &rows).await,
-                Way::Insert => fixes::insert(client, &statements.insert_fixes, &rows).await,
+                InsertMode::Copy => fixes::copy_parts(client, &statements.copy_fixes, &rows).await,
+                InsertMode::Insert => fixes::insert(client, &statements.insert_fixes, &rows).await,
             }
         },
         write_seen(client, statements, lease.lane, applied.whole()),

@@ -4,9 +4,9 @@
 pub mod spool;
 
 use crate::domain::{Entry, Lane, Outcome, Timestamp};
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::archive::read;
-use crate::store::archive::segment::Holder;
+use crate::store::archive::segment::KeyScope;
 use anyhow::{Context, bail};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -129,7 +129,7 @@ impl Row {
 }
 
 /// What commit 1 writes.
-pub struct News<'a> {
+pub struct JournalAppend<'a> {
     /// Number of the row.
     pub n: i64,
     /// The inputs, in order.
@@ -178,7 +178,7 @@ pub async fn handed_over(client: &Client, lane: Lane) -> anyhow::Result<Vec<(i64
 /// The database's own word, a damaged row, named, or a range whose key is not there.
 pub async fn read_after(
     client: &impl GenericClient,
-    vault: &Vault,
+    key_store: &KeyStore,
     lane: Lane,
     after: i64,
     limit: i64,
@@ -201,7 +201,7 @@ pub async fn read_after(
                 batches.push(Batch { n, entries });
             }
             None if batches.is_empty() => {
-                let rows = read::open(client, vault, (lane, n), None).await?.rows()?;
+                let rows = read::open(client, key_store, (lane, n), None).await?.rows()?;
                 let numbered = (n..).zip(rows).filter(|(n, _)| *n > after);
                 return Ok(numbered.map(|(n, (entries, _))| Batch { n, entries }).collect());
             }
@@ -233,9 +233,9 @@ pub struct Judged {
 
 /// Which part of the journal is asked for.
 pub struct Asked {
-    /// Received at or after.
+    /// HeldPackets at or after.
     pub from: Timestamp,
-    /// Received before.
+    /// HeldPackets before.
     pub to: Timestamp,
     /// Of this tracker at least: what is sealed of others is not opened.
     pub tracker: Option<String>,
@@ -247,7 +247,7 @@ pub struct Asked {
 /// The database's word, a damaged row, a range whose key is not there, or what `each` says.
 pub async fn scan(
     client: &mut Client,
-    vault: &Vault,
+    key_store: &KeyStore,
     asked: &Asked,
     mut each: impl FnMut(Judged) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -261,7 +261,7 @@ pub async fn scan(
         )
         .await?;
     let portal = transaction.bind(&statement, &[&asked.from, &asked.to]).await?;
-    let holder = asked.tracker.clone().map(Holder::Tracker);
+    let holder = asked.tracker.clone().map(KeyScope::Tracker);
     loop {
         let rows = transaction.query_portal(&portal, 64).await?;
         if rows.is_empty() {
@@ -270,7 +270,7 @@ pub async fn scan(
         for row in rows {
             let (lane, n): (i16, i64) = (row.get(0), row.get(1));
             let (entries, outcomes) = match row.get::<_, Option<&[u8]>>(2) {
-                None => read::open(&transaction, vault, (lane, n), holder.as_ref()).await?.entries()?,
+                None => read::open(&transaction, key_store, (lane, n), holder.as_ref()).await?.entries()?,
                 Some(content) => {
                     let entries = unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
                     (entries, row.get::<_, &[u8]>(3).iter().map(|b| Outcome::from_byte(*b)).collect())

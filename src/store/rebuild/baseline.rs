@@ -67,7 +67,7 @@ pub(in crate::store) async fn plant(transaction: &Transaction<'_>) -> Result<Vec
 /// Where a lane's journal begins, and the state there.
 ///
 /// # Errors
-/// The database's own word, or a damaged seam, named.
+/// The database's own word, or a damaged starting state, named.
 pub(in crate::store) async fn beginning(transaction: &Transaction<'_>, lane: Lane) -> anyhow::Result<(i64, LaneState)> {
     let row = transaction
         .query_opt(
@@ -78,7 +78,8 @@ pub(in crate::store) async fn beginning(transaction: &Transaction<'_>, lane: Lan
     match row {
         Some(row) => {
             let n: i64 = row.get(0);
-            let state = journal::unpack_any(row.get(1)).with_context(|| format!("seam {n} of lane {}", lane.0))?;
+            let state =
+                journal::unpack_any(row.get(1)).with_context(|| format!("starting state {n} of lane {}", lane.0))?;
             Ok((n, state))
         }
         None => Ok((0, LaneState::default())),

@@ -2,7 +2,7 @@
 
 use crate::domain::{Entry, Lane, Timestamp, VehicleId};
 use crate::engine::LaneState;
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::journal;
 use crate::store::rebuild::baseline;
 use std::collections::BTreeSet;
@@ -27,7 +27,11 @@ pub trait Reader {
 ///
 /// # Errors
 /// The database's own word, or a damaged journal row, named.
-pub async fn run(client: &mut Client, vault: &Vault, reader: &mut impl Reader) -> anyhow::Result<BTreeSet<Told>> {
+pub async fn run(
+    client: &mut Client,
+    key_store: &KeyStore,
+    reader: &mut impl Reader,
+) -> anyhow::Result<BTreeSet<Told>> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
     for lane in Lane::all() {
@@ -36,7 +40,7 @@ pub async fn run(client: &mut Client, vault: &Vault, reader: &mut impl Reader) -
         let (mut n, state) = baseline::beginning(&transaction, lane).await?;
         reader.begin(state);
         while n < applied {
-            let batches = journal::read_after(&transaction, vault, lane, n, ROWS).await?;
+            let batches = journal::read_after(&transaction, key_store, lane, n, ROWS).await?;
             if batches.is_empty() {
                 anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
             }
@@ -60,7 +64,7 @@ async fn told(transaction: &Transaction<'_>) -> Result<BTreeSet<Told>, tokio_pos
 
 /// An alert that was told of a tracker's vehicle.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ToldOf {
+pub struct SentAlerts {
     /// The tracker.
     pub ident: String,
     /// The alert's kind.
@@ -81,7 +85,7 @@ pub struct ToldOf {
 ///
 /// # Errors
 /// The database's own word.
-pub async fn told_of_trackers(client: &Client, since: Timestamp) -> Result<Vec<ToldOf>, tokio_postgres::Error> {
+pub async fn told_of_trackers(client: &Client, since: Timestamp) -> Result<Vec<SentAlerts>, tokio_postgres::Error> {
     let rows = client
         .query(
             "SELECT t.ident, a.kind, a.raised_at, a.late, a.cause IS NULL, a.wakes_owner,
@@ -92,7 +96,7 @@ pub async fn told_of_trackers(client: &Client, since: Timestamp) -> Result<Vec<T
             &[&since],
         )
         .await?;
-    let told = |row: &tokio_postgres::Row| ToldOf {
+    let told = |row: &tokio_postgres::Row| SentAlerts {
         ident: row.get(0),
         kind: row.get(1),
         raised_at: row.get(2),

@@ -9,7 +9,7 @@ pub mod verify;
 
 use crate::domain::{Entry, Lane};
 use crate::engine::FoldSettings;
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::commit::Applied;
 use crate::store::commit::bisect;
 use crate::store::commit::statements::Statements;
@@ -49,7 +49,7 @@ pub struct Compared {
     pub extra: i64,
     /// Rows taken as they stand, because their part of the journal was let go, or not compared, because they are of
     /// somebody who was erased.
-    pub let_go: i64,
+    pub purge: i64,
 }
 
 /// Folds every lane's journal up to its watermark and compares; with `replace`, puts right what differs.
@@ -58,7 +58,7 @@ pub struct Compared {
 /// The database's own word, or a damaged journal row, named.
 pub async fn run(
     client: &mut Client,
-    vault: &Vault,
+    key_store: &KeyStore,
     fold: &FoldSettings,
     replace: bool,
 ) -> anyhow::Result<Vec<Compared>> {
@@ -88,7 +88,7 @@ pub async fn run(
     let planted = baseline::plant(&transaction).await?;
     let statements = Statements::prepare(&transaction).await?;
     for lane in Lane::all() {
-        fold_lane(&transaction, &statements, vault, lane, fold).await?;
+        fold_lane(&transaction, &statements, key_store, lane, fold).await?;
     }
     let mut compared = Vec::new();
     for (table, columns) in DERIVED {
@@ -105,7 +105,7 @@ pub async fn run(
             rows: count(format!("SELECT count(*) FROM refold.{table}")).await?,
             missing: count(differences("refold", "public")).await?,
             extra: count(differences("public", "refold")).await?,
-            let_go: seeded + count(format!("SELECT count(*) FROM public.{table} x WHERE {erased}")).await?,
+            purge: seeded + count(format!("SELECT count(*) FROM public.{table} x WHERE {erased}")).await?,
         });
     }
     if replace {
@@ -121,7 +121,7 @@ pub async fn run(
 async fn fold_lane(
     transaction: &Transaction<'_>,
     statements: &Statements,
-    vault: &Vault,
+    key_store: &KeyStore,
     lane: Lane,
     fold: &FoldSettings,
 ) -> anyhow::Result<()> {
@@ -129,7 +129,7 @@ async fn fold_lane(
         transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
     let (mut n, mut state) = baseline::beginning(transaction, lane).await?;
     while n < applied {
-        let batches = journal::read_after(transaction, vault, lane, n, ROWS).await?;
+        let batches = journal::read_after(transaction, key_store, lane, n, ROWS).await?;
         if batches.is_empty() {
             anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
         }

@@ -5,15 +5,15 @@
 
 use crate::domain::{Entry, Lane, Setting, Timestamp, TrackerKey, VehicleId};
 use crate::engine::{FoldSettings, LaneState};
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::archive::read;
-use crate::store::archive::segment::Holder;
+use crate::store::archive::segment::KeyScope;
 use crate::store::archive::shred;
-use crate::store::archive::shred::Wanted;
+use crate::store::archive::shred::ShredRequest;
 use crate::store::journal;
 use crate::store::registry;
 use crate::store::retention::held;
-use crate::store::retention::held::Received;
+use crate::store::retention::held::HeldPackets;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use tokio_postgres::{Client, Transaction};
@@ -86,7 +86,7 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// No such owner or administrator, the database's own word, or a damaged journal row, named.
-pub async fn erase(client: &mut Client, vault: &Vault, asked: &Asked<'_>) -> anyhow::Result<Value> {
+pub async fn erase(client: &mut Client, key_store: &KeyStore, asked: &Asked<'_>) -> anyhow::Result<Value> {
     let account = registry::account(client, asked.login, &["owner"]).await?;
     let by = registry::account(client, asked.by, &["admin"]).await?;
     let transaction = client.transaction().await?;
@@ -99,7 +99,7 @@ pub async fn erase(client: &mut Client, vault: &Vault, asked: &Asked<'_>) -> any
     } else {
         transaction.commit().await?;
     }
-    let packets = let_go_packets(client, vault, &theirs, asked.dry_run).await?;
+    let packets = purge_packets(client, key_store, &theirs, asked.dry_run).await?;
     let mut report = json!({ "account": account, "by": by, "request": asked.request, "dry_run": asked.dry_run,
         "windows": theirs.windows, "erased": sweep.erased, "journal": packets, "kept_under_hold": sweep.held,
         "stays": ["audit: what was asked, never what was answered", "incidents and alerts without places and evidence, for retention.incident_days",
@@ -118,7 +118,7 @@ pub async fn erase(client: &mut Client, vault: &Vault, asked: &Asked<'_>) -> any
 ///
 /// # Errors
 /// As [`erase`].
-pub(in crate::store) async fn repeat(client: &mut Client, vault: &Vault) -> anyhow::Result<usize> {
+pub(in crate::store) async fn repeat(client: &mut Client, key_store: &KeyStore) -> anyhow::Result<usize> {
     let sql = "SELECT erasure_id, now() - make_interval(secs => $2) FROM erasure WHERE at > now() - make_interval(days => $1) ORDER BY 1";
     let recent = client.query(sql, &[&REPEATED_DAYS, &REPEATED_JOURNAL_S]).await?;
     for row in &recent {
@@ -127,7 +127,7 @@ pub(in crate::store) async fn repeat(client: &mut Client, vault: &Vault) -> anyh
         sweep(&transaction, erasure).await?;
         let theirs = Theirs::read(&transaction, erasure, Some(since)).await?;
         transaction.commit().await?;
-        let_go_packets(client, vault, &theirs, false).await?;
+        purge_packets(client, key_store, &theirs, false).await?;
     }
     Ok(recent.len())
 }
@@ -225,7 +225,7 @@ async fn forget_in_states(transaction: &Transaction<'_>, erasure: i64) -> anyhow
 struct Theirs {
     /// As the report shows them.
     windows: Vec<Value>,
-    packets: Vec<Received>,
+    packets: Vec<HeldPackets>,
     /// Vehicles, whose settings go, too: their zones are places.
     vehicles: Vec<(VehicleId, Timestamp, Timestamp)>,
 }
@@ -247,7 +247,7 @@ impl Theirs {
                 json!({ "vehicle": vehicle, "tracker": tracker, "from": from.to_string(), "to": to.to_string() }),
             );
             match row.get::<_, Option<String>>(4) {
-                Some(ident) => theirs.packets.push(Received { ident, from, to }),
+                Some(ident) => theirs.packets.push(HeldPackets { ident, from, to }),
                 None => theirs.vehicles.push((VehicleId(vehicle), from, to)),
             }
         }
@@ -255,10 +255,10 @@ impl Theirs {
     }
 
     /// The same for what is sealed.
-    fn wanted(&self) -> Vec<Wanted> {
-        let packets = self.packets.iter().map(|p| (Holder::Tracker(p.ident.clone()), p.from, p.to));
-        let zones = self.vehicles.iter().map(|(vehicle, from, to)| (Holder::Vehicle(*vehicle), *from, *to));
-        packets.chain(zones).map(|(holder, from, to)| Wanted { holder, from, to }).collect()
+    fn wanted(&self) -> Vec<ShredRequest> {
+        let packets = self.packets.iter().map(|p| (KeyScope::Tracker(p.ident.clone()), p.from, p.to));
+        let zones = self.vehicles.iter().map(|(vehicle, from, to)| (KeyScope::Vehicle(*vehicle), *from, *to));
+        packets.chain(zones).map(|(holder, from, to)| ShredRequest { holder, from, to }).collect()
     }
 
     fn has(&self, entry: &Entry) -> bool {
@@ -272,7 +272,12 @@ impl Theirs {
 }
 
 /// Takes packets and zones out of the journal, but for what is held.
-async fn let_go_packets(client: &mut Client, vault: &Vault, theirs: &Theirs, dry_run: bool) -> anyhow::Result<Value> {
+async fn purge_packets(
+    client: &mut Client,
+    key_store: &KeyStore,
+    theirs: &Theirs,
+    dry_run: bool,
+) -> anyhow::Result<Value> {
     let held = held::held(client, None).await?;
     let goes = |entry: &Entry| theirs.has(entry) && !held.iter().any(|h| h.has(entry));
     let (Some(from), Some(to)) =
@@ -299,7 +304,7 @@ async fn let_go_packets(client: &mut Client, vault: &Vault, theirs: &Theirs, dry
                 let n: i64 = row.get(0);
                 let mut entries =
                     journal::unpack(row.get(1)).with_context(|| format!("journal row {n} of lane {lane}"))?;
-                let gone = held::sift(&mut entries, goes);
+                let gone = held::redact(&mut entries, goes);
                 packets += gone.len();
                 if !gone.is_empty() && !dry_run {
                     quarantined += held::rewrite(&transaction, (lane, n), &entries, &gone).await?;
@@ -308,7 +313,7 @@ async fn let_go_packets(client: &mut Client, vault: &Vault, theirs: &Theirs, dry
             transaction.commit().await?;
         }
     }
-    let gone = shred::erase(client, vault, &theirs.wanted(), &held, goes, dry_run).await?;
+    let gone = shred::erase(client, key_store, &theirs.wanted(), &held, goes, dry_run).await?;
     Ok(
         json!({ "packets": packets + gone.entries, "of_them_sealed": gone.entries, "quarantined": quarantined + gone.quarantined }),
     )

@@ -1,5 +1,5 @@
 //! The journal with something taken out: rows whose days are over go, packets under a hold stay, and single
-//! entries give way to [`Entry::LetGo`], so that the places and outcomes of the others stay as they are.
+//! entries give way to [`Entry::Tombstone`], so that the places and outcomes of the others stay as they are.
 
 use crate::domain::{Entry, Lane, Shard, Timestamp};
 use crate::store::archive::read;
@@ -13,13 +13,13 @@ use tokio_postgres::{Client, GenericClient, Transaction};
 const ROWS: i64 = 2_000;
 
 /// Packets of a tracker received in a time: from, before.
-pub(in crate::store) struct Received {
+pub(in crate::store) struct HeldPackets {
     pub ident: String,
     pub from: Timestamp,
     pub to: Timestamp,
 }
 
-impl Received {
+impl HeldPackets {
     /// Whether a lane is the tracker's.
     pub fn is_in(&self, lane: Lane) -> bool {
         Shard::of(&self.ident).lane() == lane
@@ -38,18 +38,18 @@ impl Received {
 pub(in crate::store) async fn held(
     client: &impl GenericClient,
     lane: Option<i16>,
-) -> Result<Vec<Received>, tokio_postgres::Error> {
+) -> Result<Vec<HeldPackets>, tokio_postgres::Error> {
     let sql = "SELECT ident, from_at, to_at FROM held_packets WHERE lane = coalesce($1, lane) AND from_at < to_at";
     let rows = client.query(sql, &[&lane]).await?;
-    Ok(rows.iter().map(|r| Received { ident: r.get(0), from: r.get(1), to: r.get(2) }).collect())
+    Ok(rows.iter().map(|r| HeldPackets { ident: r.get(0), from: r.get(1), to: r.get(2) }).collect())
 }
 
 /// Replaces what goes; says where it stood.
-pub(in crate::store) fn sift(entries: &mut [Entry], goes: impl Fn(&Entry) -> bool) -> Vec<i32> {
+pub(in crate::store) fn redact(entries: &mut [Entry], goes: impl Fn(&Entry) -> bool) -> Vec<i32> {
     let mut gone = Vec::new();
     for (place, entry) in entries.iter_mut().enumerate() {
-        if !matches!(entry, Entry::LetGo { .. }) && goes(entry) {
-            *entry = Entry::LetGo { at: entry.at() };
+        if !matches!(entry, Entry::Tombstone { .. }) && goes(entry) {
+            *entry = Entry::Tombstone { at: entry.at() };
             gone.push(place as i32);
         }
     }
@@ -68,14 +68,14 @@ pub(in crate::store) async fn rewrite(
 ) -> anyhow::Result<i64> {
     let content = journal::pack(entries)?;
     transaction.execute("UPDATE journal SET content = $3 WHERE lane = $1 AND n = $2", &[&lane, &n, &content]).await?;
-    Ok(forget_quarantined(transaction, (lane, n), gone).await?)
+    Ok(purge_quarantined(transaction, (lane, n), gone).await?)
 }
 
 /// Takes entries of a row out of quarantine; says how many were there.
 ///
 /// # Errors
 /// The database's own word.
-pub(in crate::store) async fn forget_quarantined(
+pub(in crate::store) async fn purge_quarantined(
     transaction: &Transaction<'_>,
     (lane, n): (i16, i64),
     gone: &[i32],
@@ -86,12 +86,12 @@ pub(in crate::store) async fn forget_quarantined(
     Ok(transaction.query_one(sql, &[&lane, &n, &gone]).await?.get(0))
 }
 
-/// Keeps tonight's seam of each lane, and lets go of rows that are older than `journal_days`, up to a seam: the state
+/// Keeps tonight's state of each lane, and purges rows that are older than `journal_days`, up to such a state: it
 /// there stands for them.
 ///
 /// # Errors
 /// The database's own word, or a damaged row, named.
-pub(in crate::store) async fn let_go_journal(
+pub(in crate::store) async fn purge_journal(
     client: &mut Client,
     journal_days: u32,
     report: &mut Report,
@@ -130,17 +130,17 @@ pub(in crate::store) async fn let_go_journal(
     for base in &bases {
         let (lane, to) = (base.get(0), base.get(1));
         let held = held(client, Some(lane)).await?;
-        let_go_rows(client, (lane, to), &held, report).await?;
-        shred::let_go(client, (lane, to), &held, report).await?;
+        purge_rows(client, (lane, to), &held, report).await?;
+        shred::purge(client, (lane, to), &held, report).await?;
     }
     Ok(())
 }
 
 /// Rows of a lane up to `to`, some at a time, in order.
-async fn let_go_rows(
+async fn purge_rows(
     client: &mut Client,
     (lane, to): (i16, i64),
-    held: &[Received],
+    held: &[HeldPackets],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut after = 0_i64;
@@ -184,7 +184,7 @@ async fn let_go_rows(
 async fn keep_held(
     transaction: &Transaction<'_>,
     (lane, n): (i16, i64),
-    held: &[Received],
+    held: &[HeldPackets],
     report: &mut Report,
 ) -> anyhow::Result<bool> {
     let row = transaction.query_one("SELECT content FROM journal WHERE lane = $1 AND n = $2", &[&lane, &n]).await?;
@@ -193,7 +193,7 @@ async fn keep_held(
     if !entries.iter().any(is_held) {
         return Ok(false);
     }
-    let gone = sift(&mut entries, |entry| !is_held(entry));
+    let gone = redact(&mut entries, |entry| !is_held(entry));
     if !gone.is_empty() {
         report.quarantined += rewrite(transaction, (lane, n), &entries, &gone).await?;
     }
@@ -216,12 +216,12 @@ mod tests {
 
     #[test]
     fn what_goes_leaves_its_place_and_its_time_and_goes_once() {
-        let wanted = Received { ident: "a".into(), from: Timestamp::from_secs(10), to: Timestamp::from_secs(20) };
+        let wanted = HeldPackets { ident: "a".into(), from: Timestamp::from_secs(10), to: Timestamp::from_secs(20) };
         let mut entries = [packet("a", 9), packet("a", 10), packet("b", 11), packet("a", 19), packet("a", 20)];
         let before = entries.clone();
-        assert_eq!(sift(&mut entries, |e| wanted.has(e)), [1, 3]);
-        assert_eq!(entries[1], Entry::LetGo { at: Timestamp::from_secs(10) });
+        assert_eq!(redact(&mut entries, |e| wanted.has(e)), [1, 3]);
+        assert_eq!(entries[1], Entry::Tombstone { at: Timestamp::from_secs(10) });
         assert_eq!([&entries[0], &entries[2], &entries[4]], [&before[0], &before[2], &before[4]]);
-        assert!(sift(&mut entries, |e| wanted.has(e) || matches!(e, Entry::LetGo { .. })).is_empty());
+        assert!(redact(&mut entries, |e| wanted.has(e) || matches!(e, Entry::Tombstone { .. })).is_empty());
     }
 }

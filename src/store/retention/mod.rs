@@ -1,11 +1,11 @@
-//! What the nightly job lets go of: days of tracks, incidents, and (in `sieve`) the journal.
+//! What the nightly job purges: days of tracks, incidents, and (in `held`) the journal.
 
 pub mod erasure;
 pub(in crate::store) mod held;
 pub mod holds;
 
 use crate::config::{Journal, Retention};
-use crate::store::archive::keys::Vault;
+use crate::store::archive::keys::KeyStore;
 use crate::store::archive::write;
 use crate::store::tracks::partitions;
 use serde::Serialize;
@@ -76,38 +76,38 @@ pub async fn run(
     if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&RUN_LOCK]).await?.get::<_, bool>(0) {
         return Ok(None);
     }
-    let done = let_go(client, keep, journal, dry_run).await;
+    let done = purge(client, keep, journal, dry_run).await;
     client.execute("SELECT pg_advisory_unlock($1)", &[&RUN_LOCK]).await?;
     done.map(Some)
 }
 
-async fn let_go(client: &mut Client, keep: &Retention, journal: &Journal, dry_run: bool) -> anyhow::Result<Report> {
+async fn purge(client: &mut Client, keep: &Retention, journal: &Journal, dry_run: bool) -> anyhow::Result<Report> {
     let mut report = Report { dry_run, ..Report::default() };
     report.holds = client.query_one("SELECT count(*) FROM hold_in_force", &[]).await?.get(0);
     if dry_run {
         let transaction = client.transaction().await?;
         raise_mark(&transaction, keep, &mut report).await?;
-        let_go_tracks(&transaction, &mut report).await?;
-        let_go_incidents(&transaction, keep, &mut report).await?;
+        purge_tracks(&transaction, &mut report).await?;
+        purge_incidents(&transaction, keep, &mut report).await?;
         transaction.rollback().await?;
     } else {
         // The mark moves first, so that late fixes of those days are not taken in again.
         raise_mark(client, keep, &mut report).await?;
-        let with_kept = let_go_tracks(client, &mut report).await?;
+        let with_kept = purge_tracks(client, &mut report).await?;
         if let Some(before) = &report.tracks_before {
             partitions::drop_days(client, "track", before, &with_kept).await?;
         }
         let transaction = client.transaction().await?;
-        let_go_incidents(&transaction, keep, &mut report).await?;
+        purge_incidents(&transaction, keep, &mut report).await?;
         transaction.commit().await?;
     }
-    held::let_go_journal(client, keep.journal_days, &mut report).await?;
+    held::purge_journal(client, keep.journal_days, &mut report).await?;
     if !dry_run {
-        let vault = Vault::of(journal);
-        if vault.has_key() {
+        let key_store = KeyStore::of(journal);
+        if key_store.has_key() {
             // A wrong key file holds up nothing else: the journal stays as it came, and the report says why.
             report.not_sealed =
-                match write::older_than(client, &vault, journal.seal_after_days, &mut report.sealed).await {
+                match write::older_than(client, &key_store, journal.seal_after_days, &mut report.sealed).await {
                     Ok(()) => None,
                     Err(error) => {
                         tracing::error!(error = %format!("{error:#}"), "The journal could not be sealed");
@@ -115,7 +115,7 @@ async fn let_go(client: &mut Client, keep: &Retention, journal: &Journal, dry_ru
                     }
                 };
         }
-        report.erasures_repeated = erasure::repeat(client, &vault).await?;
+        report.erasures_repeated = erasure::repeat(client, &key_store).await?;
         client
             .execute(
                 "WITH ran AS (UPDATE retention_mark SET ran_at = now()) INSERT INTO retention_run (report) VALUES ($1)",
@@ -144,7 +144,7 @@ async fn raise_mark(client: &impl GenericClient, keep: &Retention, report: &mut 
 
 /// Counts the pieces of days that are due, and deletes those that go from days of which something stays; says which days
 /// these are. The others are dropped as a whole, outside of any transaction.
-async fn let_go_tracks(client: &impl GenericClient, report: &mut Report) -> Result<Vec<String>, Error> {
+async fn purge_tracks(client: &impl GenericClient, report: &mut Report) -> Result<Vec<String>, Error> {
     let Some(before) = report.tracks_before.clone() else { return Ok(Vec::new()) };
     let days = client
         .query(
@@ -181,8 +181,8 @@ async fn let_go_tracks(client: &impl GenericClient, report: &mut Report) -> Resu
     Ok(with_kept)
 }
 
-async fn let_go_incidents(transaction: &Transaction<'_>, keep: &Retention, report: &mut Report) -> Result<(), Error> {
-    let row = transaction.query_one("SELECT * FROM let_go_incidents($1)", &[&(keep.normal_days as i32)]).await?;
+async fn purge_incidents(transaction: &Transaction<'_>, keep: &Retention, report: &mut Report) -> Result<(), Error> {
+    let row = transaction.query_one("SELECT * FROM purge_incidents($1)", &[&(keep.normal_days as i32)]).await?;
     (report.incidents, report.alerts) = (row.get(0), row.get(1));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::{Timestamp, VehicleId};
 use crate::store::tracks::segments;
-use crate::tracks::Found;
+use crate::tracks::Hit;
 use futures_util::{StreamExt, pin_mut};
 use std::collections::HashMap;
 use tokio_postgres::types::{ToSql, Type};
@@ -27,7 +27,7 @@ pub struct Officer {
 pub type Span = (Timestamp, Timestamp);
 
 /// The types are said, so that one round trip is enough: a statement is not described first.
-async fn ask(client: &Client, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> anyhow::Result<Vec<Found>> {
+async fn ask(client: &Client, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> anyhow::Result<Vec<Hit>> {
     let rows = client.query_typed_raw(sql, values.iter().map(|(value, of)| (*value, of.clone()))).await?;
     pin_mut!(rows);
     let mut found = Vec::new();
@@ -42,7 +42,7 @@ async fn ask(client: &Client, sql: &str, values: &[(&(dyn ToSql + Sync), Type)])
 ///
 /// # Errors
 /// The database's own word, with the schema's codes; a piece of an unknown kind.
-pub async fn mine(client: &Client, account: i64, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Found>> {
+pub async fn mine(client: &Client, account: i64, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Hit>> {
     let values: [(&(dyn ToSql + Sync), Type); 4] =
         [(&account, Type::INT8), (&vehicle, Type::INT8), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
     ask(client, "SELECT * FROM api_my_pieces($1, $2, $3, $4)", &values).await
@@ -52,12 +52,7 @@ pub async fn mine(client: &Client, account: i64, vehicle: i64, (from, to): Span)
 ///
 /// # Errors
 /// As [`mine`].
-pub async fn of_vehicle(
-    client: &Client,
-    officer: Officer,
-    vehicle: i64,
-    (from, to): Span,
-) -> anyhow::Result<Vec<Found>> {
+pub async fn of_vehicle(client: &Client, officer: Officer, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Hit>> {
     let values: [(&(dyn ToSql + Sync), Type); 5] = [
         (&officer.account, Type::INT8),
         (&officer.grant, Type::INT8),
@@ -78,7 +73,7 @@ pub async fn near(
     area: &str,
     (from, to): Span,
     beyond_s: f64,
-) -> anyhow::Result<Vec<Found>> {
+) -> anyhow::Result<Vec<Hit>> {
     ask(
         client,
         "SELECT * FROM api_police_near($1, $2, $3, $4, $5, make_interval(secs => $6), $7)",
@@ -105,7 +100,7 @@ pub async fn beside(
     vehicle: i64,
     (from, to): Span,
     within: (f64, f64),
-) -> anyhow::Result<Vec<Found>> {
+) -> anyhow::Result<Vec<Hit>> {
     ask(
         client,
         "SELECT * FROM api_police_company($1, $2, $3, $4, $5, $6, $7, $8)",

@@ -4,7 +4,7 @@ use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 use crate::engine::FixFlags;
 use crate::store::tracks::segments;
 use crate::store::types::PG_EPOCH_MICROS;
-use crate::tracks::{Dwell, Heard, Piece, Spot, TrackFix};
+use crate::tracks::{Dwell, GridPoint, ReceivedFix, Segment, TrackFix};
 use anyhow::Context;
 use bytes::Buf;
 use futures_util::{StreamExt, pin_mut};
@@ -78,7 +78,11 @@ pub async fn begin(client: &Client) -> Result<(), Error> {
 ///
 /// # Errors
 /// The database's own word, or rows in a form that is not ours.
-pub async fn read_slice(transaction: &Transaction<'_>, from: Timestamp, to: Timestamp) -> anyhow::Result<Vec<Heard>> {
+pub async fn read_slice(
+    transaction: &Transaction<'_>,
+    from: Timestamp,
+    to: Timestamp,
+) -> anyhow::Result<Vec<ReceivedFix>> {
     let unshown = FixFlags::UNSHOWN;
     let sql = format!(
         "COPY (SELECT tracker_id, fixed_at, received_at, vehicle_id, speed_kmh, course_deg, altitude_m, accuracy_m,
@@ -107,7 +111,7 @@ pub async fn read_slice(transaction: &Transaction<'_>, from: Timestamp, to: Time
 }
 
 /// One row of the COPY above.
-fn read_row(row: &[u8]) -> Option<Heard> {
+fn read_row(row: &[u8]) -> Option<ReceivedFix> {
     let mut row = row;
     row.try_get_i16().ok().filter(|columns| *columns == 10)?;
     let mut field = |length: usize| -> Option<Option<&[u8]>> {
@@ -129,7 +133,7 @@ fn read_row(row: &[u8]) -> Option<Heard> {
     let mut point = field(16)??;
     let (lon_deg, lat_deg) = (point.get_f64(), point.get_f64());
     let measured = Measured { at, received_at, speed, course, altitude, accuracy, satellites, source, flags };
-    Some(Heard { tracker: TrackerKey(tracker), vehicle, fix: measured.at_place(LatLon { lat_deg, lon_deg }) })
+    Some(ReceivedFix { tracker: TrackerKey(tracker), vehicle, fix: measured.at_place(LatLon { lat_deg, lon_deg }) })
 }
 
 /// A row's values before they are rounded.
@@ -150,7 +154,7 @@ impl Measured {
         // `as` keeps values that are out of range at the end of the range, and makes NaN 0.
         TrackFix {
             at: Timestamp::from_micros(self.at),
-            spot: Spot::of(position),
+            spot: GridPoint::of(position),
             speed_tenths: self.speed.map(|v| (v * 10.0).round() as u16),
             course_deg: self.course.map(|v| v.round() as u16),
             altitude_m: self.altitude.map(|v| v.round() as i16),
@@ -167,7 +171,7 @@ impl Measured {
 ///
 /// # Errors
 /// The database's own word, or a damaged piece, named.
-pub async fn open_dwells(client: &Client) -> anyhow::Result<Vec<Piece>> {
+pub async fn open_dwells(client: &Client) -> anyhow::Result<Vec<Segment>> {
     let rows = client
         .query("SELECT tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more FROM track_open", &[])
         .await?;
@@ -178,7 +182,7 @@ pub async fn open_dwells(client: &Client) -> anyhow::Result<Vec<Piece>> {
 ///
 /// # Errors
 /// The database's own word.
-pub async fn add_pieces(transaction: &Transaction<'_>, pieces: &[Piece]) -> Result<(), Error> {
+pub async fn add_pieces(transaction: &Transaction<'_>, pieces: &[Segment]) -> Result<(), Error> {
     segments::copy(transaction, pieces).await
 }
 
@@ -195,7 +199,7 @@ pub async fn put_open(
         transaction.execute("DELETE FROM track_open WHERE tracker_id = ANY($1)", &[&left]).await?;
     }
     for some in going_on.chunks(10_000) {
-        let pieces: Vec<_> = some.iter().map(|(tracker, dwell)| Piece::dwell(*tracker, dwell)).collect();
+        let pieces: Vec<_> = some.iter().map(|(tracker, dwell)| Segment::dwell(*tracker, dwell)).collect();
         segments::put_open(transaction, &pieces).await?;
     }
     Ok(())
@@ -258,7 +262,11 @@ pub async fn advance(transaction: &Transaction<'_>, before: Marks, to: Timestamp
 ///
 /// # Errors
 /// The database's own word.
-pub async fn take_late(transaction: &Transaction<'_>, rest_s: f64, limit: i64) -> Result<(usize, Vec<Heard>), Error> {
+pub async fn take_late(
+    transaction: &Transaction<'_>,
+    rest_s: f64,
+    limit: i64,
+) -> Result<(usize, Vec<ReceivedFix>), Error> {
     let rows = transaction
         .query(
             "WITH due AS (
@@ -276,7 +284,7 @@ pub async fn take_late(transaction: &Transaction<'_>, rest_s: f64, limit: i64) -
     Ok((rows.len(), rows.iter().filter(|r| r.get::<_, i16>(10) & FixFlags::UNSHOWN == 0).map(late_fix).collect()))
 }
 
-fn late_fix(row: &Row) -> Heard {
+fn late_fix(row: &Row) -> ReceivedFix {
     let measured = Measured {
         at: row.get::<_, Timestamp>(2).micros(),
         received_at: row.get::<_, Timestamp>(3).micros(),
@@ -288,7 +296,7 @@ fn late_fix(row: &Row) -> Heard {
         source: row.get(9),
         flags: row.get(10),
     };
-    Heard {
+    ReceivedFix {
         tracker: TrackerKey(row.get(0)),
         vehicle: row.get::<_, Option<i64>>(1).map(VehicleId),
         fix: measured.at_place(LatLon::new(row.get(12), row.get(11))),
@@ -304,7 +312,7 @@ pub async fn pieces_around(
     tracker: TrackerKey,
     from: Timestamp,
     to: Timestamp,
-) -> anyhow::Result<Vec<(Piece, bool)>> {
+) -> anyhow::Result<Vec<(Segment, bool)>> {
     let rows = transaction
         .query(
             "SELECT tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more, false FROM track
@@ -321,7 +329,7 @@ pub async fn pieces_around(
 ///
 /// # Errors
 /// The database's own word, or a piece that is not there any more.
-pub async fn remove_pieces(transaction: &Transaction<'_>, gone: &[&Piece]) -> anyhow::Result<()> {
+pub async fn remove_pieces(transaction: &Transaction<'_>, gone: &[&Segment]) -> anyhow::Result<()> {
     for piece in gone {
         let removed = transaction
             .execute(

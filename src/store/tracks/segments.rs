@@ -2,7 +2,7 @@
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 use crate::store::types::pg_micros;
-use crate::tracks::{Found, Kind, Piece, Spot, cell};
+use crate::tracks::{GridPoint, Hit, Segment, SegmentKind, cell};
 use anyhow::bail;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
@@ -17,15 +17,15 @@ const COLUMNS: i16 = 11;
 ///
 /// # Errors
 /// A kind that this program does not know.
-pub(in crate::store) fn found(row: &Row) -> anyhow::Result<Found> {
+pub(in crate::store) fn found(row: &Row) -> anyhow::Result<Hit> {
     if row.get::<_, i16>(4) != 0 {
-        return Ok(Found::Piece(read(row)?));
+        return Ok(Hit::Segment(read(row)?));
     }
-    Ok(Found::Fix {
+    Ok(Hit::Fix {
         tracker: TrackerKey(row.get(0)),
         vehicle: row.get::<_, Option<i64>>(1).map(VehicleId),
         at: row.get(2),
-        spot: Spot::of(LatLon::new(row.get(9), row.get(8))),
+        spot: GridPoint::of(LatLon::new(row.get(9), row.get(8))),
         speed_tenths: row.get::<_, Option<f32>>(10).map(|v| (v * 10.0).round() as u16),
     })
 }
@@ -34,8 +34,8 @@ pub(in crate::store) fn found(row: &Row) -> anyhow::Result<Found> {
 ///
 /// # Errors
 /// A kind that this program does not know.
-pub(in crate::store) fn read(row: &Row) -> anyhow::Result<Piece> {
-    Ok(Piece {
+pub(in crate::store) fn read(row: &Row) -> anyhow::Result<Segment> {
+    Ok(Segment {
         tracker: TrackerKey(row.get(0)),
         vehicle: row.get::<_, Option<i64>>(1).map(VehicleId),
         from: row.get(2),
@@ -47,10 +47,10 @@ pub(in crate::store) fn read(row: &Row) -> anyhow::Result<Piece> {
     })
 }
 
-fn read_kind(number: i16) -> anyhow::Result<Kind> {
+fn read_kind(number: i16) -> anyhow::Result<SegmentKind> {
     match number {
-        1 => Ok(Kind::Ride),
-        2 => Ok(Kind::Dwell),
+        1 => Ok(SegmentKind::Ride),
+        2 => Ok(SegmentKind::Dwell),
         _ => bail!("a piece is of kind {number}; this program knows 1 and 2"),
     }
 }
@@ -59,7 +59,7 @@ fn read_kind(number: i16) -> anyhow::Result<Kind> {
 ///
 /// # Errors
 /// The database's own word.
-pub(in crate::store) async fn copy(transaction: &Transaction<'_>, pieces: &[Piece]) -> Result<(), Error> {
+pub(in crate::store) async fn copy(transaction: &Transaction<'_>, pieces: &[Segment]) -> Result<(), Error> {
     if pieces.is_empty() {
         return Ok(());
     }
@@ -73,7 +73,7 @@ pub(in crate::store) async fn copy(transaction: &Transaction<'_>, pieces: &[Piec
     sink.finish().await.map(drop)
 }
 
-fn encode(pieces: &[Piece], is_first: bool) -> Bytes {
+fn encode(pieces: &[Segment], is_first: bool) -> Bytes {
     let mut out = BytesMut::with_capacity(32 + pieces.len() * 600);
     if is_first {
         out.put_slice(b"PGCOPY\n\xff\r\n\0");
@@ -109,7 +109,7 @@ fn put(out: &mut BytesMut, bytes: &[u8]) {
 ///
 /// # Errors
 /// The database's own word.
-pub(in crate::store) async fn put_open(transaction: &Transaction<'_>, pieces: &[Piece]) -> Result<(), Error> {
+pub(in crate::store) async fn put_open(transaction: &Transaction<'_>, pieces: &[Segment]) -> Result<(), Error> {
     let trackers: Vec<i64> = pieces.iter().map(|p| p.tracker.0).collect();
     let vehicles: Vec<Option<i64>> = pieces.iter().map(|p| p.vehicle.map(|v| v.0)).collect();
     let (from, until): (Vec<Timestamp>, Vec<Timestamp>) = pieces.iter().map(|p| (p.from, p.until)).unzip();

@@ -2,16 +2,16 @@
 
 use crate::domain::{Timestamp, VehicleKind};
 use crate::guard::incident::OpenIncident;
-use crate::guard::outage::Hood;
-use crate::guard::rules::cell_tower::Dark;
+use crate::guard::outage::PeerGroups;
+use crate::guard::rules::cell_tower::GnssLoss;
 use crate::guard::rules::power::PowerState;
 use crate::guard::rules::silence::SilenceState;
 use crate::guard::rules::stale_position::Stale;
 use crate::guard::rules::tampering::Alarms;
 use crate::guard::session::Session;
 use crate::guard::state::anchor::{Anchor, Plane, Point};
-use crate::guard::state::vehicle::{Apart, SAMPLES_AT_REST, SEEN_MAX, Sample, Vehicle};
-use crate::guard::zones::presence::Sides;
+use crate::guard::state::vehicle::{RareState, SAMPLES_AT_REST, SEEN_MAX, Sample, Vehicle};
+use crate::guard::zones::presence::ZonePresence;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -35,11 +35,11 @@ pub(in crate::guard) struct VehicleCheckpoint {
     power: Power,
     silence: SilenceState,
     kind: Option<VehicleKind>,
-    sides: Sides,
+    sides: ZonePresence,
     suspicion_told: bool,
     incident: Option<Box<OpenIncident>>,
     session: Option<Box<Session>>,
-    hood: Hood,
+    hood: PeerGroups,
     scheduled: Option<Timestamp>,
 }
 
@@ -47,7 +47,7 @@ pub(in crate::guard) struct VehicleCheckpoint {
 #[derive(Serialize, Deserialize)]
 struct Beside {
     cells: Vec<Point>,
-    dark: Option<Dark>,
+    dark: Option<GnssLoss>,
     stale: Option<Stale>,
 }
 
@@ -63,7 +63,7 @@ struct Power {
 
 impl From<Vehicle> for VehicleCheckpoint {
     fn from(v: Vehicle) -> Self {
-        let Apart { cells, dark, stale, lost, incident } = v.apart.map(|apart| *apart).unwrap_or_default();
+        let RareState { cells, dark, stale, lost, incident } = v.apart.map(|apart| *apart).unwrap_or_default();
         let is_beside = !cells.is_empty() || dark.is_some() || stale.is_some();
         let PowerState { was_there, told, battery_is_low } = v.power;
         Self {
@@ -120,7 +120,7 @@ impl From<VehicleCheckpoint> for Vehicle {
             hood: k.hood,
             scheduled: k.scheduled.and_then(crate::guard::deadlines::second_of),
         };
-        vehicle.change_apart(|apart| *apart = Apart { cells, dark, stale, lost, incident: k.incident });
+        vehicle.change_rare(|apart| *apart = RareState { cells, dark, stale, lost, incident: k.incident });
         vehicle
     }
 }

@@ -28,7 +28,7 @@ fn market(rule: ZoneRule) -> Zone {
 /// A vehicle on its way, with the zones of its world.
 struct Ride {
     zones: Zones,
-    sides: Sides,
+    sides: ZonePresence,
     who: (VehicleId, Option<VehicleKind>),
 }
 
@@ -36,7 +36,7 @@ impl Ride {
     fn through(zone: Zone) -> Self {
         let mut zones = Zones::default();
         zones.put(&ZoneParams::default(), zone, Timestamp::default());
-        Self { zones, sides: Sides::default(), who: BIKE }
+        Self { zones, sides: ZonePresence::default(), who: BIKE }
     }
 
     fn by(mut self, kind: VehicleKind) -> Self {
@@ -45,7 +45,7 @@ impl Ride {
     }
 
     /// What is told when it is seen so far east, so many seconds after noon.
-    fn at(&mut self, after_s: f64, east_m: f64) -> Vec<ZoneNews> {
+    fn at(&mut self, after_s: f64, east_m: f64) -> Vec<ZoneEvent> {
         let seen = Sighting { at: NOON.plus_secs_f64(after_s), place: place(east_m) };
         observe(&ZoneParams::default(), &mut self.zones, self.who, &mut self.sides, seen)
             .iter()
@@ -54,7 +54,7 @@ impl Ride {
     }
 
     /// The same along a track, a fix every `every_s`.
-    fn along(&mut self, every_s: f64, track: &[f64]) -> Vec<ZoneNews> {
+    fn along(&mut self, every_s: f64, track: &[f64]) -> Vec<ZoneEvent> {
         track.iter().enumerate().flat_map(|(n, east_m)| self.at(n as f64 * every_s, *east_m)).collect()
     }
 }
@@ -62,9 +62,9 @@ impl Ride {
 #[test]
 fn riding_through_a_zone_tells_in_and_out_once() {
     let track = [500.0, 400.0, 100.0, 0.0, -100.0, -400.0, -500.0];
-    assert_eq!(Ride::through(market(ZoneRule::Both)).along(20.0, &track), [ZoneNews::Entered, ZoneNews::Left]);
-    assert_eq!(Ride::through(market(ZoneRule::Enter)).along(20.0, &track), [ZoneNews::Entered]);
-    assert_eq!(Ride::through(market(ZoneRule::Exit)).along(20.0, &track), [ZoneNews::Left]);
+    assert_eq!(Ride::through(market(ZoneRule::Both)).along(20.0, &track), [ZoneEvent::Entered, ZoneEvent::Left]);
+    assert_eq!(Ride::through(market(ZoneRule::Enter)).along(20.0, &track), [ZoneEvent::Entered]);
+    assert_eq!(Ride::through(market(ZoneRule::Exit)).along(20.0, &track), [ZoneEvent::Left]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_personal_zone_concerns_its_vehicle_only() {
 fn a_zone_ridden_through_between_two_sparse_fixes_is_told_when_the_next_fix_agrees() {
     let mut ride = Ride::through(market(ZoneRule::Both));
     assert_eq!(ride.along(120.0, &[-1500.0, -900.0, 900.0]), []);
-    assert_eq!(ride.at(360.0, 1500.0), [ZoneNews::Entered, ZoneNews::Left]);
+    assert_eq!(ride.at(360.0, 1500.0), [ZoneEvent::Entered, ZoneEvent::Left]);
     assert_eq!(ride.at(480.0, 2000.0), []);
 }
 
@@ -104,21 +104,21 @@ fn a_wrong_fix_beyond_a_zone_and_back_crossed_nothing() {
 fn a_stay_is_told_once_when_it_is_long_enough() {
     let mut ride = Ride::through(Zone { dwell_s: 900, ..market(ZoneRule::Dwell) });
     assert_eq!(ride.along(300.0, &[500.0, 0.0, 0.0, 5.0]), [], "the first fix inside came at 300 s");
-    assert_eq!(ride.at(1200.0, 0.0), [ZoneNews::Stayed]);
+    assert_eq!(ride.at(1200.0, 0.0), [ZoneEvent::Stayed]);
     assert_eq!(ride.at(1500.0, 0.0), []);
     assert_eq!(ride.along(300.0, &[]), []);
     // Out and in again is another stay.
     for (after_s, east_m) in [(1800.0, 500.0), (1830.0, 520.0), (1860.0, 0.0), (1890.0, 0.0)] {
         assert_eq!(ride.at(after_s, east_m), []);
     }
-    assert_eq!(ride.at(2770.0, 0.0), [ZoneNews::Stayed]);
+    assert_eq!(ride.at(2770.0, 0.0), [ZoneEvent::Stayed]);
 }
 
 #[test]
 fn a_ban_for_motorcycles_says_nothing_of_an_electric_bicycle() {
     let ban = || Zone { vehicle_kind: Some(VehicleKind::Motorcycle), ..market(ZoneRule::Forbidden) };
     let track = [500.0, 100.0, 0.0, -100.0, -500.0];
-    assert_eq!(Ride::through(ban()).by(VehicleKind::Motorcycle).along(20.0, &track), [ZoneNews::Forbidden]);
+    assert_eq!(Ride::through(ban()).by(VehicleKind::Motorcycle).along(20.0, &track), [ZoneEvent::Forbidden]);
     assert_eq!(Ride::through(ban()).along(20.0, &track), []);
 }
 
@@ -146,10 +146,10 @@ fn an_edit_between_two_fixes_counts_for_the_later_one_even_if_the_earlier_comes_
     // The edit is known from 60 s on; the fixes of 20 s and 40 s arrive afterwards.
     let mut ride = Ride::through(market(ZoneRule::Both));
     ride.zones.put(&params, moved(), NOON.plus_secs_f64(60.0));
-    assert_eq!(ride.along(20.0, &[500.0, 0.0, 0.0]), [ZoneNews::Entered], "the old area was valid then");
+    assert_eq!(ride.along(20.0, &[500.0, 0.0, 0.0]), [ZoneEvent::Entered], "the old area was valid then");
     assert_eq!(ride.at(80.0, 0.0), [], "its presence ends with it");
     assert_eq!(ride.at(100.0, 4000.0), []);
-    assert_eq!([ride.at(200.0, 5000.0), ride.at(220.0, 5000.0)].concat(), [ZoneNews::Entered]);
+    assert_eq!([ride.at(200.0, 5000.0), ride.at(220.0, 5000.0)].concat(), [ZoneEvent::Entered]);
 }
 
 #[test]
@@ -171,8 +171,8 @@ fn a_checkpoint_keeps_what_zones_know_in_the_form_that_it_always_had() {
     let kept = serde_json::to_value(&ride.sides).unwrap();
     assert_eq!(kept["last"]["place"]["lat_deg"], 28.55);
     assert_eq!(kept["presences"][0]["zone"], 1);
-    let read: Sides = serde_json::from_value(kept).unwrap();
+    let read: ZonePresence = serde_json::from_value(kept).unwrap();
     assert_eq!(read, ride.sides);
-    let nothing: Sides = serde_json::from_str(r#"{"last":null,"presences":[]}"#).unwrap();
-    assert_eq!(nothing, Sides::default());
+    let nothing: ZonePresence = serde_json::from_str(r#"{"last":null,"presences":[]}"#).unwrap();
+    assert_eq!(nothing, ZonePresence::default());
 }
