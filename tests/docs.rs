@@ -1,6 +1,7 @@
 //! What the pages say is what the code has.
 
-use std::collections::BTreeSet;
+use rideguard::domain::AlertKind;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -400,4 +401,28 @@ fn lines_of_pages_fit_an_editor() {
         long.extend(over.map(|(n, _)| format!("{page}:{}", n + 1)));
     }
     assert!(long.is_empty(), "lines of more than {LINE_CHARS_MAX} characters: {long:#?}");
+}
+
+/// The words of alert kinds in a language of the page, by kind.
+fn kind_words(language: &str) -> BTreeMap<String, String> {
+    let words = read(&format!("web/src/lib/words/{language}.ts"));
+    let lines = words.lines().filter_map(|line| line.trim().strip_prefix("kind_")?.split_once(": '"));
+    lines.map(|(kind, rest)| (kind.to_owned(), rest.trim_end_matches("',").to_owned())).collect()
+}
+
+#[test]
+fn every_kind_of_alert_has_its_words_and_its_row() {
+    let kinds: BTreeSet<String> = AlertKind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
+    let (zh, en) = (kind_words("zh"), kind_words("en"));
+    for (language, words) in [("zh", &zh), ("en", &en)] {
+        assert_eq!(words.keys().cloned().collect::<BTreeSet<_>>(), kinds, "{language}");
+    }
+    let page = read("docs/alerts.md");
+    let part = |heading: &str| page.split_once(heading).expect(heading).1.split("\n## ").next().unwrap_or_default();
+    let (alarms, notices) = (part("\n## Alarms\n"), part("\n## Notices\n"));
+    for kind in AlertKind::ALL {
+        let row = format!("| `{}` | {} |", kind.name(), zh[kind.name()]);
+        let (its, other) = if kind.wakes_owner() { (alarms, notices) } else { (notices, alarms) };
+        assert_eq!((its.matches(&row).count(), other.matches(&row).count()), (1, 0), "docs/alerts.md: {row}");
+    }
 }

@@ -108,6 +108,7 @@ impl Place {
             password_hash: "",
             unit: None,
             webhook: None,
+            drops_webhook: false,
         };
         let owner = registry::put_account(&self.client, &owner).await?;
         for n in 0..self.connections {

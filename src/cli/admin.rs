@@ -43,7 +43,7 @@ enum Command {
 /// What is entered one at a time.
 #[derive(Subcommand)]
 enum Thing {
-    /// Makes an account, or gives it a new password (read from standard input).
+    /// Makes an account, or gives it a new password (read from standard input). What is not said stays as it is.
     Account {
         /// What is typed to log in: 1 to 64 of A-Z a-z 0-9 . _ @ -
         #[arg(value_parser = login)]
@@ -60,6 +60,9 @@ enum Thing {
         /// Key of the webhook's signature.
         #[arg(long, requires = "webhook_url")]
         webhook_secret: Option<String>,
+        /// From now on no alert is sent to a webhook.
+        #[arg(long, conflicts_with = "webhook_url")]
+        no_webhook: bool,
     },
     /// Registers a tracker and prints its topic.
     Tracker {
@@ -180,10 +183,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 /// Enters one thing and says what was entered.
 async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String> {
     Ok(match thing {
-        Thing::Account { login, role, name, webhook_url, webhook_secret } => {
+        Thing::Account { login, role, name, webhook_url, webhook_secret, no_webhook: drops_webhook } => {
             let hash = hash_password(&read_password()?)?;
             let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
-            let new = NewAccount { login: &login, name: &name, role: &role, password_hash: &hash, unit: None, webhook };
+            let (login, name, role, password_hash) = (&*login, &*name, &*role, &*hash);
+            let new = NewAccount { login, name, role, password_hash, unit: None, webhook, drops_webhook };
             format!("account {} {login}", registry::put_account(client, &new).await?)
         }
         Thing::Tracker { ident, protocol, model } => {

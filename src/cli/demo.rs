@@ -79,7 +79,11 @@ pub async fn enter(
         let password = logins.iter().find(|(l, _)| l == login).map_or(nobody.as_str(), |(_, p)| p.as_str());
         let hash = hash_password(password);
         async move {
-            registry::put_account(client, &NewAccount { login, name, role, password_hash: &hash?, unit, webhook }).await
+            registry::put_account(
+                client,
+                &NewAccount { login, name, role, password_hash: &hash?, unit, webhook, drops_webhook: false },
+            )
+            .await
         }
     };
     let bureau = Some(("益阳市公安局", "police", "Demo unit"));

@@ -55,68 +55,85 @@ impl fmt::Display for IncidentId {
     }
 }
 
-/// What kind of fact an alert states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertKind {
-    /// The guarded vehicle left its guard point.
-    Moved,
-    /// Its cell positions say that it left, while satellites are lost.
-    MovedByCell,
-    /// Its main power was cut while guarded.
-    PowerCut,
-    /// It has not been heard of for longer than its rhythm allows, while guarded.
-    Silent,
-    /// The tracker reports that it was taken off or tampered with, while guarded.
-    Tampered,
-    /// The rider pressed the emergency button.
+/// How much an alert says about its incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// A person asks for help.
     Sos,
+    /// Somebody is at the tracker.
+    Tampered,
+    /// The vehicle or its supply says so itself.
+    Moved,
+    /// It follows from something else.
+    Indirect,
+    /// It belongs to no incident by itself.
+    None,
+}
+
+macro_rules! alert_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal, $weight:ident;)*) => {
+        /// What kind of fact an alert states. This table is the only one: names in tables and API, words of the page
+        /// (`kind_NAME`) and `docs/alerts.md` are held against it by `tests/docs.rs`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum AlertKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl AlertKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// Its name in tables, API and commands. Names that start with `pre_` inform; all others wake
+            /// the owner.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+
+            /// How much it says about its incident.
+            pub fn weight(self) -> Weight {
+                match self { $(Self::$kind => Weight::$weight,)* }
+            }
+        }
+    };
+}
+
+alert_kinds! {
+    /// The guarded vehicle left its guard point.
+    Moved = "moved", Moved;
+    /// Its cell positions say that it left, while satellites are lost.
+    MovedByCell = "moved_by_cell", Indirect;
+    /// Its main power was cut while guarded.
+    PowerCut = "power_cut", Moved;
+    /// It has not been heard of for longer than its rhythm allows, while guarded.
+    Silent = "silent", Indirect;
+    /// The tracker reports that it was taken off or tampered with, while guarded.
+    Tampered = "tampered", Tampered;
+    /// The rider pressed the emergency button.
+    Sos = "sos", Sos;
     /// Early signs; the owner sleeps on.
-    Suspicion,
+    Suspicion = "pre_suspicion", None;
     /// Contact was lost; may be a cellar.
-    LostContact,
+    LostContact = "pre_lost_contact", None;
     /// Guarded, but its tracker was out of contact when the guard began, and has not spoken since; the owner sleeps on.
-    ArmedWithoutContact,
+    ArmedWithoutContact = "pre_armed_without_contact", None;
     /// The battery is low.
-    LowBattery,
+    LowBattery = "pre_low_battery", None;
     /// Came into a zone.
-    ZoneEnter,
+    ZoneEnter = "pre_zone_enter", None;
     /// Went out of a zone.
-    ZoneExit,
+    ZoneExit = "pre_zone_exit", None;
     /// Has stayed in a zone for the time its rule asks for.
-    ZoneDwell,
+    ZoneDwell = "pre_zone_dwell", None;
     /// Is in a zone where it must not be.
-    ZoneForbidden,
+    ZoneForbidden = "pre_zone_forbidden", None;
     /// Silent like its whole neighbourhood: the network's doing; the owner sleeps on.
-    SilentInOutage,
+    SilentInOutage = "pre_silent_in_outage", None;
     /// It moves while its receiver repeats one place: no departure can be seen; the owner sleeps on.
-    StalePosition,
+    StalePosition = "pre_stale_position", None;
 }
 
 impl AlertKind {
-    /// Its name in tables, API and commands. Names that start with `pre_` inform; all others wake
-    /// the owner.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Moved => "moved",
-            Self::MovedByCell => "moved_by_cell",
-            Self::PowerCut => "power_cut",
-            Self::Silent => "silent",
-            Self::Tampered => "tampered",
-            Self::Sos => "sos",
-            Self::Suspicion => "pre_suspicion",
-            Self::LostContact => "pre_lost_contact",
-            Self::ArmedWithoutContact => "pre_armed_without_contact",
-            Self::LowBattery => "pre_low_battery",
-            Self::ZoneEnter => "pre_zone_enter",
-            Self::ZoneExit => "pre_zone_exit",
-            Self::ZoneDwell => "pre_zone_dwell",
-            Self::ZoneForbidden => "pre_zone_forbidden",
-            Self::SilentInOutage => "pre_silent_in_outage",
-            Self::StalePosition => "pre_stale_position",
-        }
-    }
-
     /// Whether it wakes the owner, that is, belongs to an incident.
     pub fn wakes_owner(self) -> bool {
         !self.name().starts_with("pre_")

@@ -20,7 +20,7 @@ pub mod topic;
 pub mod tracker;
 pub mod zone;
 
-pub use alert::{Alert, AlertKind, Cause, Evidence, EvidenceFix, IncidentId, PacketDigest, Threshold};
+pub use alert::{Alert, AlertKind, Cause, Evidence, EvidenceFix, IncidentId, PacketDigest, Threshold, Weight};
 pub use finding::{Finding, Outage, OutageKind};
 pub use geometry::{LatLon, distance_m};
 pub use incident::{Answer, IncidentEnd, IncidentState, Note};

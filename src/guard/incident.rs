@@ -3,6 +3,7 @@
 
 use crate::domain::{
     Alert, AlertKind, Answer, Finding, IncidentEnd, IncidentId, IncidentState, Note, SeenAnswer, Timestamp, VehicleId,
+    Weight,
 };
 use crate::guard::params::IncidentParams;
 use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
@@ -47,12 +48,12 @@ pub struct ClaimedRide {
 
 /// How much one kind says, as the probability that it is a theft if it stood alone.
 fn weight(p: &IncidentParams, kind: AlertKind) -> f32 {
-    match kind {
-        AlertKind::Sos => p.weight_sos,
-        AlertKind::Tampered => p.weight_tampered,
-        AlertKind::Moved | AlertKind::PowerCut => p.weight_moved,
-        AlertKind::MovedByCell | AlertKind::Silent => p.weight_indirect,
-        _ => 0.0,
+    match kind.weight() {
+        Weight::Sos => p.weight_sos,
+        Weight::Tampered => p.weight_tampered,
+        Weight::Moved => p.weight_moved,
+        Weight::Indirect => p.weight_indirect,
+        Weight::None => 0.0,
     }
 }
 

@@ -10,11 +10,45 @@ use crate::failpoint::{self, Point};
 use crate::store::outbox::{self, Attempted, Due};
 use crate::store::{self};
 use crate::telemetry::Metrics;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_postgres::Client;
+
+/// A way to reach people. A new one is a file here, a line in [`channels`], and its rows in the view `account_channel`.
+pub trait Channel: Send + Sync {
+    /// Its name in the outbox.
+    fn name(&self) -> &'static str;
+
+    /// One attempt; what the receiver answered, in one word.
+    fn send<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<String, SendError>>;
+}
+
+/// Every channel.
+fn channels(config: &Config) -> Vec<Box<dyn Channel>> {
+    vec![Box::new(webhook::Webhook::new(config.notify.allow_private_webhooks))]
+}
+
+/// Why an attempt came to nothing: never a body, never an address.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SendError {
+    result: String,
+    is_final: bool,
+}
+
+impl SendError {
+    /// Not now; it is tried again.
+    pub fn later(result: impl Into<String>) -> Self {
+        Self { result: result.into(), is_final: false }
+    }
+
+    /// Trying again is useless.
+    pub fn never(result: impl Into<String>) -> Self {
+        Self { result: result.into(), is_final: true }
+    }
+}
 
 /// Notifications on their way at a time: one slow receiver must not hold up the others.
 const ON_THEIR_WAY_MAX: usize = 64;
@@ -31,9 +65,9 @@ pub async fn run(
     wake: watch::Receiver<u64>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let sender = webhook::Sender::new(config.notify.allow_private_webhooks);
+    let channels = channels(&config);
     while !*stop.borrow() {
-        if let Err(error) = work(&config, &database, &metrics, &sender, wake.clone(), &mut stop).await {
+        if let Err(error) = work(&config, &database, &metrics, &channels, wake.clone(), &mut stop).await {
             tracing::error!(error = %format!("{error:#}"), "Notifications are held up; trying again");
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -44,7 +78,7 @@ async fn work(
     config: &Config,
     database: &tokio_postgres::Config,
     metrics: &Metrics,
-    sender: &webhook::Sender,
+    channels: &[Box<dyn Channel>],
     mut wake: watch::Receiver<u64>,
     stop: &mut watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
@@ -57,7 +91,7 @@ async fn work(
         if !claimed.is_empty() {
             failpoint::pass(Point::Claimed);
         }
-        on_their_way.extend(claimed.into_iter().map(|due| attempt(sender, due)));
+        on_their_way.extend(claimed.into_iter().map(|due| attempt(channels, due)));
         tokio::select! {
             Some(attempt) = on_their_way.next() => note(&mut client, config, metrics, attempt).await?,
             _ = wake.changed() => {}
@@ -76,12 +110,16 @@ async fn work(
 struct Attempt {
     due: Due,
     took: Duration,
-    sent: Result<u16, webhook::SendError>,
+    sent: Result<String, SendError>,
 }
 
-async fn attempt(sender: &webhook::Sender, due: Due) -> Attempt {
+async fn attempt(channels: &[Box<dyn Channel>], due: Due) -> Attempt {
     let started = Instant::now();
-    let sent = sender.send(&due).await;
+    let sent = match channels.iter().find(|channel| channel.name() == due.channel) {
+        Some(channel) => channel.send(&due).await,
+        // A newer program may know it.
+        None => Err(SendError::later(format!("this program has no channel {:?}", due.channel))),
+    };
     failpoint::pass(Point::Sent);
     Attempt { due, took: started.elapsed(), sent }
 }
@@ -98,13 +136,12 @@ async fn note(client: &mut Client, config: &Config, metrics: &Metrics, attempt: 
 }
 
 /// Done, again later, or given up.
-fn judge(due: &Due, sent: Result<u16, webhook::SendError>, attempts_max: i32) -> (Attempted, String) {
+fn judge(due: &Due, sent: Result<String, SendError>, attempts_max: i32) -> (Attempted, String) {
     let again = Attempted::Again { after_s: backoff_s(due.attempt) };
     let (came, result) = match sent {
-        Ok(status) if (200..300).contains(&status) => (Attempted::Done, status.to_string()),
-        Ok(status) => (again, status.to_string()),
-        Err(error) if error.is_final() => (Attempted::Failed, error.to_string()),
-        Err(error) => (again, error.to_string()),
+        Ok(answer) => (Attempted::Done, answer),
+        Err(error) if error.is_final => (Attempted::Failed, error.result),
+        Err(error) => (again, error.result),
     };
     match came {
         Attempted::Again { .. } if due.attempt >= attempts_max => (Attempted::Failed, result),

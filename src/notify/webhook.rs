@@ -5,7 +5,9 @@
 //! attempts, so that a receiver can drop repeats. No redirects, 5 s, and no private addresses
 //! unless the deployment says so: a webhook must not reach into our own network.
 
+use super::{Channel, SendError};
 use crate::store::outbox::Due;
+use futures_util::future::{BoxFuture, FutureExt};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::net::{IpAddr, SocketAddr};
@@ -14,52 +16,42 @@ use std::time::Duration;
 /// Longest an attempt may take.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
-/// Why an attempt came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// The address is no http or https URL.
-    #[error("the webhook address is no http or https URL")]
-    Url,
-    /// It leads into a private network.
-    #[error("the webhook leads to a private address")]
-    Private,
-    /// Nobody is there, or not now.
-    #[error("{0}")]
-    Network(&'static str),
-}
-
-impl SendError {
-    /// Whether trying again is useless.
-    pub fn is_final(&self) -> bool {
-        matches!(self, Self::Url)
-    }
+/// The address is no http or https URL.
+fn no_url() -> SendError {
+    SendError::never("the webhook address is no http or https URL")
 }
 
 /// Sends webhooks.
-pub struct Sender {
+pub struct Webhook {
     allow_private: bool,
     shared: Option<reqwest::Client>,
 }
 
-impl Sender {
+impl Channel for Webhook {
+    fn name(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn send<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<String, SendError>> {
+        self.post(due).boxed()
+    }
+}
+
+impl Webhook {
     /// `allow_private`: whether loopback and private addresses may be reached.
     pub fn new(allow_private: bool) -> Self {
         let shared = if allow_private { client(None).ok() } else { None };
         Self { allow_private, shared }
     }
 
-    /// One attempt. Returns the receiver's status code.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn send(&self, due: &Due) -> Result<u16, SendError> {
-        let url = reqwest::Url::parse(&due.webhook_url).map_err(|_| SendError::Url)?;
+    async fn post(&self, due: &Due) -> Result<String, SendError> {
+        let url = reqwest::Url::parse(&due.address).map_err(|_| no_url())?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(SendError::Url);
+            return Err(no_url());
         }
         let client = match (&self.shared, self.allow_private) {
             (Some(shared), true) => shared.clone(),
-            _ => client(Some(self.checked_address(&url).await?)).map_err(|_| SendError::Network("no client"))?,
+            _ => client(Some(self.checked_address(&url).await?)).map_err(|_| SendError::later("no client"))?,
         };
         let body =
             serde_json::json!({ "delivery": due.outbox_id.to_string(), "attempt": due.attempt, "alert": due.alert })
@@ -70,25 +62,30 @@ impl Sender {
             .header("Content-Type", "application/json")
             .header("X-RideGuard-Timestamp", timestamp.to_string())
             .header("X-RideGuard-Delivery", due.outbox_id.to_string())
-            .header("X-RideGuard-Signature", format!("sha256={}", signature(&due.webhook_secret, timestamp, &body)))
+            .header("X-RideGuard-Signature", format!("sha256={}", signature(&due.secret, timestamp, &body)))
             .body(body)
             .send()
             .await;
         match answer {
-            Ok(answer) => Ok(answer.status().as_u16()),
-            Err(error) if error.is_timeout() => Err(SendError::Network("no answer in time")),
-            Err(error) if error.is_connect() => Err(SendError::Network("nobody answers there")),
-            Err(_) => Err(SendError::Network("the connection broke")),
+            Ok(answer) if answer.status().is_success() => Ok(answer.status().as_u16().to_string()),
+            Ok(answer) => Err(SendError::later(answer.status().as_u16().to_string())),
+            Err(error) if error.is_timeout() => Err(SendError::later("no answer in time")),
+            Err(error) if error.is_connect() => Err(SendError::later("nobody answers there")),
+            Err(_) => Err(SendError::later("the connection broke")),
         }
     }
 
     /// Resolves the host once and checks where it leads; the connection goes to that address.
     async fn checked_address(&self, url: &reqwest::Url) -> Result<(String, SocketAddr), SendError> {
-        let host = url.host_str().ok_or(SendError::Url)?.trim_matches(['[', ']']).to_owned();
-        let port = url.port_or_known_default().ok_or(SendError::Url)?;
+        let host = url.host_str().ok_or_else(no_url)?.trim_matches(['[', ']']).to_owned();
+        let port = url.port_or_known_default().ok_or_else(no_url)?;
         let found = tokio::net::lookup_host((host.as_str(), port)).await.map(|mut found| found.next());
-        let address = found.ok().flatten().ok_or(SendError::Network("the host has no address"))?;
-        if is_private(address.ip()) { Err(SendError::Private) } else { Ok((host, address)) }
+        let address = found.ok().flatten().ok_or_else(|| SendError::later("the host has no address"))?;
+        if is_private(address.ip()) {
+            Err(SendError::later("the webhook leads to a private address"))
+        } else {
+            Ok((host, address))
+        }
     }
 }
 

@@ -36,6 +36,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0032_judge_contact", include_str!("../../schema/0032_judge_contact.sql")),
     ("0033_make_plates_canonical", include_str!("../../schema/0033_make_plates_canonical.sql")),
     ("0034_give_refusals_codes", include_str!("../../schema/0034_give_refusals_codes.sql")),
+    ("0035_list_channels", include_str!("../../schema/0035_list_channels.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

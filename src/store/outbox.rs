@@ -9,10 +9,12 @@ pub struct Due {
     pub outbox_id: i64,
     /// Which attempt this is, from 1.
     pub attempt: i32,
-    /// Where to.
-    pub webhook_url: String,
-    /// Key of the signature.
-    pub webhook_secret: String,
+    /// By which channel.
+    pub channel: String,
+    /// Where to, as the channel understands it; empty: its account has none any more.
+    pub address: String,
+    /// Its secret, if the channel has one.
+    pub secret: String,
     /// What to say: the alert as the API shows it.
     pub alert: Value,
 }
@@ -51,10 +53,10 @@ pub async fn claim(client: &Client, limit: i64, lease_s: f64) -> anyhow::Result<
                 WHERE outbox_id IN (
                     SELECT outbox_id FROM outbox WHERE state = 'due' AND admitted AND due_at <= now() AND (claimed_until IS NULL OR claimed_until < now())
                     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-                RETURNING outbox_id, attempts, alert_id, account_id)
-             SELECT c.outbox_id, c.attempts, coalesce(p.webhook_url, ''), coalesce(p.webhook_secret, ''),
+                RETURNING outbox_id, attempts, alert_id, account_id, channel)
+             SELECT c.outbox_id, c.attempts, c.channel, coalesce(p.address, ''), coalesce(p.secret, ''),
                     alert_as_json(a.alert_id) || jsonb_build_object('evidence', a.evidence)
-             FROM claimed c JOIN alert a USING (alert_id) JOIN account p ON p.account_id = c.account_id ORDER BY c.outbox_id",
+             FROM claimed c JOIN alert a USING (alert_id) LEFT JOIN account_channel p USING (account_id, channel) ORDER BY c.outbox_id",
             &[&limit, &lease_s],
         )
         .await?;
@@ -63,9 +65,10 @@ pub async fn claim(client: &Client, limit: i64, lease_s: f64) -> anyhow::Result<
         .map(|r| Due {
             outbox_id: r.get(0),
             attempt: r.get(1),
-            webhook_url: r.get(2),
-            webhook_secret: r.get(3),
-            alert: r.get(4),
+            channel: r.get(2),
+            address: r.get(3),
+            secret: r.get(4),
+            alert: r.get(5),
         })
         .collect())
 }

@@ -19,8 +19,10 @@ pub struct NewAccount<'a> {
     pub password_hash: &'a str,
     /// Organisation and its kind, with a unit of it.
     pub unit: Option<(&'a str, &'a str, &'a str)>,
-    /// Address and secret of a webhook.
+    /// Address and secret of a webhook; none: it keeps the one that it has.
     pub webhook: Option<(&'a str, &'a str)>,
+    /// Whether it is to have none from now on.
+    pub drops_webhook: bool,
 }
 
 /// Makes an account, or gives the one of this login a new password, name and webhook.
@@ -54,9 +56,10 @@ pub async fn put_account(client: &impl GenericClient, new: &NewAccount<'_>) -> a
         .query_opt(
             "INSERT INTO account (login, name, role, unit_id, password_hash, webhook_url, webhook_secret) VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (login) DO UPDATE SET name = EXCLUDED.name, password_hash = EXCLUDED.password_hash,
-                webhook_url = EXCLUDED.webhook_url, webhook_secret = EXCLUDED.webhook_secret
+                webhook_url = CASE WHEN NOT $8 THEN coalesce(EXCLUDED.webhook_url, account.webhook_url) END,
+                webhook_secret = CASE WHEN NOT $8 THEN coalesce(EXCLUDED.webhook_secret, account.webhook_secret) END
              WHERE account.role = EXCLUDED.role RETURNING account_id",
-            &[&new.login, &new.name, &new.role, &unit, &new.password_hash, &new.webhook.map(|w| w.0), &new.webhook.map(|w| w.1)],
+            &[&new.login, &new.name, &new.role, &unit, &new.password_hash, &new.webhook.map(|w| w.0), &new.webhook.map(|w| w.1), &new.drops_webhook],
         )
         .await?;
     let row = row.with_context(|| format!("the login {:?} is there with another role than {}", new.login, new.role))?;

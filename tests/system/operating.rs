@@ -84,6 +84,27 @@ async fn wrong_use_is_answered_with_one_sentence_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_new_password_keeps_the_webhook_until_it_is_taken_away() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let config = up.config().to_string_lossy().into_owned();
+    let webhooks = "SELECT count(*) FROM account_channel c JOIN account USING (account_id)
+        WHERE login = 'keeper' AND channel = 'webhook' AND address = 'https://example.org/' AND secret = 'key'";
+    let account = "account keeper --role owner --name Keeper";
+    for (more, left) in
+        [(" --webhook-url https://example.org/ --webhook-secret key", 1), ("", 1), (" --no-webhook", 0), ("", 0)]
+    {
+        let thing = format!("{account}{more}");
+        let mut command = Command::new(program());
+        let words = ["admin", "--config", &config].into_iter().chain(thing.split(' '));
+        let mut child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"long enough\n").unwrap();
+        assert!(child.wait().unwrap().success(), "{thing}");
+        assert_eq!(up.count(webhooks).await, left, "{thing}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_kept_is_nobody_elses() {
     use_ring();
     let up = Up::start(3, &[]).await;

@@ -2,8 +2,11 @@
 
 pub mod battery;
 pub mod cell_tower;
+mod crossings;
 pub mod departure;
 pub mod evidence;
+mod learning;
+mod observation;
 pub mod power;
 pub mod silence;
 pub mod stale_position;
@@ -11,16 +14,10 @@ pub mod tampering;
 
 use crate::domain::{AlarmKind, Evidence, Threshold};
 use crate::guard::params::Params;
-use crate::guard::rules::tampering::Alarms;
-use crate::guard::sample_intake;
-use crate::guard::state::anchor;
-use crate::guard::state::anchor::Anchor;
-use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
+use crate::guard::state::vehicle::Vehicle;
 use crate::guard::zones::Zones;
-use crate::guard::zones::presence;
-use crate::guard::zones::presence::{Crossing, Sighting, ZoneEvent};
-use crate::guard::{Alert, AlertKind, Arrival, Cause, Finding, Moment, VehicleId};
-use crate::guard::{clock, incident, session};
+use crate::guard::{Alert, AlertKind, Arrival, Cause, Finding, Moment, VehicleId, incident, session};
+use observation::Observation;
 
 /// A question asked of every moment.
 pub struct Rule {
@@ -46,24 +43,14 @@ pub const RULES: &[Rule] = &[
     Rule { name: "low_battery", version: 2, kind: AlertKind::LowBattery, check: low_battery },
 ];
 
-/// Samples among which none may be shaken before a vehicle counts as at ease.
-const SAMPLES_SHAKEN: usize = 4;
-/// Versions of the rules that stand outside the list.
-const ZONE_VERSION: u32 = 2;
+/// Version of the rules over time that passes (`timers`).
 pub(in crate::guard) const DEADLINE_VERSION: u32 = 1;
 
 /// What a rule may look at.
 struct Situation<'a> {
     params: &'a Params,
     vehicle: &'a Vehicle,
-    /// Alarms that were off in the moment before.
-    rising: Alarms,
-    is_guarded: bool,
-    power_cut_confirmed: bool,
-    battery_is_newly_low: bool,
-    departure: departure::Departure,
-    by_cell: cell_tower::CellDeparture,
-    stale: Option<stale_position::Staleness>,
+    seen: &'a Observation,
 }
 
 pub(in crate::guard) fn threshold(name: &str, value: impl Into<f64>) -> Threshold {
@@ -71,20 +58,20 @@ pub(in crate::guard) fn threshold(name: &str, value: impl Into<f64>) -> Threshol
 }
 
 fn sos(s: &Situation) -> Option<Vec<Threshold>> {
-    s.rising.any(&[AlarmKind::Sos]).then(Vec::new)
+    s.seen.rising.any(&[AlarmKind::Sos]).then(Vec::new)
 }
 
 fn tampered(s: &Situation) -> Option<Vec<Threshold>> {
-    (s.is_guarded && s.rising.any(tampering::TAMPERING)).then(Vec::new)
+    (s.seen.is_guarded && s.seen.rising.any(tampering::TAMPERING)).then(Vec::new)
 }
 
 fn power_cut(s: &Situation) -> Option<Vec<Threshold>> {
-    s.power_cut_confirmed.then(|| vec![threshold("power_confirmed_s", s.params.power.confirmed_s)])
+    s.seen.power_cut_confirmed.then(|| vec![threshold("power_confirmed_s", s.params.power.confirmed_s)])
 }
 
 fn moved(s: &Situation) -> Option<Vec<Threshold>> {
-    let d = &s.departure;
-    (s.is_guarded && d.is_departure).then(|| {
+    let d = &s.seen.departure;
+    (s.seen.is_guarded && d.is_departure).then(|| {
         vec![
             threshold("exit_evidence_min", s.params.exit.evidence_min),
             threshold("exit_evidence", d.evidence),
@@ -97,8 +84,8 @@ fn moved(s: &Situation) -> Option<Vec<Threshold>> {
 }
 
 fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
-    let d = &s.by_cell;
-    (s.is_guarded && d.is_departure).then(|| {
+    let d = &s.seen.by_cell;
+    (s.seen.is_guarded && d.is_departure).then(|| {
         vec![
             threshold("cell_distance_min_m", s.params.cell.distance_min_m),
             threshold("cell_distance_m", d.distance_m),
@@ -110,14 +97,14 @@ fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
 
 fn suspicion(s: &Situation) -> Option<Vec<Threshold>> {
     let half = 0.5 * s.params.exit.evidence_min;
-    let leaving = s.departure.evidence >= half && s.departure.fixes_outside >= 2 && !s.vehicle.suspicion_told;
-    let told = s.rising.any(tampering::SUSPICIOUS);
-    (s.is_guarded && s.vehicle.incident().is_none() && (leaving || told))
-        .then(|| vec![threshold("suspicion_evidence_min", half), threshold("exit_evidence", s.departure.evidence)])
+    let leaving = s.seen.departure.evidence >= half && s.seen.departure.fixes_outside >= 2 && !s.vehicle.suspicion_told;
+    let told = s.seen.rising.any(tampering::SUSPICIOUS);
+    (s.seen.is_guarded && s.vehicle.incident().is_none() && (leaving || told))
+        .then(|| vec![threshold("suspicion_evidence_min", half), threshold("exit_evidence", s.seen.departure.evidence)])
 }
 
 fn stale_position(s: &Situation) -> Option<Vec<Threshold>> {
-    s.stale.map(|stale| {
+    s.seen.stale.map(|stale| {
         vec![
             threshold("stale_after_s", s.params.stale.after_s),
             threshold("stale_for_s", stale.for_s),
@@ -127,7 +114,7 @@ fn stale_position(s: &Situation) -> Option<Vec<Threshold>> {
 }
 
 fn low_battery(s: &Situation) -> Option<Vec<Threshold>> {
-    s.battery_is_newly_low.then(|| vec![threshold("battery_low_percent", s.params.battery.low_percent)])
+    s.seen.battery_is_newly_low.then(|| vec![threshold("battery_low_percent", s.params.battery.low_percent)])
 }
 
 /// Names a moment, so that the same one given again is known.
@@ -143,90 +130,37 @@ pub fn packet_key(moment: &Moment, seen: &Arrival) -> u32 {
     ((key >> 32) as u32 ^ key as u32).max(1) // 0 stands for none
 }
 
-/// Runs a moment through the state and the rules.
+/// Runs a moment through the state and the rules: what it says is observed, each rule is asked, and only then may the
+/// vehicle's memory learn from it.
 pub fn consider(
     params: &Params,
     zones: &mut Zones,
     id: VehicleId,
     vehicle: &mut Vehicle,
     moment: &Moment,
-    seen: &Arrival,
+    arrival: &Arrival,
     findings: &mut Vec<Finding>,
 ) {
-    let told = moment.fix.as_ref().and_then(|f| f.fixed_at).or(moment.at);
-    let at = clock::event_time(&params.clock, told, seen.received_at).at;
-    vehicle.silence.heard(seen.received_at);
-
-    // Status and alarms of an older moment are history: they must not undo what is newer.
-    let is_newest = vehicle.newest_at.is_none_or(|n| at >= n);
-    let is_guarded = vehicle.armed_at.is_some_and(|a| at.seconds_since(a) >= -2.0);
-    let alarms = Alarms::of(&moment.alarms);
-    let rising = alarms.rising_from(vehicle.alarms);
-    let mut power_cut_confirmed = false;
-    let mut battery_is_newly_low = false;
-    if is_newest {
-        let before = vehicle.newest_at.replace(at);
-        vehicle.alarms = alarms;
-        vehicle.silence.learn_rhythm(&params.silence, before, at);
-        vehicle.silence.learn_interval(&params.silence, seen.report_interval_s);
-        let cut_alarm = rising.any(&[AlarmKind::PowerCut]);
-        if let Some(word) = power::Word::of(moment.status.external_power, &moment.alarms, cut_alarm) {
-            power_cut_confirmed = power::observe(&params.power, vehicle, word, is_guarded, at, seen.received_at);
-        }
-        let low_alarm = rising.any(&[AlarmKind::LowBattery]);
-        battery_is_newly_low = battery::observe(
-            &params.battery,
-            &mut vehicle.power.battery_is_low,
-            moment.status.battery_percent,
-            low_alarm,
-        );
+    let seen = observation::observe(params, vehicle, moment, arrival);
+    evaluate(params, id, vehicle, &seen, arrival, findings);
+    learning::learn_from(params, id, vehicle, &seen, arrival, findings);
+    if let Some(sighting) = seen.sighting() {
+        crossings::tell(params, zones, (id, vehicle), sighting, arrival, findings);
     }
+    let told = (&seen.sample, moment.status.ignition);
+    session::follow(params, (id, vehicle), told, seen.is_last, arrival.received_at, findings);
+}
 
-    let (sample, usable) = sample_intake::sample(params, vehicle, moment, at);
-    let sky_at = vehicle
-        .samples
-        .iter()
-        .rev()
-        .find(|s| s.kind == SampleKind::Satellite)
-        .map(|s| s.at)
-        .max(vehicle.sides.last_at());
-    let since_s = sky_at.map(|t| at.seconds_since(t));
-    let is_last = if vehicle.armed_at.is_none() || is_guarded { vehicle.remember(sample) } else { false };
-
-    if is_last {
-        cell_tower::follow(params, vehicle, &sample, sky_at);
-    }
-
-    let is_on = moment.status.ignition == Some(true);
-    let stale =
-        if is_last && is_guarded { stale_position::follow(&params.stale, vehicle, &sample, is_on) } else { None };
-    let mut departure = departure::Departure::default();
-    let mut by_cell = cell_tower::CellDeparture::default();
-    if is_guarded {
-        match (vehicle.anchor, sample.kind) {
-            (None, SampleKind::Satellite) => vehicle.anchor = Some(Anchor::new(&params.anchor, sample.place)),
-            (Some(anchor), _) => {
-                departure = departure::weigh(params, vehicle, &anchor);
-                by_cell = cell_tower::weigh(params, vehicle);
-            }
-            (None, _) => {}
-        }
-    }
-    if departure.evidence <= 0.0 {
-        vehicle.suspicion_told = false;
-    }
-
-    let situation = Situation {
-        params,
-        vehicle,
-        rising,
-        is_guarded,
-        power_cut_confirmed,
-        battery_is_newly_low,
-        departure,
-        by_cell,
-        stale,
-    };
+/// Asks every rule; what is established becomes an alert.
+fn evaluate(
+    params: &Params,
+    id: VehicleId,
+    vehicle: &mut Vehicle,
+    seen: &Observation,
+    arrival: &Arrival,
+    findings: &mut Vec<Finding>,
+) {
+    let situation = Situation { params, vehicle, seen };
     let established: Vec<_> =
         RULES.iter().filter_map(|rule| (rule.check)(&situation).map(|numbers| (rule, numbers))).collect();
     for (rule, thresholds) in established {
@@ -234,115 +168,15 @@ pub fn consider(
         let alert = Alert {
             vehicle: id,
             kind: rule.kind,
-            raised_at: seen.received_at,
-            cause: Cause::Packet(seen.digest),
+            raised_at: arrival.received_at,
+            cause: Cause::Packet(arrival.digest),
             incident: None,
-            late: seen.received_at.seconds_since(at) > params.clock.late_s,
+            late: arrival.received_at.seconds_since(seen.at) > params.clock.late_s,
             position: vehicle.last_place(),
             held_back: false,
             evidence: evidence(vehicle, rule.name, rule.version, thresholds),
         };
         incident::tell(&params.incident, vehicle, alert, findings);
-    }
-
-    if is_last && is_guarded {
-        let is_calm = learn(params, vehicle, &sample, &departure, since_s);
-        if let Some(is_calm) = is_calm {
-            incident::note_calm(&params.incident, id, vehicle, is_calm, seen.received_at, findings);
-        }
-    }
-    if is_guarded {
-        let is_calm = is_at_ease(params, vehicle, &departure);
-        vehicle.silence.is_pressing = departure.evidence > 0.0 || departure.fixes_outside > 0;
-        vehicle.calm(is_calm);
-    }
-    if let Some(position) = usable.filter(|_| is_last && sample.kind == SampleKind::Satellite) {
-        observe_zones(params, zones, id, vehicle, Sighting { at, place: position }, seen, findings);
-    }
-    let told = (&sample, moment.status.ignition);
-    session::follow(params, (id, vehicle), told, is_last, seen.received_at, findings);
-}
-
-/// Lets the vehicle's memory learn from a sample that nothing speaks against. Returns whether it stands
-/// quietly at its guard point, if the sample can tell.
-fn learn(
-    params: &Params,
-    vehicle: &mut Vehicle,
-    sample: &Sample,
-    departure: &departure::Departure,
-    since_s: Option<f64>,
-) -> Option<bool> {
-    match sample.kind {
-        SampleKind::Blind => None,
-        SampleKind::Coarse => {
-            cell_tower::learn_at_rest(vehicle, sample.place);
-            None
-        }
-        SampleKind::Satellite => {
-            let (shaken, told) = vehicle.shaken(2);
-            let is_shaken = told > 0 && shaken == told;
-            let anchor = vehicle.anchor.as_mut()?;
-            let z = sample.place.distance_m(anchor.centre) / (0.5 * anchor.spread_m(&params.anchor));
-            if z < 4.0 && !(is_shaken && z > 2.0) {
-                anchor.learn(&params.anchor, sample.place, since_s.unwrap_or(60.0) as f32);
-                if let Some(speed) = sample.speed_kmh().filter(|_| !is_shaken) {
-                    vehicle.speed_at_rest_kmh += 0.05 * (speed.min(5.0) - vehicle.speed_at_rest_kmh);
-                }
-            } else if !is_shaken {
-                anchor::settle(&params.anchor, vehicle);
-            }
-            Some(departure.evidence <= 0.0 && !is_shaken)
-        }
-    }
-}
-
-/// Whether it stands at its guard point and nothing is going on that older samples could throw light on.
-fn is_at_ease(params: &Params, vehicle: &Vehicle, departure: &departure::Departure) -> bool {
-    let Some(anchor) = vehicle.anchor else { return false };
-    let newest = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite);
-    departure.evidence <= 0.0
-        && departure.fixes_outside == 0
-        && vehicle.shaken(SAMPLES_SHAKEN).0 == 0
-        && newest.is_some_and(|s| s.place.distance_m(anchor.centre) < 2.0 * anchor.spread_m(&params.anchor))
-}
-
-fn observe_zones(
-    params: &Params,
-    zones: &mut Zones,
-    id: VehicleId,
-    vehicle: &mut Vehicle,
-    sighting: Sighting,
-    seen: &Arrival,
-    findings: &mut Vec<Finding>,
-) {
-    let crossings = presence::observe(&params.zone, zones, (id, vehicle.kind), &mut vehicle.sides, sighting);
-    for Crossing { zone, news, since, by_way } in crossings {
-        let thresholds = vec![
-            threshold("zone_margin_m", params.zone.margin_m),
-            threshold("zone_confirm_fixes", params.zone.confirm_fixes),
-            threshold("zone_inside_s", sighting.at.seconds_since(since)),
-            threshold("zone_passed_between_fixes", by_way),
-        ];
-        let mut evidence = evidence(vehicle, "zone", ZONE_VERSION, thresholds);
-        evidence.zone = Some(zone);
-        evidence.zone_name = zones.valid(zone, since).map(|(z, _)| z.name.clone());
-        let alert = Alert {
-            vehicle: id,
-            kind: match news {
-                ZoneEvent::Entered => AlertKind::ZoneEnter,
-                ZoneEvent::Left => AlertKind::ZoneExit,
-                ZoneEvent::Stayed => AlertKind::ZoneDwell,
-                ZoneEvent::Forbidden => AlertKind::ZoneForbidden,
-            },
-            raised_at: seen.received_at,
-            cause: Cause::Packet(seen.digest),
-            incident: None,
-            late: seen.received_at.seconds_since(sighting.at) > params.clock.late_s,
-            position: Some(sighting.place),
-            held_back: !zones.take_token(&params.zone, zone, seen.received_at),
-            evidence,
-        };
-        findings.push(Finding::Alert(Box::new(alert)));
     }
 }
 

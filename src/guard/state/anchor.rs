@@ -5,7 +5,6 @@
 
 use crate::domain::LatLon;
 use crate::guard::params::AnchorParams;
-use crate::guard::state::vehicle::{SampleKind, Vehicle};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroI32;
 
@@ -141,39 +140,6 @@ impl Anchor {
         let step = (2.0 / self.weight).clamp(0.06, 0.3) * weight;
         let toward = if distance > self.quantile_m { 0.9 } else { -0.1 };
         self.quantile_m = (self.quantile_m * (step * toward).exp()).clamp(4.0, 2.0 * params.spread_max_m);
-    }
-}
-
-/// Moves a young guard point to where the vehicle evidently stands: its first fixes may have been
-/// wrong. Needs fixes that agree, at rest, over some minutes, and not one place repeated by a stuck
-/// receiver.
-pub fn settle(params: &AnchorParams, vehicle: &mut Vehicle) {
-    let n = usize::from(params.settle_fixes);
-    let Some(anchor) = &vehicle.anchor else { return };
-    if anchor.weight > params.young_weight {
-        return;
-    }
-    let armed_at = vehicle.armed_at;
-    let last: Vec<_> = vehicle
-        .samples
-        .iter()
-        .rev()
-        .filter(|s| s.kind == SampleKind::Satellite && armed_at.is_some_and(|a| s.at >= a))
-        .take(n)
-        .collect();
-    let ([newest, .., oldest], true) = (&last[..], last.len() == n) else { return };
-    let share = 1.0 / n as f32;
-    let mean = last.iter().fold(Point::default(), |sum, s| Point {
-        east_m: sum.east_m + share * s.place.east_m,
-        north_m: sum.north_m + share * s.place.north_m,
-    });
-    let agree = last.iter().all(|s| s.place.distance_m(mean) < params.spread_start_m && s.moving != Some(true));
-    let is_stuck = last.windows(2).all(|w| w[0].place.distance_m(w[1].place) < 0.3);
-    let long_s = newest.at.seconds_since(oldest.at);
-    if agree && !is_stuck && long_s >= f64::from(params.settle_s) {
-        let mut settled = Anchor::new(params, mean);
-        settled.weight = n as f32;
-        vehicle.anchor = Some(settled);
     }
 }
 

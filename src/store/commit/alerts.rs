@@ -52,8 +52,8 @@ pub(in crate::store) const RAISE: &str = "WITH a AS (
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING alert_id
  ), o AS (
     INSERT INTO outbox (alert_id, account_id, channel)
-    SELECT a.alert_id, p.account_id, 'webhook' FROM a, ownership w JOIN account p USING (account_id)
-    WHERE w.vehicle_id = $2 AND w.valid_to IS NULL AND $4 AND p.webhook_url IS NOT NULL AND NOT p.disabled
+    SELECT a.alert_id, c.account_id, c.channel FROM a, ownership w JOIN account_channel c USING (account_id)
+    WHERE w.vehicle_id = $2 AND w.valid_to IS NULL AND $4 AND c.is_enabled
  )
  SELECT alert_id FROM a";
 

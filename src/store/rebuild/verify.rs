@@ -52,7 +52,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "every_first_alert_is_owed_to_its_owner",
-        "SELECT count(*) FROM alert a JOIN ownership w USING (vehicle_id) JOIN account p USING (account_id) WHERE a.wakes_owner AND w.valid_to IS NULL AND a.written_at > w.valid_from AND p.webhook_url IS NOT NULL AND NOT p.disabled AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.alert_id = a.alert_id AND o.account_id = p.account_id)",
+        "SELECT count(*) FROM alert a JOIN ownership w USING (vehicle_id) JOIN account_channel p USING (account_id) WHERE a.wakes_owner AND w.valid_to IS NULL AND a.written_at > w.valid_from AND p.is_enabled AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.alert_id = a.alert_id AND o.account_id = p.account_id AND o.channel = p.channel)",
     ),
     (
         "first_alert_of_an_incident_is_never_held_back",

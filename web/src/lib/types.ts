@@ -1,5 +1,7 @@
 // The nouns of docs/api.md, as JSON brings them.
 
+import type { Key } from './words';
+
 export type RoleName = 'owner' | 'police' | 'operator' | 'admin';
 
 export interface Account {
@@ -46,23 +48,9 @@ export interface Vehicle {
 /** Judged by the tracker's own interval. */
 export type Contact = 'online' | 'late' | 'silent' | 'never';
 
-export type AlertKind =
-  | 'moved'
-  | 'moved_by_cell'
-  | 'power_cut'
-  | 'silent'
-  | 'tampered'
-  | 'sos'
-  | 'pre_suspicion'
-  | 'pre_lost_contact'
-  | 'pre_low_battery'
-  | 'pre_zone_enter'
-  | 'pre_zone_exit'
-  | 'pre_zone_dwell'
-  | 'pre_zone_forbidden'
-  | 'pre_silent_in_outage'
-  | 'pre_stale_position'
-  | 'pre_armed_without_contact';
+type KindOf<K> = K extends `kind_${infer Kind}` ? Kind : never;
+/** What an alert states: each kind has its word. */
+export type AlertKind = KindOf<Key>;
 
 export interface Alert {
   id: string;

@@ -1,4 +1,5 @@
 // A browser, people who log in, and facts: each in a context of its own.
+import { setTimeout as pause } from 'node:timers/promises';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
@@ -113,7 +114,8 @@ export const liveVehicles = (page, atLeast) =>
   page.waitForFunction((n) => Number(document.querySelector('[data-vehicles]')?.dataset.vehicles ?? 0) >= n, atLeast);
 /** Waits until it is so: for what only this side can see. */
 export async function until(isSo, what) {
-  for (const end = Date.now() + PATIENCE_MS; !(await isSo()); ) must(Date.now() < end, what);
+  // The pause lets the event loop run: without it nothing that is waited for could come.
+  for (const end = Date.now() + PATIENCE_MS; !(await isSo()); await pause(20)) must(Date.now() < end, what);
 }
 /** Goes to a page by its link. */
 export const visit = (page, name) => page.click(`a[href="#/${name}"]`);
