@@ -8,7 +8,7 @@ DATA ?= ./data
 DEMO_FLAGS ?=
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help demo build web test test-long faults bench bench-tracks lint install install-test clean
+.PHONY: help demo build web test test-long faults bench bench-tracks screenshots lint install install-test clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,10 @@ bench: install build ## Prints the figures as lines `name: value unit`
 
 bench-tracks: install build ## The figures of tracks over 50 million fixes; an hour, and 15 GB below TMPDIR
 	RIDEGUARD_BENCH_VEHICLES=20000 RIDEGUARD_BENCH_DAYS=3 RIDEGUARD_BENCH_COLD=20 $(CARGO) bench --locked --bench tracks
+
+screenshots: install-test web/dist/index.html ## Takes the pictures of docs/web; seven minutes
+	$(CARGO) build --locked --workspace
+	scripts/screenshots target/debug/rideguard
 
 install:
 	@scripts/install run

@@ -2,7 +2,7 @@
 
 import type { Listed } from './news';
 import type { Account, Alert, Answer, AreaPage, Contact, CoverageGap, Did, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
-import type { Newest, Vehicle, Zone } from './types';
+import type { Vehicle, Zone } from './types';
 
 export class ApiError extends Error {
   constructor(
@@ -130,7 +130,7 @@ export class Api {
   outages = async () => (await this.call<{ outages: Outage[] }>('GET', '/outages')).outages;
   /** Where vehicles are now, by their ids. */
   newest = async (grant: string, vehicles: string[]) =>
-    (await this.call<{ vehicles: Newest[] }>('POST', '/search/newest', { grant, vehicles })).vehicles;
+    (await this.call<{ vehicles: Vehicle[] }>('POST', '/search/newest', { grant, vehicles })).vehicles;
   grants = async () => (await this.call<{ grants: Grant[] }>('GET', '/grants')).grants;
   searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date, did: Did, cursor?: string | null) =>
     this.call<AreaPage>('POST', '/search/area', {

@@ -111,7 +111,9 @@ class App {
   private forget(notice: Key | null) {
     this.api.end();
     this.stopLive();
-    [this.account, this.failure, this.notice] = [null, null, notice];
+    // Who was not logged in has lost no session: a first visit is not told of one, and what was said before stays.
+    const said = notice === 'sessionEnded' && this.account === null ? this.notice : notice;
+    [this.account, this.failure, this.notice] = [null, null, said];
     this.news = new News();
     [this.mine, this.incidents] = [new Map(), new Map()];
     this.show();

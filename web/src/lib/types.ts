@@ -239,15 +239,6 @@ export interface LiveVehicle {
   incident: boolean;
 }
 
-/** Where a vehicle is now, for the police. */
-export interface Newest {
-  vehicle_id: string;
-  plate: string;
-  fixed_at: string | null;
-  lat: number | null;
-  lon: number | null;
-}
-
 export type LiveMessage =
   /** `held_up`: positions do not arrive at the server just now. */
   | { type: 'snapshot' | 'delta'; vehicles: LiveVehicle[]; held_up: boolean }

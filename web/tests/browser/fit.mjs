@@ -58,6 +58,7 @@ await fact('every finger finds its target on a phone', { as: 'owner', ...PHONE }
     if (name === 'zones') await page.check('input[name=bytime]');
     for (const language of LANGUAGES) {
       await page.getByRole('button', { name: language, exact: true }).click();
+      must(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), `${name}: nothing empty below the page`);
       const found = await small();
       must(found.length === 0, `${name}: ${found.join('; ')}`);
     }

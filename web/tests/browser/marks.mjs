@@ -44,7 +44,10 @@ await fact('what an area search finds is on the map, and leads to its track', { 
   const table = page.locator('.panel .scroll');
   must(await table.evaluate((e) => e.scrollWidth <= e.clientWidth), 'no column is cut');
   await picture(page, 'police-hits-en');
-  // The draft takes clicks while it is drawn; a row does the same as its mark.
+  await pick(page);
+  must(/^湘H/.test(await page.textContent('[data-picked]')), 'a mark is chosen, not a corner drawn');
+  must((await page.inputValue('textarea[name=corners]')).split('\n').length === 4, 'the area is as it was');
+  await page.locator('.picked').getByRole('button', { name: 'Close' }).click();
   const plate = page.locator('tbody tr button').first();
   await plate.focus();
   await page.keyboard.press('Enter');

@@ -14,6 +14,8 @@ maplibre.setWorkerUrl(workerUrl);
 type Source = 'live' | 'track' | 'head' | 'draft' | 'zones' | 'place' | 'hits';
 /** Marks that can be chosen. */
 const CHOSEN = ['hits', 'live'];
+/** Those that a search has found. */
+const FOUND = ['hits'];
 /** A finger or a pointer this near to a mark means it, px: marks are smaller than fingers. */
 const NEAR_PX = 14;
 const NOTHING: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] };
@@ -61,11 +63,12 @@ export class CityMap {
     map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }));
     map.on('load', () => this.addLayers());
     map.on('click', (event) => {
-      if (this.onClick) this.onClick([event.lngLat.lng, event.lngLat.lat]);
-      else this.onPick?.(this.near(event.point));
+      const chosen = this.near(event.point);
+      if (this.onClick && chosen === null) this.onClick([event.lngLat.lng, event.lngLat.lat]);
+      else this.onPick?.(chosen);
     });
     map.on('mousemove', (event) => {
-      map.getCanvas().style.cursor = this.onClick ? 'crosshair' : this.near(event.point) === null ? '' : 'pointer';
+      map.getCanvas().style.cursor = this.near(event.point) !== null ? 'pointer' : this.onClick ? 'crosshair' : '';
     });
     map.on('idle', () => this.note());
     map.on('movestart', (event) => (this.isMoved ||= event.originalEvent !== undefined));
@@ -85,12 +88,12 @@ export class CityMap {
     return new CityMap(map, language);
   }
 
-  /** The vehicle nearest to a point of the screen, if there is one. */
+  /** The vehicle nearest to a point of the screen, if there is one; while a shape is drawn, of what a search has found only. */
   private near(at: maplibre.Point): string | null {
     if (!this.loaded) return null;
     const box: [[number, number], [number, number]] = [[at.x - NEAR_PX, at.y - NEAR_PX], [at.x + NEAR_PX, at.y + NEAR_PX]];
     let [best, nearest]: [string | null, number] = [null, Infinity];
-    for (const found of this.map.queryRenderedFeatures(box, { layers: CHOSEN })) {
+    for (const found of this.map.queryRenderedFeatures(box, { layers: this.onClick ? FOUND : CHOSEN })) {
       if (found.geometry.type !== 'Point') continue;
       const distance = this.map.project(found.geometry.coordinates as LonLat).dist(at);
       if (distance < nearest) [best, nearest] = [String(found.properties['id']), distance];
