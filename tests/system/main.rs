@@ -34,6 +34,7 @@ mod retained;
 mod retention;
 mod rights;
 mod scale;
+mod schema;
 mod sealed;
 mod session;
 mod spool;
