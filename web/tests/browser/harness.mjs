@@ -113,7 +113,11 @@ export const liveVehicles = (page, atLeast) =>
   page.waitForFunction((n) => Number(document.querySelector('[data-vehicles]')?.dataset.vehicles ?? 0) >= n, atLeast);
 /** Waits until it is so: for what only this side can see. */
 export async function until(isSo, what) {
-  for (const end = Date.now() + PATIENCE_MS; !(await isSo()); ) must(Date.now() < end, what);
+  for (const end = Date.now() + PATIENCE_MS; !(await isSo()); ) {
+    must(Date.now() < end, what);
+    // What is waited for comes between two looks.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 /** Goes to a page by its link. */
 export const visit = (page, name) => page.click(`a[href="#/${name}"]`);
