@@ -54,6 +54,8 @@ export class CityMap {
   private loaded = false;
   /** Somebody or something has already moved it. */
   private isMoved = false;
+  /** What the map began with, until something else moves it. */
+  private begun: LonLat[] | null = null;
 
   private constructor(
     private readonly map: maplibre.Map,
@@ -71,7 +73,13 @@ export class CityMap {
       map.getCanvas().style.cursor = this.near(event.point) !== null ? 'pointer' : this.onClick ? 'crosshair' : '';
     });
     map.on('idle', () => this.note());
-    map.on('movestart', (event) => (this.isMoved ||= event.originalEvent !== undefined));
+    map.on('movestart', (event) => {
+      if (event.originalEvent === undefined) return;
+      this.isMoved = true;
+      this.begun = null;
+    });
+    // An alert above the map makes it smaller: what it began with stays in sight.
+    map.on('resize', () => this.begun && this.start(this.begun));
   }
 
   /** Throws if the browser has no WebGL2. */
@@ -209,7 +217,7 @@ export class CityMap {
   /** Marks a place and goes there. */
   focus(at: LonLat) {
     this.look();
-    this.isMoved = true;
+    [this.isMoved, this.begun] = [true, null];
     this.set('place', all([point(at)]));
     this.map.easeTo({ center: at, zoom: Math.max(this.map.getZoom(), 13), duration: 400 });
   }
@@ -220,13 +228,18 @@ export class CityMap {
 
   /** Where the map begins: as long as nothing else has moved it. */
   begin(points: LonLat[]) {
-    if (!this.isMoved) this.fit(points);
+    if (!this.isMoved) this.start(points);
+  }
+
+  private start(points: LonLat[]) {
+    this.fit(points);
+    this.begun = points;
   }
 
   /** Shows all of these places. */
   fit(points: LonLat[]) {
     if (points.length === 0) return;
-    this.isMoved = true;
+    [this.isMoved, this.begun] = [true, null];
     const bounds = new maplibre.LngLatBounds();
     for (const at of points) bounds.extend(at);
     this.map.fitBounds(bounds, { padding: 56, maxZoom: 15, duration: 400 });
