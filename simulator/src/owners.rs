@@ -69,7 +69,7 @@ impl Owners {
     /// The API refuses.
     pub async fn guard_when_parked(&self, ident: &str) -> anyhow::Result<()> {
         let body = json!({ "schedule": null, "auto_after_s": GUARDED_AFTER_S as u32 });
-        self.ask(ident, "PUT", "/guarding", Some(&body)).await.map(drop)
+        self.ask(ident, "PUT", "/guard-policy", Some(&body)).await.map(drop)
     }
 
     /// Waits until it is guarded, then ends that; comes back when the end is in force.
@@ -84,7 +84,7 @@ impl Owners {
 
     async fn wait_until(&self, ident: &str, is_guarded: bool) -> anyhow::Result<()> {
         let since = tokio::time::Instant::now();
-        while self.ask(ident, "GET", "/guarding", None).await?["armed"] != is_guarded {
+        while self.ask(ident, "GET", "/guard-policy", None).await?["armed"] != is_guarded {
             ensure!(since.elapsed() < PATIENCE, "{ident}: armed is not {is_guarded} after {PATIENCE:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 const TOKEN_CHARS: usize = 64;
 
 /// When it is guarded by itself.
-#[utoipa::path(get, path = "/vehicles/{id}/guarding", operation_id = "get_guard_policy", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the guard's settings", body = types::Guarding), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/guard-policy", operation_id = "get_guard_policy", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the guard's settings", body = types::Guarding), (status = 404, description = "none of yours")))]
 pub(super) async fn get(
     State(api): State<Api>,
     person: Person,
@@ -44,7 +44,7 @@ pub(super) struct GuardingBody {
 }
 
 /// Set when it is to be guarded by itself.
-#[utoipa::path(put, path = "/vehicles/{id}/guarding", operation_id = "update_guard_policy", tag = "vehicles", params(("id" = String, Path)), request_body = GuardingBody, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::Guarding), (status = 202, description = "not yet: as it is now", body = types::Guarding), (status = 404, description = "none of yours"), (status = 422, description = "no such schedule can be")))]
+#[utoipa::path(put, path = "/vehicles/{id}/guard-policy", operation_id = "update_guard_policy", tag = "vehicles", params(("id" = String, Path)), request_body = GuardingBody, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::Guarding), (status = 202, description = "not yet: as it is now", body = types::Guarding), (status = 404, description = "none of yours"), (status = 422, description = "no such schedule can be")))]
 pub(super) async fn put(
     State(api): State<Api>,
     person: Person,
@@ -76,7 +76,7 @@ pub(super) async fn put(
 
 /// Make a token for the owner's phone; it is shown once. Whoever has it can end this vehicle's guard
 /// session, and nothing else.
-#[utoipa::path(post, path = "/vehicles/{id}/phone", operation_id = "create_phone_token", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 201, description = "the token", body = types::Token), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/phone-tokens", operation_id = "create_phone_token", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 201, description = "the token", body = types::Token), (status = 404, description = "none of yours")))]
 pub(super) async fn make_phone(
     State(api): State<Api>,
     person: Person,
@@ -96,7 +96,7 @@ pub(super) async fn make_phone(
 }
 
 /// Forget every phone of a vehicle.
-#[utoipa::path(delete, path = "/vehicles/{id}/phone", operation_id = "delete_phone_tokens", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 204, description = "forgotten"), (status = 404, description = "none of yours")))]
+#[utoipa::path(delete, path = "/vehicles/{id}/phone-tokens", operation_id = "delete_phone_tokens", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 204, description = "forgotten"), (status = 404, description = "none of yours")))]
 pub(super) async fn remove_phones(
     State(api): State<Api>,
     person: Person,
@@ -118,7 +118,7 @@ pub(super) struct PhoneBody {
 
 /// "My phone is with the bike": ends the guard session, as the owner's disarm does. Needs no log-in, so
 /// that a phone can say it by itself.
-#[utoipa::path(post, path = "/phone", operation_id = "report_phone_presence", tag = "vehicles", request_body = PhoneBody, responses((status = 200, description = "in force", body = types::Ended), (status = 202, description = "not yet", body = types::Ended), (status = 404, description = "no such token"), (status = 429, description = "too often")))]
+#[utoipa::path(post, path = "/phone-presence", operation_id = "report_phone_presence", tag = "vehicles", request_body = PhoneBody, responses((status = 200, description = "in force", body = types::Ended), (status = 202, description = "not yet", body = types::Ended), (status = 404, description = "no such token"), (status = 429, description = "too often")))]
 pub(super) async fn phone(
     State(api): State<Api>,
     body: Result<Json<PhoneBody>, JsonRejection>,

@@ -126,10 +126,24 @@ fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .routes(routes!(trackers::coverage_gaps))
         .routes(routes!(live::ticket))
         .route("/live", axum::routing::get(live::stream));
+    let v1 = with_earlier_paths(v1);
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
     types::describe_refusals(&mut document);
     types::describe_cookies(&mut document);
     (router, document)
+}
+
+/// The paths that calls had before they were named by the field's words; the document has the new ones only.
+fn with_earlier_paths(v1: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    use axum::routing::{get, post};
+    let policy = get(guard_policy::get).put(guard_policy::put);
+    let phones = post(guard_policy::make_phone).delete(guard_policy::remove_phones);
+    v1.route("/search/company", post(search::company))
+        .route("/search/newest", post(search::newest))
+        .route("/vehicles/{id}/guarding", policy)
+        .route("/vehicles/{id}/phone", phones)
+        .route("/phone", post(guard_policy::phone))
+        .route("/history/{z}/{x}/{y}", get(tracks::history))
 }
 
 /// The OpenAPI document, made from the code.

@@ -242,7 +242,7 @@ fn five_minutes() -> usize {
 }
 
 /// Which vehicles travelled with this one; the longest company first.
-#[utoipa::path(post, path = "/search/company", operation_id = "search_co_travel", tag = "search", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = types::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/co-travel", operation_id = "search_co_travel", tag = "search", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = types::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn company(
     State(api): State<Api>,
     person: Person,
@@ -297,7 +297,7 @@ pub(super) struct NewestAsked {
 }
 
 /// Where the vehicles of a watch list, or all in a box, were last.
-#[utoipa::path(post, path = "/search/newest", operation_id = "search_latest", tag = "search", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/latest", operation_id = "search_latest", tag = "search", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
 pub(super) async fn newest(
     State(api): State<Api>,
     person: Person,

@@ -129,7 +129,7 @@ pub(super) struct HistoryAsked {
 }
 
 /// A tile of where traffic was (Mapbox vector tile, layer `traffic`): cells with three vehicles or more.
-#[utoipa::path(get, path = "/history/{z}/{x}/{y}", operation_id = "get_traffic_tile", tag = "tracks", params(("z" = String, Path), ("x" = String, Path), ("y" = String, Path), HistoryAsked), security(("bearer" = ["police", "operator"])), responses((status = 200, description = "a vector tile"), (status = 403, description = "no grant")))]
+#[utoipa::path(get, path = "/tiles/traffic/{z}/{x}/{y}", operation_id = "get_traffic_tile", tag = "tracks", params(("z" = String, Path), ("x" = String, Path), ("y" = String, Path), HistoryAsked), security(("bearer" = ["police", "operator"])), responses((status = 200, description = "a vector tile"), (status = 403, description = "no grant")))]
 pub(super) async fn history(
     State(api): State<Api>,
     person: Person,

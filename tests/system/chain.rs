@@ -98,16 +98,16 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
         json!({ "grant": grant, "circle": { "lat": 28.55, "lon": 112.35, "radius_m": 5000 }, "from": from, "to": to });
     assert_eq!(police.ask("POST", "/search/area", Some(circle)).await.0, 200);
     let watched = json!({ "grant": grant, "vehicles": [id] });
-    let (_, newest) = police.ask("POST", "/search/newest", Some(watched)).await;
+    let (_, newest) = police.ask("POST", "/search/latest", Some(watched)).await;
     assert!(newest["vehicles"][0]["last_fix"]["lat"].is_number(), "{newest}");
     let boxed = json!({ "grant": grant, "box": [112.3, 28.5, 112.4, 28.6] });
-    assert_eq!(police.ask("POST", "/search/newest", Some(boxed)).await.0, 200);
+    assert_eq!(police.ask("POST", "/search/latest", Some(boxed)).await.0, 200);
     let company = json!({ "grant": grant, "vehicle_id": id, "from": from, "to": to });
-    assert_eq!(police.ask("POST", "/search/company", Some(company)).await.0, 200);
+    assert_eq!(police.ask("POST", "/search/co-travel", Some(company)).await.0, 200);
     assert!(police.get(&format!("/vehicles/{id}/trips?{today}&grant={grant}")).await["stops"].is_array());
     let simplify = police.get(&format!("/vehicles/{id}/track?{today}&grant={grant}&points_max=2")).await;
     assert_eq!(simplify["points"].as_array().unwrap().len(), 2);
-    let tile = format!("/history/12/3326/1708?{today}&grant={grant}");
+    let tile = format!("/tiles/traffic/12/3326/1708?{today}&grant={grant}");
     assert_eq!((police.ask("GET", &tile, None).await.0, owner.ask("GET", &tile, None).await.0), (200, 403));
 
     // The operator: health, no places.

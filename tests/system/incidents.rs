@@ -211,7 +211,7 @@ async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
 
     // Guarded by a schedule that is in force all week, until the phone says that it is there.
     let second = owner.get("/vehicles").await["vehicles"][1]["id"].as_str().unwrap().to_owned();
-    let guarding = format!("/vehicles/{second}/guarding");
+    let guarding = format!("/vehicles/{second}/guard-policy");
     assert_eq!(owner.ask("POST", &format!("/vehicles/{second}/disarm"), None).await.0, 200);
     let week = json!({ "windows": [{ "days": [1, 2, 3, 4, 5, 6, 7], "from_min": 0, "to_min": 1440 }] });
     let wanted = json!({ "schedule": week, "auto_after_s": 300 });
@@ -222,17 +222,19 @@ async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
         "{set}"
     );
     assert_eq!(owner.ask("PUT", &guarding, Some(json!({ "auto_after_s": 5 }))).await.0, 422);
-    assert_eq!(owner.ask("PUT", "/vehicles/9/guarding", Some(json!({}))).await.0, 404);
-    let (status, made) = owner.ask("POST", &format!("/vehicles/{second}/phone"), None).await;
+    assert_eq!(owner.ask("PUT", "/vehicles/9/guard-policy", Some(json!({}))).await.0, 404);
+    let (status, made) = owner.ask("POST", &format!("/vehicles/{second}/phone-tokens"), None).await;
     assert_eq!(status, 201);
     let mut nobody = up.log_in("owner").await;
     nobody.token = String::new();
-    assert_eq!(nobody.ask("POST", "/phone", Some(json!({ "token": "0".repeat(64) }))).await.0, 404);
-    assert_eq!(nobody.ask("POST", "/phone", Some(json!({ "token": made["token"] }))).await.0, 200);
+    assert_eq!(nobody.ask("POST", "/phone-presence", Some(json!({ "token": "0".repeat(64) }))).await.0, 404);
+    assert_eq!(nobody.ask("POST", "/phone-presence", Some(json!({ "token": made["token"] }))).await.0, 200);
     let now = owner.get(&guarding).await;
+    let earlier = owner.get(&format!("/vehicles/{second}/guarding")).await;
+    assert_eq!(earlier["auto_after_s"], now["auto_after_s"], "the earlier path still answers");
     assert_eq!((&now["armed"], &now["by"], &now["phones"]), (&json!(false), &json!("phone"), &json!(1)), "{now}");
-    assert_eq!(owner.ask("DELETE", &format!("/vehicles/{second}/phone"), None).await.0, 204);
-    assert_eq!(nobody.ask("POST", "/phone", Some(json!({ "token": made["token"] }))).await.0, 404);
+    assert_eq!(owner.ask("DELETE", &format!("/vehicles/{second}/phone-tokens"), None).await.0, 204);
+    assert_eq!(nobody.ask("POST", "/phone-presence", Some(json!({ "token": made["token"] }))).await.0, 404);
 
     fleet.kill().unwrap();
     fleet.wait().unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
 /// Calls without a session: they bring a secret of their own.
-const WITHOUT_SESSION: [&str; 2] = ["/api/v1/session", "/api/v1/phone"];
+const WITHOUT_SESSION: [&str; 2] = ["/api/v1/session", "/api/v1/phone-presence"];
 
 #[tokio::test]
 async fn every_route_is_open_to_its_roles_only() {
@@ -72,7 +72,7 @@ async fn refusals_say_why_with_a_word_and_values() {
     let mine =
         of("SELECT min(vehicle_id)::text FROM ownership JOIN account USING (account_id) WHERE login = 'owner'").await;
     for _ in 0..5 {
-        assert_eq!(owner.ask("POST", &format!("/vehicles/{mine}/phone"), None).await.0, 201);
+        assert_eq!(owner.ask("POST", &format!("/vehicles/{mine}/phone-tokens"), None).await.0, 201);
     }
     let ring = |across: f64| {
         json!([[112.0, 28.0], [112.0 + across, 28.0], [112.0 + across, 28.0 + across], [112.0, 28.0 + across]])
@@ -109,7 +109,7 @@ async fn refusals_say_why_with_a_word_and_values() {
         (
             &owner,
             "PUT",
-            &*format!("/vehicles/{bare}/guarding"),
+            &*format!("/vehicles/{bare}/guard-policy"),
             Some(json!({ "schedule": null, "auto_after_s": 300 })),
             409,
             "no_tracker",
@@ -118,13 +118,13 @@ async fn refusals_say_why_with_a_word_and_values() {
         (
             &owner,
             "PUT",
-            &*format!("/vehicles/{mine}/guarding"),
+            &*format!("/vehicles/{mine}/guard-policy"),
             Some(json!({ "schedule": null, "auto_after_s": 7 })),
             422,
             "out_of_range",
             json!({ "field": "auto_after_s", "value": 7, "min": 60, "max": 3600 }),
         ),
-        (&owner, "POST", &*format!("/vehicles/{mine}/phone"), None, 409, "phones_full", json!({ "max": 5 })),
+        (&owner, "POST", &*format!("/vehicles/{mine}/phone-tokens"), None, 409, "phones_full", json!({ "max": 5 })),
         (
             &owner,
             "POST",
@@ -303,7 +303,7 @@ async fn every_refusal_has_one_form_and_logging_in_is_limited() {
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains(r#""code":"too_large""#), "{answer}");
     for (path, wrong, body, times, code) in [
         ("/session", "wrong_login", json!({ "login": "police", "password": "guess" }), 12, "too_many_logins"),
-        ("/phone", "unknown_phone", json!({ "token": "0".repeat(64) }), 40, "too_many_phone_words"),
+        ("/phone-presence", "unknown_phone", json!({ "token": "0".repeat(64) }), 40, "too_many_phone_words"),
     ] {
         let mut last = owner.ask("POST", path, Some(body.clone())).await.1;
         assert_eq!(last["code"], wrong, "{last}");
@@ -314,7 +314,7 @@ async fn every_refusal_has_one_form_and_logging_in_is_limited() {
         assert!(last["code"] == code && (1..=7).contains(&wait_s), "{last}");
     }
     let refused = reqwest::Client::new()
-        .post(format!("http://{}/api/v1/phone", up.http))
+        .post(format!("http://{}/api/v1/phone-presence", up.http))
         .header("Content-Type", "application/json")
         .body(json!({ "token": "0".repeat(64) }).to_string())
         .send();

@@ -42,7 +42,8 @@ async fn the_schema_of_now_stands_in_one_file() {
     let rows = database.connect().await.query(OBJECTS, &[]).await.unwrap();
     let objects: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert!(objects.len() > 150, "{} objects", objects.len());
-    let head = "-- The schema as all numbered files leave it: tables, indexes, views, functions, triggers. Made by the test
+    let head =
+        "-- The schema as all numbered files leave it: tables, indexes, views, functions, triggers. Made by the test
 -- `the_schema_of_now_stands_in_one_file` with RIDEGUARD_UPDATE_SCHEMA=1; not applied by anything.\n";
     let now = format!("{head}\n{}\n", objects.join("\n\n"));
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/current.sql");

@@ -18,10 +18,10 @@ const SHAPES: &[(&str, &str, &str, Check)] = &[
     ("GET", "/vehicles/{id}/trips", "Trips", check::<Trips>),
     ("POST", "/vehicles/{id}/arm", "GuardState", check::<GuardState>),
     ("POST", "/vehicles/{id}/disarm", "GuardState", check::<GuardState>),
-    ("GET", "/vehicles/{id}/guarding", "Guarding", check::<Guarding>),
-    ("PUT", "/vehicles/{id}/guarding", "Guarding", check::<Guarding>),
-    ("POST", "/vehicles/{id}/phone", "Token", check::<Token>),
-    ("POST", "/phone", "Ended", check::<Ended>),
+    ("GET", "/vehicles/{id}/guard-policy", "Guarding", check::<Guarding>),
+    ("PUT", "/vehicles/{id}/guard-policy", "Guarding", check::<Guarding>),
+    ("POST", "/vehicles/{id}/phone-tokens", "Token", check::<Token>),
+    ("POST", "/phone-presence", "Ended", check::<Ended>),
     ("GET", "/alerts", "Alerts", check::<Alerts>),
     ("GET", "/incidents", "Incidents", check::<Incidents>),
     ("GET", "/incidents/{id}", "Incident", check::<Incident>),
@@ -31,8 +31,8 @@ const SHAPES: &[(&str, &str, &str, Check)] = &[
     ("POST", "/holds", "Hold", check::<Hold>),
     ("POST", "/holds/{id}/release", "Hold", check::<Hold>),
     ("POST", "/search/area", "Area", check::<Area>),
-    ("POST", "/search/company", "Company", check::<Company>),
-    ("POST", "/search/newest", "Newest", check::<Newest>),
+    ("POST", "/search/co-travel", "Company", check::<Company>),
+    ("POST", "/search/latest", "Newest", check::<Newest>),
     ("GET", "/zones", "Zones", check::<Zones>),
     ("POST", "/zones", "Zone", check::<Zone>),
     ("PUT", "/zones/{id}", "Zone", check::<Zone>),
@@ -71,7 +71,7 @@ fn is_of(template: &str, path: &str) -> bool {
 pub fn must_fit(method: &str, path: &str, status: u16, answer: &Value) {
     let path = path.split('?').next().unwrap();
     let fits = match status {
-        202 if !path.ends_with("/guarding") && path != "/phone" => check::<Pending>(answer),
+        202 if !path.ends_with("/guard-policy") && path != "/phone-presence" => check::<Pending>(answer),
         200..300 => match SHAPES.iter().find(|(m, p, ..)| *m == method && is_of(p, path)) {
             Some((.., check)) => check(answer),
             None => return,
@@ -101,7 +101,7 @@ fn every_answer_of_the_document_has_the_shape_that_is_checked() {
                             name.unwrap().to_owned(),
                         ));
                     }
-                    "200" => assert!(path.contains("/history/"), "{method} {path}: {response}"),
+                    "200" => assert!(path.contains("/tiles/traffic/"), "{method} {path}: {response}"),
                     "204" => assert_eq!(name, None),
                     "202" => assert!(name.is_some(), "{method} {path} {status}"),
                     _ => assert_eq!(name, Some("Refusal"), "{method} {path} {status}"),

@@ -120,17 +120,17 @@ export class Api {
       version,
       ...(withdraw && { withdraw }),
     });
-  guarding = (vehicle: string) => this.call<Guarding>('GET', `/vehicles/${encodeURIComponent(vehicle)}/guarding`);
+  guarding = (vehicle: string) => this.call<Guarding>('GET', `/vehicles/${encodeURIComponent(vehicle)}/guard-policy`);
   setGuarding = (vehicle: string, schedule: Schedule | null, auto_after_s: number | null) =>
-    this.call<Guarding>('PUT', `/vehicles/${encodeURIComponent(vehicle)}/guarding`, { schedule, auto_after_s });
+    this.call<Guarding>('PUT', `/vehicles/${encodeURIComponent(vehicle)}/guard-policy`, { schedule, auto_after_s });
   makePhone = async (vehicle: string) =>
-    (await this.call<{ token: string }>('POST', `/vehicles/${encodeURIComponent(vehicle)}/phone`)).token;
-  removePhones = (vehicle: string) => this.call<void>('DELETE', `/vehicles/${encodeURIComponent(vehicle)}/phone`);
+    (await this.call<{ token: string }>('POST', `/vehicles/${encodeURIComponent(vehicle)}/phone-tokens`)).token;
+  removePhones = (vehicle: string) => this.call<void>('DELETE', `/vehicles/${encodeURIComponent(vehicle)}/phone-tokens`);
   coverageGaps = async () => (await this.call<{ gaps: CoverageGap[] }>('GET', '/coverage-gaps')).gaps;
   outages = async () => (await this.call<{ outages: Outage[] }>('GET', '/outages')).outages;
   /** Where vehicles are now, by their ids. */
   newest = async (grant: string, vehicles: string[]) =>
-    (await this.call<{ vehicles: Vehicle[] }>('POST', '/search/newest', { grant, vehicles })).vehicles;
+    (await this.call<{ vehicles: Vehicle[] }>('POST', '/search/latest', { grant, vehicles })).vehicles;
   grants = async () => (await this.call<{ grants: Grant[] }>('GET', '/grants')).grants;
   searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date, did: Did, cursor?: string | null) =>
     this.call<AreaPage>('POST', '/search/area', {
