@@ -1451,6 +1451,20 @@ AS $function$
     FROM setting s JOIN lane l ON s.lane IS NULL OR l.lane = s.lane WHERE s.setting_id = p_setting
 $function$;
 
+CREATE OR REPLACE FUNCTION public.api_switch(p_account bigint, p_vehicle bigint, p_armed boolean, p_withdraw boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+    IF NOT p_withdraw AND owns(p_account, p_vehicle)
+        AND EXISTS (SELECT FROM incident WHERE vehicle_id = p_vehicle AND closed_at IS NULL AND answer = 'stolen') THEN
+        PERFORM refuse('P0409', 'confirm_withdrawal', 'the incident is answered "stolen"; taking that back needs "withdraw": true');
+    END IF;
+    RETURN api_arm(p_account, p_vehicle, p_armed);
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.api_tracker_counts()
  RETURNS jsonb
  LANGUAGE sql

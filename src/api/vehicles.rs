@@ -8,12 +8,13 @@ use crate::api::settings::is_in_force;
 use crate::api::types;
 use crate::domain::{Timestamp, plate};
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// Fewest letters and digits searched for: fewer name half a city.
 const SEARCH_CHARS_MIN: usize = 3;
@@ -99,32 +100,52 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
     Ok((from, to))
 }
 
+/// What is said with arming and disarming.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SwitchBody {
+    /// Ends an incident that is answered "stolen", too.
+    #[serde(default)]
+    withdraw: bool,
+}
+
 /// Guard it (设防).
-#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = String, Path)), request_body = Option<SwitchBody>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
 pub(super) async fn arm(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
+    body: Result<Option<Json<SwitchBody>>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    switch(&api, &person, &vehicle, true).await
+    switch(&api, &person, &vehicle, true, body?).await
 }
 
 /// Guard it no longer (撤防).
-#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = String, Path)), request_body = Option<SwitchBody>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
 pub(super) async fn disarm(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
+    body: Result<Option<Json<SwitchBody>>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    switch(&api, &person, &vehicle, false).await
+    switch(&api, &person, &vehicle, false, body?).await
 }
 
-async fn switch(api: &Api, person: &Person, vehicle: &str, armed: bool) -> Result<Response, Problem> {
+async fn switch(
+    api: &Api,
+    person: &Person,
+    vehicle: &str,
+    armed: bool,
+    body: Option<Json<SwitchBody>>,
+) -> Result<Response, Problem> {
     person.must_be(&[Role::Owner])?;
     let vehicle = id(vehicle, "id")?;
     let client = api.pool.get().await?;
-    let setting: Option<i64> =
-        client.query_one("SELECT api_arm($1, $2, $3)", &[&person.account, &vehicle, &armed]).await?.get(0);
+    let withdraw = body.is_some_and(|Json(body)| body.withdraw);
+    let setting: Option<i64> = client
+        .query_one("SELECT api_switch($1, $2, $3, $4)", &[&person.account, &vehicle, &armed, &withdraw])
+        .await?
+        .get(0);
     let setting = setting.ok_or(Problem::NotFound)?;
     if is_in_force(&client, setting).await? {
         let row = client.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.account, &vehicle]).await?;

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0033_make_plates_canonical", include_str!("../../schema/0033_make_plates_canonical.sql")),
     ("0034_give_refusals_codes", include_str!("../../schema/0034_give_refusals_codes.sql")),
     ("0035_list_channels", include_str!("../../schema/0035_list_channels.sql")),
+    ("0036_ask_before_switching", include_str!("../../schema/0036_ask_before_switching.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -109,6 +109,12 @@ async fn the_owner_takes_stolen_back_and_says_it_again(up: &Up, owner: &Person, 
     let lines: Vec<_> =
         now["timeline"].as_array().unwrap().iter().filter(|l| l["kind"] == "answered").cloned().collect();
     assert_eq!(answers(&json!(lines)), ["stolen", "me", "stolen"], "nothing is forgotten");
+    // Neither switch of the guard takes it back without being asked.
+    for switch in ["arm", "disarm"] {
+        let (status, said) = owner.ask("POST", &format!("/vehicles/{vehicle}/{switch}"), None).await;
+        assert_eq!((status, &said["code"]), (409, &json!("confirm_withdrawal")), "{switch}: {said}");
+        assert_eq!(owner.get(path).await["closed_at"], Value::Null, "{switch}");
+    }
 }
 
 /// Who answers at the same time has not seen the other answer: one of both stands, and the other is told so.

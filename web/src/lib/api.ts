@@ -102,10 +102,11 @@ export class Api {
     const query = new URLSearchParams({ from: from.toISOString(), to: to.toISOString(), ...(grant && { grant }) });
     return this.call<Track>('GET', `/vehicles/${encodeURIComponent(vehicle)}/track?${query}`);
   };
-  setArmed = (vehicle: string, armed: boolean) =>
+  setArmed = (vehicle: string, armed: boolean, withdraw = false) =>
     this.call<{ armed?: boolean; since?: string; pending?: boolean }>(
       'POST',
       `/vehicles/${encodeURIComponent(vehicle)}/${armed ? 'arm' : 'disarm'}`,
+      withdraw ? { withdraw } : undefined,
     );
   alerts = (before?: string) =>
     this.call<{ alerts: Alert[]; next: string | null }>(

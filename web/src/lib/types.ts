@@ -42,7 +42,7 @@ export interface Vehicle {
   ignition: boolean | null;
   open_incident: string | null;
   /** What the owner said of it. */
-  open_incident_answer?: Answer | null;
+  open_incident_answer: Answer | null;
 }
 
 /** Judged by the tracker's own interval. */

@@ -56,6 +56,7 @@ export const en: Record<Key, string> = {
   unguarded: 'Armed, but without contact: not protected',
   stolen: 'Stolen',
   withdraw: 'Not stolen: it’s me',
+  switchAsk: 'Its theft is confirmed. Arming or disarming ends the incident, and nothing follows it any more. Sure?',
   withdrawAsk: 'This is confirmed as a theft. Taking it back ends it as a false alarm, and nothing follows it any more. Sure?',
   incidentChanged: 'The incident has changed. This is how it stands now; look at it before you answer.',
   plateHidden: 'Plate not shown here',

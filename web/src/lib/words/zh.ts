@@ -54,6 +54,7 @@ export const zh = {
   unguarded: '已设防但无联系：未受保护',
   stolen: '已确认被盗',
   withdraw: '不是被盗，是我本人',
+  switchAsk: '此车的事件已确认为被盗。设防或撤防会结束该事件，不再追踪。确定吗？',
   withdrawAsk: '此事件已确认为被盗。收回后将按误报结束，不再追踪。确定吗？',
   incidentChanged: '事件状态已变化；以下为最新状态，请查看后再回答。',
   plateHidden: '车牌不在此显示',
