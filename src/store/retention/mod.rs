@@ -182,7 +182,7 @@ async fn purge_tracks(client: &impl GenericClient, report: &mut Report) -> Resul
 }
 
 async fn purge_incidents(transaction: &Transaction<'_>, keep: &Retention, report: &mut Report) -> Result<(), Error> {
-    let row = transaction.query_one("SELECT * FROM purge_incidents($1)", &[&(keep.normal_days as i32)]).await?;
+    let row = transaction.query_one("SELECT * FROM let_go_incidents($1)", &[&(keep.normal_days as i32)]).await?;
     (report.incidents, report.alerts) = (row.get(0), row.get(1));
     Ok(())
 }
