@@ -1,4 +1,4 @@
-//! Days of a whole city at once, as a file: what `rideguard load` reads and benches search.
+//! Days of a whole city at once, as a file: what `rideguard import` reads and benches search.
 //!
 //! Parked most of the day (a heartbeat every 1 to 5 minutes, each tracker at its own pace), to work
 //! and back, an errand now and then, along a street grid, a fix every 10 seconds. A tenth of the

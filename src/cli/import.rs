@@ -1,4 +1,4 @@
-//! `rideguard load`: recorded tracks (`simulator tracks`) into the hot table, millions in a minute.
+//! `rideguard import`: recorded tracks (`simulator tracks`) into the hot table, millions in a minute.
 
 use crate::cli::block_on;
 use crate::config::Config;
