@@ -26,14 +26,14 @@ await fact('a refusal of the server is Chinese on the Chinese page, with its num
   const card = page.locator('article.card').first();
   await card.locator('summary').click();
   for (let phones = 0; phones <= 5; phones++) {
-    const answered = page.waitForResponse((answer) => answer.url().endsWith('/phone'));
+    const answered = page.waitForResponse((answer) => answer.url().endsWith('/phone-tokens'));
     await card.getByRole('button', { name: '绑定手机' }).click();
     await answered;
   }
   await told('一辆车最多绑定 5 部手机');
   const vehicle = await card.getAttribute('data-vehicle');
   const forgotten = await page.evaluate(
-    (id) => fetch(`/api/v1/vehicles/${id}/phone`, { method: 'DELETE', headers: { 'x-rideguard': '1' } }).then((answer) => answer.status),
+    (id) => fetch(`/api/v1/vehicles/${id}/phone-tokens`, { method: 'DELETE', headers: { 'x-rideguard': '1' } }).then((answer) => answer.status),
     vehicle,
   );
   must(forgotten === 204, 'other facts find no phones');
