@@ -1,5 +1,6 @@
--- The schema as all numbered files leave it: tables, indexes, views, functions, triggers. Made by the test
--- `the_schema_of_now_stands_in_one_file` with RIDEGUARD_UPDATE_SCHEMA=1; not applied by anything.
+-- The schema as all numbered files leave it: tables, indexes, views, functions, triggers, in the words of
+-- PostgreSQL 15. Made by the test `the_schema_of_now_stands_in_one_file` with RIDEGUARD_UPDATE_SCHEMA=1; not applied
+-- by anything.
 
 CREATE TABLE access_grant (
     grant_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
