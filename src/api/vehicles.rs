@@ -8,7 +8,7 @@ use crate::api::settings::is_in_force;
 use crate::api::types;
 use crate::domain::{Timestamp, plate};
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -101,7 +101,7 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
 }
 
 /// What is said with arming and disarming.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SwitchBody {
     /// Ends an incident that is answered "stolen", too.
@@ -115,9 +115,9 @@ pub(super) async fn arm(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
-    body: Result<Option<Json<SwitchBody>>, JsonRejection>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
-    switch(&api, &person, &vehicle, true, body?).await
+    switch(&api, &person, &vehicle, true, &body).await
 }
 
 /// Guard it no longer (撤防).
@@ -126,22 +126,17 @@ pub(super) async fn disarm(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
-    body: Result<Option<Json<SwitchBody>>, JsonRejection>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
-    switch(&api, &person, &vehicle, false, body?).await
+    switch(&api, &person, &vehicle, false, &body).await
 }
 
-async fn switch(
-    api: &Api,
-    person: &Person,
-    vehicle: &str,
-    armed: bool,
-    body: Option<Json<SwitchBody>>,
-) -> Result<Response, Problem> {
+async fn switch(api: &Api, person: &Person, vehicle: &str, armed: bool, body: &Bytes) -> Result<Response, Problem> {
     person.must_be(&[Role::Owner])?;
     let vehicle = id(vehicle, "id")?;
     let client = api.pool.get().await?;
-    let withdraw = body.is_some_and(|Json(body)| body.withdraw);
+    // Clients that have nothing to say send nothing, whatever type they declare.
+    let withdraw = !body.is_empty() && Json::<SwitchBody>::from_bytes(body)?.withdraw;
     let setting: Option<i64> = client
         .query_one("SELECT api_switch($1, $2, $3, $4)", &[&person.account, &vehicle, &armed, &withdraw])
         .await?

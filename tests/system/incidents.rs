@@ -114,6 +114,8 @@ async fn the_owner_takes_stolen_back_and_says_it_again(up: &Up, owner: &Person, 
         let (status, said) = owner.ask("POST", &format!("/vehicles/{vehicle}/{switch}"), None).await;
         assert_eq!((status, &said["code"]), (409, &json!("confirm_withdrawal")), "{switch}: {said}");
         assert_eq!(owner.get(path).await["closed_at"], Value::Null, "{switch}");
+        let odd = owner.ask("POST", &format!("/vehicles/{vehicle}/{switch}"), Some(json!({ "withdraw": 1 }))).await;
+        assert_eq!(odd.0, 400, "{}", odd.1);
     }
 }
 
