@@ -63,7 +63,7 @@ enum Command {
     Rebuild(backstage::RebuildArgs),
     /// Prints why an incident was raised.
     Explain(backstage::ExplainArgs),
-    /// Lets go of what no purpose keeps any more, as the nightly job does.
+    /// Deletes what no purpose keeps any more, as the nightly job does.
     #[command(alias = "retain")]
     Purge(keeping::PurgeArgs),
     /// Legal holds: what a case needs is kept.

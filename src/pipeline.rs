@@ -4,7 +4,7 @@
 //! (`docs/decisions/0001-lanes.md`). [`Pipeline::work`] is the whole story: take a batch, remember
 //! it (commit 1), acknowledge it, understand it, answer it, make it count (commit 2), tell the live map.
 //! Nothing is acknowledged before commit 1, and nothing is told before commit 2. While PostgreSQL is
-//! away, the `buffer` stands in for commit 1.
+//! away, the `offline_buffer` stands in for commit 1.
 
 mod batch;
 pub mod lane_quota;
@@ -41,7 +41,7 @@ pub struct Shared {
     pub database: tokio_postgres::Config,
     /// Replies go out here.
     pub publisher: Publisher,
-    /// LiveUpdate for live maps, by connections of their own.
+    /// News for live maps, by connections of their own.
     pub live_publisher: LivePublisher,
     /// Counters.
     pub metrics: Arc<Metrics>,

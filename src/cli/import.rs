@@ -25,7 +25,7 @@ const AHEAD: usize = 4;
 /// Most trackers of a file: as `simulator tracks` has it.
 const TRACKERS_MAX: u32 = 2_000_000;
 
-/// Flags of `load`.
+/// Flags of `import`.
 #[derive(Parser)]
 pub struct Args {
     /// A file of `simulator tracks`.

@@ -1,7 +1,7 @@
 //! Which fixes the index of hot places holds: an index of every fix would cost as much as the key; these are a fifth of those
 //! that move.
 //!
-//! A tracker leaves a *narrow* cell_entry (a cell of some 200 m, for a quarter of an hour) where it is first heard in a quarter: most
+//! A tracker leaves a *narrow* cell entry (a cell of some 200 m, for a quarter of an hour) where it is first heard in a quarter: most
 //! stand, and who looks for those in a street must not look at those of the town. Once it leaves that cell it leaves *wide* ones
 //! (400 m), or every third fix of a ride would be one. It leaves one each time it enters a cell, so each fix that is shown has
 //! one that is not younger: who looks for it reads from there on.
@@ -36,7 +36,7 @@ pub struct Parked {
     pub at: Timestamp,
     /// Its cells.
     pub cells: CellEntry,
-    /// Whether a wide cell_entry stands for them; else a narrow one does.
+    /// Whether a wide cell entry stands for them; else a narrow one does.
     pub is_wide: bool,
 }
 
@@ -56,7 +56,7 @@ impl CellEntry {
     }
 
     /// What a fix of `at` here is for a tracker whose newest stands there: flags for its row, and how it stands if it is the newest
-    /// from now on. A late one is a cell_entry by itself: that of its cell may be younger.
+    /// from now on. A late one is a cell entry by itself: that of its cell may be younger.
     pub fn after(self, at: Timestamp, newest: Option<Parked>) -> (i16, Parked) {
         let (flags, is_wide) = match newest.filter(|newest| newest.cells.span == self.span && newest.at <= at) {
             Some(Parked { cells, is_wide: true, .. }) if cells.wide == self.wide => (0, true),

@@ -81,7 +81,7 @@ enum Kept {
     Aside(&'static str),
 }
 
-/// What was noticed about the first fix; that it is a cell_entry says nothing about it.
+/// What was noticed about the first fix; that it is a cell entry says nothing about it.
 fn oddities(effects: &Effects) -> i16 {
     effects.fixes[0].flags.0 & !(FixFlags::CELL_ENTRY | FixFlags::NARROW)
 }

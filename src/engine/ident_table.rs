@@ -4,7 +4,7 @@
 use crate::domain::TrackerIdent;
 use std::hash::{BuildHasher, RandomState};
 
-/// An identifier, as one lane's [`IdentTable`] keep it.
+/// An identifier, as one lane's [`IdentTable`] keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdentId(u64);
 
@@ -34,7 +34,7 @@ impl IdentId {
 /// An identifier that is looked for.
 pub(super) enum IdentKey<'i> {
     /// It is its own name.
-    IdentId(IdentId),
+    Id(IdentId),
     /// It would stand in the table.
     Text(&'i TrackerIdent),
 }
@@ -42,7 +42,7 @@ pub(super) enum IdentKey<'i> {
 impl<'i> IdentKey<'i> {
     /// Of an identifier.
     pub fn of(ident: &'i TrackerIdent) -> Self {
-        IdentId::of_digits(ident).map_or(Self::Text(ident), Self::IdentId)
+        IdentId::of_digits(ident).map_or(Self::Text(ident), Self::Id)
     }
 }
 
@@ -69,7 +69,7 @@ impl IdentTable {
     /// Whether this is the name of what is looked for.
     pub fn is(&self, name: IdentId, sought: &IdentKey<'_>) -> bool {
         match sought {
-            IdentKey::IdentId(sought) => name == *sought,
+            IdentKey::Id(sought) => name == *sought,
             IdentKey::Text(ident) => self.in_table(name) == Some(ident),
         }
     }
@@ -77,7 +77,7 @@ impl IdentTable {
     /// A number for a table of names.
     pub fn hash(&self, sought: &IdentKey<'_>) -> u64 {
         match sought {
-            IdentKey::IdentId(name) => self.hasher.hash_one(name.0),
+            IdentKey::Id(name) => self.hasher.hash_one(name.0),
             IdentKey::Text(ident) => self.hasher.hash_one(ident),
         }
     }

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 #[derive(Clone, Debug, Default)]
 pub struct SlotIndex {
     index: HashTable<u32>,
-    /// SlotIndex of rows that were taken out; the next ones stand there.
+    /// Places of rows that were taken out; the next ones stand there.
     free: Vec<u32>,
 }
 

@@ -27,7 +27,7 @@ struct Counts {
     tried: usize,
 }
 
-/// Reservation within the share for a lane that is not ours yet; given up when dropped.
+/// Room within the share for a lane that is not ours yet; given up when dropped.
 pub struct Reservation(Arc<LaneQuota>);
 
 /// A lane that counts as held; given up when dropped.
@@ -50,7 +50,7 @@ impl LaneQuota {
         self.counts().held < self.due.load(Ordering::Relaxed)
     }
 
-    /// Reservation for another lane, if the share has any.
+    /// Room for another lane, if the share has any.
     pub fn room(self: &Arc<Self>) -> Option<Reservation> {
         let mut counts = self.counts();
         (counts.held + counts.tried < self.due.load(Ordering::Relaxed)).then(|| {

@@ -31,7 +31,7 @@ pub(super) struct OfflineBuffer {
     pub unsettled: Option<InDoubtBatch>,
     /// What the engine believed when PostgreSQL went; enough to answer trackers.
     pub state: Option<LaneState>,
-    /// ReplyThrottle on their way to trackers.
+    /// Answers on their way to trackers.
     pub answers: ReplyThrottle,
     spool: Option<Spool>,
     away_since: Option<Instant>,

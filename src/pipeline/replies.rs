@@ -1,4 +1,4 @@
-//! ReplyThrottle to trackers. Those that number their packets are told of a run of them at once, and at most
+//! Answers to trackers. Those that number their packets are told of a run of them at once, and at most
 //! once a second each: an answer costs the broker as much as a packet.
 
 use crate::domain::TrackerIdent;

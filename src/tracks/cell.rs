@@ -39,7 +39,7 @@ mod tests {
         let size = |side: i32| of_box(corner, at(corner.lon + side, corner.lat)) >> (2 * AXIS_BITS);
         assert_eq!([size(0), size(1024), size(1025), size(2048), size(2049), size(3_000_000)], [0, 0, 1, 1, 2, 12]);
         assert_eq!(of_box(corner, corner), (118_550_000 / 256) << 21 | (292_350_000 / 256));
-        // CorruptSegment bytes may say anything; the number still is one.
+        // Damaged bytes may say anything; the number still is one.
         assert_eq!(of_box(at(i32::MIN, i32::MIN), at(i32::MAX, i32::MAX)), 12 << 42);
     }
 }

@@ -10,7 +10,7 @@ use crate::tracks::{GridPoint, TrackFix, attributes};
 /// vehicles wander by about 10 m.
 pub const DWELL_RADIUS_M: f64 = 25.0;
 
-/// Added to the places of a second where times are written as [`pace`] has them; before, they were differences of
+/// Added to the places of a second where times are written as [`interval_codec`] has them; before, they were differences of
 /// differences, a number each.
 const PACED: u64 = 16;
 

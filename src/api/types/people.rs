@@ -161,7 +161,7 @@ pub struct TrackerHealth {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrackerCounts {
-    /// ReceivedFix in time.
+    /// Heard in time.
     pub online: i64,
     /// One report is missing.
     pub late: i64,

@@ -52,7 +52,7 @@ enum Weight {
     /// When others agree.
     Hint,
     /// Never: a backlog explains it as well, and nothing speaks for the clock.
-    ConsistencyCheck,
+    Doubt,
 }
 
 impl Clock {
@@ -176,9 +176,9 @@ impl Clock {
         let offset_s = (ahead_s / f64::from(QUARTER_S)).round() as i32 * QUARTER_S;
         if ZONES_S.contains(&offset_s) && offset_s != 0 && offset_s != present_s && is_exact(offset_s) {
             let shows_utc = offset_s == -arrival.profile_offset_s();
-            return Some((offset_s, if offset_s > 0 || shows_utc { Weight::Hint } else { Weight::ConsistencyCheck }));
+            return Some((offset_s, if offset_s > 0 || shows_utc { Weight::Hint } else { Weight::Doubt }));
         }
         // Ahead by no zone: it is wrong now, and nobody knows by how much it was.
-        is_impossible.then_some((ahead_s.round() as i32, Weight::ConsistencyCheck))
+        is_impossible.then_some((ahead_s.round() as i32, Weight::Doubt))
     }
 }

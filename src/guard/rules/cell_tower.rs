@@ -9,7 +9,7 @@ use crate::guard::state::anchor::Point;
 use crate::guard::state::vehicle::{CELLS_MAX, RareState, Sample, SampleKind, Vehicle};
 use serde::{Deserialize, Serialize};
 
-/// SlotIndex of masts kept of a time without sky: enough for those of one place and those of a ride.
+/// Places of masts kept of a time without sky: enough for those of one place and those of a ride.
 const MASTS_MAX: usize = 8;
 /// Of these the first so many may be those of the place where it stood.
 const MASTS_OF_ONE_PLACE: usize = 3;

@@ -1,7 +1,7 @@
 //! All zones, in every version that an event may still ask for, and what each may still push.
 //!
 //! A change keeps the version before it for a while: an event is judged by the rule that was valid when
-//! it happened. Which zones are near a position, `zone_index` finds.
+//! it happened. Which zones are near a position, `index` finds.
 
 mod index;
 pub mod presence;

@@ -62,7 +62,7 @@ pub struct ZonePresence {
 
 type Presences = SmallVec<[Presence; 2]>;
 
-/// SlotIndex are kept in such parts of a degree (a centimetre): short decimals survive every format to the bit.
+/// Places are kept in such parts of a degree (a centimetre): short decimals survive every format to the bit.
 const PARTS_PER_DEGREE: f64 = 1e7;
 
 /// As a checkpoint keeps it.

@@ -25,7 +25,7 @@ pub struct KeyStore {
 }
 
 impl KeyStore {
-    /// The key_store of a deployment.
+    /// The key store of a deployment.
     pub fn of(settings: &Journal) -> Self {
         Self { file: settings.key_file.clone(), master: Arc::default() }
     }

@@ -1,4 +1,4 @@
-//! The journal: batches of entries, compressed, one row each. Old ones stand in ranges, sealed (`sealed`); who reads
+//! The journal: batches of entries, compressed, one row each. Old ones stand in ranges, sealed (`archive`); who reads
 //! the journal here gets both as one.
 
 pub mod spool;
@@ -233,9 +233,9 @@ pub struct Judged {
 
 /// Which part of the journal is asked for.
 pub struct Asked {
-    /// HeldPackets at or after.
+    /// Received at or after.
     pub from: Timestamp,
-    /// HeldPackets before.
+    /// Received before.
     pub to: Timestamp,
     /// Of this tracker at least: what is sealed of others is not opened.
     pub tracker: Option<String>,
