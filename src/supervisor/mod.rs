@@ -13,6 +13,8 @@ mod process;
 
 pub use data_dir::Folder;
 pub use process::Child;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// Ports to choose from: above those with well-known users, below the ones that Linux gives to outgoing
 /// connections (`ip_local_port_range`, from 32768), any of which may take a port before its server does.
@@ -22,13 +24,15 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Ports tried; with half of them in use, that all of these are is one case in 10³⁰.
 const TRIES: usize = 100;
 
-/// A port on loopback that is free now.
+/// A port on loopback that is free now, and that this process was not given before.
 ///
 /// # Errors
 /// None was found.
 pub fn free_port() -> anyhow::Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     (0..TRIES)
         .map(|_| rand::random_range(PORTS))
-        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok() && given.insert(*port))
         .ok_or_else(|| anyhow::anyhow!("none of {TRIES} ports of {PORTS:?} is free"))
 }

@@ -18,6 +18,8 @@ use tungstenite::{ClientRequestBuilder, Message};
 pub const PATIENCE: Duration = Duration::from_secs(150);
 /// Every test in turn: ports, processors and disks are shared.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Starts that may fail because another program took a port between its choice and its use.
+const LOST_PORTS_MAX: usize = 3;
 
 /// A RideGuard at work in a folder of its own.
 pub struct Up {
@@ -84,11 +86,29 @@ impl Up {
 
     /// Waits until it says that it can work.
     pub async fn wait_ready(&mut self) {
-        let (url, ready_since) = (format!("http://{}/ready", self.http), Instant::now());
-        while !reqwest::get(&url).await.is_ok_and(|a| a.status().is_success()) {
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended:\n{}", self.log());
+        let (mut ready_since, mut lost_ports) = (Instant::now(), 0);
+        while !reqwest::get(format!("http://{}/ready", self.http)).await.is_ok_and(|a| a.status().is_success()) {
+            if self.child.try_wait().unwrap().is_some() {
+                let is_port_lost = self.log().lines().last().is_some_and(|l| l.contains("is in use; choose another"));
+                assert!(is_port_lost && lost_ports < LOST_PORTS_MAX, "it ended:\n{}", self.log());
+                lost_ports += 1;
+                self.choose_other_ports();
+                ready_since = Instant::now();
+                self.child = spawn(&self.args, &self.folder);
+            }
             assert!(ready_since.elapsed() < PATIENCE, "it is not ready:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Gives its two addresses other ports; later questions read `http` again.
+    fn choose_other_ports(&mut self) {
+        for address in [&mut self.http, &mut self.metrics] {
+            let other = format!("127.0.0.1:{}", free_port());
+            for arg in self.args.iter_mut().filter(|a| *a == address) {
+                arg.clone_from(&other);
+            }
+            *address = other;
         }
     }
 
