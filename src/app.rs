@@ -131,28 +131,13 @@ pub async fn run(
             config.http.behind_tls_proxy,
         );
         tokio::spawn(api.hub().run(config.broker.clone()));
-        tasks.spawn(serve(web, router, stop.clone()));
+        tasks.spawn(api::serve(web, router, stop.clone()));
     }
-    tasks.spawn(serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
+    tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
     while let Some(ended) = tasks.join_next().await {
         ended?;
     }
     Ok(())
-}
-
-/// Longest an open connection may hold up the end.
-const DRAIN_MAX: Duration = Duration::from_secs(2);
-
-async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: watch::Receiver<bool>) {
-    let stopped = |mut stop: watch::Receiver<bool>| async move {
-        let _ = stop.wait_for(|s| *s).await;
-    };
-    let late = stopped(stop.clone());
-    let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stop));
-    tokio::select! {
-        ended = served => if let Err(error) = ended { tracing::error!(%error, "The HTTP server ended") },
-        () = async { late.await; tokio::time::sleep(DRAIN_MAX).await } => {}
-    }
 }
 
 /// Says where the broker's limits are at odds with ours, once it is there.

@@ -36,9 +36,7 @@ impl Key {
             || Problem::bad(Code::BadCursor, "cursor does not belong to this question; begin without one", json!({}));
         let bytes = BASE64.decode(cursor).map_err(|_| wrong())?;
         let (place, signature) = bytes.split_at_checked(16).ok_or_else(wrong)?;
-        let mut mac = self.mac(question);
-        mac.update(place);
-        if signature.len() != SIGNATURE_BYTES || mac.verify_truncated_left(signature).is_err() {
+        if !self.is_signed(question, place, signature) {
             return Err(wrong());
         }
         let number = |at: usize| place[at..at + 8].try_into().map(i64::from_be_bytes).map_err(|_| wrong());
@@ -51,7 +49,15 @@ impl Key {
         mac
     }
 
-    fn sign(&self, question: &str, place: &[u8]) -> [u8; SIGNATURE_BYTES] {
+    /// Whether these bytes were signed for this question.
+    pub(super) fn is_signed(&self, question: &str, place: &[u8], signature: &[u8]) -> bool {
+        let mut mac = self.mac(question);
+        mac.update(place);
+        signature.len() == SIGNATURE_BYTES && mac.verify_truncated_left(signature).is_ok()
+    }
+
+    /// The signature of these bytes, which belong to this question.
+    pub(super) fn sign(&self, question: &str, place: &[u8]) -> [u8; SIGNATURE_BYTES] {
         let mut mac = self.mac(question);
         mac.update(place);
         let full = mac.finalize().into_bytes();

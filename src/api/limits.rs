@@ -1,103 +1,242 @@
-//! How often strangers may ask what needs no session: logging in, and a phone's word.
+//! How often strangers may ask what needs no session: logging in, and a phone's report.
 
-use governor::NotUntil;
+use crate::api::device::DeviceId;
+use axum::http::HeaderMap;
+#[cfg(test)]
+use axum::http::HeaderName;
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
+use governor::{NotUntil, Quota, RateLimiter};
+use std::collections::HashSet;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use tokio::sync::Semaphore;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Attempts per login and minute; a person who mistypes needs fewer.
 const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
+/// Attempts per client address and minute: an office behind one address in the morning.
+const CLIENT_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
 /// Attempts of all logins together per minute.
 const LOGINS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0");
-/// Words of one phone per minute; it speaks when it comes to its bike, and asks again until its word is in force.
+/// Attempts per minute kept in reserve for names and browsers that have logged in before.
+const KNOWN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0");
+/// Reports of one phone per minute; it speaks when it comes to its bike, and asks again until its report is in force.
 const PHONE_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
-/// Words of all phones together per minute: a city's morning, several times over.
+/// Reports of all phones together per minute: a city's morning, several times over.
 const PHONES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("6000 is not 0");
 /// Names remembered before those that may ask again are forgotten; more than come in the minute for which one counts.
 const NAMES_MAX: usize = 10_000;
 /// Argon2 runs side by side; each takes 19 MiB for a few dozen milliseconds.
 const HASHES_MAX: usize = 2;
+/// Attempts that wait for their Argon2 run; the last one waits about a second.
+const HASHES_WAITING_MAX: usize = 16;
 
-/// A limit for each name, and one for all together.
-struct Limit<N: Hash + Eq + Clone> {
-    each: RateLimiter<N, DefaultKeyedStateStore<N>, DefaultClock>,
-    all: RateLimiter<NotKeyed, InMemoryState, DefaultClock>,
-    clock: DefaultClock,
+type Direct = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
+type Keyed<N> = RateLimiter<N, DefaultKeyedStateStore<N>, DefaultClock>;
+
+/// How many seconds from now it may be tried again.
+fn whole_s(not_until: &NotUntil<<DefaultClock as Clock>::Instant>) -> u64 {
+    not_until.wait_time_from(DefaultClock::default().now()).as_secs() + 1
 }
 
-impl<N: Hash + Eq + Clone> Limit<N> {
-    fn per_minute(each: NonZeroU32, all: NonZeroU32) -> Self {
-        let (each, all) = (RateLimiter::keyed(Quota::per_minute(each)), RateLimiter::direct(Quota::per_minute(all)));
-        Self { each, all, clock: DefaultClock::default() }
-    }
-
-    /// Or in how many seconds it may be tried again.
-    fn allows(&self, name: &N) -> Result<(), u64> {
-        if self.each.len() >= NAMES_MAX {
-            self.each.retain_recent();
-        }
-        let now = self.clock.now();
-        let whole = |not_until: NotUntil<_>| not_until.wait_time_from(now).as_secs() + 1;
-        self.all.check().map_err(whole)?;
-        self.each.check_key(name).map_err(whole)
-    }
+fn check(limit: &Direct) -> Result<(), u64> {
+    limit.check().map_err(|n| whole_s(&n))
 }
 
-/// See the module.
+fn check_key<N: Hash + Eq + Clone>(limit: &Keyed<N>, name: &N) -> Result<(), u64> {
+    if limit.len() >= NAMES_MAX {
+        limit.retain_recent();
+    }
+    limit.check_key(name).map_err(|n| whole_s(&n))
+}
+
+/// Who tries to log in.
+pub(super) struct Attempt<'a> {
+    /// As typed.
+    pub(super) login: &'a str,
+    /// Where from, as far as a declared proxy says it; an IPv6 address stands for its /64.
+    pub(super) client: Option<IpAddr>,
+    /// The browser that logged this name in before.
+    pub(super) device: Option<DeviceId>,
+}
+
+/// See the module. A shared budget is charged last: what a private one refuses must cost nobody else.
 pub(super) struct Limits {
-    logins: Limit<String>,
-    phones: Limit<Vec<u8>>,
-    /// A place for each hash at work.
-    pub(super) hashing: Semaphore,
+    names: Keyed<String>,
+    clients: Keyed<IpAddr>,
+    devices: Keyed<DeviceId>,
+    logins: Direct,
+    reserve: Direct,
+    /// Names that have logged in since the start; all are forgotten at `NAMES_MAX`.
+    known: Mutex<HashSet<String>>,
+    phone: Keyed<Vec<u8>>,
+    phones: Direct,
+    /// A place for each hash at work, and those in which one may wait.
+    hashing: Semaphore,
+    waiting: Semaphore,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            logins: Limit::per_minute(LOGIN_PER_MINUTE, LOGINS_PER_MINUTE),
-            phones: Limit::per_minute(PHONE_PER_MINUTE, PHONES_PER_MINUTE),
+            names: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
+            clients: RateLimiter::keyed(Quota::per_minute(CLIENT_PER_MINUTE)),
+            devices: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
+            logins: RateLimiter::direct(Quota::per_minute(LOGINS_PER_MINUTE)),
+            reserve: RateLimiter::direct(Quota::per_minute(KNOWN_PER_MINUTE)),
+            known: Mutex::default(),
+            phone: RateLimiter::keyed(Quota::per_minute(PHONE_PER_MINUTE)),
+            phones: RateLimiter::direct(Quota::per_minute(PHONES_PER_MINUTE)),
             hashing: Semaphore::new(HASHES_MAX),
+            waiting: Semaphore::new(HASHES_MAX + HASHES_WAITING_MAX),
         }
     }
 }
 
 impl Limits {
     /// Whether somebody may try this login now, or in how many seconds.
-    pub(super) fn allow_login(&self, login: &str) -> Result<(), u64> {
-        self.logins.allows(&login.to_owned())
+    pub(super) fn allow_login(&self, attempt: &Attempt) -> Result<(), u64> {
+        match &attempt.device {
+            Some(device) => check_key(&self.devices, device)?,
+            None => {
+                check_key(&self.names, &attempt.login.to_owned())?;
+                attempt.client.map_or(Ok(()), |client| check_key(&self.clients, &client))?;
+            }
+        }
+        check(&self.logins).or_else(|wait_s| {
+            let is_known = attempt.device.is_some() || self.known().contains(attempt.login);
+            if is_known { check(&self.reserve) } else { Err(wait_s) }
+        })
+    }
+
+    /// Remembers a name that logged in: it draws on the reserve from now on.
+    pub(super) fn logged_in(&self, login: &str) {
+        let mut known = self.known();
+        if known.len() >= NAMES_MAX {
+            known.clear();
+        }
+        known.insert(login.to_owned());
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the phone with this token's digest may speak now, or in how many seconds.
     pub(super) fn allow_phone(&self, digest: &[u8]) -> Result<(), u64> {
-        self.phones.allows(&digest.to_vec())
+        check_key(&self.phone, &digest.to_vec())?;
+        check(&self.phones)
     }
+
+    /// A place for one hash, after a short wait; none where too many wait already.
+    pub(super) async fn place_to_hash(&self) -> Option<[SemaphorePermit<'_>; 2]> {
+        let waiting = self.waiting.try_acquire().ok()?;
+        Some([waiting, self.hashing.acquire().await.ok()?])
+    }
+}
+
+/// The client's address as the proxy in front states it: the last of X-Forwarded-For, which the proxy added itself.
+/// None without a declared proxy: whoever reaches a listener on loopback stands on this machine.
+pub(super) fn client_behind_proxy(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+    let address: IpAddr = last.rsplit(',').next()?.trim().parse().ok()?;
+    Some(match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn stranger(login: &str) -> Attempt<'_> {
+        Attempt { login, client: None, device: None }
+    }
+
     #[test]
     fn one_name_cannot_use_up_what_others_may() {
         let limits = Limits::default();
-        let allowed = (0..LOGIN_PER_MINUTE.get() + 5).filter(|_| limits.allow_login("a").is_ok()).count();
+        let tries = 2 * LOGINS_PER_MINUTE.get();
+        let allowed = (0..tries).filter(|_| limits.allow_login(&stranger("a")).is_ok()).count();
         assert!((10..=11).contains(&allowed), "{allowed}"); // a slow machine may give one back
-        let wait_s = limits.allow_login("a").expect_err("too often");
+        let wait_s = limits.allow_login(&stranger("a")).expect_err("too often");
         assert!((1..=7).contains(&wait_s), "{wait_s}: one in six seconds is given back");
-        assert!(limits.allow_login("b").is_ok());
+        assert!(limits.allow_login(&stranger("b")).is_ok());
+    }
+
+    #[test]
+    fn one_phone_cannot_use_up_what_others_may() {
+        let limits = Limits::default();
+        let allowed = (0..2 * PHONES_PER_MINUTE.get()).filter(|_| limits.allow_phone(b"a").is_ok()).count();
+        assert!((30..=32).contains(&allowed), "{allowed}");
+        assert!(limits.allow_phone(b"b").is_ok());
+    }
+
+    #[test]
+    fn one_address_with_many_names_cannot_use_up_what_others_may() {
+        let (limits, client) = (Limits::default(), "203.0.113.7".parse().ok());
+        let names = (0..2 * LOGINS_PER_MINUTE.get()).map(|n| format!("name-{n}"));
+        let allowed = names.filter(|n| limits.allow_login(&Attempt { client, ..stranger(n) }).is_ok()).count();
+        assert!((60..=62).contains(&allowed), "{allowed}");
+        assert!(limits.allow_login(&Attempt { client: "203.0.113.8".parse().ok(), ..stranger("b") }).is_ok());
+    }
+
+    #[test]
+    fn known_names_and_browsers_log_in_while_strangers_use_up_the_common_budget() {
+        let limits = Limits::default();
+        limits.logged_in("owner");
+        while limits.allow_login(&stranger(&hex::encode(rand::random::<[u8; 8]>()))).is_ok() {}
+        assert!(limits.allow_login(&stranger("new")).is_err());
+        assert!(limits.allow_login(&stranger("owner")).is_ok());
+        let device = Some(rand::random());
+        assert!(limits.allow_login(&Attempt { device, ..stranger("another") }).is_ok());
+        // A browser that is known is not held up by strangers who try its name.
+        while limits.allow_login(&stranger("owner")).is_ok() {}
+        assert!(limits.allow_login(&Attempt { device, ..stranger("owner") }).is_ok());
+        let more = (0..3 * LOGIN_PER_MINUTE.get())
+            .filter(|_| limits.allow_login(&Attempt { device, ..stranger("owner") }).is_ok());
+        assert!((7..=9).contains(&more.count()), "a browser has ten tries a minute, too");
     }
 
     #[test]
     fn names_are_not_remembered_for_ever() {
         let large = NonZeroU32::new(60_000_000).unwrap(); // each may ask again after a microsecond
-        let limit = Limit::per_minute(large, large);
+        let limit = RateLimiter::keyed(Quota::per_minute(large));
         for name in 0..3 * NAMES_MAX {
-            assert!(limit.allows(&name).is_ok());
+            assert!(check_key(&limit, &name).is_ok());
         }
-        assert!(limit.each.len() <= NAMES_MAX + 1, "{}", limit.each.len());
+        assert!(limit.len() <= NAMES_MAX + 1, "{}", limit.len());
+        let limits = Limits::default();
+        (0..=NAMES_MAX).for_each(|n| limits.logged_in(&n.to_string()));
+        assert!(limits.known().len() <= NAMES_MAX);
+    }
+
+    #[tokio::test]
+    async fn few_wait_for_a_hash_and_the_rest_are_told_at_once() {
+        let limits = Limits::default();
+        let (a, b) = (limits.place_to_hash().await, limits.place_to_hash().await);
+        assert!(a.is_some() && b.is_some());
+        let waiting: Vec<_> = (0..HASHES_WAITING_MAX).map(|_| limits.waiting.try_acquire().unwrap()).collect();
+        assert!(limits.place_to_hash().await.is_none());
+        drop((waiting, a));
+        assert!(limits.place_to_hash().await.is_some());
+    }
+
+    #[test]
+    fn the_address_is_the_one_that_the_proxy_itself_added() {
+        let headers = |lines: &[&str]| -> HeaderMap {
+            lines.iter().map(|l| (HeaderName::from_static("x-forwarded-for"), l.parse().unwrap())).collect()
+        };
+        let of = |lines: &[&str]| client_behind_proxy(&headers(lines)).map(|a| a.to_string());
+        assert_eq!(of(&["198.51.100.1, 203.0.113.7"]).as_deref(), Some("203.0.113.7"));
+        assert_eq!(of(&["203.0.113.7", "203.0.113.9"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(of(&["::ffff:203.0.113.7"]).as_deref(), Some("203.0.113.7"));
+        assert_eq!(of(&["2001:db8:1:2:3:4:5:6"]).as_deref(), Some("2001:db8:1:2::"));
+        assert_eq!(of(&["unknown"]), None);
+        assert_eq!(of(&[]), None);
     }
 }

@@ -7,6 +7,7 @@ mod alerts;
 mod codes;
 mod compression;
 mod cursor;
+mod device;
 mod error;
 mod grants;
 mod guard_policy;
@@ -17,6 +18,7 @@ mod live;
 mod live_state;
 mod me;
 mod search;
+mod server;
 mod session;
 mod settings;
 mod trackers;
@@ -28,6 +30,7 @@ mod zones;
 
 pub use codes::Code;
 pub use cursor::Key as CursorKey;
+pub use server::serve;
 pub use session::hash_password;
 
 use crate::config::Http;

@@ -5,6 +5,7 @@ use crate::api::codes::Code;
 use crate::api::error::Problem;
 use crate::api::live::is_own_origin;
 use crate::api::types;
+use crate::api::{device, limits};
 use crate::domain::Timestamp;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -12,7 +13,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -101,7 +102,8 @@ impl FromRequestParts<Api> for Person {
         if let Some(token) = header.strip_prefix("Bearer ") {
             return person_of(api, &digest(token)).await?.ok_or_else(ended);
         }
-        let token = cookie_of(&parts.headers).ok_or_else(|| Problem::unauthenticated(Code::NotLoggedIn))?;
+        let token =
+            device::cookie(&parts.headers, COOKIE).ok_or_else(|| Problem::unauthenticated(Code::NotLoggedIn))?;
         let is_own = parts.headers.get(OWN_PAGE.0).is_some_and(|v| v == OWN_PAGE.1) && is_own_origin(&parts.headers);
         // A browser adds the cookie by itself, whoever's page asks.
         if !(parts.method.is_safe() || is_own) {
@@ -113,16 +115,10 @@ impl FromRequestParts<Api> for Person {
     }
 }
 
-/// The token that a browser sends.
-fn cookie_of(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-    cookies.flat_map(|line| line.split(';')).find_map(|one| one.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-}
-
-/// The header that gives a browser its token for so many seconds, or takes it away (0).
-fn set_cookie(api: &Api, token: &str, seconds: f64) -> Result<HeaderValue, Problem> {
+/// The header that gives a browser a cookie for so many seconds, or takes it away (0).
+fn set_cookie(api: &Api, name: &str, value: &str, seconds: f64) -> Result<HeaderValue, Problem> {
     let secure = if api.behind_tls_proxy { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds:.0}{secure}");
+    let text = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds:.0}{secure}");
     HeaderValue::from_str(&text).map_err(|_| Problem::Unavailable)
 }
 
@@ -157,6 +153,7 @@ pub(super) fn new_token() -> String {
     responses((status = 200, description = "a token", body = types::Opened), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
 pub(super) async fn log_in(
     State(api): State<Api>,
+    headers: HeaderMap,
     body: Result<Json<Credentials>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(given) = body?;
@@ -166,15 +163,22 @@ pub(super) async fn log_in(
         let values = json!({ "field": "password", "characters": longest, "min": 1, "max": CREDENTIAL_BYTES_MAX });
         return Err(Problem::bad(Code::TextLength, said, values));
     }
-    api.limits.allow_login(&given.login).map_err(|wait_s| Problem::too_often(Code::TooManyLogins, wait_s))?;
-    let client = api.pool.get().await?;
-    let row = client.query_opt("SELECT * FROM api_account($1)", &[&given.login]).await?;
+    let client = if api.behind_tls_proxy { limits::client_behind_proxy(&headers) } else { None };
+    let device = device::known(&api.cursors, &given.login, &headers);
+    let attempt = limits::Attempt { login: &given.login, client, device };
+    api.limits.allow_login(&attempt).map_err(|wait_s| Problem::too_often(Code::TooManyLogins, wait_s))?;
+    // No connection is held while the hash is computed.
+    let row = api.pool.get().await?.query_opt("SELECT * FROM api_account($1)", &[&given.login]).await?;
     // An unknown login costs the same work as a known one, so that time tells nothing.
     let hash = row.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |r| r.get(3));
     let matches = verify(&api, given.password, hash).await?;
     let row = row.filter(|_| matches).ok_or_else(|| Problem::unauthenticated(Code::WrongLogin))?;
+    api.limits.logged_in(&given.login);
     let token = new_token();
-    let session = client
+    let session = api
+        .pool
+        .get()
+        .await?
         .query_one(
             "SELECT api_open_session($1, $2, $3)",
             &[&digest(&token), &row.get::<_, i64>(0), &(SESSION_HOURS * 3600.0)],
@@ -183,9 +187,13 @@ pub(super) async fn log_in(
     let account = types::Account { login: given.login, name: row.get(1), role: row.get(2) };
     let expires_at = session.get::<_, Timestamp>(0).into();
     if given.cookie {
-        let cookie = set_cookie(&api, &token, SESSION_HOURS * 3600.0)?;
+        let known = device::issue(&api.cursors, &account.login);
+        let cookies = [
+            set_cookie(&api, COOKIE, &token, SESSION_HOURS * 3600.0)?,
+            set_cookie(&api, device::COOKIE, &known, device::KNOWN_DAYS * 86_400.0)?,
+        ];
         let opened = Json(types::Opened { token: None, expires_at, account });
-        return Ok(([(header::SET_COOKIE, cookie)], opened).into_response());
+        return Ok((AppendHeaders(cookies.map(|c| (header::SET_COOKIE, c))), opened).into_response());
     }
     Ok(Json(types::Opened { token: Some(token), expires_at, account }).into_response())
 }
@@ -195,7 +203,7 @@ pub(super) async fn log_in(
 pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<Response, Problem> {
     api.pool.get().await?.execute("SELECT api_close_session($1)", &[&person.session]).await?;
     api.live.end_session(person.session);
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie(&api, "", 0.0)?)]).into_response())
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie(&api, COOKIE, "", 0.0)?)]).into_response())
 }
 
 /// A hash that no password has, with the cost of a real one.
@@ -203,7 +211,7 @@ const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 async fn verify(api: &Api, password: String, hash: String) -> Result<bool, Problem> {
-    let _place = api.limits.hashing.acquire().await.map_err(|_| Problem::Unavailable)?;
+    let _place = api.limits.place_to_hash().await.ok_or_else(|| Problem::too_often(Code::TooManyLogins, 1))?;
     tokio::task::spawn_blocking(move || {
         PasswordHash::new(&hash).is_ok_and(|parsed| argon().verify_password(password.as_bytes(), &parsed).is_ok())
     })
