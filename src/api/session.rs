@@ -3,7 +3,6 @@
 use crate::api::Api;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
-use crate::api::live::is_own_origin;
 use crate::api::types;
 use crate::api::{device, limits};
 use crate::domain::Timestamp;
@@ -219,6 +218,16 @@ async fn verify(api: &Api, password: String, hash: String) -> Result<bool, Probl
     .map_err(|_| Problem::Unavailable)
 }
 
+/// A browser states where the page came from; other programs state nothing.
+pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
+    match (text("origin"), text("host")) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, o)| o == host),
+        (Some(_), None) => false,
+    }
+}
+
 fn argon() -> Argon2<'static> {
     // OWASP's recommendation for Argon2id: 19 MiB, 2 passes, 1 lane.
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
@@ -250,5 +259,17 @@ mod tests {
         assert!(argon().verify_password(b"correct hors", &parsed).is_err());
         assert!(PasswordHash::new(DUMMY_HASH).is_ok());
         assert!(hash_password("").is_err());
+    }
+
+    #[test]
+    fn a_foreign_origin_is_refused() {
+        let headers = |origin: &str| {
+            HeaderMap::from_iter([
+                ("origin".parse().unwrap(), origin.parse().unwrap()),
+                ("host".parse().unwrap(), "127.0.0.1:8080".parse().unwrap()),
+            ])
+        };
+        assert!(is_own_origin(&headers("http://127.0.0.1:8080")));
+        assert!(!is_own_origin(&headers("http://evil.example")));
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::api::hash_password;
 use crate::cli::announce;
-use crate::cli::up::Args;
 use crate::config::Config;
 use crate::domain::Profile;
 use crate::store::registry;
@@ -123,24 +122,29 @@ impl Demo {
     ///
     /// # Errors
     /// The database's own word.
-    pub async fn prepare(args: &Args, folder: &Folder, config: &Config) -> anyhow::Result<Self> {
+    pub async fn prepare(
+        vehicles: u16,
+        without_simulator: bool,
+        folder: &Folder,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
         let client = store::connect(&store::settings(&config.database, Role::Owner)?, "demo").await?;
         // Opened now and kept: a port that was only chosen may be somebody else's when it is needed.
         let webhook = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("the demonstration's webhook")?;
         let logins = logins(&folder.path("demo-logins"))?;
         let (_, webhook_secret) = folder.secret("demo-webhook")?;
         let webhook_url = format!("http://{}/webhook", webhook.local_addr()?);
-        enter(&client, &logins, args.demo_vehicles, Some((&webhook_url, &webhook_secret))).await?;
+        enter(&client, &logins, vehicles, Some((&webhook_url, &webhook_secret))).await?;
         Ok(Self {
-            address: format!("http://{}", args.http),
+            address: format!("http://{}", config.http.listen),
             logins,
             trackers_file: folder.path("trackers"),
             ca_file: config.broker.ca_file.clone(),
             truth_file: folder.path("demo-truth.jsonl"),
-            vehicles: args.demo_vehicles,
+            vehicles,
             webhook,
             stolen: tracker(STOLEN).0,
-            without_simulator: args.demo_without_simulator,
+            without_simulator,
         })
     }
 

@@ -172,7 +172,11 @@ async fn together(
 ) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     app::prepare(&config).await?;
-    let demo = if args.demo { Some(demo::Demo::prepare(args, folder, &config).await?) } else { None };
+    let demo = if args.demo {
+        Some(demo::Demo::prepare(args.demo_vehicles, args.demo_without_simulator, folder, &config).await?)
+    } else {
+        None
+    };
     let subscribed = Subscribed::default();
     let mut running = tokio::spawn(app::run(config, Roles::ALL, subscribed.clone(), stop.clone()));
     while !subscribed.is_complete() && !running.is_finished() && !*stop.borrow() {

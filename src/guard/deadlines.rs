@@ -3,20 +3,14 @@
 //! a deadline that moved away keeps it, which is cheaper than moving it with every packet.
 
 use crate::domain::{Timestamp, VehicleId};
-use crate::guard::state::vehicle::Vehicle;
+use crate::guard::state::vehicle::{Vehicle, second_of};
 use crate::guard::vehicle_table::VehicleTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::num::NonZeroU32;
 
 /// See the module: seconds since 1970, and places in the fleet. Only the entry that the vehicle itself names counts.
 #[derive(Clone, Debug, Default)]
 pub struct Deadlines(BinaryHeap<Reverse<(u32, u32)>>);
-
-/// The second of a time, since 1970; the ends (1970, 2106) stand for what is beyond.
-pub fn second_of(at: Timestamp) -> Option<NonZeroU32> {
-    NonZeroU32::new(at.micros().div_euclid(1_000_000).clamp(1, u32::MAX.into()) as u32)
-}
 
 impl Deadlines {
     /// Of what the vehicles name.

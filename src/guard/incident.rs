@@ -6,45 +6,9 @@ use crate::domain::{
     Weight,
 };
 use crate::guard::params::IncidentParams;
-use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
-use serde::{Deserialize, Serialize};
-
-/// The incident that is open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OpenIncident {
-    /// Which.
-    pub id: IncidentId,
-    /// What was told in it, and when (server time).
-    pub told: Vec<(AlertKind, Timestamp)>,
-    /// Since when the vehicle has stood quietly at its guard point again, server time.
-    pub calm_since: Option<Timestamp>,
-    /// When it had last stood so for long enough that the next alarm is news, server time.
-    pub calm_again_at: Option<Timestamp>,
-    /// How far it has come.
-    pub state: IncidentState,
-    /// How sure it is, 0..1.
-    pub score: f32,
-    /// Fixes in a row far from the guard point.
-    away: u8,
-    /// Kinds that late fixes have explained.
-    explained: Vec<AlertKind>,
-    /// What its owner said of it; checkpoints of before this field do not know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<Answer>,
-}
-
-/// The ride that the owner claimed ("it is me"): its alarms are held off.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClaimedRide {
-    /// The incident that was answered.
-    incident: IncidentId,
-    /// It ends here at the latest, event time.
-    until: Timestamp,
-    /// Where it seems to stand, and since when.
-    standing: Option<(crate::guard::state::anchor::Point, Timestamp)>,
-    /// Alarms held off.
-    held_off: u32,
-}
+use crate::guard::state::incident::{ClaimedRide, OpenIncident};
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::vehicle::Vehicle;
 
 /// How much one kind says, as the probability that it is a theft if it stood alone.
 fn weight(p: &IncidentParams, kind: AlertKind) -> f32 {
@@ -111,39 +75,6 @@ pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, ou
     }
 }
 
-impl OpenIncident {
-    /// Another signal of this weight: independent signals leave room for doubt only together.
-    fn become_surer(
-        &mut self,
-        params: &IncidentParams,
-        id: VehicleId,
-        at: Timestamp,
-        weight: f32,
-        out: &mut Vec<Finding>,
-    ) {
-        self.score = 1.0 - (1.0 - self.score) * (1.0 - weight);
-        if self.state == IncidentState::Suspected && self.score >= params.confirmed_score {
-            self.become_state(id, at, IncidentState::Confirmed, out);
-        } else if weight > 0.0 {
-            out.push(self.changed(id, at));
-        }
-    }
-
-    fn become_state(&mut self, id: VehicleId, at: Timestamp, state: IncidentState, out: &mut Vec<Finding>) {
-        self.state = state;
-        out.push(self.changed(id, at));
-        out.push(self.noted(at, Note::Became { state }));
-    }
-
-    fn changed(&self, vehicle: VehicleId, at: Timestamp) -> Finding {
-        Finding::IncidentChanged { incident: self.id, vehicle, at, state: self.state, score: self.score }
-    }
-
-    fn noted(&self, at: Timestamp, note: Note) -> Finding {
-        Finding::IncidentNoted { incident: self.id, at, note }
-    }
-}
-
 /// Follows an open incident, or a claimed ride, by a sample that arrived at `received_at` (and is the
 /// newest by event time, or is not). Returns whether a claimed ride is over.
 pub fn follow(
@@ -186,25 +117,6 @@ pub fn follow(
         out.push(Finding::IncidentNoted { incident, at: received_at, note: Note::RideOver { held_off } });
     }
     is_over
-}
-
-impl OpenIncident {
-    /// A fix that arrived late shows the vehicle at home: within the silence that was told, or after
-    /// the movement that was told.
-    fn explain(&mut self, happened_at: Timestamp, received_at: Timestamp, out: &mut Vec<Finding>) {
-        let explains = |(kind, told): &&(AlertKind, Timestamp)| match kind {
-            AlertKind::Silent => happened_at < *told,
-            AlertKind::Moved | AlertKind::MovedByCell => happened_at > *told,
-            _ => false,
-        };
-        let kinds: Vec<_> = self.told.iter().filter(explains).map(|(kind, _)| *kind).collect();
-        for alert in kinds {
-            if !self.explained.contains(&alert) {
-                self.explained.push(alert);
-                out.push(self.noted(received_at, Note::AtHome { at: happened_at, alert }));
-            }
-        }
-    }
 }
 
 /// Whether an alarm belongs to the ride that the owner has claimed. Only movement does: a cut cable or

@@ -30,7 +30,7 @@ mod vehicle_table;
 mod window_budget;
 mod zones;
 
-pub use {params::Params, rules::RULES, rules::tampering::listened_alarms};
+pub use {params::Params, rules::RULES, state::alarms::listened_alarms};
 
 use crate::domain::{
     Alert, AlertKind, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest, SessionBy,
@@ -38,9 +38,9 @@ use crate::domain::{
 };
 use incident::Said;
 use outage::OutageDetector;
-use rules::silence::Step;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use state::silence::Step;
 use std::collections::BTreeSet;
 use window_budget::WindowBudget;
 use zones::Zones;
@@ -197,14 +197,14 @@ impl Guard {
             return findings;
         }
         rules::consider(&self.params, &mut self.zones, vehicle, state, moment, seen, &mut findings);
-        let loser = self.pool.settle(&self.params.pool, vehicle, state);
+        let evicted = self.pool.settle(&self.params.pool, vehicle, state);
         self.hood.hear(vehicle, state.hood);
         let point = state.guard_point();
         state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), point, moment);
         if let Some((due, _)) = timers::next_deadline(&self.params, state, self.resumed_at) {
             self.deadlines.put(place, state, due);
         }
-        self.narrow(loser);
+        self.narrow(evicted);
         findings
     }
 
@@ -382,18 +382,18 @@ impl Guard {
                 }
             }
         }
-        let mut loser = None;
+        let mut evicted = None;
         if let Some(state) = self.vehicles.get_mut(vehicle) {
             // An incident may have begun: what it holds it keeps.
-            loser = self.pool.settle(&self.params.pool, vehicle, state);
+            evicted = self.pool.settle(&self.params.pool, vehicle, state);
         }
-        self.narrow(loser);
+        self.narrow(evicted);
         self.reschedule(vehicle);
     }
 
     /// Its window is another's now.
-    fn narrow(&mut self, loser: Option<VehicleId>) {
-        if let Some(state) = loser.and_then(|loser| self.vehicles.get_mut(loser)) {
+    fn narrow(&mut self, evicted: Option<VehicleId>) {
+        if let Some(state) = evicted.and_then(|evicted| self.vehicles.get_mut(evicted)) {
             state.narrow();
         }
     }

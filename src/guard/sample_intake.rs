@@ -2,8 +2,9 @@
 
 use crate::domain::{AlarmKind, Fix, FixSource, LatLon, Moment, Timestamp};
 use crate::guard::params::Params;
-use crate::guard::state::anchor::Plane;
-use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
+use crate::guard::state::plane::Plane;
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::vehicle::Vehicle;
 
 /// What the moment contributes, and its position if it is one.
 pub fn sample(params: &Params, vehicle: &mut Vehicle, moment: &Moment, at: Timestamp) -> (Sample, Option<LatLon>) {

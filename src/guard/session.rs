@@ -4,43 +4,17 @@
 //! A schedule ends only the sessions that it began. Parking begins a session once per ride: a bike
 //! that its owner has disarmed and left standing stays disarmed until it was ridden.
 
-use crate::domain::{Finding, GuardPolicy, SessionBy, Timestamp, VehicleId};
-use crate::guard::incident::{self, ClaimedRide};
+use crate::domain::{Finding, SessionBy, Timestamp, VehicleId};
+use crate::guard::incident;
 use crate::guard::params::Params;
-use crate::guard::state::vehicle::{Sample, Vehicle};
-use serde::{Deserialize, Serialize};
+use crate::guard::state::sample::Sample;
+use crate::guard::state::vehicle::Vehicle;
 
 /// Speed above which a vehicle is not parked, km/h.
 const PARKED_KMH_MAX: f32 = 5.0;
 
-/// What a vehicle's sessions need beyond "armed since": kept only where there is something.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Session {
-    /// When sessions are to begin by themselves.
-    pub policy: GuardPolicy,
-    /// What began the one that is on.
-    pub by: SessionBy,
-    /// The next beginning or end of a window; it stands in the guard's list of appointments.
-    pub appointment: Option<Timestamp>,
-    /// Whether the ignition was on since the last session.
-    was_on: bool,
-    /// Since when it is off and the vehicle stands, event time.
-    off_since: Option<Timestamp>,
-    /// The ride that the owner has claimed.
-    pub ride: Option<ClaimedRide>,
-}
-
-impl Session {
-    /// A session began or ended; parking counts from the next ride on.
-    pub fn settle(&mut self, by: SessionBy) {
-        self.by = by;
-        self.was_on = false;
-        self.off_since = None;
-    }
-}
-
 /// What a moment means for the session, once its rules have spoken: a claimed ride that is over lets the
-/// guard begin anew, a parked vehicle is guarded.
+/// guard begin again, a parked vehicle is guarded.
 pub fn follow(
     params: &Params,
     (id, vehicle): (VehicleId, &mut Vehicle),

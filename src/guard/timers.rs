@@ -4,8 +4,8 @@ use crate::domain::{Alert, AlertKind, Cause, Finding, Timestamp, VehicleId};
 use crate::guard::incident;
 use crate::guard::params::Params;
 use crate::guard::rules::power;
-use crate::guard::rules::silence::Step;
 use crate::guard::rules::{DEADLINE_VERSION, evidence, threshold};
+use crate::guard::state::silence::Step;
 use crate::guard::state::vehicle::Vehicle;
 
 /// What a deadline is about.
@@ -52,22 +52,22 @@ pub fn meet_deadline(
             } else {
                 vehicle.silence.told(step);
             }
-            let rhythm = threshold("rhythm_s", vehicle.silence.rhythm_s(&params.silence));
+            let interval = threshold("rhythm_s", vehicle.silence.report_interval_s(&params.silence));
             match step {
                 Step::Unheard => (
                     AlertKind::ArmedWithoutContact,
                     "armed_without_contact",
-                    vec![threshold("silence_unheard_s", params.silence.unheard_s), rhythm],
+                    vec![threshold("silence_unheard_s", params.silence.unheard_s), interval],
                 ),
                 Step::Lost => (
                     AlertKind::LostContact,
                     "lost_contact",
-                    vec![threshold("silence_lost_rhythms", params.silence.lost_rhythms), rhythm],
+                    vec![threshold("silence_lost_rhythms", params.silence.lost_rhythms), interval],
                 ),
                 Step::Silent => (
                     if is_excused { AlertKind::SilentInOutage } else { AlertKind::Silent },
                     "silence",
-                    vec![threshold("silence_tolerated_s", params.silence.tolerated_s), rhythm],
+                    vec![threshold("silence_tolerated_s", params.silence.tolerated_s), interval],
                 ),
             }
         }

@@ -9,20 +9,9 @@
 
 use crate::domain::VehicleId;
 use crate::guard::params::PoolParams;
-use crate::guard::state::vehicle::Vehicle;
+use crate::guard::state::vehicle::{Priority, Vehicle};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-
-/// What a vehicle's newest moment says of how much it should remember.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// Nothing goes on, or nobody guards it.
-    None,
-    /// It is not quiet, and nothing more is known.
-    Low,
-    /// Something speaks for a theft.
-    High,
-}
 
 /// Who has a full window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,10 +25,10 @@ pub struct WindowBudget {
 }
 
 impl WindowBudget {
-    /// Shares out anew after a moment of a vehicle. Returns who must give its window away.
+    /// Shares out again after a moment of a vehicle. Returns who must give its window away.
     pub fn settle(&mut self, params: &PoolParams, id: VehicleId, vehicle: &mut Vehicle) -> Option<VehicleId> {
-        let unrest = vehicle.unrest();
-        if unrest == Priority::None {
+        let priority = vehicle.priority();
+        if priority == Priority::None {
             if vehicle.silence.has_window {
                 vehicle.silence.has_window = false;
                 self.leave(id);
@@ -47,7 +36,7 @@ impl WindowBudget {
             return None;
         }
         if vehicle.silence.has_window {
-            let (from, to) = match unrest {
+            let (from, to) = match priority {
                 Priority::High => (&mut self.restless, &mut self.pressing),
                 _ => (&mut self.pressing, &mut self.restless),
             };
@@ -57,17 +46,17 @@ impl WindowBudget {
             return None;
         }
         let is_full = self.held() >= params.windows_max as usize;
-        let loser = if is_full && unrest == Priority::High { self.restless.pop_first() } else { None };
-        if is_full && loser.is_none() {
+        let evicted = if is_full && priority == Priority::High { self.restless.pop_first() } else { None };
+        if is_full && evicted.is_none() {
             self.refused += 1;
             return None;
         }
         vehicle.silence.has_window = true;
-        match unrest {
+        match priority {
             Priority::High => self.pressing.insert(id),
             _ => self.restless.insert(id),
         };
-        loser
+        evicted
     }
 
     /// A vehicle is guarded no longer, or forgotten.

@@ -1,89 +1,45 @@
-//! Departure by cell positions alone: a van takes the sky away, a jammer drowns the satellites.
+//! Departure by cell positions alone: a van shields the satellites, a jammer drowns them.
 //!
-//! A cell position is the mast's, not the vehicle's, so each counts against every mast heard while
-//! the vehicle stood; and the accelerometer must agree that it is being shaken all along.
+//! A cell position is the tower's, not the vehicle's. So each counts against every tower heard while
+//! the vehicle was parked; and the accelerometer must agree that it is being shaken all along.
 
 use crate::domain::Timestamp;
 use crate::guard::params::Params;
-use crate::guard::state::anchor::Point;
-use crate::guard::state::vehicle::{CELLS_MAX, RareState, Sample, SampleKind, Vehicle};
-use serde::{Deserialize, Serialize};
+use crate::guard::state::plane::Point;
+use crate::guard::state::rare::RareState;
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::signal_loss::GnssLoss;
+use crate::guard::state::vehicle::{CELLS_MAX, Vehicle};
 
-/// Places of masts kept of a time without sky: enough for those of one place and those of a ride.
-const MASTS_MAX: usize = 8;
-/// Of these the first so many may be those of the place where it stood.
-const MASTS_OF_ONE_PLACE: usize = 3;
-
-/// A time of shaking without sky.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GnssLoss {
-    /// Since when.
-    since: Timestamp,
-    /// Whether sky was lost when the shaking began: a cellar has none to lose.
-    lost_sky: bool,
-    /// Packets since then that told of shaking or rest, and those that told of shaking.
-    told: u16,
-    shaken: u16,
-    /// When it was last shaken.
-    shaken_at: Timestamp,
-    /// Different places of masts heard since then, in order.
-    masts: [Option<Point>; MASTS_MAX],
-}
-
-impl GnssLoss {
-    fn begin(sample: &Sample, lost_sky: bool) -> Self {
-        let (since, shaken_at) = (sample.at, sample.at);
-        Self { since, lost_sky, told: 1, shaken: 1, shaken_at, masts: [None; MASTS_MAX] }
-    }
-
-    /// Remembers the mast if none is known near it.
-    fn hear(&mut self, same_mast_m: f32, sample: &Sample, at_rest: &[Point]) {
-        let is_near = |known: &Point| known.distance_m(sample.place) < same_mast_m;
-        if sample.kind == SampleKind::Coarse
-            && !at_rest.iter().any(is_near)
-            && !self.masts.iter().flatten().any(is_near)
-            && let Some(slot) = self.masts.iter_mut().find(|m| m.is_none())
-        {
-            *slot = Some(sample.place);
-        }
-    }
-
-    /// Whether a mast answers that may have been there all along.
-    fn still_hears(&self, same_mast_m: f32, mast: Point, at_rest: &[Point]) -> bool {
-        let first = self.masts.iter().take(MASTS_OF_ONE_PLACE).flatten();
-        first.chain(at_rest).any(|known| known.distance_m(mast) < same_mast_m)
-    }
-}
-
-/// Follows shaking and sky, for the newest sample. `sky_at`: the last satellite fix before it.
-pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: Option<Timestamp>) {
+/// Follows shaking and GNSS, for the newest sample. `fixed_at`: the last satellite fix before it.
+pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, fixed_at: Option<Timestamp>) {
     let p = &params.cell;
     if sample.kind == SampleKind::Satellite {
-        vehicle.set_dark(None);
+        vehicle.set_gnss_loss(None);
         vehicle.rested_at = if sample.moving == Some(true) { vehicle.rested_at } else { Some(sample.at) };
         return;
     }
     let Some(moving) = sample.moving else { return };
-    let known = vehicle.apart();
-    let dark = if let Some(mut dark) = known.dark {
-        dark.told = dark.told.saturating_add(1);
-        dark.shaken = dark.shaken.saturating_add(u16::from(moving));
+    let known = vehicle.rare();
+    let loss = if let Some(mut loss) = known.gnss_loss {
+        loss.packets = loss.packets.saturating_add(1);
+        loss.shaken = loss.shaken.saturating_add(u16::from(moving));
         if moving {
-            dark.shaken_at = sample.at;
+            loss.shaken_at = sample.at;
         }
-        dark.hear(p.same_mast_m, sample, &known.cells);
-        Some(dark).filter(|d| sample.at.seconds_since(d.shaken_at) <= p.dark_rest_s)
+        loss.hear(p.same_mast_m, sample, &known.cells);
+        Some(loss).filter(|l| sample.at.seconds_since(l.shaken_at) <= p.dark_rest_s)
     } else if moving {
-        let rhythm_s = f64::from(vehicle.silence.rhythm_s(&params.silence));
-        let had_sky = sky_at.is_some_and(|t| sample.at.seconds_since(t) < p.sky_rhythms * rhythm_s + p.sky_extra_s);
-        let just_began = sky_at <= vehicle.rested_at.map(|r| r.plus_secs_f64(p.sky_extra_s));
-        let mut dark = GnssLoss::begin(sample, had_sky && just_began);
-        dark.hear(p.same_mast_m, sample, &known.cells);
-        Some(dark)
+        let interval_s = f64::from(vehicle.silence.report_interval_s(&params.silence));
+        let had_fix = fixed_at.is_some_and(|t| sample.at.seconds_since(t) < p.sky_rhythms * interval_s + p.sky_extra_s);
+        let just_began = fixed_at <= vehicle.rested_at.map(|r| r.plus_secs_f64(p.sky_extra_s));
+        let mut loss = GnssLoss::begin(sample, had_fix && just_began);
+        loss.hear(p.same_mast_m, sample, &known.cells);
+        Some(loss)
     } else {
         None
     };
-    vehicle.set_dark(dark);
+    vehicle.set_gnss_loss(loss);
     if !moving {
         vehicle.rested_at = Some(sample.at);
     }
@@ -92,12 +48,12 @@ pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, sky_at: O
 /// What the cell positions say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CellDeparture {
-    /// Distance beyond every mast known from the time at rest, metres.
+    /// Distance beyond every tower known from the time at rest, metres.
     pub distance_m: f32,
     /// Cell positions beyond the boundary in a row.
     pub fixes: u32,
-    /// How long it has been shaken without sky, seconds.
-    pub dark_s: f32,
+    /// How long it has been shaken without GNSS, seconds.
+    pub without_gnss_s: f32,
     /// Whether it is a departure.
     pub is_departure: bool,
 }
@@ -106,7 +62,7 @@ pub struct CellDeparture {
 pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
     let (shaken, told) = vehicle.shaken(6);
     let at_rest = if told > 0 { shaken <= 1 } else { true };
-    let cells = &vehicle.apart().cells;
+    let cells = &vehicle.rare().cells;
     let known = cells.iter().any(|c| c.distance_m(place) < 150.0);
     let near = vehicle.anchor.is_none_or(|a| a.centre.distance_m(place) < 5_000.0);
     if at_rest && !known && near && cells.len() < CELLS_MAX {
@@ -118,7 +74,7 @@ pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
 pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
     let p = &params.cell;
     let Some(anchor) = vehicle.anchor else { return CellDeparture::default() };
-    let RareState { cells, dark, .. } = vehicle.apart();
+    let RareState { cells, gnss_loss, .. } = vehicle.rare();
     let (shaken, told) = vehicle.shaken(8);
     let has_motion = told > 0;
     let boundary = p.distance_min_m * if has_motion { 1.0 } else { p.no_motion_factor };
@@ -143,18 +99,17 @@ pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
         }
     }
     let newest_at = vehicle.samples.last().map(|s| s.at);
-    let dark = dark.as_ref().filter(|d| f32::from(d.shaken) >= p.dark_share * f32::from(d.told));
-    let dark_s = match (dark, newest_at) {
-        (Some(d), Some(at)) => at.seconds_since(d.since) as f32,
+    let loss = gnss_loss.as_ref().filter(|l| f32::from(l.shaken) >= p.dark_share * f32::from(l.packets));
+    let without_gnss_s = match (loss, newest_at) {
+        (Some(l), Some(at)) => at.seconds_since(l.since) as f32,
         _ => 0.0,
     };
-    let by_masts = fixes >= u32::from(p.fixes_min) && (!has_motion || shaken >= usize::from(p.shaking_min).min(told));
-    let last_mast = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Coarse);
-    let by_dark = dark.filter(|d| d.shaken >= p.dark_packets).is_some_and(|d| {
-        let is_long = d.lost_sky && dark_s >= p.dark_s;
-        let stands = last_mast.is_some_and(|m| d.still_hears(p.same_mast_m, m.place, cells));
-        let passed = d.masts.iter().flatten().count();
-        is_long && !stands || passed >= usize::from(p.masts_passed)
+    let by_towers = fixes >= u32::from(p.fixes_min) && (!has_motion || shaken >= usize::from(p.shaking_min).min(told));
+    let last_tower = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Coarse);
+    let by_loss = loss.filter(|l| l.shaken >= p.dark_packets).is_some_and(|l| {
+        let is_long = l.lost_gnss && without_gnss_s >= p.dark_s;
+        let stays = last_tower.is_some_and(|t| l.still_hears(p.same_mast_m, t.place, cells));
+        is_long && !stays || l.towers_passed() >= usize::from(p.masts_passed)
     });
-    CellDeparture { distance_m, fixes, dark_s, is_departure: by_masts || by_dark }
+    CellDeparture { distance_m, fixes, without_gnss_s, is_departure: by_towers || by_loss }
 }

@@ -11,7 +11,8 @@ use crate::domain::Timestamp;
 use crate::guard::params::{ExitParams, Params};
 use crate::guard::rules::evidence::{Course, FixFacts};
 use crate::guard::state::anchor::Anchor;
-use crate::guard::state::vehicle::{SAMPLES_MAX, Sample, SampleKind, Vehicle};
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::vehicle::{SAMPLES_MAX, Vehicle};
 use smallvec::SmallVec;
 
 /// Two fixes within this are the same place told twice, metres (a stuck receiver repeats exactly).
@@ -66,7 +67,7 @@ struct Run<'a> {
     error_m: f32,
     /// Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells no speed.
     speed_floor_kmh: Option<f32>,
-    rhythm_s: f32,
+    report_interval_s: f32,
     evidence: f32,
     shaking: u32,
     shaken_at: Option<Timestamp>,
@@ -93,7 +94,7 @@ impl<'a> Run<'a> {
             spread_m,
             error_m: 0.5 * spread_m * (1.0 + params.exit.home_error / anchor.weight).sqrt(),
             speed_floor_kmh: vehicle.speed_floor_kmh(&params.exit),
-            rhythm_s: vehicle.silence.rhythm_s(&params.silence),
+            report_interval_s: vehicle.silence.report_interval_s(&params.silence),
             evidence: 0.0,
             shaking: 0,
             shaken_at: None,
@@ -136,7 +137,7 @@ impl<'a> Run<'a> {
             shaking_s: self.shaking_since.map_or(0.0, |t| sample.at.seconds_since(t) as f32),
             shaken_at_home: self.shaken_at_home,
             speed_floor_kmh: self.speed_floor_kmh,
-            rhythm_s: self.rhythm_s,
+            report_interval_s: self.report_interval_s,
         };
         let course = facts.course(p);
         match course {

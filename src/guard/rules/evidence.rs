@@ -5,8 +5,8 @@
 //! the places, while the accelerometer shakes. An error of the place has few of these together.
 
 use crate::guard::params::ExitParams;
-use crate::guard::state::anchor::Point;
-use crate::guard::state::vehicle::Sample;
+use crate::guard::state::plane::Point;
+use crate::guard::state::sample::Sample;
 
 /// What the evidence of one fix is reckoned from.
 pub struct FixFacts<'a> {
@@ -33,7 +33,7 @@ pub struct FixFacts<'a> {
     /// Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells no speed.
     pub speed_floor_kmh: Option<f32>,
     /// How often this tracker reports at rest, seconds.
-    pub rhythm_s: f32,
+    pub report_interval_s: f32,
 }
 
 /// What the course says of the displacement.
@@ -163,7 +163,7 @@ impl FixFacts<'_> {
         if speed >= floor && course != Course::Contradicts {
             // A tracker without accelerometer that sees speed reports more often; one that keeps
             // its rhythm did not believe the speed itself.
-            let is_unhurried = self.sample.moving.is_none() && step_s > 0.5 * self.rhythm_s;
+            let is_unhurried = self.sample.moving.is_none() && step_s > 0.5 * self.report_interval_s;
             let share = if is_unhurried { p.unhurried_share } else { 1.0 };
             w += share * if speed >= 2.0 * floor { p.speed_high } else { p.speed_moderate };
             if !is_jump && (moved - speed).abs() < (0.5 * moved).max(4.0) {

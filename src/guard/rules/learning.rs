@@ -5,8 +5,10 @@ use crate::guard::params::{AnchorParams, Params};
 use crate::guard::rules::cell_tower;
 use crate::guard::rules::departure::Departure;
 use crate::guard::rules::observation::Observation;
-use crate::guard::state::anchor::{Anchor, Point};
-use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
+use crate::guard::state::anchor::Anchor;
+use crate::guard::state::plane::Point;
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::vehicle::Vehicle;
 use crate::guard::{Arrival, incident};
 
 /// Samples among which none may be shaken before a vehicle counts as at ease.

@@ -8,12 +8,11 @@ pub mod evidence;
 mod learning;
 mod observation;
 pub mod power;
-pub mod silence;
 pub mod stale_position;
-pub mod tampering;
 
 use crate::domain::{AlarmKind, Evidence, Threshold};
 use crate::guard::params::Params;
+use crate::guard::state::alarms;
 use crate::guard::state::vehicle::Vehicle;
 use crate::guard::zones::Zones;
 use crate::guard::{Alert, AlertKind, Arrival, Cause, Finding, Moment, VehicleId, incident, session};
@@ -62,7 +61,7 @@ fn sos(s: &Situation) -> Option<Vec<Threshold>> {
 }
 
 fn tampered(s: &Situation) -> Option<Vec<Threshold>> {
-    (s.seen.is_guarded && s.seen.rising.any(tampering::TAMPERING)).then(Vec::new)
+    (s.seen.is_guarded && s.seen.rising.any(alarms::TAMPERING)).then(Vec::new)
 }
 
 fn power_cut(s: &Situation) -> Option<Vec<Threshold>> {
@@ -90,7 +89,7 @@ fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
             threshold("cell_distance_min_m", s.params.cell.distance_min_m),
             threshold("cell_distance_m", d.distance_m),
             threshold("cell_fixes", d.fixes),
-            threshold("shaken_without_sky_s", d.dark_s),
+            threshold("shaken_without_sky_s", d.without_gnss_s),
         ]
     })
 }
@@ -98,7 +97,7 @@ fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
 fn suspicion(s: &Situation) -> Option<Vec<Threshold>> {
     let half = 0.5 * s.params.exit.evidence_min;
     let leaving = s.seen.departure.evidence >= half && s.seen.departure.fixes_outside >= 2 && !s.vehicle.suspicion_told;
-    let told = s.seen.rising.any(tampering::SUSPICIOUS);
+    let told = s.seen.rising.any(alarms::SUSPICIOUS);
     (s.seen.is_guarded && s.vehicle.incident().is_none() && (leaving || told))
         .then(|| vec![threshold("suspicion_evidence_min", half), threshold("exit_evidence", s.seen.departure.evidence)])
 }

@@ -2,10 +2,11 @@
 
 use crate::domain::{AlarmKind, LatLon, Moment, Timestamp};
 use crate::guard::params::Params;
-use crate::guard::rules::tampering::Alarms;
 use crate::guard::rules::{battery, cell_tower, departure, power, stale_position};
+use crate::guard::state::alarms::Alarms;
 use crate::guard::state::anchor::Anchor;
-use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::vehicle::Vehicle;
 use crate::guard::zones::presence::Sighting;
 use crate::guard::{Arrival, clock, sample_intake};
 
@@ -101,8 +102,8 @@ fn observe_status(
     }
     let before = vehicle.newest_at.replace(at);
     vehicle.alarms = alarms;
-    vehicle.silence.learn_rhythm(&params.silence, before, at);
-    vehicle.silence.learn_interval(&params.silence, arrival.report_interval_s);
+    vehicle.silence.learn_report_interval(&params.silence, before, at);
+    vehicle.silence.learn_known_interval(&params.silence, arrival.report_interval_s);
     let word = power::Word::of(moment.status.external_power, &moment.alarms, rising.any(&[AlarmKind::PowerCut]));
     let is_cut =
         word.is_some_and(|word| power::observe(&params.power, vehicle, word, is_guarded, at, arrival.received_at));

@@ -4,17 +4,6 @@ use crate::domain::{Alarm, AlarmKind, Timestamp};
 use crate::guard::params::PowerParams;
 use crate::guard::state::vehicle::Vehicle;
 
-/// What we know of the supply, but for its loss, which few have.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PowerState {
-    /// Whether it was there in this guard session: a tracker without supply cannot lose it.
-    pub was_there: bool,
-    /// Whether this loss was told, or known before the session began.
-    pub told: bool,
-    /// Whether the low battery of the tracker itself was told.
-    pub battery_is_low: bool,
-}
-
 /// A known loss is the same one for so long after the last word of it, seconds: a tracker without supply
 /// repeats its alarm, and its own battery lasts about a day.
 const SAME_LOSS_S: f64 = 86_400.0;
@@ -46,14 +35,6 @@ impl Word {
     }
 }
 
-/// A guard session begins: what was there before still counts. A loss from before is none of this session, and
-/// whoever repeats it says nothing new.
-pub fn begin_session(vehicle: &mut Vehicle) {
-    let is_lost = vehicle.apart().lost.is_some();
-    vehicle.power.was_there &= !is_lost;
-    vehicle.power.told = is_lost;
-}
-
 /// Takes in what the newest moment says. Returns whether this confirms a cut.
 pub fn observe(
     params: &PowerParams,
@@ -63,7 +44,7 @@ pub fn observe(
     at: Timestamp,
     received_at: Timestamp,
 ) -> bool {
-    let known = vehicle.apart().lost;
+    let known = vehicle.rare().lost;
     match word {
         Word::There => {
             (vehicle.power.was_there, vehicle.power.told) = (true, false);
@@ -96,7 +77,7 @@ pub fn observe(
     if !vehicle.power.was_there {
         return false;
     }
-    let lost = vehicle.apart().lost.unwrap_or((at, received_at));
+    let lost = vehicle.rare().lost.unwrap_or((at, received_at));
     vehicle.set_lost(Some(lost));
     vehicle.power.told = at.seconds_since(lost.0) >= f64::from(params.confirmed_s);
     vehicle.power.told
@@ -108,6 +89,6 @@ pub fn due(params: &PowerParams, vehicle: &Vehicle, resumed_at: Option<Timestamp
     if vehicle.power.told {
         return None;
     }
-    let (_, heard) = vehicle.apart().lost?;
+    let (_, heard) = vehicle.rare().lost?;
     Some(resumed_at.map_or(heard, |r| r.max(heard)).plus_secs_f64(f64::from(params.deadline_s)))
 }

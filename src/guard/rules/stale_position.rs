@@ -1,30 +1,14 @@
 //! Stale position: a guarded vehicle moves, and its receiver repeats one place to the last digit.
 //!
 //! No fence can be seen to be left then. It may be a defect of the receiver or a receiver that was led to
-//! believe in a place, so the owner is told quietly; cells, darkness and silence wake them.
+//! believe in a place, so the owner is notified quietly; cell towers, loss of GNSS and silence wake them.
 
-use crate::domain::Timestamp;
 use crate::guard::params::StaleParams;
-use crate::guard::state::anchor::Point;
-use crate::guard::state::vehicle::{Sample, SampleKind, Vehicle};
-use serde::{Deserialize, Serialize};
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::stale_position::Stale;
+use crate::guard::state::vehicle::Vehicle;
 
-/// One place told again and again of a vehicle that moves. Few vehicles have one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stale {
-    place: Point,
-    /// When the vehicle first moved at it, event time.
-    since: Timestamp,
-    /// When it last moved.
-    moved_at: Timestamp,
-    /// Reports since then, and those that said that it moves.
-    reports: u16,
-    moving: u16,
-    /// Whether it was told.
-    is_told: bool,
-}
-
-/// What is to be told.
+/// What is to be raised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Staleness {
     /// For how long it has moved at one place, seconds.
@@ -33,14 +17,14 @@ pub struct Staleness {
     pub moving: u16,
 }
 
-/// Follows the newest sample of a guarded vehicle; `is_on`: its ignition is. Returns what is to be told now.
+/// Follows the newest sample of a guarded vehicle; `is_on`: its ignition is. Returns what is to be raised now.
 pub fn follow(p: &StaleParams, vehicle: &mut Vehicle, sample: &Sample, is_on: bool) -> Option<Staleness> {
     if sample.kind != SampleKind::Satellite {
-        return None; // no sky is another matter
+        return None; // no GNSS is another matter
     }
     let moves = is_on || sample.moving == Some(true);
     let is_same = |s: &Stale| s.place == sample.place && sample.at.seconds_since(s.moved_at) <= p.rest_s;
-    let Some(mut stale) = vehicle.apart().stale.filter(is_same) else {
+    let Some(mut stale) = vehicle.rare().stale.filter(is_same) else {
         let (place, at) = (sample.place, sample.at);
         let begun = Stale { place, since: at, moved_at: at, reports: 1, moving: 1, is_told: false };
         vehicle.set_stale(moves.then_some(begun));

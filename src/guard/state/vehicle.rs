@@ -1,121 +1,55 @@
 //! What we remember of one vehicle: bounded, serialisable, nothing that a clock could change.
 
 use crate::domain::{EvidenceFix, LatLon, Timestamp, VehicleKind};
-use crate::guard::incident::OpenIncident;
 use crate::guard::outage::PeerGroups;
-use crate::guard::params::Params;
-use crate::guard::rules::cell_tower::GnssLoss;
-use crate::guard::rules::power;
-use crate::guard::rules::stale_position::Stale;
-use crate::guard::rules::tampering::Alarms;
-use crate::guard::session::Session;
-use crate::guard::state::anchor::{Anchor, Plane, Point};
-use crate::guard::window_budget::Priority;
+use crate::guard::params::{ExitParams, Params};
+use crate::guard::state::alarms::Alarms;
+use crate::guard::state::anchor::Anchor;
+use crate::guard::state::incident::OpenIncident;
+use crate::guard::state::plane::{Plane, Point};
+use crate::guard::state::power::PowerState;
+use crate::guard::state::rare::RareState;
+use crate::guard::state::sample::{Sample, SampleKind};
+use crate::guard::state::session::Session;
+use crate::guard::state::signal_loss::GnssLoss;
+use crate::guard::state::silence::SilenceState;
+use crate::guard::state::stale_position::Stale;
 use crate::guard::zones::presence::ZonePresence;
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::num::NonZeroU32;
 
-mod checkpoint;
-
 /// Recent samples kept for evidence. 16 at ten seconds each see the first minutes of a theft.
 pub const SAMPLES_MAX: usize = 16;
-/// Samples kept of a vehicle that stands quietly, from one report to the next: a city is mostly parked.
+/// Samples kept of a vehicle that is parked quietly, from one report to the next: a city is mostly parked.
 /// The next is weighed beside it, and only if the vehicle is quiet no longer more are kept.
-const SAMPLES_AT_REST: usize = 1;
+pub(super) const SAMPLES_AT_REST: usize = 1;
 /// Samples kept of one that has no full window: unguarded, or a suspect of too many. Every rule but the sum of the
 /// evidence looks at no more.
 const SAMPLES_NARROW: usize = 6;
 /// Packets remembered to know a duplicate again. Retransmissions come within a minute; a fix that is
 /// still among the samples is known again without this.
-const SEEN_MAX: usize = 4;
+pub(super) const SEEN_MAX: usize = 4;
 /// Cell positions remembered from the time at rest.
 pub const CELLS_MAX: usize = 8;
 
-/// What kind of place a sample gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SampleKind {
-    /// A satellite fix.
-    Satellite,
-    /// A cell or Wi-Fi position, or a satellite fix that admits to be as coarse.
-    Coarse,
-    /// No usable position; it still says whether the vehicle was shaken.
-    Blind,
+/// What a vehicle's newest moment says of how much it should remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Nothing goes on, or nobody guards it.
+    None,
+    /// It is not quiet, and nothing more is known.
+    Low,
+    /// Something speaks for a theft.
+    High,
 }
 
-/// What one moment contributes to the question whether the vehicle is leaving.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
-    /// Event time.
-    pub at: Timestamp,
-    /// Where, in the vehicle's plane.
-    pub place: Point,
-    /// Error to reckon with, decimetres.
-    error_dm: u16,
-    /// Speed over ground, tenths of km/h; `NONE_U16` = not told.
-    speed: u16,
-    /// Course over ground in steps of 1.5 degrees; `NONE_U8` = not told.
-    course: u8,
-    /// Which kind of place.
-    pub kind: SampleKind,
-    /// Too few satellites, or spread too badly, to be more than a guess.
-    pub is_guess: bool,
-    /// What the accelerometer says; `None` without one.
-    pub moving: Option<bool>,
+/// The second of a time, since 1970; the ends (1970, 2106) stand for what is beyond.
+pub fn second_of(at: Timestamp) -> Option<NonZeroU32> {
+    NonZeroU32::new(at.micros().div_euclid(1_000_000).clamp(1, u32::MAX.into()) as u32)
 }
 
-const NONE_U16: u16 = u16::MAX;
-const NONE_U8: u8 = u8::MAX;
-const COURSE_STEP_DEG: f32 = 1.5;
-
-impl Sample {
-    /// A sample without a place.
-    pub fn blind(at: Timestamp, moving: Option<bool>) -> Self {
-        Self {
-            at,
-            place: Point::default(),
-            error_dm: 0,
-            speed: NONE_U16,
-            course: NONE_U8,
-            kind: SampleKind::Blind,
-            is_guess: false,
-            moving,
-        }
-    }
-
-    /// With speed, km/h, and course, degrees, as told.
-    pub fn with_velocity(mut self, speed_kmh: Option<f32>, course_deg: Option<f32>) -> Self {
-        self.speed = speed_kmh.map_or(NONE_U16, |v| (10.0 * v).round() as u16);
-        self.course = course_deg.map_or(NONE_U8, |c| ((c / COURSE_STEP_DEG).round() as u16 % 240) as u8);
-        self
-    }
-
-    /// With a place that has this error, metres.
-    pub fn at_place(mut self, place: Point, kind: SampleKind, error_m: f32) -> Self {
-        (self.place, self.kind) = (place, kind);
-        self.error_dm = (10.0 * error_m).round() as u16;
-        self
-    }
-
-    /// Error to reckon with, metres.
-    pub fn error_m(&self) -> f32 {
-        f32::from(self.error_dm) / 10.0
-    }
-
-    /// Speed over ground, km/h.
-    pub fn speed_kmh(&self) -> Option<f32> {
-        (self.speed != NONE_U16).then(|| f32::from(self.speed) / 10.0)
-    }
-
-    /// Course over ground, degrees, of a tracker that tells one.
-    pub fn course_deg(&self) -> Option<f32> {
-        (self.course != NONE_U8).then(|| COURSE_STEP_DEG * f32::from(self.course))
-    }
-}
-
-/// Everything the guard remembers of one vehicle: 200 bytes while it is parked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "checkpoint::VehicleCheckpoint", into = "checkpoint::VehicleCheckpoint")]
+/// Everything the guard remembers of one vehicle: 200 bytes while it is parked. `checkpoint` keeps it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Vehicle {
     /// Since when it is guarded, event time.
     pub armed_at: Option<Timestamp>,
@@ -127,12 +61,12 @@ pub struct Vehicle {
     pub anchor: Option<Anchor>,
     /// Recent samples, oldest first in event time.
     pub samples: SmallVec<[Sample; SAMPLES_AT_REST]>,
-    /// Whether it stood quietly at its guard point when last heard: then few samples are kept.
+    /// Whether it was parked quietly at its guard point when last heard: then few samples are kept.
     pub is_calm: bool,
     /// Packets seen lately, newest first; 0 = none.
-    seen: [u32; SEEN_MAX],
+    pub(super) seen: [u32; SEEN_MAX],
     /// What few vehicles have.
-    apart: Option<Box<RareState>>,
+    pub(super) rare: Option<Box<RareState>>,
     /// When it was last told to be at rest, event time.
     pub rested_at: Option<Timestamp>,
     /// Whether its tracker ever told a speed above zero; some never do.
@@ -143,95 +77,77 @@ pub struct Vehicle {
     pub newest_at: Option<Timestamp>,
     /// Alarms that were on in the newest moment.
     pub alarms: Alarms,
-    /// Supply: whether it was there, and what was told of it.
-    pub power: crate::guard::rules::power::PowerState,
+    /// Supply: whether it was there, and what was raised of it.
+    pub power: PowerState,
     /// When it was heard, and how often it speaks.
-    pub silence: crate::guard::rules::silence::SilenceState,
+    pub silence: SilenceState,
     /// What it is, for rules that are for one kind only.
     pub kind: Option<VehicleKind>,
     /// Its zones: inside, about to enter, may have passed.
     pub sides: ZonePresence,
-    /// Whether an early sign was told since it was last calm.
+    /// Whether an early sign was raised since it was last calm.
     pub suspicion_told: bool,
     /// What its guard sessions need beyond "armed since".
     pub session: Option<Box<Session>>,
     /// Which trackers are its neighbours.
     pub hood: PeerGroups,
-    /// The second that stands in the guard's list of deadlines for it; never later than its next deadline.
+    /// The second of its entry in the guard's list of deadlines for it; never later than its next deadline.
     pub scheduled: Option<NonZeroU32>,
-}
-
-/// What few vehicles have; where there is nothing it takes no room.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RareState {
-    /// Cell positions while at rest in this guard session.
-    pub cells: Vec<Point>,
-    /// Shaking without sky, if it began with the shaking.
-    pub dark: Option<GnssLoss>,
-    /// One place told again and again while it moves.
-    pub stale: Option<Stale>,
-    /// First word of a loss of supply: event time and arrival.
-    pub lost: Option<(Timestamp, Timestamp)>,
-    /// The incident that is open.
-    incident: Option<Box<OpenIncident>>,
-}
-
-impl RareState {
-    const NONE: &Self = &Self { cells: Vec::new(), dark: None, stale: None, lost: None, incident: None };
 }
 
 impl Vehicle {
     /// What few vehicles have.
-    pub fn apart(&self) -> &RareState {
-        self.apart.as_deref().unwrap_or(RareState::NONE)
+    pub fn rare(&self) -> &RareState {
+        self.rare.as_deref().unwrap_or(RareState::NONE)
     }
 
     /// Remembers a cell position of the time at rest.
     pub fn learn_cell(&mut self, place: Point) {
-        self.change_rare(|apart| apart.cells.push(place));
+        self.change_rare(|rare| rare.cells.push(place));
     }
 
-    /// Shaking without sky began, goes on or is over.
-    pub fn set_dark(&mut self, dark: Option<GnssLoss>) {
-        self.set_rare(dark, |apart| &mut apart.dark);
+    /// Shaking without GNSS began, goes on or is over.
+    pub fn set_gnss_loss(&mut self, loss: Option<GnssLoss>) {
+        self.set_rare(loss, |rare| &mut rare.gnss_loss);
     }
 
-    /// One place is told again while it moves, or no longer.
+    /// One place is reported again while it moves, or no longer.
     pub fn set_stale(&mut self, stale: Option<Stale>) {
-        self.set_rare(stale, |apart| &mut apart.stale);
+        self.set_rare(stale, |rare| &mut rare.stale);
     }
 
     /// Its supply is lost since then, or no longer.
     pub fn set_lost(&mut self, lost: Option<(Timestamp, Timestamp)>) {
-        self.set_rare(lost, |apart| &mut apart.lost);
+        self.set_rare(lost, |rare| &mut rare.lost);
     }
 
     /// The incident that is open.
     pub fn incident(&self) -> Option<&OpenIncident> {
-        self.apart().incident.as_deref()
+        self.rare().incident.as_deref()
     }
 
     /// The same, to change it.
     pub fn incident_mut(&mut self) -> Option<&mut OpenIncident> {
-        self.apart.as_mut()?.incident.as_deref_mut()
+        self.rare.as_mut()?.incident.as_deref_mut()
     }
 
     /// An incident is open, or no longer.
     pub fn set_incident(&mut self, incident: Option<Box<OpenIncident>>) {
-        self.set_rare(incident, |apart| &mut apart.incident);
+        self.set_rare(incident, |rare| &mut rare.incident);
     }
 
     fn set_rare<T>(&mut self, value: Option<T>, which: fn(&mut RareState) -> &mut Option<T>) {
-        if value.is_some() || self.apart.is_some() {
-            self.change_rare(|apart| *which(apart) = value);
+        if value.is_some() || self.rare.is_some() {
+            self.change_rare(|rare| *which(rare) = value);
         }
     }
 
-    fn change_rare(&mut self, change: impl FnOnce(&mut RareState)) {
-        let apart = self.apart.get_or_insert_default();
-        change(apart);
-        if **apart == *RareState::NONE {
-            self.apart = None;
+    /// Changes it; where nothing is left it takes no room.
+    pub(super) fn change_rare(&mut self, change: impl FnOnce(&mut RareState)) {
+        let rare = self.rare.get_or_insert_default();
+        change(rare);
+        if **rare == *RareState::NONE {
+            self.rare = None;
         }
     }
 
@@ -281,7 +197,7 @@ impl Vehicle {
     }
 
     /// How much there is to remember, by its newest moment.
-    pub fn unrest(&self) -> Priority {
+    pub fn priority(&self) -> Priority {
         if self.armed_at.is_none() || self.is_calm {
             Priority::None
         } else if self.silence.is_pressing || self.suspicion_told || self.incident().is_some() {
@@ -303,7 +219,7 @@ impl Vehicle {
         self.samples.shrink_to_fit();
     }
 
-    /// Notes whether it stands quietly, and then forgets what only a departure would need.
+    /// Notes whether it is parked quietly, and then forgets what only a departure would need.
     pub fn calm(&mut self, is_calm: bool) {
         self.is_calm = is_calm;
         if is_calm && (self.samples.len() > SAMPLES_AT_REST || self.samples.spilled()) {
@@ -311,12 +227,12 @@ impl Vehicle {
         }
     }
 
-    /// Begins a guard session at `at`; fixes from just before may already show where it stands.
+    /// Begins a guard session at `at`; fixes from just before may already show where it is parked.
     pub fn begin_session(&mut self, params: &Params, at: Timestamp) {
         let a = &params.anchor;
         self.armed_at = Some(at);
         self.forget_place();
-        power::begin_session(self);
+        self.power.begin_session(self.rare().lost.is_some());
         let earliest = at.plus_secs_f64(-f64::from(a.before_arming_s));
         self.samples.retain(|s| s.at >= earliest && s.kind == SampleKind::Satellite);
         if let [.., before, last] = self.samples[..]
@@ -337,14 +253,14 @@ impl Vehicle {
         self.forget_place();
     }
 
-    /// What was learned of where it stands ends with the session.
+    /// What was learned of where it is parked ends with the session.
     fn forget_place(&mut self) {
         self.anchor = None;
         self.is_calm = false;
         self.suspicion_told = false;
-        if self.apart.is_some() {
-            self.change_rare(|apart| {
-                *apart = RareState { lost: apart.lost, incident: apart.incident.take(), ..RareState::default() };
+        if self.rare.is_some() {
+            self.change_rare(|rare| {
+                *rare = RareState { lost: rare.lost, incident: rare.incident.take(), ..RareState::default() };
             });
         }
     }
@@ -361,7 +277,7 @@ impl Vehicle {
     }
 
     /// The Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells none.
-    pub fn speed_floor_kmh(&self, params: &crate::guard::params::ExitParams) -> Option<f32> {
+    pub fn speed_floor_kmh(&self, params: &ExitParams) -> Option<f32> {
         self.tells_speed.then(|| params.speed_floor_kmh.max(params.speed_floor_noises * self.speed_at_rest_kmh))
     }
 

@@ -1,23 +1,38 @@
-//! A vehicle as a checkpoint keeps it: what few vehicles have stands beside the rest there, as it always did.
+//! A vehicle as a checkpoint keeps it: what few vehicles have lies beside the rest there, as it always did.
 
 use crate::domain::{Timestamp, VehicleKind};
-use crate::guard::incident::OpenIncident;
 use crate::guard::outage::PeerGroups;
-use crate::guard::rules::cell_tower::GnssLoss;
-use crate::guard::rules::power::PowerState;
-use crate::guard::rules::silence::SilenceState;
-use crate::guard::rules::stale_position::Stale;
-use crate::guard::rules::tampering::Alarms;
-use crate::guard::session::Session;
-use crate::guard::state::anchor::{Anchor, Plane, Point};
-use crate::guard::state::vehicle::{RareState, SAMPLES_AT_REST, SEEN_MAX, Sample, Vehicle};
+use crate::guard::state::alarms::Alarms;
+use crate::guard::state::anchor::Anchor;
+use crate::guard::state::incident::OpenIncident;
+use crate::guard::state::plane::{Plane, Point};
+use crate::guard::state::power::PowerState;
+use crate::guard::state::rare::RareState;
+use crate::guard::state::sample::Sample;
+use crate::guard::state::session::Session;
+use crate::guard::state::signal_loss::GnssLoss;
+use crate::guard::state::silence::SilenceState;
+use crate::guard::state::stale_position::Stale;
+use crate::guard::state::vehicle::{SAMPLES_AT_REST, SEEN_MAX, Vehicle, second_of};
 use crate::guard::zones::presence::ZonePresence;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
+
+impl Serialize for Vehicle {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        VehicleCheckpoint::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Vehicle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        VehicleCheckpoint::deserialize(deserializer).map(Self::from)
+    }
+}
 
 /// See the module; the fields are those of [`Vehicle`].
 #[derive(Serialize, Deserialize)]
-pub(in crate::guard) struct VehicleCheckpoint {
+struct VehicleCheckpoint {
     armed_at: Option<Timestamp>,
     disarmed_at: Option<Timestamp>,
     plane: Option<Plane>,
@@ -47,7 +62,8 @@ pub(in crate::guard) struct VehicleCheckpoint {
 #[derive(Serialize, Deserialize)]
 struct Beside {
     cells: Vec<Point>,
-    dark: Option<GnssLoss>,
+    #[serde(rename = "dark")]
+    gnss_loss: Option<GnssLoss>,
     stale: Option<Stale>,
 }
 
@@ -63,8 +79,8 @@ struct Power {
 
 impl From<Vehicle> for VehicleCheckpoint {
     fn from(v: Vehicle) -> Self {
-        let RareState { cells, dark, stale, lost, incident } = v.apart.map(|apart| *apart).unwrap_or_default();
-        let is_beside = !cells.is_empty() || dark.is_some() || stale.is_some();
+        let RareState { cells, gnss_loss, stale, lost, incident } = v.rare.map(|rare| *rare).unwrap_or_default();
+        let is_beside = !cells.is_empty() || gnss_loss.is_some() || stale.is_some();
         let PowerState { was_there, told, battery_is_low } = v.power;
         Self {
             armed_at: v.armed_at,
@@ -74,7 +90,7 @@ impl From<Vehicle> for VehicleCheckpoint {
             samples: v.samples,
             is_calm: v.is_calm,
             seen: v.seen,
-            beside: is_beside.then_some(Beside { cells, dark, stale }),
+            beside: is_beside.then_some(Beside { cells, gnss_loss, stale }),
             rested_at: v.rested_at,
             tells_speed: v.tells_speed,
             speed_at_rest_kmh: v.speed_at_rest_kmh,
@@ -96,7 +112,7 @@ impl From<Vehicle> for VehicleCheckpoint {
 impl From<VehicleCheckpoint> for Vehicle {
     fn from(k: VehicleCheckpoint) -> Self {
         let Power { was_there, lost, told, battery_is_low } = k.power;
-        let (cells, dark, stale) = k.beside.map_or_else(Default::default, |b| (b.cells, b.dark, b.stale));
+        let (cells, gnss_loss, stale) = k.beside.map_or_else(Default::default, |b| (b.cells, b.gnss_loss, b.stale));
         let mut vehicle = Self {
             armed_at: k.armed_at,
             disarmed_at: k.disarmed_at,
@@ -105,7 +121,7 @@ impl From<VehicleCheckpoint> for Vehicle {
             samples: k.samples,
             is_calm: k.is_calm,
             seen: k.seen,
-            apart: None,
+            rare: None,
             rested_at: k.rested_at,
             tells_speed: k.tells_speed,
             speed_at_rest_kmh: k.speed_at_rest_kmh,
@@ -118,9 +134,9 @@ impl From<VehicleCheckpoint> for Vehicle {
             suspicion_told: k.suspicion_told,
             session: k.session,
             hood: k.hood,
-            scheduled: k.scheduled.and_then(crate::guard::deadlines::second_of),
+            scheduled: k.scheduled.and_then(second_of),
         };
-        vehicle.change_rare(|apart| *apart = RareState { cells, dark, stale, lost, incident: k.incident });
+        vehicle.change_rare(|rare| *rare = RareState { cells, gnss_loss, stale, lost, incident: k.incident });
         vehicle
     }
 }
@@ -130,7 +146,7 @@ mod tests {
     use super::*;
     use crate::domain::{AlarmKind, IncidentState};
 
-    /// As programs wrote it while the rare things stood in the vehicle itself (before 2026-11-28).
+    /// As programs wrote it while the rare things were in the vehicle itself (before 2026-11-28).
     #[test]
     fn what_programs_before_wrote_is_read_and_written_the_same() {
         let before = serde_json::json!({
@@ -152,7 +168,7 @@ mod tests {
         });
         let vehicle: Vehicle = serde_json::from_value(before.clone()).unwrap();
         assert!(vehicle.alarms.any(&[AlarmKind::Tamper]) && vehicle.incident().is_some());
-        assert_eq!((vehicle.apart().cells.len(), vehicle.apart().lost.is_some()), (1, true));
+        assert_eq!((vehicle.rare().cells.len(), vehicle.rare().lost.is_some()), (1, true));
         assert_eq!(serde_json::to_value(&vehicle).unwrap(), before);
         let bare = serde_json::to_value(Vehicle::default()).unwrap();
         assert_eq!(serde_json::from_value::<Vehicle>(bare).unwrap(), Vehicle::default());

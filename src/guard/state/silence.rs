@@ -1,6 +1,6 @@
-//! Silence: a guarded tracker that says nothing for longer than its own rhythm allows.
+//! Silence: a guarded tracker that sends nothing for longer than its own report interval allows.
 //!
-//! Harmless outages last up to three quarters of an hour, so the deadline is that plus one rhythm;
+//! Harmless outages last up to three quarters of an hour, so the deadline is that plus one report interval;
 //! contact is called lost, quietly, much earlier. A session that begins without contact protects nothing, which is told
 //! (quietly) a minute later unless the tracker has spoken by then.
 
@@ -15,7 +15,7 @@ pub struct SilenceState {
     /// Server time of the last packet, or of arming if that is later.
     heard_at: Option<Timestamp>,
     /// Upper end of its usual intervals, seconds; 0 = not known yet.
-    rhythm_s: f32,
+    report_interval_s: f32,
     /// What was told of this silence.
     told: Told,
     /// The session began without contact, and nothing has come since.
@@ -42,7 +42,8 @@ enum Told {
 #[serde(rename = "SilenceState")]
 struct SilenceCheckpoint {
     heard_at: Option<Timestamp>,
-    rhythm_s: f32,
+    #[serde(rename = "rhythm_s")]
+    report_interval_s: f32,
     told_lost: bool,
     told_silent: bool,
     #[serde(default)]
@@ -55,22 +56,29 @@ struct SilenceCheckpoint {
 
 impl From<SilenceCheckpoint> for SilenceState {
     fn from(kept: SilenceCheckpoint) -> Self {
-        let SilenceCheckpoint { heard_at, rhythm_s, told_lost, told_silent, has_window, is_pressing, is_unheard } =
-            kept;
+        let SilenceCheckpoint {
+            heard_at,
+            report_interval_s,
+            told_lost,
+            told_silent,
+            has_window,
+            is_pressing,
+            is_unheard,
+        } = kept;
         let told = match (told_lost, told_silent) {
             (_, true) => Told::Silent,
             (true, false) => Told::Lost,
             (false, false) => Told::Nothing,
         };
-        Self { heard_at, rhythm_s, told, is_unheard, has_window, is_pressing }
+        Self { heard_at, report_interval_s, told, is_unheard, has_window, is_pressing }
     }
 }
 
 impl From<SilenceState> for SilenceCheckpoint {
     fn from(state: SilenceState) -> Self {
-        let SilenceState { heard_at, rhythm_s, told, is_unheard, has_window, is_pressing } = state;
+        let SilenceState { heard_at, report_interval_s, told, is_unheard, has_window, is_pressing } = state;
         let (told_lost, told_silent) = (told >= Told::Lost, told == Told::Silent);
-        Self { heard_at, rhythm_s, told_lost, told_silent, has_window, is_pressing, is_unheard }
+        Self { heard_at, report_interval_s, told_lost, told_silent, has_window, is_pressing, is_unheard }
     }
 }
 
@@ -110,45 +118,45 @@ impl SilenceState {
     }
 
     /// Takes over the interval that is known of its tracker, where that is longer than what is learnt here.
-    pub fn learn_interval(&mut self, params: &SilenceParams, report_interval_s: Option<u16>) {
+    pub fn learn_known_interval(&mut self, params: &SilenceParams, report_interval_s: Option<u16>) {
         let known_s = report_interval_s.map_or(0.0, f32::from);
         if known_s > params.rhythm_max_s {
-            self.rhythm_s = self.rhythm_s.max(known_s);
+            self.report_interval_s = self.report_interval_s.max(known_s);
         }
     }
 
-    /// Learns the rhythm from the event times of moments in order: rises at once, falls slowly, so
+    /// Learns the report interval from the event times of moments in order: rises at once, falls slowly, so
     /// that ten-second reports of a shake do not shorten the deadline of the heartbeats. After a heartbeat
     /// that was lost the next ones say so: between a third and two thirds of what was believed, it falls fast.
-    pub fn learn_rhythm(&mut self, params: &SilenceParams, before: Option<Timestamp>, at: Timestamp) {
+    pub fn learn_report_interval(&mut self, params: &SilenceParams, before: Option<Timestamp>, at: Timestamp) {
         let Some(before) = before else { return };
         let interval = at.seconds_since(before) as f32;
         if interval > 0.0 && interval <= params.rhythm_max_s {
-            let had_lost_beats = LOST_BEAT_SHARE.contains(&(interval / self.rhythm_s));
-            let gain = if interval > self.rhythm_s {
+            let had_lost_beats = LOST_BEAT_SHARE.contains(&(interval / self.report_interval_s));
+            let gain = if interval > self.report_interval_s {
                 1.0
             } else if had_lost_beats {
                 params.rhythm_fall_after_lost_beat
             } else {
                 params.rhythm_fall
             };
-            self.rhythm_s += gain * (interval - self.rhythm_s);
+            self.report_interval_s += gain * (interval - self.report_interval_s);
         }
     }
 
-    /// The rhythm, seconds.
-    pub fn rhythm_s(&self, params: &SilenceParams) -> f32 {
-        if self.rhythm_s > 0.0 { self.rhythm_s } else { params.rhythm_start_s }
+    /// How often it reports, seconds.
+    pub fn report_interval_s(&self, params: &SilenceParams) -> f32 {
+        if self.report_interval_s > 0.0 { self.report_interval_s } else { params.rhythm_start_s }
     }
 
     /// How long after the last packet contact counts as lost, seconds.
     fn lost_s(&self, params: &SilenceParams) -> f32 {
-        (params.lost_rhythms * self.rhythm_s(params) + params.lost_extra_s).min(self.silent_s(params))
+        (params.lost_rhythms * self.report_interval_s(params) + params.lost_extra_s).min(self.silent_s(params))
     }
 
     /// How long after the last packet it is silence, seconds.
     fn silent_s(&self, params: &SilenceParams) -> f32 {
-        params.tolerated_s + self.rhythm_s(params)
+        params.tolerated_s + self.report_interval_s(params)
     }
 
     /// The next deadline. `resumed_at`: we ourselves were away until then.
@@ -187,31 +195,31 @@ impl SilenceState {
 mod tests {
     use super::*;
 
-    /// The rhythm after moments with these intervals, seconds.
-    fn rhythm_after(intervals_s: &[i64]) -> f32 {
+    /// The report interval after moments with these intervals, seconds.
+    fn interval_after(intervals_s: &[i64]) -> f32 {
         let (params, mut state, mut at_s) = (SilenceParams::default(), SilenceState::default(), 0);
         for interval_s in intervals_s {
             let before = Timestamp::from_secs(at_s);
             at_s += interval_s;
-            state.learn_rhythm(&params, Some(before), Timestamp::from_secs(at_s));
+            state.learn_report_interval(&params, Some(before), Timestamp::from_secs(at_s));
         }
-        state.rhythm_s(&params)
+        state.report_interval_s(&params)
     }
 
     #[test]
     fn a_lost_heartbeat_lengthens_the_rhythm_for_a_few_intervals_only() {
-        assert_eq!(rhythm_after(&[180, 180, 360]), 360.0, "who knows that it was lost?");
-        let later_s = rhythm_after(&[180, 180, 360, 180, 180, 180, 180]);
+        assert_eq!(interval_after(&[180, 180, 360]), 360.0, "who knows that it was lost?");
+        let later_s = interval_after(&[180, 180, 360, 180, 180, 180, 180]);
         assert!((180.0..270.0).contains(&later_s), "{later_s}");
-        let later_s = rhythm_after(&[[180, 360].as_slice(), &[180; 40]].concat());
+        let later_s = interval_after(&[[180, 360].as_slice(), &[180; 40]].concat());
         assert!((180.0..230.0).contains(&later_s), "{later_s}");
     }
 
     #[test]
     fn minutes_of_shaking_do_not_shorten_it() {
-        let shaken_s = rhythm_after(&[[300].as_slice(), &[10; 6]].concat());
+        let shaken_s = interval_after(&[[300].as_slice(), &[10; 6]].concat());
         assert!(shaken_s > 260.0, "{shaken_s}");
-        assert_eq!(rhythm_after(&[[300].as_slice(), &[10; 60], &[300]].concat()), 300.0, "it rises at once");
+        assert_eq!(interval_after(&[[300].as_slice(), &[10; 60], &[300]].concat()), 300.0, "it rises at once");
     }
 
     /// What is told of a vehicle that is armed at `armed_s`, up to `until_s`, where reports came at these times.
@@ -263,10 +271,10 @@ mod tests {
     fn a_tracker_that_speaks_once_an_hour_is_not_silent_in_between() {
         let (params, mut state) = (SilenceParams::default(), SilenceState::default());
         state.heard(Timestamp::from_secs(0));
-        state.learn_interval(&params, Some(3600));
+        state.learn_known_interval(&params, Some(3600));
         let (due, _) = state.due(&params, None).unwrap();
         assert!(due.seconds_since(Timestamp::from_secs(0)) > 3600.0, "{due}");
-        state.learn_interval(&params, Some(60));
-        assert_eq!(state.rhythm_s(&params), 3600.0, "short ones are learnt by the guard itself");
+        state.learn_known_interval(&params, Some(60));
+        assert_eq!(state.report_interval_s(&params), 3600.0, "short ones are learnt by the guard itself");
     }
 }
