@@ -60,7 +60,7 @@ CREATE TABLE alert (
 CREATE TABLE audit (
     audit_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    account_id bigint NOT NULL,
+    account_id bigint,
     grant_id bigint,
     action text NOT NULL,
     question jsonb NOT NULL,
@@ -960,14 +960,29 @@ BEGIN
     RETURN add_setting(lane_of(carrier), jsonb_build_object('kind', CASE WHEN p_armed THEN 'arm' ELSE 'disarm' END, 'vehicle', p_vehicle));
 END $function$;
 
-CREATE OR REPLACE FUNCTION public.api_audit_live(p_account bigint, p_grant bigint, p_view jsonb, p_rows integer)
+CREATE OR REPLACE FUNCTION public.api_audit_event(p_account bigint, p_event text, p_question jsonb)
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-    SELECT write_audit(p_account, p_grant, 'live', p_view, p_rows)
-$function$;
+BEGIN
+    IF p_event NOT IN ('refused', 'log_in', 'log_in_failed', 'log_out') THEN
+        RAISE EXCEPTION 'no event is called %', p_event USING ERRCODE = 'P0400';
+    END IF;
+    PERFORM write_audit(p_account, NULL, p_event, p_question, NULL);
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.api_audit_live(p_account bigint, p_grant bigint, p_view jsonb, p_rows integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+    IF p_grant IS NOT NULL THEN PERFORM check_grant(p_account, p_grant); END IF;
+    PERFORM write_audit(p_account, p_grant, 'live', p_view, p_rows);
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_change_zone(p_account bigint, p_id bigint, p_zone jsonb)
  RETURNS SETOF jsonb
@@ -1040,6 +1055,8 @@ AS $function$
 BEGIN
     IF p_role = 'police' THEN
         PERFORM check_window(check_grant(p_account, p_grant), p_from, p_to);
+    ELSE
+        p_grant := NULL;
     END IF;
     PERFORM write_audit(p_account, p_grant, 'history', jsonb_build_object('tile', jsonb_build_array(p_z, p_x, p_y), 'from', p_from, 'to', p_to), NULL);
     RETURN history_tile(p_z, p_x, p_y, p_from, p_to);
@@ -1085,6 +1102,20 @@ AS $function$
     LEFT JOIN tracker_status s ON s.tracker_id = n.tracker_id LEFT JOIN guard_status g ON g.vehicle_id = v.vehicle_id
     LEFT JOIN incident i ON i.vehicle_id = v.vehicle_id AND i.closed_at IS NULL
     LEFT JOIN ownership w ON w.vehicle_id = v.vehicle_id AND w.valid_to IS NULL
+$function$;
+
+CREATE OR REPLACE FUNCTION public.api_live_right(p_session bytea, p_grant bigint)
+ RETURNS TABLE(goes_on boolean, owned bigint[], owned_since timestamp with time zone[])
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+    SELECT p.role <> 'police' OR EXISTS (SELECT FROM access_grant g
+               WHERE g.grant_id = p_grant AND g.account_id = p.account_id AND now() BETWEEN g.valid_from AND g.valid_to),
+           ARRAY(SELECT w.vehicle_id FROM ownership w WHERE w.account_id = p.account_id AND w.valid_to IS NULL ORDER BY 1),
+           ARRAY(SELECT w.valid_from FROM ownership w WHERE w.account_id = p.account_id AND w.valid_to IS NULL ORDER BY w.vehicle_id)
+    FROM session s JOIN account p USING (account_id)
+    WHERE s.token_sha256 = p_session AND s.expires_at > now() AND NOT p.disabled
 $function$;
 
 CREATE OR REPLACE FUNCTION public.api_make_phone(p_account bigint, p_vehicle bigint, p_token bytea)
@@ -1176,7 +1207,8 @@ CREATE OR REPLACE FUNCTION public.api_my_vehicle(p_account bigint, p_vehicle big
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-    SELECT vehicle_as_json(p_vehicle) WHERE owns(p_account, p_vehicle)
+    SELECT owned_vehicle_as_json(w.vehicle_id, w.valid_from) FROM ownership w
+    WHERE w.account_id = p_account AND w.vehicle_id = p_vehicle AND w.valid_to IS NULL
 $function$;
 
 CREATE OR REPLACE FUNCTION public.api_my_vehicles(p_account bigint)
@@ -1185,7 +1217,7 @@ CREATE OR REPLACE FUNCTION public.api_my_vehicles(p_account bigint)
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-    SELECT vehicle_as_json(w.vehicle_id) FROM ownership w JOIN vehicle v USING (vehicle_id)
+    SELECT owned_vehicle_as_json(w.vehicle_id, w.valid_from) FROM ownership w JOIN vehicle v USING (vehicle_id)
     WHERE w.account_id = p_account AND w.valid_to IS NULL ORDER BY v.plate
 $function$;
 
@@ -1359,7 +1391,7 @@ CREATE OR REPLACE FUNCTION public.api_police_pieces(p_account bigint, p_grant bi
 AS $function$
 DECLARE returned integer;
 BEGIN
-    PERFORM check_grant(p_account, p_grant);
+    PERFORM check_window(check_grant(p_account, p_grant), p_from, p_to);
     RETURN QUERY SELECT * FROM pieces_of(p_vehicle, p_from, p_to);
     GET DIAGNOSTICS returned = ROW_COUNT;
     PERFORM write_audit(p_account, p_grant, 'track', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to), returned);
@@ -1519,6 +1551,14 @@ AS $function$
         UNION SELECT o.zone_id FROM ownership w JOIN zone o USING (vehicle_id) WHERE w.account_id = p_account AND w.valid_to IS NULL) seen
     JOIN zone z USING (zone_id) WHERE z.zone_id > p_after ORDER BY z.zone_id LIMIT p_limit
 $function$;
+
+CREATE OR REPLACE FUNCTION public.audit_is_only_added_to()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'rows of audit are only added' USING ERRCODE = 'P0403';
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.box_cell(p_box geometry)
  RETURNS bigint
@@ -1841,11 +1881,11 @@ CREATE OR REPLACE FUNCTION public.history_tile(p_z integer, p_x integer, p_y int
  STABLE
 AS $function$
     WITH cell AS (
-        SELECT x >> s AS x, y >> s AS y, sum(fixes) AS fixes, max(vehicles) AS vehicles
+        SELECT x >> s AS x, y >> s AS y, sum(round(fixes / 10.0) * 10)::bigint AS fixes, max(vehicles) AS vehicles
         FROM (SELECT greatest(0, least(17, 10 - p_z)) AS s) scale, traffic
         WHERE hour >= p_from AND hour < p_to AND x >= p_x << (17 - p_z) AND x < (p_x + 1) << (17 - p_z)
-            AND y >= p_y << (17 - p_z) AND y < (p_y + 1) << (17 - p_z)
-        GROUP BY 1, 2 HAVING max(vehicles) >= 3
+            AND y >= p_y << (17 - p_z) AND y < (p_y + 1) << (17 - p_z) AND vehicles >= 3
+        GROUP BY 1, 2
     )
     SELECT ST_AsMVT(t, 'traffic') FROM (
         SELECT ST_AsMVTGeom(ST_TileEnvelope(17 - greatest(0, least(17, 10 - p_z)), x, y), ST_TileEnvelope(p_z, p_x, p_y)) AS shape, fixes, vehicles
@@ -2097,6 +2137,34 @@ AS $function$
     SELECT s.vehicle_id, s.fixed_at, ST_X(s."position"), ST_Y(s."position"), s.speed_kmh FROM tracker_status s
     WHERE s."position" && p_box AND s.vehicle_id IS NOT NULL LIMIT p_limit
 $function$;
+
+CREATE OR REPLACE FUNCTION public.owned_vehicle_as_json(p_vehicle bigint, p_since timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT v || CASE WHEN (v -> 'last_fix' ->> 'fixed_at')::timestamptz < p_since THEN '{"last_fix": null}' ELSE '{}' END::jsonb
+             || CASE WHEN i.incident_id IS NOT NULL THEN '{"open_incident": null, "open_incident_answer": null}' ELSE '{}' END::jsonb
+    FROM vehicle_as_json(p_vehicle) v
+    LEFT JOIN incident i ON i.incident_id = (v ->> 'open_incident')::bigint AND i.opened_at < p_since
+$function$;
+
+CREATE OR REPLACE FUNCTION public.ownership_ended()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE lane smallint := carrier_lane(OLD.vehicle_id);
+BEGIN
+    DELETE FROM zone WHERE vehicle_id = OLD.vehicle_id;
+    DELETE FROM phone_token WHERE vehicle_id = OLD.vehicle_id;
+    DELETE FROM guarding WHERE vehicle_id = OLD.vehicle_id;
+    IF lane IS NOT NULL THEN
+        PERFORM add_setting(lane, jsonb_build_object('kind', 'guarding', 'vehicle', OLD.vehicle_id,
+            'policy', jsonb_build_object('schedule', NULL, 'auto_after_s', NULL)));
+        PERFORM add_setting(lane, jsonb_build_object('kind', 'disarm', 'vehicle', OLD.vehicle_id));
+    END IF;
+    RETURN NULL;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.owns(p_account bigint, p_vehicle bigint)
  RETURNS boolean
@@ -2451,6 +2519,19 @@ AS $function$
     GROUP BY a.tracker_id
 $function$;
 
+CREATE OR REPLACE FUNCTION public.transfer_vehicle(p_vehicle bigint, p_to bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE at timestamptz := clock_timestamp();
+BEGIN
+    PERFORM pg_advisory_xact_lock(7241001);
+    UPDATE ownership SET valid_to = greatest(at, valid_from + interval '1 microsecond')
+        WHERE vehicle_id = p_vehicle AND valid_to IS NULL AND account_id <> p_to RETURNING valid_to INTO at;
+    IF NOT FOUND THEN PERFORM refuse('P0409', 'refused', format('vehicle %s has no other owner than this one', p_vehicle)); END IF;
+    INSERT INTO ownership (vehicle_id, account_id, valid_from) VALUES (p_vehicle, p_to, at);
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.unzigzag(v bigint)
  RETURNS bigint
  LANGUAGE sql
@@ -2547,6 +2628,16 @@ AS $function$
         'vehicle_id', z.vehicle_id::text, 'dwell_s', z.dwell_s, 'schedule', z.schedule, 'vehicle_kind', z.vehicle_kind, 'created_at', z.created_at)
 $function$;
 
+CREATE OR REPLACE FUNCTION public.zone_audited()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE z zone := coalesce(NEW, OLD);
+BEGIN
+    PERFORM write_audit(z.account_id, NULL, 'zone', jsonb_build_object('zone', z.zone_id, 'change', lower(TG_OP), 'rule', z.rule, 'vehicle', z.vehicle_id), NULL);
+    RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.zone_changed()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2570,12 +2661,18 @@ AS $function$
         FROM jsonb_array_elements(p_corners) WITH ORDINALITY AS e (c, n)) l
 $function$;
 
+CREATE TRIGGER audit_is_only_added_to BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_added_to();
+
 CREATE TRIGGER incident_versioned BEFORE UPDATE ON public.incident FOR EACH ROW WHEN (((((old.answer IS DISTINCT FROM new.answer) OR (old.answered_at IS DISTINCT FROM new.answered_at)) OR (old.closed_at IS DISTINCT FROM new.closed_at)) OR (old.ended_by IS DISTINCT FROM new.ended_by))) EXECUTE FUNCTION incident_versioned();
 
 CREATE TRIGGER installation_changed AFTER INSERT OR DELETE OR UPDATE ON public.installation FOR EACH ROW EXECUTE FUNCTION installation_changed();
 
+CREATE TRIGGER ownership_ended AFTER UPDATE OF valid_to ON public.ownership FOR EACH ROW WHEN (((old.valid_to IS NULL) AND (new.valid_to IS NOT NULL))) EXECUTE FUNCTION ownership_ended();
+
 CREATE TRIGGER tracker_changed AFTER INSERT OR DELETE OR UPDATE ON public.tracker FOR EACH ROW EXECUTE FUNCTION tracker_changed();
 
 CREATE TRIGGER plate_changed AFTER UPDATE OF plate ON public.vehicle FOR EACH ROW WHEN ((old.plate <> new.plate)) EXECUTE FUNCTION plate_changed();
+
+CREATE TRIGGER zone_audited AFTER INSERT OR DELETE OR UPDATE ON public.zone FOR EACH ROW EXECUTE FUNCTION zone_audited();
 
 CREATE TRIGGER zone_changed AFTER INSERT OR DELETE OR UPDATE ON public.zone FOR EACH ROW EXECUTE FUNCTION zone_changed();

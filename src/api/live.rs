@@ -6,38 +6,47 @@
 use crate::api::Api;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
-use crate::api::live_state::Memory;
-use crate::api::session::{Person, Role, digest, is_own_origin, new_token, person_of};
+use crate::api::session::{Person, Role, digest, is_own_origin, new_token};
 use crate::api::types;
 use crate::api::vehicles::id;
+use crate::api::watcher::Watcher;
 use crate::domain::Timestamp;
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 /// Largest message a client may send, bytes.
 const CLIENT_BYTES_MAX: usize = 4096;
-/// Streams side by side.
-const STREAMS_MAX: i64 = 1000;
-/// Most vehicles in one message.
-const VEHICLES_MAX: usize = 5000;
 /// Longest silence of a stream: nothing for longer means that the line is dead, though nobody closed it.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How often a stream is accounted for.
+/// How often a stream leaves a row of audit; each counts the vehicles told since the row before.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(60);
-/// How often a stream's session is looked at: so long at most it outlives one that another process ended.
-const LOOK_AT_SESSION_EVERY: Duration = Duration::from_secs(5);
+/// How often the right to a stream is looked at: so long at most it outlives a log-out, a grant or an ownership.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Longest such a look: a database that hangs must not silence the stream.
-const LOOK_MAX: Duration = Duration::from_secs(1);
-/// Close code of a stream whose session has ended.
-const SESSION_ENDED: u16 = 4401;
+const CHECK_MAX: Duration = Duration::from_secs(1);
+/// Longest that a right of police or operators goes without a look. Owners see their own vehicles, and go on.
+const UNCHECKED_MAX: Duration = Duration::from_secs(10);
+/// Shortest time between two views of a stream, as each leaves a row of audit; the newest one waits.
+const VIEW_EVERY: Duration = Duration::from_secs(1);
+/// Longest a client may take for a message; one that does not read is closed.
+const SEND_MAX: Duration = Duration::from_secs(10);
+
+/// Why we close a stream: code and reason.
+const TICKET_REFUSED: (u16, &str) = (4001, "ticket refused");
+const SESSION_ENDED: (u16, &str) = (4401, "session ended");
+const GRANT_ENDED: (u16, &str) = (4403, "grant ended");
+const NOT_AUDITED: (u16, &str) = (4503, "cannot be audited now");
+/// The client is gone or does not read; there is nobody to tell.
+const GONE: (u16, &str) = (0, "");
 
 /// What a stream is asked for.
 #[derive(Default, Deserialize, ToSchema)]
@@ -86,250 +95,175 @@ pub(super) async fn stream(
         return Problem::forbidden(Code::ForeignPage, "a page of a foreign origin may not watch", json!({}))
             .into_response();
     }
-    if api.metrics.live_streams.get() >= STREAMS_MAX {
-        return Problem::too_many(Code::TooManyStreams, STREAMS_MAX).into_response();
-    }
-    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |socket| async move {
-        api.metrics.live_streams.inc();
-        let _ended = serve(&api, socket, &opening.ticket.unwrap_or_default()).await;
-        api.metrics.live_streams.dec();
-    })
-}
-
-/// Who watches, and what they may see.
-struct Watcher {
-    account: i64,
-    role: Role,
-    grant: Option<i64>,
-    session: Vec<u8>,
-    bbox: Option<[f64; 4]>,
-    /// Everything up to this version has been sent.
-    seen_version: u64,
-    /// A look through the memory that one message could not hold: where it goes on, and the version
-    /// at its start.
-    rest: Option<(i64, u64)>,
-    shown: BTreeSet<i64>,
-}
-
-async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axum::Error> {
-    let Some(mut watcher) = admit(api, ticket).await else {
-        let close = CloseFrame { code: 4001, reason: "ticket refused".into() };
-        return socket.send(Message::Close(Some(close))).await;
+    let watcher = admit(&api, &opening.ticket.unwrap_or_default()).await;
+    // Counted before the upgrade, so that many at once cannot pass together.
+    let place = match watcher.as_ref().map(|w| api.streams.open(w.account)).transpose() {
+        Ok(place) => place,
+        Err(max) => return Problem::too_many(Code::TooManyStreams, max).into_response(),
     };
-    let mut ended = api.live.ended.subscribe();
-    let mut told = api.live.told.subscribe();
-    let snapshot = watcher.changes(&api.live.memory());
-    account(api, &watcher, snapshot.len()).await;
-    let mut held_up = api.live.is_held_up();
-    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot, "held_up": held_up }))).await?;
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    let (mut accounted, mut said, mut looked) = (Instant::now(), Instant::now(), Instant::now());
-    loop {
-        tokio::select! {
-            message = socket.recv() => match message {
-                Some(Ok(Message::Text(said))) => if watcher.look_elsewhere(&said) {
-                    account(api, &watcher, watcher.shown.len()).await;
-                    let snapshot = watcher.changes(&api.live.memory());
-                    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot, "held_up": held_up }))).await?;
-                },
-                Some(Ok(Message::Close(_))) | None => return Ok(()),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-            },
-            session = ended.recv() => if session.is_ok_and(|session| session == watcher.session) {
-                return end(&mut socket).await;
-            },
-            message = told.recv() => if let Ok((owner, message)) = message && watcher.role == Role::Owner && owner == watcher.account {
-                socket.send(text(&message)).await?;
-            },
-            _ = every_second.tick() => {
-                let changed = watcher.changes(&api.live.memory());
-                let before = std::mem::replace(&mut held_up, api.live.is_held_up());
-                if !changed.is_empty() || held_up != before || said.elapsed() >= SILENCE_MAX {
-                    said = Instant::now();
-                    socket.send(text(&json!({ "type": "delta", "vehicles": changed, "held_up": held_up }))).await?;
-                }
-                if looked.elapsed() >= LOOK_AT_SESSION_EVERY {
-                    looked = Instant::now();
-                    // A database that cannot be asked has ended no session: the stream goes on and says `held_up`.
-                    let person = tokio::time::timeout(LOOK_MAX, person_of(api, &watcher.session)).await;
-                    if matches!(person, Ok(Ok(None))) {
-                        return end(&mut socket).await;
-                    }
-                }
-                if accounted.elapsed() >= ACCOUNT_EVERY {
-                    accounted = Instant::now();
-                    socket.send(Message::Ping(Vec::new().into())).await?;
-                    account(api, &watcher, watcher.shown.len()).await;
-                }
-            }
-        }
-    }
-}
-
-async fn end(socket: &mut WebSocket) -> Result<(), axum::Error> {
-    socket.send(Message::Close(Some(CloseFrame { code: SESSION_ENDED, reason: "session ended".into() }))).await
-}
-
-fn text(value: &Value) -> Message {
-    Message::Text(value.to_string().into())
+    upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |mut socket| async move {
+        let _place = place;
+        let Some(watcher) = watcher else { return close(&mut socket, TICKET_REFUSED).await };
+        let mut stream = Stream { api: &api, socket, watcher, held_up: false, said: Instant::now() };
+        let reason = stream.serve().await.err().unwrap_or(GONE);
+        let last = stream.account("end").await;
+        close(&mut stream.socket, last.err().unwrap_or(reason)).await;
+    })
 }
 
 async fn admit(api: &Api, ticket: &str) -> Option<Watcher> {
     let client = api.pool.get().await.ok()?;
     let row = client.query_opt("SELECT * FROM api_use_ticket($1)", &[&digest(ticket)]).await.ok()??;
-    let role = Role::parse(row.get(1))?;
-    Some(Watcher {
-        account: row.get(0),
-        role,
-        grant: row.get(2),
-        session: row.get(3),
-        bbox: None,
-        seen_version: 0,
-        rest: None,
-        shown: BTreeSet::new(),
-    })
+    let mut watcher = Watcher::new(row.get(0), Role::parse(row.get(1))?, row.get(2), row.get(3));
+    let sql = "SELECT * FROM api_live_right($1, $2)";
+    let right = client.query_opt(sql, &[&watcher.session, &watcher.grant]).await.ok()??;
+    watcher.owned = owned(&right);
+    Some(watcher)
 }
 
-/// Every look of the police leaves a row: when the stream opens, when the view changes, and once a minute.
-async fn account(api: &Api, watcher: &Watcher, rows: usize) {
-    if watcher.role == Role::Owner {
-        return;
-    }
-    let view = json!({ "bbox": watcher.bbox });
-    let noted = async {
-        let client = api.pool.get().await?;
-        client
-            .execute(
-                "SELECT api_audit_live($1, $2, $3, $4)",
-                &[&watcher.account, &watcher.grant, &view, &(rows as i32)],
-            )
-            .await?;
-        Ok::<(), Problem>(())
-    };
-    if let Err(problem) = noted.await {
-        tracing::error!(?problem, "A look at the live map could not be accounted for");
+/// Which vehicles are the account's, and since when.
+fn owned(right: &Row) -> BTreeMap<i64, Timestamp> {
+    right.get::<_, Vec<i64>>(1).into_iter().zip(right.get::<_, Vec<Timestamp>>(2)).collect()
+}
+
+async fn close(socket: &mut WebSocket, (code, reason): (u16, &'static str)) {
+    if code != GONE.0 {
+        let frame = CloseFrame { code, reason: reason.into() };
+        let _ = tokio::time::timeout(SEND_MAX, socket.send(Message::Close(Some(frame)))).await;
     }
 }
 
-impl Watcher {
-    /// Takes a new view; `false` if the message is none.
-    fn look_elsewhere(&mut self, said: &str) -> bool {
-        let bbox = serde_json::from_str::<Value>(said)
-            .ok()
-            .filter(|v| v["type"] == "view")
-            .and_then(|v| serde_json::from_value(v["bbox"].clone()).ok());
-        let Some(bbox) = bbox else { return false };
-        self.bbox = Some(bbox);
-        (self.seen_version, self.rest) = (0, None);
-        self.shown.clear();
-        true
-    }
+/// An open stream. Its methods' errors are the reason for which it is closed.
+struct Stream<'a> {
+    api: &'a Api,
+    socket: WebSocket,
+    watcher: Watcher,
+    held_up: bool,
+    /// When it was last sent something.
+    said: Instant,
+}
 
-    /// What changed since the last message, as this watcher may see it.
-    fn changes(&mut self, memory: &Memory) -> Vec<Value> {
-        let mut out = Vec::new();
-        let (first, version) = self.rest.take().unwrap_or((i64::MIN, memory.version));
-        for (vehicle, place) in memory.vehicles.range(first..) {
-            if out.len() >= VEHICLES_MAX {
-                self.rest = Some((*vehicle, version));
-                return out;
+impl Stream<'_> {
+    async fn serve(&mut self) -> Result<(), (u16, &'static str)> {
+        let mut ended = self.api.live.ended.subscribe();
+        let mut told = self.api.live.told.subscribe();
+        self.snapshot("open").await?;
+        let mut every_second = tokio::time::interval(Duration::from_secs(1));
+        let mut next_view: Option<[f64; 4]> = None;
+        let (mut accounted, mut viewed) = (Instant::now(), Instant::now());
+        let (mut asked, mut checked) = (Instant::now(), Instant::now());
+        loop {
+            tokio::select! {
+                message = self.socket.recv() => match message {
+                    Some(Ok(Message::Text(said))) => next_view = Watcher::view_in(&said).or(next_view),
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
+                    Some(Ok(_)) => {}
+                },
+                session = ended.recv() => if session.is_ok_and(|session| session == self.watcher.session) {
+                    return Err(SESSION_ENDED);
+                },
+                message = told.recv() => if let Ok((owner, message)) = message && self.watcher.is_owner(owner) {
+                    self.send(text(&message)).await?;
+                },
+                _ = every_second.tick() => {
+                    if asked.elapsed() >= CHECK_EVERY {
+                        asked = Instant::now();
+                        if self.check_right().await? {
+                            checked = asked;
+                        }
+                    }
+                    if self.watcher.role != Role::Owner && checked.elapsed() >= UNCHECKED_MAX {
+                        return Err(NOT_AUDITED);
+                    }
+                    self.delta().await?;
+                    if accounted.elapsed() >= ACCOUNT_EVERY {
+                        accounted = Instant::now();
+                        self.account("goes_on").await?;
+                        self.send(Message::Ping(Vec::new().into())).await?;
+                    }
+                }
             }
-            if place.version <= self.seen_version || (self.role == Role::Owner && place.owner != Some(self.account)) {
-                continue;
+            if viewed.elapsed() >= VIEW_EVERY
+                && let Some(view) = next_view.take()
+            {
+                viewed = Instant::now();
+                self.watcher.look_at(view);
+                self.snapshot("view").await?;
             }
-            let Some((lat, lon, fixed_at, speed_kmh)) = place.at else { continue };
-            let inside = self.bbox.is_none_or(|[west, south, east, north]| {
-                (west..=east).contains(&lon) && (south..=north).contains(&lat)
-            });
-            // One that leaves the view is sent once more, so that it does not stand at the edge for ever.
-            if !inside && !self.shown.remove(vehicle) {
-                continue;
-            }
-            if inside {
-                self.shown.insert(*vehicle);
-            }
-            let owner = self.role == Role::Owner;
-            out.push(json!({ "id": vehicle.to_string(), "plate": owner.then_some(&place.plate), "lat": lat, "lon": lon,
-                "fixed_at": fixed_at.to_string(), "speed_kmh": speed_kmh, "armed": place.armed, "incident": place.incident }));
         }
-        self.seen_version = version;
-        out
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::live_state::Place;
-    use crate::domain::Timestamp;
-    use std::collections::BTreeMap;
+    /// Everything that the watcher may see, after its row of audit.
+    async fn snapshot(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
+        let vehicles = self.watcher.changes(&self.api.live.memory());
+        self.account(why).await?;
+        self.held_up = self.api.live.is_held_up();
+        self.send(text(&json!({ "type": "snapshot", "vehicles": vehicles, "held_up": self.held_up }))).await
+    }
 
-    fn memory() -> Memory {
-        let place = |owner, lon| Place {
-            plate: "湘H00001".into(),
-            owner: Some(owner),
-            at: Some((28.5, lon, Timestamp::from_secs(1), None)),
-            armed: true,
-            incident: false,
-            version: 1,
+    /// What changed since the last message, or a sign of life.
+    async fn delta(&mut self) -> Result<(), (u16, &'static str)> {
+        let vehicles = self.watcher.changes(&self.api.live.memory());
+        let before = std::mem::replace(&mut self.held_up, self.api.live.is_held_up());
+        if !vehicles.is_empty() || self.held_up != before || self.said.elapsed() >= SILENCE_MAX {
+            self.send(text(&json!({ "type": "delta", "vehicles": vehicles, "held_up": self.held_up }))).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream with its session or its grant, and takes what was sold out of it. `false` if the database
+    /// could not be asked: that alone ends nothing.
+    async fn check_right(&mut self) -> Result<bool, (u16, &'static str)> {
+        let (api, watcher) = (self.api, &self.watcher);
+        let ask = async {
+            let client = api.pool.get().await?;
+            let sql = "SELECT * FROM api_live_right($1, $2)";
+            Ok::<_, Problem>(client.query_opt(sql, &[&watcher.session, &watcher.grant]).await?)
         };
-        Memory {
-            version: 1,
-            vehicles: BTreeMap::from([(1, place(10, 112.3)), (2, place(20, 113.0))]),
-            ..Memory::default()
+        let Ok(Ok(row)) = tokio::time::timeout(CHECK_MAX, ask).await else { return Ok(false) };
+        let row = row.ok_or(SESSION_ENDED)?;
+        if !row.get::<_, bool>(0) {
+            return Err(GRANT_ENDED);
+        }
+        if self.watcher.owns_now(owned(&row)) {
+            self.snapshot("owned").await?;
+        }
+        Ok(true)
+    }
+
+    /// Leaves a row of audit with the number of vehicles told since the row before, those of the next message among
+    /// them. Owners see their own vehicles and leave none.
+    async fn account(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
+        let rows = std::mem::take(&mut self.watcher.told).len();
+        if self.watcher.role == Role::Owner || (why == "end" && rows == 0) {
+            return Ok(());
+        }
+        let view = json!({ "bbox": self.watcher.bbox, "why": why });
+        let noted = async {
+            let client = self.api.pool.get().await?;
+            let sql = "SELECT api_audit_live($1, $2, $3, $4)";
+            client.execute(sql, &[&self.watcher.account, &self.watcher.grant, &view, &(rows as i32)]).await?;
+            Ok::<(), Problem>(())
+        };
+        match noted.await {
+            Ok(()) => Ok(()),
+            Err(Problem::Coded(refused)) if refused.status == StatusCode::FORBIDDEN => Err(GRANT_ENDED),
+            Err(problem) => {
+                tracing::error!(?problem, "A look at the live map could not be audited; its stream is closed");
+                Err(NOT_AUDITED)
+            }
         }
     }
 
-    fn watcher(role: Role) -> Watcher {
-        Watcher {
-            account: 10,
-            role,
-            grant: None,
-            session: vec![],
-            bbox: None,
-            seen_version: 0,
-            rest: None,
-            shown: BTreeSet::new(),
+    async fn send(&mut self, message: Message) -> Result<(), (u16, &'static str)> {
+        self.said = Instant::now();
+        match tokio::time::timeout(SEND_MAX, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(GONE),
         }
     }
+}
 
-    #[test]
-    fn an_owner_sees_only_what_is_his() {
-        let seen = watcher(Role::Owner).changes(&memory());
-        assert_eq!(seen.len(), 1);
-        assert_eq!((seen[0]["id"].as_str(), seen[0]["plate"].as_str()), (Some("1"), Some("湘H00001")));
-    }
-
-    #[test]
-    fn an_operator_sees_no_plates() {
-        let seen = watcher(Role::Operator).changes(&memory());
-        assert_eq!(seen.len(), 2);
-        assert!(seen.iter().all(|v| v["plate"].is_null()));
-    }
-
-    #[test]
-    fn nothing_new_is_nothing_to_send() {
-        let mut watcher = watcher(Role::Operator);
-        watcher.changes(&memory());
-        assert!(watcher.changes(&memory()).is_empty());
-        assert!(watcher.look_elsewhere(r#"{"type":"view","bbox":[112.0,28.0,112.5,29.0]}"#));
-        assert_eq!(watcher.changes(&memory()).len(), 1);
-    }
-
-    #[test]
-    fn a_city_larger_than_one_message_is_sent_in_several() {
-        let one = memory().vehicles[&1].clone();
-        let vehicles = (0..VEHICLES_MAX as i64 + 7).map(|id| (id, one.clone())).collect();
-        let mut memory = Memory { version: 1, vehicles, ..Memory::default() };
-        let mut watcher = watcher(Role::Operator);
-        assert_eq!(watcher.changes(&memory).len(), VEHICLES_MAX);
-        // What moves meanwhile is not forgotten, on whichever side of the cut it stands.
-        memory.version = 2;
-        memory.vehicles.get_mut(&3).unwrap().version = 2;
-        assert_eq!(watcher.changes(&memory).len(), 7);
-        let moved = watcher.changes(&memory);
-        assert_eq!((moved.len(), moved[0]["id"].as_str()), (1, Some("3")));
-        assert!(watcher.changes(&memory).is_empty());
-    }
+fn text(value: &Value) -> Message {
+    Message::Text(value.to_string().into())
 }

@@ -4,6 +4,7 @@
 //! functions; this process's database role could not read them otherwise.
 
 mod alerts;
+mod audit;
 mod codes;
 mod compression;
 mod cursor;
@@ -21,10 +22,12 @@ mod search;
 mod server;
 mod session;
 mod settings;
+mod streams;
 mod trackers;
 mod tracks;
 pub mod types;
 mod vehicles;
+mod watcher;
 mod web;
 mod zones;
 
@@ -69,6 +72,8 @@ pub struct Api {
     cursors: CursorKey,
     metrics: Arc<Metrics>,
     live: live_state::Hub,
+    streams: streams::Streams,
+    refused_rows: Arc<audit::RefusedRows>,
     limits: Arc<limits::Limits>,
     waits_for: Option<Subscribed>,
     behind_tls_proxy: bool,
@@ -203,7 +208,19 @@ pub fn new(
 ) -> (Api, Router) {
     let Pools { everything: pool, tracks } = pools;
     let live = live_state::Hub::new(pool.clone(), tick_every);
-    let api = Api { live, pool, tracks, cursors, metrics, limits: Arc::default(), waits_for, behind_tls_proxy };
+    let streams = streams::Streams::new(metrics.clone());
+    let api = Api {
+        live,
+        streams,
+        pool,
+        tracks,
+        cursors,
+        metrics,
+        limits: Arc::default(),
+        refused_rows: Arc::default(),
+        waits_for,
+        behind_tls_proxy,
+    };
     let (router, document) = routes();
     let document = document.to_json().unwrap_or_default();
     let router = router
@@ -241,11 +258,14 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
 }
 
 /// Counts answers, and sees that each has the form and the headers that every answer has.
-async fn watch_over(State(api): State<Api>, request: Request<axum::body::Body>, next: Next) -> Response {
+async fn watch_over(State(api): State<Api>, mut request: Request<axum::body::Body>, next: Next) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
+    let (asker, method, path) = (audit::Asker::default(), request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(asker.clone());
     let mut response = next.run(request).await;
     if is_api {
         response = error::in_our_form(response).await;
+        api.note_refused(&asker, &method, &path, response.status()).await;
     }
     let class = format!("{}xx", response.status().as_u16() / 100);
     api.metrics.http_answers.with_label_values(&[class.as_str()]).inc();

@@ -1,6 +1,7 @@
 //! Log in, log out, and who asks: opaque tokens, kept as SHA-256.
 
 use crate::api::Api;
+use crate::api::audit::Asker;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
 use crate::api::types;
@@ -96,22 +97,31 @@ impl FromRequestParts<Api> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let ended = || Problem::unauthenticated(Code::SessionEnded);
-        let header = parts.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if let Some(token) = header.strip_prefix("Bearer ") {
-            return person_of(api, &digest(token)).await?.ok_or_else(ended);
+        let token = token_of(parts)?;
+        let person = person_of(api, &digest(token)).await?;
+        let person = person.ok_or_else(|| Problem::unauthenticated(Code::SessionEnded))?;
+        if let Some(asker) = parts.extensions.get::<Asker>() {
+            let _ = asker.set(person.clone());
         }
-        let token =
-            device::cookie(&parts.headers, COOKIE).ok_or_else(|| Problem::unauthenticated(Code::NotLoggedIn))?;
-        let is_own = parts.headers.get(OWN_PAGE.0).is_some_and(|v| v == OWN_PAGE.1) && is_own_origin(&parts.headers);
-        // A browser adds the cookie by itself, whoever's page asks.
-        if !(parts.method.is_safe() || is_own) {
-            let (name, value) = OWN_PAGE;
-            let said = format!("a change by cookie needs the header {name}: {value} and our origin");
-            return Err(Problem::forbidden(Code::ForeignPage, said, json!({})));
-        }
-        person_of(api, &digest(token)).await?.ok_or_else(ended)
+        Ok(person)
     }
+}
+
+/// The token of a request, from its header or its cookie.
+fn token_of(parts: &Parts) -> Result<&str, Problem> {
+    let header = parts.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if let Some(token) = header.strip_prefix("Bearer ") {
+        return Ok(token);
+    }
+    let token = device::cookie(&parts.headers, COOKIE).ok_or_else(|| Problem::unauthenticated(Code::NotLoggedIn))?;
+    let is_own = parts.headers.get(OWN_PAGE.0).is_some_and(|v| v == OWN_PAGE.1) && is_own_origin(&parts.headers);
+    // A browser adds the cookie by itself, whoever's page asks.
+    if !(parts.method.is_safe() || is_own) {
+        let (name, value) = OWN_PAGE;
+        let said = format!("a change by cookie needs the header {name}: {value} and our origin");
+        return Err(Problem::forbidden(Code::ForeignPage, said, json!({})));
+    }
+    Ok(token)
 }
 
 /// The header that gives a browser a cookie for so many seconds, or takes it away (0).
@@ -171,8 +181,17 @@ pub(super) async fn log_in(
     // An unknown login costs the same work as a known one, so that time tells nothing.
     let hash = row.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |r| r.get(3));
     let matches = verify(&api, given.password, hash).await?;
-    let row = row.filter(|_| matches).ok_or_else(|| Problem::unauthenticated(Code::WrongLogin))?;
+    let account: Option<i64> = row.as_ref().map(|r| r.get(0));
+    let Some(row) = row.filter(|_| matches) else {
+        // Of a name that nobody has there is no row: it may be a password in the wrong field. The row is not waited
+        // for, so that time tells nothing.
+        if account.is_some() {
+            tokio::spawn(async move { api.note(account, "log_in_failed", json!({})).await });
+        }
+        return Err(Problem::unauthenticated(Code::WrongLogin));
+    };
     api.limits.logged_in(&given.login);
+    api.note(account, "log_in", json!({ "cookie": given.cookie })).await;
     let token = new_token();
     let session = api
         .pool
@@ -202,6 +221,7 @@ pub(super) async fn log_in(
 pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<Response, Problem> {
     api.pool.get().await?.execute("SELECT api_close_session($1)", &[&person.session]).await?;
     api.live.end_session(person.session);
+    api.note(Some(person.account), "log_out", json!({})).await;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie(&api, COOKIE, "", 0.0)?)]).into_response())
 }
 

@@ -10,6 +10,7 @@ use crate::store::registry::NewAccount;
 use crate::store::{self, Role, plates};
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use serde_json::json;
 use std::path::PathBuf;
 use tokio_postgres::Transaction;
 
@@ -103,6 +104,29 @@ enum Thing {
         #[arg(long)]
         none: bool,
     },
+    /// Gives a vehicle to another owner; zones, schedule, guarding and phones of the earlier one end.
+    Transfer {
+        /// Number of the vehicle, as `admin vehicle` printed it.
+        vehicle: i64,
+        /// Login of its new owner.
+        #[arg(long)]
+        to: String,
+    },
+    /// Lets an account in no more: its sessions end, and its webhook gets nothing.
+    Disable {
+        /// Its login.
+        login: String,
+    },
+    /// Lets a disabled account in again; its owner logs in again.
+    Enable {
+        /// Its login.
+        login: String,
+    },
+    /// Ends a grant now.
+    Revoke {
+        /// Its number, as `admin grant` printed it.
+        grant: i64,
+    },
     /// Gives an officer access for a case.
     Grant {
         /// Login of the officer, who is police.
@@ -182,13 +206,13 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 /// Enters one thing and says what was entered.
 async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String> {
-    Ok(match thing {
+    let (command, entered) = match thing {
         Thing::Account { login, role, name, webhook_url, webhook_secret, no_webhook: drops_webhook } => {
             let hash = hash_password(&read_password()?)?;
             let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
             let (login, name, role, password_hash) = (&*login, &*name, &*role, &*hash);
             let new = NewAccount { login, name, role, password_hash, unit: None, webhook, drops_webhook };
-            format!("account {} {login}", registry::put_account(client, &new).await?)
+            ("admin account", format!("account {} {login}", registry::put_account(client, &new).await?))
         }
         Thing::Tracker { ident, protocol, model } => {
             let ident = TrackerIdent::parse(&ident)?;
@@ -198,7 +222,8 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
             }
             let profile = Profile { model, ..Profile::of(&protocol) };
             let id = registry::put_tracker(client, ident.as_str(), &profile).await?;
-            format!("tracker {id} {ident} publishes to v1/{}/{ident}/up", Shard::of(ident.as_str()).0)
+            let topic = format!("v1/{}/{ident}/up", Shard::of(ident.as_str()).0);
+            ("admin tracker", format!("tracker {id} {ident} publishes to {topic}"))
         }
         Thing::Vehicle { plate, kind, owner, tracker, replace } => {
             let owner = registry::account(client, &owner, &["owner"]).await?;
@@ -206,17 +231,34 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
             if let Some(ident) = tracker {
                 registry::install(client, registry::tracker(client, &ident).await?, vehicle, replace).await?;
             }
-            format!("vehicle {vehicle} {plate}")
+            ("admin vehicle", format!("vehicle {vehicle} {plate}"))
         }
         Thing::Plate { vehicle, plate, none: _ } => {
-            format!("vehicle {vehicle} {}", plates::set(client, vehicle, plate.as_deref()).await?)
+            ("admin plate", format!("vehicle {vehicle} {}", plates::set(client, vehicle, plate.as_deref()).await?))
         }
         Thing::Grant { officer, approver, case_number, purpose, days } => {
             let officer = registry::account(client, &officer, &["police"]).await?;
             let approver = registry::account(client, &approver, &["police", "admin"]).await?;
-            format!("grant {}", registry::put_grant(client, officer, approver, &case_number, &purpose, days).await?)
+            let grant = registry::put_grant(client, officer, approver, &case_number, &purpose, days).await?;
+            ("admin grant", format!("grant {grant}"))
         }
-    })
+        Thing::Transfer { vehicle, to } => {
+            registry::transfer(client, vehicle, registry::account(client, &to, &["owner"]).await?).await?;
+            ("admin transfer", format!("vehicle {vehicle} belongs to {to}"))
+        }
+        Thing::Revoke { grant } => {
+            registry::revoke_grant(client, grant).await?;
+            ("admin revoke", format!("grant {grant} has ended"))
+        }
+        Thing::Disable { login } => {
+            ("admin disable", format!("account {} {login}", registry::set_disabled(client, &login, true).await?))
+        }
+        Thing::Enable { login } => {
+            ("admin enable", format!("account {} {login}", registry::set_disabled(client, &login, false).await?))
+        }
+    };
+    registry::note_command(client, command, &json!({ "entered": entered })).await?;
+    Ok(entered)
 }
 
 fn read_password() -> anyhow::Result<String> {

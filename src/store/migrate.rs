@@ -38,6 +38,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0034_give_refusals_codes", include_str!("../../schema/0034_give_refusals_codes.sql")),
     ("0035_list_channels", include_str!("../../schema/0035_list_channels.sql")),
     ("0036_ask_before_switching", include_str!("../../schema/0036_ask_before_switching.sql")),
+    ("0037_bind_rights_to_their_time", include_str!("../../schema/0037_bind_rights_to_their_time.sql")),
+    ("0038_end_what_was_the_sellers", include_str!("../../schema/0038_end_what_was_the_sellers.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

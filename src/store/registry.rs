@@ -63,7 +63,55 @@ pub async fn put_account(client: &impl GenericClient, new: &NewAccount<'_>) -> a
         )
         .await?;
     let row = row.with_context(|| format!("the login {:?} is there with another role than {}", new.login, new.role))?;
+    end_sessions(client, row.get(0)).await?;
     Ok(row.get(0))
+}
+
+/// Ends every session of an account, their tickets with them; open streams end within 5 s.
+async fn end_sessions(client: &impl GenericClient, account: i64) -> anyhow::Result<()> {
+    client.execute("DELETE FROM session WHERE account_id = $1", &[&account]).await?;
+    Ok(())
+}
+
+/// Lets an account in again, or no more: then its sessions end, and its webhook gets nothing. Its number.
+///
+/// # Errors
+/// There is none of this login, or the database's own word.
+pub async fn set_disabled(client: &impl GenericClient, login: &str, disabled: bool) -> anyhow::Result<i64> {
+    let sql = "UPDATE account SET disabled = $2 WHERE login = $1 RETURNING account_id";
+    let row = client.query_opt(sql, &[&login, &disabled]).await?;
+    let account = row.with_context(|| format!("no account has the login {login:?}"))?.get(0);
+    end_sessions(client, account).await?;
+    Ok(account)
+}
+
+/// Ends a grant now; what it opened ends within 5 s.
+///
+/// # Errors
+/// There is none of this number in force, or the database's own word.
+pub async fn revoke_grant(client: &impl GenericClient, grant: i64) -> anyhow::Result<()> {
+    let sql = "UPDATE access_grant SET valid_to = greatest(now(), valid_from + interval '1 microsecond') WHERE grant_id = $1 AND valid_to > now()";
+    let ended = client.execute(sql, &[&grant]).await?;
+    ensure!(ended == 1, "no grant {grant} is in force");
+    Ok(())
+}
+
+/// Gives a vehicle to another owner; what was the earlier one's (zones, schedule, guarding, phones) ends.
+///
+/// # Errors
+/// It has no owner or this one already, or the database's own word.
+pub async fn transfer(client: &impl GenericClient, vehicle: i64, to: i64) -> anyhow::Result<()> {
+    client.execute("SELECT transfer_vehicle($1, $2)", &[&vehicle, &to]).await.map_err(super::said)?;
+    Ok(())
+}
+
+/// Leaves a row of audit for a command on the server: it has no account, and what it says holds no secret.
+///
+/// # Errors
+/// The database's own word.
+pub async fn note_command(client: &impl GenericClient, command: &str, what: &serde_json::Value) -> anyhow::Result<()> {
+    client.execute("SELECT write_audit(NULL, NULL, $1, $2, NULL)", &[&command, &what]).await?;
+    Ok(())
 }
 
 /// Makes a tracker, or gives the one of this identifier another profile.

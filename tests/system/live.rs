@@ -3,48 +3,79 @@
 use crate::harness::{PATIENCE, Person, Up, use_ring};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tungstenite::{ClientRequestBuilder, Message};
 
 /// A live stream that somebody watches.
-pub struct Stream(tokio::sync::mpsc::UnboundedReceiver<Value>);
+pub struct Stream {
+    told: tokio::sync::mpsc::UnboundedReceiver<Value>,
+    to_say: std::sync::mpsc::Sender<String>,
+}
+
+/// How long a read waits before what is to be sent is looked at.
+const READ_TURN: Duration = Duration::from_millis(20);
 
 impl Stream {
     /// The stream of a person, from its snapshot on.
     pub async fn open(up: &Up, person: &Person) -> Self {
-        let (status, body) = person.ask("POST", "/live/ticket", None).await;
+        let mut stream = Self::open_with(up, person, None).await;
+        stream.until(|said| said["type"] == "snapshot").await;
+        stream
+    }
+
+    /// The same with the body of the ticket's question, from its first message on.
+    pub async fn open_with(up: &Up, person: &Person, body: Option<Value>) -> Self {
+        let (status, body) = person.ask("POST", "/live/ticket", body).await;
         assert_eq!(status, 200, "{body}");
-        Self::of(up, body["ticket"].as_str().unwrap()).await
+        Self::begin(up, body["ticket"].as_str().unwrap())
     }
 
     /// The stream of a ticket, from its snapshot on.
     pub async fn of(up: &Up, ticket: &str) -> Self {
+        let mut stream = Self::begin(up, ticket);
+        stream.until(|said| said["type"] == "snapshot").await;
+        stream
+    }
+
+    fn begin(up: &Up, ticket: &str) -> Self {
         let url = format!("ws://{}/api/v1/live?ticket={ticket}", up.http);
         let request = ClientRequestBuilder::new(url.parse().unwrap());
-        let (told, telling) = tokio::sync::mpsc::unbounded_channel();
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        let (to_say, says) = std::sync::mpsc::channel::<String>();
         std::thread::spawn(move || {
             let (mut socket, _) = tungstenite::connect(request).unwrap();
-            while let Ok(message) = socket.read() {
-                let said = match message {
-                    Message::Text(text) => serde_json::from_str(&text).unwrap(),
-                    Message::Close(frame) => json!({ "closed": frame.map(|f| u16::from(f.code)) }),
-                    _ => continue,
+            if let tungstenite::stream::MaybeTlsStream::Plain(line) = socket.get_ref() {
+                line.set_read_timeout(Some(READ_TURN)).unwrap();
+            }
+            loop {
+                for text in says.try_iter() {
+                    socket.send(Message::text(text)).unwrap();
+                }
+                let said = match socket.read() {
+                    Ok(Message::Text(text)) => serde_json::from_str(&text).unwrap(),
+                    Ok(Message::Close(frame)) => json!({ "closed": frame.map(|f| u16::from(f.code)) }),
+                    Ok(_) => continue,
+                    Err(tungstenite::Error::Io(e)) if e.kind() == std::io::ErrorKind::WouldBlock => continue,
+                    Err(_) => break,
                 };
-                if told.send(said).is_err() {
+                if tell.send(said).is_err() {
                     break; // the test is over
                 }
             }
         });
-        let mut stream = Self(telling);
-        stream.until(|said| said["type"] == "snapshot").await;
-        stream
+        Self { told, to_say }
+    }
+
+    /// Says something to the server.
+    pub fn send(&self, text: &str) {
+        self.to_say.send(text.to_owned()).unwrap();
     }
 
     /// The next message of which this is true; a close is `{"closed": code}`.
     pub async fn until(&mut self, is_so: impl Fn(&Value) -> bool) -> Value {
         let wanted = async {
             loop {
-                let said = self.0.recv().await.expect("the stream has ended without it");
+                let said = self.told.recv().await.expect("the stream has ended without it");
                 if is_so(&said) {
                     return said;
                 }

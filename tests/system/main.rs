@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod attacks;
 mod backlog;
 mod backup;
 mod bad_input;

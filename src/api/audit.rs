@@ -1,0 +1,51 @@
+//! Rows of audit for what was refused, and for log-ins: written by themselves, whatever became of the question.
+
+use crate::api::Api;
+use crate::api::error::Problem;
+use crate::api::session::{Person, Role};
+use axum::http::{Method, StatusCode};
+use governor::clock::DefaultClock;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use serde_json::{Value, json};
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+/// Rows of refusals of one account and minute; more tell nothing new, and are counted in the metrics.
+const REFUSED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
+
+/// Who asked: empty in a request until a session is found for it.
+pub(super) type Asker = Arc<OnceLock<Person>>;
+
+/// See `REFUSED_PER_MINUTE`.
+pub(super) struct RefusedRows(RateLimiter<i64, DefaultKeyedStateStore<i64>, DefaultClock>);
+
+impl Default for RefusedRows {
+    fn default() -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(REFUSED_PER_MINUTE)))
+    }
+}
+
+impl Api {
+    /// Leaves a row of an event; one that cannot be written is said in the log.
+    pub(super) async fn note(&self, account: Option<i64>, event: &str, question: Value) {
+        let written = async {
+            let client = self.pool.get().await?;
+            client.execute("SELECT api_audit_event($1, $2, $3)", &[&account, &event, &question]).await?;
+            Ok::<(), Problem>(())
+        };
+        if let Err(problem) = written.await {
+            tracing::error!(?problem, event, "A row of audit could not be written");
+        }
+    }
+
+    /// Leaves a row where somebody who may see others' things was refused. Owners ask for their own, and mistype.
+    pub(super) async fn note_refused(&self, asker: &Asker, method: &Method, path: &str, status: StatusCode) {
+        let Some(person) = asker.get().filter(|p| p.role != Role::Owner) else { return };
+        let is_refused = status.is_client_error() && status != StatusCode::UNAUTHORIZED;
+        if is_refused && self.refused_rows.0.check_key(&person.account).is_ok() {
+            let question = json!({ "method": method.as_str(), "path": path, "status": status.as_u16() });
+            self.note(Some(person.account), "refused", question).await;
+        }
+    }
+}

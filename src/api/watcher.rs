@@ -1,0 +1,261 @@
+//! What one watcher of the live map may see, and what he has been told.
+
+use crate::api::live_state::Memory;
+use crate::api::session::Role;
+use crate::domain::Timestamp;
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most vehicles in one message.
+const VEHICLES_MAX: usize = 5000;
+/// Bytes of an operator's id for a vehicle: that two of a million vehicles share one is a chance of 10⁻¹⁷.
+const PSEUDONYM_BYTES: usize = 12;
+
+/// Who watches, and what they may see.
+pub(super) struct Watcher {
+    pub(super) account: i64,
+    pub(super) role: Role,
+    pub(super) grant: Option<i64>,
+    pub(super) session: Vec<u8>,
+    pub(super) bbox: Option<[f64; 4]>,
+    /// Vehicles of this account, and since when (owners).
+    pub(super) owned: BTreeMap<i64, Timestamp>,
+    /// Vehicles told since the last row of audit.
+    pub(super) told: BTreeSet<i64>,
+    /// Everything up to this version has been sent.
+    seen_version: u64,
+    /// A look through the memory that one message could not hold: where it goes on, and the version
+    /// at its start.
+    rest: Option<(i64, u64)>,
+    shown: BTreeSet<i64>,
+    /// Turns numbers of vehicles into an operator's ids, which mean nothing outside of this stream.
+    key: Hmac<Sha256>,
+}
+
+impl Watcher {
+    pub(super) fn new(account: i64, role: Role, grant: Option<i64>, session: Vec<u8>) -> Self {
+        let key = <Hmac<Sha256> as KeyInit>::new(&rand::random::<[u8; 64]>().into());
+        Self {
+            account,
+            role,
+            grant,
+            session,
+            bbox: None,
+            owned: BTreeMap::new(),
+            told: BTreeSet::new(),
+            seen_version: 0,
+            rest: None,
+            shown: BTreeSet::new(),
+            key,
+        }
+    }
+
+    /// Whether messages for this owner are for this watcher.
+    pub(super) fn is_owner(&self, account: i64) -> bool {
+        self.role == Role::Owner && account == self.account
+    }
+
+    /// The view that a client's message asks for: west, south, east, north, degrees.
+    pub(super) fn view_in(said: &str) -> Option<[f64; 4]> {
+        let message: Value = serde_json::from_str(said).ok()?;
+        if message["type"] != "view" {
+            return None;
+        }
+        serde_json::from_value(message["bbox"].clone()).ok()
+    }
+
+    /// Takes a new view; the next changes are everything in it.
+    pub(super) fn look_at(&mut self, view: [f64; 4]) {
+        self.bbox = Some(view);
+        self.begin_again();
+    }
+
+    /// Takes what the account owns now; `true` if that has changed, and everything is to be told again.
+    pub(super) fn owns_now(&mut self, owned: BTreeMap<i64, Timestamp>) -> bool {
+        let has_changed = self.owned != owned;
+        self.owned = owned;
+        if has_changed {
+            self.begin_again();
+        }
+        has_changed
+    }
+
+    fn begin_again(&mut self) {
+        (self.seen_version, self.rest) = (0, None);
+        self.shown.clear();
+    }
+
+    /// What changed since the last message, as this watcher may see it.
+    pub(super) fn changes(&mut self, memory: &Memory) -> Vec<Value> {
+        let mut out = Vec::new();
+        let (first, version) = self.rest.take().unwrap_or((i64::MIN, memory.version));
+        for (vehicle, place) in memory.vehicles.range(first..) {
+            if out.len() >= VEHICLES_MAX {
+                self.rest = Some((*vehicle, version));
+                return out;
+            }
+            let Some((lat, lon, fixed_at, speed_kmh)) = place.at else { continue };
+            if place.version <= self.seen_version || !self.may_see(*vehicle, fixed_at) {
+                continue;
+            }
+            let inside = self.bbox.is_none_or(|[west, south, east, north]| {
+                (west..=east).contains(&lon) && (south..=north).contains(&lat)
+            });
+            // One that leaves the view is sent once more, so that it does not stand at the edge for ever.
+            if !inside && !self.shown.remove(vehicle) {
+                continue;
+            }
+            if inside {
+                self.shown.insert(*vehicle);
+            }
+            self.told.insert(*vehicle);
+            let mut told = json!({ "lat": lat, "lon": lon, "fixed_at": fixed_at.to_string(), "speed_kmh": speed_kmh });
+            if self.role == Role::Operator {
+                told["id"] = self.pseudonym(*vehicle).into();
+            } else {
+                told["id"] = vehicle.to_string().into();
+                told["plate"] = json!((self.role == Role::Owner).then_some(&place.plate));
+                (told["armed"], told["incident"]) = (place.armed.into(), place.incident.into());
+            }
+            out.push(told);
+        }
+        self.seen_version = version;
+        out
+    }
+}
+
+impl Watcher {
+    /// Owners see their own vehicles, from the time since which those are theirs.
+    fn may_see(&self, vehicle: i64, fixed_at: Timestamp) -> bool {
+        self.role != Role::Owner || self.owned.get(&vehicle).is_some_and(|since| *since <= fixed_at)
+    }
+
+    /// An operator's dots tell neither which vehicle each is nor whether it is guarded.
+    fn pseudonym(&self, vehicle: i64) -> String {
+        let mut mac = self.key.clone();
+        mac.update(&vehicle.to_be_bytes());
+        hex::encode(&mac.finalize().into_bytes()[..PSEUDONYM_BYTES])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::live_state::Place;
+
+    fn memory() -> Memory {
+        let place = |owner, lon| Place {
+            plate: "湘H00001".into(),
+            owner: Some(owner),
+            at: Some((28.5, lon, Timestamp::from_secs(1), None)),
+            armed: true,
+            incident: false,
+            version: 1,
+        };
+        Memory {
+            version: 1,
+            vehicles: BTreeMap::from([(1, place(10, 112.3)), (2, place(20, 113.0))]),
+            ..Memory::default()
+        }
+    }
+
+    fn watcher(role: Role) -> Watcher {
+        let mut watcher = Watcher::new(10, role, None, vec![]);
+        watcher.owned = owned(&[(1, 1)]);
+        watcher
+    }
+
+    fn owned(since_s: &[(i64, i64)]) -> BTreeMap<i64, Timestamp> {
+        since_s.iter().map(|(vehicle, since_s)| (*vehicle, Timestamp::from_secs(*since_s))).collect()
+    }
+
+    fn view(watcher: &mut Watcher, said: &str) -> bool {
+        Watcher::view_in(said).map(|view| watcher.look_at(view)).is_some()
+    }
+
+    #[test]
+    fn an_owner_sees_only_what_is_his() {
+        let seen = watcher(Role::Owner).changes(&memory());
+        assert_eq!(seen.len(), 1);
+        assert_eq!((seen[0]["id"].as_str(), seen[0]["plate"].as_str()), (Some("1"), Some("湘H00001")));
+    }
+
+    #[test]
+    fn what_is_sold_is_told_no_more_whatever_the_memory_says() {
+        let (mut watcher, mut memory) = (watcher(Role::Owner), memory());
+        assert!(!watcher.owns_now(owned(&[(1, 1)])));
+        assert_eq!(watcher.changes(&memory).len(), 1);
+        assert!(watcher.owns_now(owned(&[])));
+        memory.version = 2;
+        memory.vehicles.get_mut(&1).unwrap().version = 2;
+        assert!(watcher.changes(&memory).is_empty());
+    }
+
+    #[test]
+    fn a_buyer_is_not_told_where_the_vehicle_was_before() {
+        let mut watcher = watcher(Role::Owner);
+        watcher.owns_now(owned(&[(2, 2)]));
+        let mut memory = memory();
+        assert!(watcher.changes(&memory).is_empty(), "the fix is of second 1");
+        memory.version = 2;
+        let bought = memory.vehicles.get_mut(&2).unwrap();
+        (bought.version, bought.at) = (2, Some((28.5, 113.0, Timestamp::from_secs(2), None)));
+        assert_eq!(watcher.changes(&memory).len(), 1);
+    }
+
+    #[test]
+    fn an_operator_sees_neither_plates_nor_numbers_nor_what_is_guarded() {
+        let (mut one, mut other) = (watcher(Role::Operator), watcher(Role::Operator));
+        let (seen, elsewhere) = (one.changes(&memory()), other.changes(&memory()));
+        assert_eq!(seen.len(), 2);
+        let names: BTreeSet<_> = seen[0].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, BTreeSet::from(["fixed_at", "id", "lat", "lon", "speed_kmh"]));
+        let ids = |seen: &[Value]| seen.iter().map(|v| v["id"].to_string()).collect::<BTreeSet<_>>();
+        assert_eq!(ids(&seen).len(), 2);
+        assert!(ids(&seen).is_disjoint(&ids(&elsewhere)), "another stream has other ids");
+        let mut again = memory();
+        (again.version, again.vehicles.get_mut(&1).unwrap().version) = (2, 2);
+        assert_eq!(one.changes(&again)[0]["id"], seen[0]["id"], "within a stream they stay");
+    }
+
+    #[test]
+    fn each_vehicle_is_counted_once_between_two_rows_of_audit() {
+        let (mut watcher, mut memory) = (watcher(Role::Police), memory());
+        watcher.changes(&memory);
+        (memory.version, memory.vehicles.get_mut(&1).unwrap().version) = (2, 2);
+        watcher.changes(&memory);
+        assert_eq!(watcher.told.len(), 2);
+        watcher.told.clear();
+        assert!(view(&mut watcher, r#"{"type":"view","bbox":[112.0,28.0,112.5,29.0]}"#));
+        watcher.changes(&memory);
+        assert_eq!(watcher.told, BTreeSet::from([1]), "a new view is told as far as it shows something");
+    }
+
+    #[test]
+    fn nothing_new_is_nothing_to_send() {
+        let mut watcher = watcher(Role::Operator);
+        watcher.changes(&memory());
+        assert!(watcher.changes(&memory()).is_empty());
+        assert!(view(&mut watcher, r#"{"type":"view","bbox":[112.0,28.0,112.5,29.0]}"#));
+        assert_eq!(watcher.changes(&memory()).len(), 1);
+    }
+
+    #[test]
+    fn a_city_larger_than_one_message_is_sent_in_several() {
+        let one = memory().vehicles[&1].clone();
+        let vehicles = (0..VEHICLES_MAX as i64 + 7).map(|id| (id, one.clone())).collect();
+        let mut memory = Memory { version: 1, vehicles, ..Memory::default() };
+        let mut watcher = watcher(Role::Police);
+        assert_eq!(watcher.changes(&memory).len(), VEHICLES_MAX);
+        // What moves meanwhile is not forgotten, on whichever side of the cut it stands.
+        memory.version = 2;
+        memory.vehicles.get_mut(&3).unwrap().version = 2;
+        assert_eq!(watcher.changes(&memory).len(), 7);
+        let moved = watcher.changes(&memory);
+        assert_eq!((moved.len(), moved[0]["id"].as_str()), (1, Some("3")));
+        assert!(watcher.changes(&memory).is_empty());
+    }
+}

@@ -1,0 +1,245 @@
+//! What an attacker tried and must not get (docs/security.md): each test is a fault that was found.
+
+use crate::harness::{Person, Up, program, settled, tell, use_ring};
+use crate::live::Stream;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs `admin` with a password on its standard input.
+fn admin(up: &Up, args: &[&str], password: &str) -> String {
+    let mut child = Command::new(program())
+        .arg("admin")
+        .arg("--config")
+        .arg(up.config())
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{args:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+async fn try_login(up: &Up, login: &str, password: &str) -> u16 {
+    up.person("").ask("POST", "/session", Some(json!({ "login": login, "password": password }))).await.0
+}
+
+/// So many attempts side by side; how many were told to wait.
+async fn flood(up: &Up, attempts: usize, login: impl Fn(usize) -> String) -> usize {
+    let mut trying = tokio::task::JoinSet::new();
+    for n in 0..attempts {
+        let (person, body) = (up.person(""), json!({ "login": login(n), "password": "y" }));
+        trying.spawn(async move { person.ask("POST", "/session", Some(body)).await.0 });
+    }
+    trying.join_all().await.into_iter().filter(|status| *status == 429).count()
+}
+
+async fn grant_of(officer: &Person) -> String {
+    officer.get("/grants").await["grants"][0]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn strangers_who_try_to_log_in_shut_nobody_out() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    admin(&up, &["account", "known", "--role", "owner", "--name", "Known"], "quite long enough");
+    admin(&up, &["account", "fresh", "--role", "owner", "--name", "Fresh"], "quite long enough");
+    assert_eq!(try_login(&up, "known", "quite long enough").await, 200);
+    // One name, more often than all names together may.
+    let refused = flood(&up, 330, |_| "x".into()).await;
+    assert!(refused >= 310, "{refused}");
+    assert_eq!(try_login(&up, "fresh", "quite long enough").await, 200);
+    // Many names: the common budget is used up, and names that have logged in before have their own.
+    flood(&up, 400, |n| format!("name-{n}")).await;
+    assert!(flood(&up, 40, |n| format!("stranger-{n}")).await > 0, "five a second are given back");
+    let mut let_in = 0;
+    for login in ["known", "fresh"].iter().cycle().take(10) {
+        let_in += u32::from(try_login(&up, login, "quite long enough").await == 200);
+    }
+    println!("security.login_of_others_under_flood: {} %", let_in * 10);
+    assert_eq!(let_in, 10);
+    // A log-in and a wrong password of a known name leave rows; a name that nobody has leaves none.
+    assert_eq!(up.count("SELECT count(*) FROM audit WHERE action = 'log_in'").await, 12);
+    assert_eq!(up.count("SELECT count(*) FROM audit WHERE action = 'log_in_failed'").await, 0);
+    try_login(&up, "known", "wrong").await;
+    up.wait_for("SELECT count(*) FROM audit WHERE action = 'log_in_failed' AND account_id IS NOT NULL", 1).await;
+}
+
+#[tokio::test]
+async fn a_new_password_and_a_disabled_account_end_sessions_and_keep_the_rest() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let make = |login: &str, password: &str, more: &[&str]| {
+        admin(&up, &[&["account", login, "--role", "owner", "--name", "O"], more].concat(), password)
+    };
+    make("o2", "the first password", &["--webhook-url", "https://example.org/x", "--webhook-secret", "s"]);
+    let (_, opened) =
+        up.person("").ask("POST", "/session", Some(json!({ "login": "o2", "password": "the first password" }))).await;
+    let before = up.person(opened["token"].as_str().unwrap());
+    assert_eq!(before.get("/me").await["role"], "owner");
+    make("o2", "the second password", &[]);
+    assert_eq!(before.ask("GET", "/me", None).await.0, 401, "sessions of the old password are over");
+    assert_eq!(up.count("SELECT count(*) FROM account WHERE login = 'o2' AND webhook_url IS NOT NULL").await, 1);
+    assert_eq!(try_login(&up, "o2", "the first password").await, 401);
+    let (_, opened) =
+        up.person("").ask("POST", "/session", Some(json!({ "login": "o2", "password": "the second password" }))).await;
+    let again = up.person(opened["token"].as_str().unwrap());
+    let mut stream = Stream::open(&up, &again).await;
+    admin(&up, &["disable", "o2"], "");
+    assert_eq!(again.ask("GET", "/me", None).await.0, 401);
+    let since = Instant::now();
+    assert_eq!(stream.until(|said| said.get("closed").is_some()).await["closed"], 4401);
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert_eq!(try_login(&up, "o2", "the second password").await, 401);
+    admin(&up, &["enable", "o2"], "");
+    assert_eq!(again.ask("GET", "/me", None).await.0, 401, "its sessions stay over");
+    assert_eq!(try_login(&up, "o2", "the second password").await, 200);
+    // Each command left a row, without a secret.
+    let commands = "SELECT count(*) FROM audit WHERE account_id IS NULL AND action LIKE 'admin %' AND question::text NOT LIKE '%password%'";
+    assert_eq!(up.count(commands).await, 4);
+    let sql = up.sql().await;
+    for change in ["UPDATE audit SET action = 'x'", "DELETE FROM audit", "TRUNCATE audit"] {
+        let error = sql.execute(change, &[]).await.expect_err(change);
+        assert_eq!(error.as_db_error().unwrap().message(), "rows of audit are only added", "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_live_look_is_audited_before_it_is_shown_counts_what_it_tells_and_ends_with_its_right() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    tell(&up, 0).await;
+    let (police, operator) = (up.log_in("police").await, up.log_in("operator").await);
+    let grant = grant_of(&police).await;
+    let ask = json!({ "grant": grant });
+    let looks =
+        "SELECT coalesce(sum(rows_returned), 0)::bigint FROM audit WHERE action = 'live' AND grant_id IS NOT NULL";
+    let mut stream = Stream::open_with(&up, &police, Some(ask.clone())).await;
+    let snapshot = stream.until(|said| said["type"] == "snapshot").await;
+    assert_eq!(up.count(looks).await, snapshot["vehicles"].as_array().unwrap().len() as i64);
+    // A view is a look of its own; several at once are one.
+    for east in ["112.5", "112.6", "113.0"] {
+        stream.send(&format!(r#"{{"type":"view","bbox":[112.0,28.0,{east},29.0]}}"#));
+    }
+    let before = up.count(looks).await;
+    let view = stream.until(|said| said["type"] == "snapshot").await;
+    assert_eq!(view["vehicles"].as_array().unwrap().len(), 1);
+    assert_eq!(up.count(looks).await, before + 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(up.count("SELECT count(*) FROM audit WHERE question ->> 'why' = 'view'").await <= 2, "one a second");
+
+    // Dots of an operator say nothing that the list of trackers says, too.
+    let mut watched = Stream::open_with(&up, &operator, None).await;
+    let dots = watched.until(|said| said["type"] == "snapshot").await;
+    let dot = dots["vehicles"][0].as_object().unwrap();
+    assert!(
+        dot["id"].as_str().unwrap().len() == 24 && !dot.contains_key("plate") && !dot.contains_key("armed"),
+        "{dot:?}"
+    );
+
+    admin(&up, &["revoke", &grant], "");
+    let since = Instant::now();
+    assert_eq!(stream.until(|said| said.get("closed").is_some()).await["closed"], 4403);
+    assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+    assert_eq!(police.ask("POST", "/live/ticket", Some(ask)).await.0, 403);
+    up.wait_for(
+        "SELECT count(*) FROM audit WHERE action = 'refused' AND question ->> 'path' = '/api/v1/live/ticket'",
+        1,
+    )
+    .await;
+
+    // Without its row, no look.
+    let sql = up.sql().await;
+    sql.batch_execute(
+        "CREATE FUNCTION no_more() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$;
+         CREATE TRIGGER no_more BEFORE INSERT ON audit FOR EACH ROW WHEN (NEW.action = 'live') EXECUTE FUNCTION no_more();",
+    )
+    .await
+    .unwrap();
+    let mut blind = Stream::open_with(&up, &operator, None).await;
+    let first = blind.until(|_| true).await;
+    assert_eq!(first["closed"], 4503, "{first}");
+    // Those that were open end at the next row.
+    watched.send(r#"{"type":"view","bbox":[112.0,28.0,113.0,29.0]}"#);
+    let closed = watched.until(|said| said.get("closed").is_some() || said["type"] == "snapshot").await;
+    assert_eq!(closed["closed"], 4503, "{closed}");
+}
+
+#[tokio::test]
+async fn a_sold_vehicle_tells_its_buyer_nothing_of_before_and_its_seller_nothing_any_more() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    tell(&up, 0).await;
+    let seller = up.log_in("owner").await;
+    let vehicle = seller.get("/vehicles").await["vehicles"][0].clone();
+    let id = vehicle["id"].as_str().unwrap().to_owned();
+    assert!(vehicle["last_fix"].is_object(), "{vehicle}");
+    assert_eq!(seller.ask("POST", &format!("/vehicles/{id}/arm"), None).await.0, 200);
+    let policy = json!({ "schedule": null, "auto_after_s": 600 });
+    assert!(seller.ask("PUT", &format!("/vehicles/{id}/guard-policy"), Some(policy)).await.0 < 300);
+    let home = json!({ "name": "home", "rule": "enter", "vehicle_id": id,
+        "shape": { "type": "circle", "centre": { "lat_deg": 28.5, "lon_deg": 112.3 }, "radius_m": 200 } });
+    let (status, zone) = seller.ask("POST", "/zones", Some(home.clone())).await;
+    assert_eq!(status, 201, "{zone}");
+    let mut stream = Stream::open_with(&up, &seller, None).await;
+    stream.until(|said| said["type"] == "snapshot" && !said["vehicles"].as_array().unwrap().is_empty()).await;
+
+    admin(&up, &["account", "buyer", "--role", "owner", "--name", "Buyer"], "quite long enough");
+    admin(&up, &["transfer", &id, "--to", "buyer"], "");
+    let again = stream.until(|said| said["type"] == "snapshot").await;
+    assert!(!again.to_string().contains(&format!("\"id\":\"{id}\"")), "{again}");
+    let (_, opened) =
+        up.person("").ask("POST", "/session", Some(json!({ "login": "buyer", "password": "quite long enough" }))).await;
+    let buyer = up.person(opened["token"].as_str().unwrap());
+    settled(&up).await;
+    up.wait_for("SELECT count(*) FROM lane WHERE setting_cursor >= (SELECT max(setting_id) FROM setting)", 1).await;
+    let bought = buyer.get("/vehicles").await["vehicles"][0].clone();
+    assert_eq!((bought["id"].as_str(), &bought["last_fix"]), (Some(&*id), &Value::Null), "{bought}");
+    let guarding = buyer.get(&format!("/vehicles/{id}/guard-policy")).await;
+    assert_eq!(
+        (&guarding["armed"], &guarding["schedule"], &guarding["auto_after_s"]),
+        (&json!(false), &Value::Null, &Value::Null)
+    );
+    assert!(!buyer.get("/zones").await.to_string().contains("home"));
+    let zone = format!("/zones/{}", zone["id"].as_str().unwrap());
+    assert_eq!(seller.ask("PUT", &zone, Some(home)).await.0, 404);
+    assert_eq!(seller.ask("DELETE", &zone, None).await.0, 404);
+    assert_eq!(seller.ask("GET", &format!("/vehicles/{id}"), None).await.0, 404);
+    let mut seen = Stream::open_with(&up, &buyer, None).await;
+    assert_eq!(seen.until(|said| said["type"] == "snapshot").await["vehicles"], json!([]));
+    tell(&up, 0).await;
+    seen.until(|said| said.to_string().contains(&format!("\"id\":\"{id}\""))).await;
+}
+
+#[tokio::test]
+async fn hours_of_fewer_than_three_vehicles_cannot_be_had_by_subtraction() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let sql = up.sql().await;
+    sql.batch_execute(
+        "INSERT INTO traffic (hour, x, y, fixes, vehicles) VALUES
+            ('2026-05-01T01:00Z', 106026, 54756, 22, 3), ('2026-05-01T02:00Z', 106026, 54756, 10, 2),
+            ('2026-05-01T01:00Z', 106027, 54756, 13, 2);",
+    )
+    .await
+    .unwrap();
+    let tile = async |zoom: i32, from: &str, to: &str| -> Vec<u8> {
+        let shift = 17 - zoom;
+        let question = format!(
+            "SELECT history_tile({zoom}, {}, {}, '2026-05-01T{from}:00Z', '2026-05-01T{to}:00Z')",
+            106_026 >> shift,
+            54_756 >> shift
+        );
+        sql.query_one(&question, &[]).await.unwrap().get(0)
+    };
+    for zoom in [17, 12, 9] {
+        let crowded = tile(zoom, "01", "02").await;
+        assert!(!crowded.is_empty(), "zoom {zoom}");
+        assert_eq!(tile(zoom, "01", "03").await, crowded, "zoom {zoom}: the lonely hour adds nothing");
+        assert!(tile(zoom, "02", "03").await.is_empty(), "zoom {zoom}");
+    }
+}
