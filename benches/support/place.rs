@@ -8,6 +8,7 @@ use cpu::{cpu_s, with_children_s};
 use rideguard::app;
 use rideguard::config::Config;
 use rideguard::domain::Profile;
+use rideguard::domain::topic::up_topic;
 use rideguard::store::registry;
 use rideguard::store::{self, Role};
 use rideguard::supervisor::broker::{Credential, INGEST_USER, Mosquitto};
@@ -122,7 +123,7 @@ impl Place {
             registry::arm(&self.client, owner, vehicle, true).await?;
             let password = format!("{:016x}", rand::random::<u64>());
             writeln!(file, "{ident} {password} {protocol}")?;
-            admitted.push(Credential { ident, password });
+            admitted.push(Credential { topic: up_topic(&ident), ident, password });
         }
         std::fs::write(self.root.join("trackers"), file)?;
         self.broker.admit(&self.folder, &admitted)?;

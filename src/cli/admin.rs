@@ -3,7 +3,8 @@
 use crate::api::hash_password;
 use crate::cli::{block_on, demo, say};
 use crate::config::Config;
-use crate::domain::{Profile, Shard, TrackerIdent};
+use crate::domain::topic::up_topic;
+use crate::domain::{Profile, TrackerIdent};
 use crate::protocol::PROTOCOLS;
 use crate::store::registry;
 use crate::store::registry::NewAccount;
@@ -222,7 +223,7 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
             }
             let profile = Profile { model, ..Profile::of(&protocol) };
             let id = registry::put_tracker(client, ident.as_str(), &profile).await?;
-            let topic = format!("v1/{}/{ident}/up", Shard::of(ident.as_str()).0);
+            let topic = up_topic(ident.as_str());
             ("admin tracker", format!("tracker {id} {ident} publishes to {topic}"))
         }
         Thing::Vehicle { plate, kind, owner, tracker, replace } => {

@@ -4,6 +4,7 @@ use crate::api::hash_password;
 use crate::cli::announce;
 use crate::config::Config;
 use crate::domain::Profile;
+use crate::domain::topic::up_topic;
 use crate::store::registry;
 use crate::store::registry::NewAccount;
 use crate::store::{self, Role};
@@ -58,7 +59,8 @@ pub fn credentials(path: &Path, vehicles: u16) -> anyhow::Result<Vec<Credential>
         .lines()
         .filter_map(|l| l.split_once(' '))
         .filter_map(|(ident, rest)| {
-            Some(Credential { ident: ident.to_owned(), password: rest.split(' ').next()?.to_owned() })
+            let (topic, password) = (up_topic(ident), rest.split(' ').next()?.to_owned());
+            Some(Credential { ident: ident.to_owned(), password, topic })
         })
         .collect())
 }

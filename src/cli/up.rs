@@ -3,6 +3,7 @@
 use crate::app::{self, Roles};
 use crate::cli::{announce, block_on, demo, say};
 use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
+use crate::domain::topic::up_topic;
 use crate::ingest::session::Subscribed;
 use crate::supervisor::broker::{self, Credential, Mosquitto};
 use crate::supervisor::data_dir::write_private;
@@ -157,7 +158,8 @@ fn known_credentials(folder: &Folder) -> anyhow::Result<Vec<Credential>> {
         .lines()
         .filter_map(|l| {
             let mut words = l.split_whitespace();
-            Some(Credential { ident: words.next()?.to_owned(), password: words.next()?.to_owned() })
+            let (ident, password) = (words.next()?.to_owned(), words.next()?.to_owned());
+            Some(Credential { topic: up_topic(&ident), ident, password })
         })
         .collect())
 }

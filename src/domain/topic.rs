@@ -77,6 +77,11 @@ pub fn down_topic(ident: &TrackerIdent) -> String {
     format!("v1/{}/{ident}/down", Shard::of(ident.as_str()).0)
 }
 
+/// The topic to which a tracker publishes.
+pub fn up_topic(ident: &str) -> String {
+    format!("v1/{}/{ident}/up", Shard::of(ident).0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,10 @@ use super::{Channel, SendError};
 use crate::store::outbox::Due;
 use futures_util::future::{BoxFuture, FutureExt};
 use hmac::{Hmac, Mac};
+use ipnet::IpNet;
 use sha2::Sha256;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// Longest an attempt may take.
@@ -105,30 +107,54 @@ pub fn signature(secret: &str, timestamp: i64, body: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// Loopback, private, link-local (with the metadata services), shared, multicast, unspecified.
+/// Addresses that are nobody's on the public Internet, and those that carry another address inside.
+///
+/// Source: IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890), rows not globally reachable; multicast
+/// (RFC 5771, RFC 4291, 2.7); NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056) and Teredo (RFC 4380), which lead to an IPv4
+/// address of the sender's choice; site-local (RFC 3879).
+const NOT_PUBLIC: [&str; 35] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.31.196.0/24",
+    "192.52.193.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "192.175.48.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/96",
+    "::ffff:0:0/96",
+    "::ffff:0:0:0/96",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "100:0:0:1::/64",
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "2620:4f:8000::/48",
+    "3fff::/20",
+    "5f00::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+];
+
+/// Whether an address must not be reached by a webhook.
 fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_multicast()
-                || v4.octets()[0] == 0
-                || shared
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4() {
-            Some(v4) if !v6.is_loopback() => is_private(IpAddr::V4(v4)),
-            _ => {
-                v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local()
-            }
-        },
-    }
+    static NETS: LazyLock<Vec<IpNet>> =
+        LazyLock::new(|| NOT_PUBLIC.iter().filter_map(|net| net.parse().ok()).collect());
+    NETS.iter().any(|net| net.contains(&ip))
 }
 
 #[cfg(test)]
@@ -143,6 +169,7 @@ mod tests {
 
     #[test]
     fn private_addresses_are_known() {
+        assert!(NOT_PUBLIC.iter().all(|net| net.parse::<IpNet>().is_ok_and(|n| n.trunc() == n)));
         for private in [
             "127.0.0.1",
             "10.1.2.3",
@@ -155,10 +182,24 @@ mod tests {
             "fd00::1",
             "fe80::1",
             "::ffff:10.0.0.1",
+            "::ffff:1.1.1.1",
+            "::ffff:0:10.0.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "203.0.113.9",
+            "255.255.255.255",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::1",
+            "2002:a00:1::",
+            "2001::1",
+            "2001:db8::1",
+            "100::1",
+            "fec0::1",
+            "ff02::1",
         ] {
             assert!(is_private(private.parse().unwrap()), "{private}");
         }
-        for public in ["1.1.1.1", "223.5.5.5", "2400:3200::1"] {
+        for public in ["1.1.1.1", "223.5.5.5", "2400:3200::1", "2606:4700::1111"] {
             assert!(!is_private(public.parse().unwrap()), "{public}");
         }
     }

@@ -26,6 +26,8 @@ pub struct Credential {
     pub ident: String,
     /// Its password.
     pub password: String,
+    /// The topic to which it may publish.
+    pub topic: String,
 }
 
 /// A running broker.
@@ -74,7 +76,7 @@ impl Mosquitto {
             TcpListener::bind((address, port))
                 .with_context(|| format!("the broker cannot listen on {address}:{port} (--mqtt-port)"))?,
         );
-        write_passwords(folder, &home, &password, &[])?;
+        write_users(folder, &home, &password, &[])?;
         let mut listeners = vec![format!("{port} {address}")];
         listeners.extend(socket.as_ref().map(|s| format!("0 {}", s.display())));
         write_settings(folder, &home, &conf, &certificates, &listeners)?;
@@ -84,6 +86,7 @@ impl Mosquitto {
         let mut command = Command::new(program);
         command.arg("-c").arg(&conf);
         let log = folder.path("mosquitto.log");
+        super::put_log_aside(&log)?;
         let child = Child::start("Mosquitto", &mut command, folder.servant(), &log, Signal::SIGTERM)?;
         let mut started = Self { child, port, ca_file, password_file, socket };
         let since = Instant::now();
@@ -117,7 +120,7 @@ impl Mosquitto {
     /// # Errors
     /// The password file cannot be written.
     pub fn admit(&self, folder: &Folder, trackers: &[Credential]) -> anyhow::Result<()> {
-        write_passwords(folder, &folder.service("mosquitto")?, &folder.secret("broker")?.1, trackers)?;
+        write_users(folder, &folder.service("mosquitto")?, &folder.secret("broker")?.1, trackers)?;
         Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.pid()), Signal::SIGHUP)?) // reads them again
     }
 
@@ -163,6 +166,23 @@ fn port_in(conf: &Path) -> Option<u16> {
     ports.into_iter().find(|port| *port != 0)
 }
 
+/// Writes who may come in, and what each may say; a running broker reads both again at a signal.
+fn write_users(folder: &Folder, home: &Path, ingest: &str, trackers: &[Credential]) -> anyhow::Result<()> {
+    let acl = home.join("acl");
+    write_private(&acl, &acl_of(trackers))?;
+    folder.hand_over(&acl)?;
+    write_passwords(folder, home, ingest, trackers)
+}
+
+/// The rules of access: each tracker publishes to the topic of its own shard, so that none reaches another lane.
+fn acl_of(trackers: &[Credential]) -> String {
+    let mut text = ACL.lines().filter(|l| !l.starts_with("pattern write ")).collect::<Vec<_>>().join("\n") + "\n";
+    for tracker in trackers {
+        text.push_str(&format!("\nuser {}\ntopic write {}\n", tracker.ident, tracker.topic));
+    }
+    text
+}
+
 /// Writes the password file; `mosquitto_passwd -U` turns the passwords into PBKDF2 hashes.
 fn write_passwords(folder: &Folder, home: &Path, ingest: &str, trackers: &[Credential]) -> anyhow::Result<()> {
     let mut text = format!("{INGEST_USER}:{ingest}\n");
@@ -193,9 +213,6 @@ fn write_settings(
         write_private(&to, &fs::read_to_string(from)?)?;
         folder.hand_over(&to)?;
     }
-    let acl = home.join("acl");
-    write_private(&acl, ACL)?;
-    folder.hand_over(&acl)?;
     let home = home.display();
     let listeners = listeners.iter().map(|listener| {
         format!(
@@ -222,6 +239,7 @@ max_inflight_messages {IN_FLIGHT_MAX}
 max_queued_messages 2000000
 retain_available true
 set_tcp_nodelay true
+persistent_client_expiration 30d
 log_dest stderr
 log_type error
 log_type warning
@@ -233,5 +251,19 @@ log_type notice
 }
 
 /// A tracker publishes under its own name only, and listens to its own answers; ingest hears all.
-/// The same file is shipped for a broker of one's own as deploy/mosquitto/acl.
+/// The same file is shipped for a broker of one's own as deploy/mosquitto/acl, where the shard is left open.
 const ACL: &str = include_str!("../../deploy/mosquitto/acl");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_may_write_to_its_own_topic_and_no_other() {
+        let tracker = Credential { ident: "yy1".into(), password: "x".into(), topic: "v1/9/yy1/up".into() };
+        let text = acl_of(&[tracker]);
+        assert!(text.ends_with("\nuser yy1\ntopic write v1/9/yy1/up\n"), "{text}");
+        assert!(!text.contains("pattern write"), "{text}");
+        assert!(text.contains("pattern read v1/+/%u/down"), "{text}");
+    }
+}

@@ -14,7 +14,9 @@ mod process;
 pub use data_dir::Folder;
 pub use process::Child;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
 
 /// Ports to choose from: above those with well-known users, below the ones that Linux gives to outgoing
 /// connections (`ip_local_port_range`, from 32768), any of which may take a port before its server does.
@@ -23,6 +25,17 @@ const PORTS: std::ops::Range<u16> = 20_000..32_768;
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Ports tried; with half of them in use, that all of these are is one case in 10³⁰.
 const TRIES: usize = 100;
+
+/// A service's log above this is put aside at its start, in place of the one before: bytes.
+const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Bounds what a service's log takes on disk: the last one and the one before.
+fn put_log_aside(log: &Path) -> io::Result<()> {
+    if fs::metadata(log).is_ok_and(|m| m.len() > LOG_BYTES_MAX) {
+        fs::rename(log, log.with_extension("log.1"))?;
+    }
+    Ok(())
+}
 
 /// A port on loopback that is free now, and that this process was not given before.
 ///

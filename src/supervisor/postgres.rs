@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Longest a start may take; a cluster that was killed replays its log first.
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// A refused statement leaves one line: neither the statement, whose values may be positions, nor details of rows.
+const QUIET_LOG: [&str; 4] = ["-c", "log_min_error_statement=panic", "-c", "log_error_verbosity=terse"];
+
 /// A running cluster.
 pub struct Postgres {
     child: Child,
@@ -47,9 +50,10 @@ impl Postgres {
         }
         let port = port.map_or_else(free_port, Ok)?;
         let log = folder.path("postgres.log");
+        super::put_log_aside(&log)?;
         let mut command = Command::new(bin.join("postgres"));
         // It is nobody's standby: on the way back to a point in time it is "ready" only where it can be written to.
-        command.arg("-D").arg(&data).arg("-p").arg(port.to_string()).args(["-c", "hot_standby=off"]);
+        command.arg("-D").arg(&data).arg("-p").arg(port.to_string()).args(["-c", "hot_standby=off"]).args(QUIET_LOG);
         let host = socket_folder(&home, port);
         if let Some(sockets) = &host {
             command.arg("-c").arg(format!("unix_socket_directories=\"{sockets}\""));
