@@ -7,7 +7,7 @@
 //! one that is not younger: who looks for it reads from there on.
 
 use crate::domain::{LatLon, Timestamp};
-use crate::engine::FixFlags;
+use crate::engine::fix_flags::FixFlags;
 
 /// Length of the spans of time, microseconds. All numbers here stand in the schema, too (0025).
 const SPAN_US: i64 = 15 * 60 * 1_000_000;

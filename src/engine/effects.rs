@@ -3,7 +3,7 @@
 use crate::domain::{
     Finding, Fix, FixSource, LatLon, Outcome, SessionBy, Timestamp, TrackerIdent, TrackerKey, VehicleId,
 };
-use crate::engine::FixFlags;
+use crate::engine::fix_flags::FixFlags;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 

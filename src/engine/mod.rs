@@ -9,6 +9,8 @@ mod clock;
 mod consistency;
 mod dedup;
 mod effects;
+mod firmware_table;
+mod fix_flags;
 mod ident_table;
 mod interval;
 mod status;
@@ -24,14 +26,15 @@ use crate::domain::{
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};
 pub use cell_entry::{CellEntry, Parked};
+pub use clock::FUTURE_S_MAX;
 use dedup::LaneDigests;
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
+pub use fix_flags::FixFlags;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::HashMap;
 use tracker::Tracker;
 use tracker_table::TrackerTable;
-pub use validation::{FUTURE_S_MAX, FixFlags};
 
 /// What the fold needs to know beside the journal; the same for a rebuild as for the first run.
 #[derive(Clone, Copy, Debug, PartialEq)]

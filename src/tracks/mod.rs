@@ -12,6 +12,7 @@ pub mod dwell;
 mod hit;
 mod interval_codec;
 pub mod merge;
+pub mod presence;
 mod runs;
 pub mod segment;
 pub mod segmenter;

@@ -157,7 +157,7 @@ proptest! {
         for rows in [found.iter().collect(), pieces_alone] {
             let at_once = runs::stretches(&sought, window, rows.iter().copied()).unwrap();
             let one_by_one = runs::fix_by_fix(&sought, window, rows.iter().copied()).unwrap();
-            let presence = |stretches: &[runs::Run]| area::presence(VehicleId(1), TRACKER, stretches, window);
+            let presence = |stretches: &[runs::Run]| presence::presence(VehicleId(1), TRACKER, stretches, window);
             prop_assert_eq!(presence(&at_once), presence(&one_by_one));
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::domain::Timestamp;
 use crate::engine::clock::{
-    Arrival, BEIJING_S, Clock, EXACT_S, LIVE_S, Note, PERIODS_MAX, Period, QUARTER_S, ROLLOVER_FIT_S, ZONES_S, before,
+    Arrival, BEIJING_S, Clock, EXACT_S, FUTURE_S_MAX, LIVE_S, Note, PERIODS_MAX, Period, QUARTER_S, ROLLOVER_FIT_S,
+    ZONES_S, before,
 };
-use crate::engine::validation::FUTURE_S_MAX;
 use serde::{Deserialize, Serialize};
 
 /// Messages that must show the same offset before it is believed against another explanation ...

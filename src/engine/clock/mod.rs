@@ -8,8 +8,7 @@ mod learn;
 mod note;
 
 use crate::domain::{Profile, Timestamp};
-use crate::engine::FixFlags;
-use crate::engine::validation::FUTURE_S_MAX;
+use crate::engine::fix_flags::FixFlags;
 use crate::protocol::dialect;
 use learn::Rumour;
 pub(super) use note::Note;
@@ -17,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
+/// How far in the future a tracker's clock may be, seconds.
+pub const FUTURE_S_MAX: f64 = 120.0;
 /// GPS counts 1024 weeks and begins again (IS-GPS-200, 20.3.3.3.1.1); receivers that do not know fall back so far, seconds.
 const ROLLOVER_S: f64 = 1024.0 * 7.0 * 86_400.0;
 /// Rollovers since 1980 that a receiver may have missed.

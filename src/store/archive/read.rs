@@ -3,7 +3,7 @@
 use crate::domain::{Entry, Outcome};
 use crate::store::archive::keys::{Key, KeyStore};
 use crate::store::archive::segment::{Block, Index, KeyScope};
-use crate::store::journal;
+use crate::store::journal::codec;
 use anyhow::Context;
 use tokio_postgres::{GenericClient, Row, Transaction};
 
@@ -75,7 +75,7 @@ pub(in crate::store) async fn open_part(
     let row =
         row.with_context(|| format!("the range of journal rows from {from_n} of lane {lane} has no key, or is gone"))?;
     let place = (lane, from_n, row.get(5));
-    let frame: Index = journal::unpack_any(&plain(master, lane, &row, &frame_place(place))?)?;
+    let frame: Index = codec::unpack_any(&plain(master, lane, &row, &frame_place(place))?)?;
     let rows = client
         .query(
             "SELECT k.key_id, k.holder, k.day::text, k.wrapped, b.content FROM journal_block b JOIN journal_key k USING (lane, key_id)
@@ -85,7 +85,7 @@ pub(in crate::store) async fn open_part(
         .await?;
     let mut blocks = Vec::with_capacity(rows.len());
     for row in &rows {
-        blocks.push(journal::unpack_any(&plain(master, lane, row, &block_place(place, row.get(1)))?)?);
+        blocks.push(codec::unpack_any(&plain(master, lane, row, &block_place(place, row.get(1)))?)?);
     }
     Ok(Opened { place, frame, blocks })
 }

@@ -261,7 +261,7 @@ impl Index {
 mod tests {
     use super::*;
     use crate::domain::{GapCause, LatLon, Zone, ZoneId, ZoneRule, ZoneShape};
-    use crate::store::journal::{pack_tight, unpack_any};
+    use crate::store::journal::codec::{pack_tight, unpack_any};
     use proptest::prelude::*;
 
     fn zone(vehicle: Option<VehicleId>) -> Setting {

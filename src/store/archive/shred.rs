@@ -1,13 +1,13 @@
-//! Sealed ranges let go of: a holder's by deleting keys, everybody's by age.
+//! Sealed ranges purged: a holder's by deleting keys, everybody's by age.
 
 use crate::domain::{Entry, Timestamp};
 use crate::store::archive::keys::KeyStore;
 use crate::store::archive::read::{block_place, key_place, lock, open_part};
 use crate::store::archive::segment::{Block, Index, KeyScope};
-use crate::store::journal;
-use crate::store::retention::Report;
+use crate::store::journal::codec;
 use crate::store::retention::held;
 use crate::store::retention::held::HeldPackets;
+use crate::store::retention::report::Report;
 use tokio_postgres::{Client, Transaction};
 
 /// What is erased: of a holder, received in a time.
@@ -113,7 +113,7 @@ async fn redact(
             stays.push((
                 place,
                 block.entries() as i32,
-                new_key.seal(&block_place(place, &holder), &journal::pack_tight(&block)?)?,
+                new_key.seal(&block_place(place, &holder), &codec::pack_tight(&block)?)?,
             ));
         }
     }
@@ -134,7 +134,7 @@ async fn redact(
     Ok(gone)
 }
 
-/// Notes that entries of a range were let go, and takes them out of quarantine, too; says how much was there.
+/// Notes that entries of a range were purged, and takes them out of quarantine, too; says how much was there.
 async fn note(
     transaction: &Transaction<'_>,
     (lane, from_n, _): (i16, i64, i64),
@@ -150,7 +150,7 @@ async fn note(
     Ok(quarantined)
 }
 
-/// Lets go of a lane's ranges up to row `to`, one at a time; of trackers under a hold their part stays.
+/// Purges a lane's ranges up to row `to`, one at a time; of trackers under a hold their part stays.
 ///
 /// # Errors
 /// The database's own word.

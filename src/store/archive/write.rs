@@ -5,7 +5,7 @@ use crate::domain::{Lane, Timestamp};
 use crate::store::archive::keys::{Key, KeyStore};
 use crate::store::archive::read::{block_place, frame_place, key_place, lock};
 use crate::store::archive::segment::{KeyScope, Segment};
-use crate::store::journal;
+use crate::store::journal::codec;
 use anyhow::Context;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +110,7 @@ async fn seal_next(
             let (id, key, holder) = of(holder)?;
             ids.push(id);
             counts.push(block.entries() as i32);
-            contents.push(key.seal(&block_place(place, &holder), &journal::pack_tight(block)?)?);
+            contents.push(key.seal(&block_place(place, &holder), &codec::pack_tight(block)?)?);
         }
         bytes += contents.iter().map(|c| c.len() as i64).sum::<i64>();
         in_blocks += counts.iter().sum::<i32>();
@@ -119,7 +119,7 @@ async fn seal_next(
         blocks += transaction.execute(sql, &[&lane, &from_n, &ids, &counts, &contents]).await? as i64;
     }
     let (id, key, _) = of(&KeyScope::Lane(lane))?;
-    let frame = key.seal(&frame_place(place), &journal::pack_tight(&frame)?)?;
+    let frame = key.seal(&frame_place(place), &codec::pack_tight(&frame)?)?;
     bytes += frame.len() as i64;
     transaction
         .execute(
@@ -192,7 +192,7 @@ async fn choose(transaction: &Transaction<'_>, lane: i16, before: Timestamp) -> 
                 hour_ends = Timestamp::from_micros(end_us).min(before);
                 Chosen { range: Segment::default(), from_n: n, to_n: n, bytes: 0 }
             });
-            let entries = journal::unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
+            let entries = codec::unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
             chosen.range.push(lane, entries, outcomes).with_context(|| format!("journal row {n} of lane {lane}"))?;
             chosen.to_n = n;
             chosen.bytes += (content.len() + outcomes.len()) as i64;

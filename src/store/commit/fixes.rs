@@ -20,26 +20,8 @@ use tokio_postgres::{Client, Error, GenericClient, Statement};
 /// much as two batches, so it pays where fewer than every other batch would fail; after eight good ones that is likely.
 const CLEAN_BATCHES: u32 = 8;
 
-pub(in crate::store) const COPY: &str =
-    "COPY fix (tracker_id, fixed_at, digest, received_at, vehicle_id, speed_kmh, course_deg, altitude_m,
-    accuracy_m, satellites, source, flags, position) FROM STDIN (FORMAT binary)";
 /// Columns of the COPY.
 const COLUMNS: i16 = 13;
-
-// A fix whose day has no partition, or whose slice is closed, goes to fix_late: a strange time blocks
-// no batch and makes no partition. The days are asked for once a batch; a rebuild asks for those of the real table, too.
-pub(in crate::store) const INSERT: &str = "WITH r AS (
-    SELECT t, f, d, a, v, s, c, h, e, n, q, g, ST_SetSRID(ST_MakePoint(lon, lat), 4326) AS p,
-           f >= (SELECT closing_to FROM rollup_mark) AND (f AT TIME ZONE 'UTC')::date IN (
-               SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-               WHERE i.inhparent = 'public.fix'::regclass AND NOT i.inhdetachpending) AS hot
-    FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::bigint[], $6::real[], $7::real[],
-        $8::real[], $9::real[], $10::smallint[], $11::smallint[], $12::smallint[], $13::float8[], $14::float8[])
-        AS u (t, f, d, a, v, s, c, h, e, n, q, g, lon, lat)
- ), late AS (
-    INSERT INTO fix_late SELECT t, f, d, a, v, s, c, h, e, n, q, g, p FROM r WHERE NOT hot ON CONFLICT DO NOTHING
- )
- INSERT INTO fix SELECT t, f, d, a, v, s, c, h, e, n, q, g, p FROM r WHERE hot ON CONFLICT DO NOTHING";
 
 /// Which way a batch's fixes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

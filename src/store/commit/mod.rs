@@ -22,9 +22,6 @@ use std::ops::Range;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient};
 
-pub(in crate::store) const ADVANCE: &str = "SELECT lane_advance($1, $2, $3, $4, $5, $6, $7, $8)";
-pub(in crate::store) const OUTCOMES: &str = "INSERT INTO journal_outcome (lane, n, outcomes) VALUES ($1, $2, $3)";
-
 /// A batch's effects, entry by entry, with the packets they came from.
 pub struct Applied<'a> {
     /// Number of the journal row.

@@ -2,7 +2,7 @@
 
 use crate::domain::{Profile, Timestamp, TrackerKey, VehicleId};
 use crate::engine::FixRow;
-use crate::store::commit::fixes;
+use crate::store::commit::{fixes, statements};
 use tokio_postgres::{Client, Error, Statement};
 
 /// Registers trackers `sim1`, `sim2`, … in vehicles of their own, where they are not yet; their
@@ -54,7 +54,10 @@ impl Hot {
     /// # Errors
     /// The database's own word.
     pub async fn prepare(client: &Client) -> Result<Self, Error> {
-        Ok(Self { copy: client.prepare(fixes::COPY).await?, insert: client.prepare(fixes::INSERT).await? })
+        Ok(Self {
+            copy: client.prepare(statements::COPY_FIXES).await?,
+            insert: client.prepare(statements::INSERT_FIXES).await?,
+        })
     }
 
     /// Writes fixes, those that stand there already left out; says whether COPY was enough.
@@ -75,7 +78,7 @@ impl Hot {
 /// # Errors
 /// The database's own word.
 pub async fn copy_bare(client: &Client, table: &str, rows: &[FixRow]) -> Result<(), Error> {
-    let statement = client.prepare(&fixes::COPY.replacen("fix", table, 1)).await?;
+    let statement = client.prepare(&statements::COPY_FIXES.replacen("fix", table, 1)).await?;
     fixes::copy(client, &statement, &rows.iter().collect::<Vec<_>>()).await.map(drop)
 }
 
