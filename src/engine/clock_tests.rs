@@ -52,7 +52,7 @@ impl Bike {
     }
 
     fn set(&mut self, setting: Setting) {
-        self.lane.fold(&Entry::Setting { at: Timestamp::from_secs(self.now_s), setting }, &SETTINGS);
+        self.lane.apply(&Entry::Setting { at: Timestamp::from_secs(self.now_s), setting }, &SETTINGS);
     }
 
     /// The lane goes on from what a checkpoint kept.
@@ -69,7 +69,7 @@ impl Bike {
     fn hears(&mut self, payload: Vec<u8>) -> Effects {
         let topic = format!("v1/{}/860000000000017/up", Shard::of("860000000000017").0);
         let packet = Packet { topic, received_at: Timestamp::from_secs(self.now_s), payload, retained: false };
-        self.lane.fold(&Entry::Packet(packet), &SETTINGS)
+        self.lane.apply(&Entry::Packet(packet), &SETTINGS)
     }
 
     /// Fixes so many seconds old, in one message, by a clock that is off.

@@ -105,14 +105,14 @@ impl LaneState {
         self
     }
 
-    /// Folds one entry into what is believed, and says what follows.
-    pub fn fold(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
+    /// Applies one entry to what is believed, and says what follows.
+    pub fn apply(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
         let mut effects = match entry {
             Entry::Packet(packet) => self.packet(packet, settings),
             Entry::Setting { at, setting } => self.setting(*at, setting),
             Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
             Entry::Gap { from, to, cause } => {
-                self.guard.gap(*from, *to);
+                self.guard.coverage_gap(*from, *to);
                 Effects { findings: told_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
             }
             Entry::Tombstone { .. } => Effects::default(),
@@ -121,13 +121,13 @@ impl LaneState {
         effects
     }
 
-    /// Folds entries in order. What the next vehicles will need of memory is looked at first, some at a time.
-    pub fn fold_all(&mut self, entries: &[Entry], settings: &FoldSettings) -> Vec<Effects> {
+    /// Applies entries in order. What the next vehicles will need of memory is looked at first, some at a time.
+    pub fn apply_all(&mut self, entries: &[Entry], settings: &FoldSettings) -> Vec<Effects> {
         let mut effects = Vec::with_capacity(entries.len());
         for part in entries.chunks(PREFETCH_MAX) {
             let vehicles: Vec<VehicleId> = part.iter().filter_map(|entry| self.vehicle_of(entry)).collect();
             self.guard.prefetch(&vehicles);
-            effects.extend(part.iter().map(|entry| self.fold(entry, settings)));
+            effects.extend(part.iter().map(|entry| self.apply(entry, settings)));
         }
         effects
     }
@@ -190,7 +190,7 @@ impl LaneState {
             }
             Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
             Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),
-            Setting::HandedOver { vehicle } => effects.findings = self.guard.hand_over(*vehicle, at),
+            Setting::HandedOver { vehicle } => effects.findings = self.guard.release(*vehicle, at),
             Setting::Forget { vehicle, trackers } => self.forget(*vehicle, trackers),
         }
         effects
@@ -199,7 +199,7 @@ impl LaneState {
     /// Nothing is left of where a vehicle was. Its trackers stay known; one that another vehicle carries by
     /// now is that one's.
     fn forget(&mut self, vehicle: VehicleId, trackers: &[TrackerKey]) {
-        self.guard.forget(vehicle);
+        self.guard.remove(vehicle);
         let is_its = |t: &Tracker| t.vehicle() == Some(vehicle) || (t.vehicle().is_none() && trackers.contains(&t.key));
         self.table.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
     }
@@ -229,7 +229,7 @@ impl LaneState {
 
     fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {
         let digest = packet.digest();
-        let (ident, report) = match self.understand(packet) {
+        let (ident, report) = match self.decode(packet) {
             Ok(understood) => understood,
             Err(quarantined) => return set_aside(quarantined),
         };
@@ -237,7 +237,7 @@ impl LaneState {
         let replies = self.replies(&ident, &report);
         let place = self.table.place(&ident);
         let Some((tracker, firmwares)) = place.and_then(|p| self.table.at(p)) else {
-            return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
+            return set_aside(unknown(&ident)); // `decode` has just found it; a bug would show here
         };
         if carries_time(&report) && (tracker.recent.has(digest) || self.recent.has(digest)) {
             return Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() };
@@ -263,7 +263,7 @@ impl LaneState {
             });
         }
         if let Some(vehicle) = tracker.vehicle() {
-            let before = self.guard.shown(vehicle);
+            let before = self.guard.visible_state(vehicle);
             let seen =
                 Arrival { received_at: packet.received_at, digest, report_interval_s: tracker.report_interval_s() };
             for moment in &report.moments {
@@ -273,7 +273,7 @@ impl LaneState {
                 effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
             }
             // The guard point creeps with every parked fix; people are told when it is found or lost.
-            if before.is_some() && before != self.guard.shown(vehicle) {
+            if before.is_some() && before != self.guard.visible_state(vehicle) {
                 effects.guards.push(self.guard_row(vehicle, packet.received_at));
             }
         }
@@ -282,7 +282,7 @@ impl LaneState {
 
     /// What is owed to the sender of a packet, without taking it in.
     pub fn replies_to(&self, packet: &Packet) -> Vec<Reply> {
-        self.understand(packet).map(|(ident, report)| self.replies(&ident, &report)).unwrap_or_default()
+        self.decode(packet).map(|(ident, report)| self.replies(&ident, &report)).unwrap_or_default()
     }
 
     fn replies(&self, ident: &TrackerIdent, report: &Report) -> Vec<Reply> {
@@ -298,7 +298,7 @@ impl LaneState {
     }
 
     /// Who sent it and what it says.
-    fn understand(&self, packet: &Packet) -> Result<(TrackerIdent, Report), Quarantined> {
+    fn decode(&self, packet: &Packet) -> Result<(TrackerIdent, Report), Quarantined> {
         let address = Address::parse(&packet.topic).map_err(|e| Quarantined {
             tracker: None,
             ident: None,

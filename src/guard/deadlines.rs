@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn one_whose_vehicle_is_gone_is_passed_over_and_the_next_at_its_place_has_its_own() {
         let mut guard = armed();
-        guard.forget(VehicleId(3));
+        guard.remove(VehicleId(3));
         guard.heard(VehicleId(30), after(600.0));
         guard.arm(VehicleId(30), after(600.0), after(600.0));
         assert!(guard.advance(VehicleId(3), after(900.0)).is_empty() && guard.snapshot(VehicleId(3)).is_none());

@@ -79,7 +79,7 @@ struct Noticed {
 
 /// All groups of a lane.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Kept", into = "Kept")]
+#[serde(from = "OutageCheckpoint", into = "OutageCheckpoint")]
 pub struct OutageDetector {
     groups: BTreeMap<Key, Group>,
     /// When lost vehicles were last heard.
@@ -90,28 +90,28 @@ pub struct OutageDetector {
 
 /// As a checkpoint keeps it: text formats have no maps with such keys.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct OutageCheckpoint {
     groups: Vec<(Key, Group)>,
     lost: BTreeMap<VehicleId, Timestamp>,
     watched: BTreeSet<Key>,
 }
 
-impl From<Kept> for OutageDetector {
-    fn from(kept: Kept) -> Self {
+impl From<OutageCheckpoint> for OutageDetector {
+    fn from(kept: OutageCheckpoint) -> Self {
         Self { groups: kept.groups.into_iter().collect(), lost: kept.lost, watched: kept.watched }
     }
 }
 
-impl From<OutageDetector> for Kept {
-    fn from(hood: OutageDetector) -> Self {
-        Self { groups: hood.groups.into_iter().collect(), lost: hood.lost, watched: hood.watched }
+impl From<OutageDetector> for OutageCheckpoint {
+    fn from(detector: OutageDetector) -> Self {
+        Self { groups: detector.groups.into_iter().collect(), lost: detector.lost, watched: detector.watched }
     }
 }
 
 impl OutageDetector {
     /// Follows where a vehicle belongs, by a moment it sent and its newest place; a vehicle that is not
     /// guarded belongs nowhere. Returns what it now belongs to.
-    pub fn settle(
+    pub fn follow(
         &mut self,
         vehicle: VehicleId,
         before: PeerGroups,
@@ -119,9 +119,9 @@ impl OutageDetector {
         place: Option<LatLon>,
         moment: &Moment,
     ) -> PeerGroups {
-        let mut hood = before;
+        let mut peers = before;
         if let Some(place) = place {
-            hood.area = square(place);
+            peers.area = square(place);
         }
         let cell = moment.network.cells.first();
         if let Some(c) = cell {
@@ -130,26 +130,26 @@ impl OutageDetector {
             key[2..4].copy_from_slice(&c.mnc.to_be_bytes());
             key[4..8].copy_from_slice(&c.area.to_be_bytes());
             key[8..].copy_from_slice(&c.cell.to_be_bytes());
-            hood.cell = number(&key);
+            peers.cell = number(&key);
         }
         let firmware = moment.status.firmware.as_deref();
         if let Some(name) = firmware {
-            hood.firmware = number(name.as_bytes());
+            peers.firmware = number(name.as_bytes());
         }
-        hood.is_member = is_guarded;
-        if hood != before {
+        peers.is_member = is_guarded;
+        if peers != before {
             self.leave(vehicle, before);
             if is_guarded {
-                self.join(hood, cell, firmware);
+                self.join(peers, cell, firmware);
             }
         }
-        hood
+        peers
     }
 
     /// A vehicle is guarded no longer, or forgotten.
-    pub fn leave(&mut self, vehicle: VehicleId, hood: PeerGroups) {
-        self.find(vehicle, hood);
-        for key in hood.groups().filter(|_| hood.is_member) {
+    pub fn leave(&mut self, vehicle: VehicleId, peers: PeerGroups) {
+        self.find(vehicle, peers);
+        for key in peers.groups().filter(|_| peers.is_member) {
             if let Some(group) = self.groups.get_mut(&key) {
                 group.members = group.members.saturating_sub(1);
                 if group.members == 0 && group.outage.is_none() {
@@ -159,8 +159,8 @@ impl OutageDetector {
         }
     }
 
-    fn join(&mut self, hood: PeerGroups, cell: Option<&Cell>, firmware: Option<&str>) {
-        for key in hood.groups() {
+    fn join(&mut self, peers: PeerGroups, cell: Option<&Cell>, firmware: Option<&str>) {
+        for key in peers.groups() {
             let group = self.groups.entry(key).or_default();
             group.members += 1;
             match key.0 {
@@ -181,15 +181,15 @@ impl OutageDetector {
         &mut self,
         params: &HoodParams,
         vehicle: VehicleId,
-        hood: PeerGroups,
+        peers: PeerGroups,
         heard_at: Timestamp,
         at: Timestamp,
     ) {
-        if !hood.is_member || self.lost.insert(vehicle, heard_at).is_some() {
+        if !peers.is_member || self.lost.insert(vehicle, heard_at).is_some() {
             return;
         }
         let mut is_behind = false;
-        for key in hood.groups() {
+        for key in peers.groups() {
             let Some(group) = self.groups.get_mut(&key) else { continue };
             group.lost.insert((heard_at, vehicle));
             if let Some(outage) = &mut group.outage
@@ -207,8 +207,8 @@ impl OutageDetector {
     }
 
     /// A vehicle is heard (again).
-    pub fn hear(&mut self, vehicle: VehicleId, hood: PeerGroups) {
-        self.find(vehicle, hood);
+    pub fn hear(&mut self, vehicle: VehicleId, peers: PeerGroups) {
+        self.find(vehicle, peers);
     }
 
     /// Lets time pass: tells operators of outages that were noticed a rhythm ago, unless all of the lane is
@@ -242,7 +242,7 @@ impl OutageDetector {
 
     /// Whether the silence of a lost vehicle is its neighbourhood's: it began with an outage that goes on,
     /// or has just ended.
-    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, hood: PeerGroups, at: Timestamp) -> bool {
+    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, peers: PeerGroups, at: Timestamp) -> bool {
         let Some(heard_at) = self.lost.get(&vehicle) else { return false };
         let explains = |outage: Noticed| {
             let after_s = heard_at.seconds_since(outage.began_at);
@@ -251,14 +251,14 @@ impl OutageDetector {
             (-params.together_s..=2.0 * params.together_s).contains(&after_s) && !is_over
         };
         // A dead cell does not end at the border of a square: those around count, too.
-        let around = around(hood.area).map(|number| (OutageKind::Area, number));
-        hood.groups().chain(around).any(|key| self.groups.get(&key).and_then(|g| g.outage).is_some_and(explains))
+        let around = around(peers.area).map(|number| (OutageKind::Area, number));
+        peers.groups().chain(around).any(|key| self.groups.get(&key).and_then(|g| g.outage).is_some_and(explains))
     }
 
     /// The vehicle counts as lost no longer.
-    fn find(&mut self, vehicle: VehicleId, hood: PeerGroups) {
+    fn find(&mut self, vehicle: VehicleId, peers: PeerGroups) {
         let Some(heard_at) = self.lost.remove(&vehicle) else { return };
-        for key in hood.groups() {
+        for key in peers.groups() {
             if let Some(group) = self.groups.get_mut(&key) {
                 group.lost.remove(&(heard_at, vehicle));
             }

@@ -103,7 +103,7 @@ impl From<Vehicle> for VehicleCheckpoint {
             suspicion_told: v.suspicion_told,
             incident,
             session: v.session,
-            hood: v.hood,
+            hood: v.peers,
             scheduled: v.scheduled.map(|second| Timestamp::from_secs(second.get().into())),
         }
     }
@@ -133,7 +133,7 @@ impl From<VehicleCheckpoint> for Vehicle {
             sides: k.sides,
             suspicion_told: k.suspicion_told,
             session: k.session,
-            hood: k.hood,
+            peers: k.hood,
             scheduled: k.scheduled.and_then(second_of),
         };
         vehicle.change_rare(|rare| *rare = RareState { cells, gnss_loss, stale, lost, incident: k.incident });

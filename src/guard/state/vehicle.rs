@@ -89,8 +89,8 @@ pub struct Vehicle {
     pub suspicion_told: bool,
     /// What its guard sessions need beyond "armed since".
     pub session: Option<Box<Session>>,
-    /// Which trackers are its neighbours.
-    pub hood: PeerGroups,
+    /// The groups of trackers that it belongs to.
+    pub peers: PeerGroups,
     /// The second of its entry in the guard's list of deadlines for it; never later than its next deadline.
     pub scheduled: Option<NonZeroU32>,
 }

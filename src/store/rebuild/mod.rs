@@ -134,7 +134,7 @@ async fn fold_lane(
             anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
         }
         for batch in batches.iter().filter(|b| b.n <= applied) {
-            let effects = state.fold_all(&batch.entries, fold);
+            let effects = state.apply_all(&batch.entries, fold);
             let entries = batch.entries.iter().map(as_packet).zip(effects).collect();
             bisect::write(transaction, statements, lane, &mut Applied { n: batch.n, entries }).await?;
         }

@@ -211,7 +211,7 @@ async fn forget_in_states(transaction: &Transaction<'_>, erasure: i64) -> anyhow
                 let (lane, n): (i16, i64) = (row.get(0), row.get(1));
                 let mut state: LaneState =
                     journal::unpack_any(row.get(2)).with_context(|| format!("{table} {n} of lane {lane}"))?;
-                state.fold(&forget, &FoldSettings { max_fix_age_s: 0.0 });
+                state.apply(&forget, &FoldSettings { max_fix_age_s: 0.0 });
                 let packed = journal::pack_any(&state)?;
                 let sql = format!("UPDATE {table} SET state = $3 WHERE lane = $1 AND n = $2");
                 written += transaction.execute(&sql, &[&lane, &n, &packed]).await? as usize;
