@@ -104,8 +104,8 @@ mod tests {
     fn who_stands_leaves_narrow_ones_and_who_rides_wide_ones() {
         let mut newest = None;
         let mut step = |at_s, lat| {
-            let (flags, standing) = of(at_s, lat, 112.35).after(Timestamp::from_secs(at_s), newest);
-            newest = Some(standing);
+            let (flags, parked) = of(at_s, lat, 112.35).after(Timestamp::from_secs(at_s), newest);
+            newest = Some(parked);
             flags
         };
         let narrow = FixFlags::CELL_ENTRY | FixFlags::NARROW;

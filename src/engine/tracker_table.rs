@@ -1,4 +1,4 @@
-//! The trackers of a lane, found by their names, which stand in the trackers themselves.
+//! The trackers of a lane, found by their identifiers, which are in the trackers themselves.
 
 use crate::domain::{TrackerIdent, TrackerKey};
 use crate::engine::firmware_table::FirmwareTable;
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 #[derive(Clone, Default)]
 pub(super) struct TrackerTable {
     places: slots::SlotIndex,
-    names: IdentTable,
+    idents: IdentTable,
     trackers: Vec<Tracker>,
     firmwares: FirmwareTable,
 }
@@ -23,11 +23,11 @@ impl TrackerTable {
         self.places.len()
     }
 
-    /// Where a tracker stands.
+    /// The slot of a tracker.
     pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
-        let Self { places, names, trackers, .. } = self;
+        let Self { places, idents, trackers, .. } = self;
         let sought = IdentKey::of(ident);
-        places.find(names.hash(&sought), |place| names.is(trackers[place].name, &sought))
+        places.find(idents.hash(&sought), |place| idents.is(trackers[place].name, &sought))
     }
 
     /// A tracker.
@@ -35,7 +35,7 @@ impl TrackerTable {
         self.trackers.get(self.place(ident)?)
     }
 
-    /// The tracker at a place, with the table that its firmware stands in.
+    /// The tracker at a place, with the table of its firmware.
     pub fn at(&mut self, place: usize) -> Option<(&mut Tracker, &mut FirmwareTable)> {
         Some((self.trackers.get_mut(place)?, &mut self.firmwares))
     }
@@ -43,7 +43,7 @@ impl TrackerTable {
     /// The tracker of an identifier, made if it is new.
     pub fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
         let place = self.place(ident).unwrap_or_else(|| {
-            let name = self.names.put(ident);
+            let name = self.idents.put(ident);
             self.put(Tracker::new(name, key))
         });
         &mut self.trackers[place]
@@ -51,10 +51,10 @@ impl TrackerTable {
 
     /// Removes one; its place is for the next.
     pub fn remove(&mut self, ident: &TrackerIdent) {
-        let Self { places, names, trackers, .. } = self;
+        let Self { places, idents, trackers, .. } = self;
         let sought = IdentKey::of(ident);
-        if let Some(place) = places.leave(names.hash(&sought), |place| names.is(trackers[place].name, &sought)) {
-            names.give_back(trackers[place].name);
+        if let Some(place) = places.leave(idents.hash(&sought), |place| idents.is(trackers[place].name, &sought)) {
+            idents.give_back(trackers[place].name);
         }
     }
 
@@ -64,9 +64,9 @@ impl TrackerTable {
     }
 
     fn put(&mut self, tracker: Tracker) -> usize {
-        let Self { places, names, trackers, .. } = self;
+        let Self { places, idents, trackers, .. } = self;
         let place =
-            places.take(names.hash_of(tracker.name), trackers.len(), |place| names.hash_of(trackers[place].name));
+            places.take(idents.hash_of(tracker.name), trackers.len(), |place| idents.hash_of(trackers[place].name));
         match trackers.get_mut(place) {
             Some(free) => *free = tracker,
             None => trackers.push(tracker),
@@ -80,7 +80,7 @@ impl TrackerTable {
         let mut kept: Vec<Option<TrackerCheckpoint>> = kept.into_iter().map(Some).collect();
         for (ident, place) in places {
             if let Some(kept) = kept.get_mut(place as usize).and_then(Option::take) {
-                let name = table.names.put(&ident);
+                let name = table.idents.put(&ident);
                 let tracker = Tracker::of(name, kept, &mut table.firmwares);
                 table.put(tracker);
             }
@@ -108,7 +108,7 @@ struct Places<'r>(&'r TrackerTable);
 
 impl Serialize for Places<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ident = |name: IdentId| self.0.names.ident(name);
+        let ident = |name: IdentId| self.0.idents.ident(name);
         serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.name)).zip(0u32..))
     }
 }

@@ -183,9 +183,9 @@ impl Keeper {
         loop {
             let packet_bytes_max = self.limit(oversize_ends);
             let error = match self.caller.call(packet_bytes_max).await {
-                Ok((ear, mouth, is_known)) => {
+                Ok((reader, writer, is_known)) => {
                     self.begin(away_since, is_known);
-                    let Ok(error) = self.converse(ear, mouth, &mut wait).await else { return };
+                    let Ok(error) = self.converse(reader, writer, &mut wait).await else { return };
                     // Whoever falls silent went then, not when we noticed.
                     away_since = if error.is_silence() { self.heard_at } else { now() };
                     self.connected.store(false, Ordering::Relaxed);
@@ -214,14 +214,19 @@ impl Keeper {
     }
 
     /// Hears and acknowledges until the connection breaks, and says why it did.
-    async fn converse(&mut self, mut ear: Reader, mouth: Writer, wait: &mut Duration) -> Result<ConnectionError, Gone> {
+    async fn converse(
+        &mut self,
+        mut reader: Reader,
+        writer: Writer,
+        wait: &mut Duration,
+    ) -> Result<ConnectionError, Gone> {
         let filters = topic::filters(self.lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
         let line = self.line.clone();
         let broken = {
-            let mut hearing = pin!(self.listen(&mut ear, wait));
+            let mut hearing = pin!(self.listen(&mut reader, wait));
             tokio::select! {
                 end = &mut hearing => end?,
-                broken = mouth.speak(filters.collect(), &line) => {
+                broken = writer.speak(filters.collect(), &line) => {
                     // The broker may have said more than we have read.
                     match tokio::time::timeout(LAST_WORDS_MAX, hearing).await {
                         Ok(Err(Gone)) => return Err(Gone),
@@ -230,7 +235,7 @@ impl Keeper {
                 }
             }
         };
-        while let Ok(Some(packet)) = ear.heard() {
+        while let Ok(Some(packet)) = reader.next_buffered() {
             let room = self.to_lane.reserve().await.map_err(|_| Gone)?;
             if let Mqtt::Publish(publish) = packet {
                 room.send(delivery(publish, line.epoch(), self.heard_at));
@@ -240,13 +245,13 @@ impl Keeper {
     }
 
     /// Hands every publish to the lane.
-    async fn listen(&mut self, ear: &mut Reader, wait: &mut Duration) -> Result<ConnectionError, Gone> {
+    async fn listen(&mut self, reader: &mut Reader, wait: &mut Duration) -> Result<ConnectionError, Gone> {
         let epoch = self.line.epoch();
         loop {
             self.line.room().await;
             // Room first: a packet that was taken out of the buffer and has no place would be lost with this future.
             let room = self.to_lane.reserve().await.map_err(|_| Gone)?;
-            let packet = match ear.hear().await {
+            let packet = match reader.next().await {
                 Ok(packet) => packet,
                 Err(broken) => return Ok(broken),
             };

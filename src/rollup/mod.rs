@@ -160,7 +160,7 @@ impl Rollup {
     /// Puts a day of pieces that is over in order, if there is one.
     async fn put_in_order(&mut self, database: &tokio_postgres::Config) -> anyhow::Result<()> {
         let reader = connect(database, "rollup").await?;
-        if let Some(day) = clustering::order_next_day(&mut self.client, &reader).await? {
+        if let Some(day) = clustering::cluster_next_day(&mut self.client, &reader).await? {
             tracing::info!(day, "A day of pieces was put in order");
         }
         Ok(())

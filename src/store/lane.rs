@@ -145,24 +145,24 @@ pub async fn commit_journal(
     client: &Client,
     statements: &Statements,
     lease: Lease,
-    news: &journal::JournalAppend<'_>,
+    append: &journal::JournalAppend<'_>,
 ) -> anyhow::Result<()> {
-    let row = journal::row::Row::of(news.entries)?;
-    let (lane, n) = (lease.lane.0 as i16, news.n);
+    let row = journal::row::Row::of(append.entries)?;
+    let (lane, n) = (lease.lane.0 as i16, append.n);
     let written = client
         .execute(
             &statements.journal,
             &[
                 &lane,
                 &n,
-                &news.setting_cursor,
+                &append.setting_cursor,
                 &lease.fence,
                 &LEASE_S,
                 &row.first_at,
                 &row.last_at,
                 &row.count,
                 &row.content,
-                &news.handed_over,
+                &append.handed_over,
             ],
         )
         .await?;

@@ -21,7 +21,7 @@ pub fn tell(
     findings: &mut Vec<Finding>,
 ) {
     let crossings = presence::observe(&params.zone, zones, (id, vehicle.kind), &mut vehicle.sides, sighting);
-    for Crossing { zone, news, since, by_way } in crossings {
+    for Crossing { zone, event, since, by_way } in crossings {
         let thresholds = vec![
             threshold("zone_margin_m", params.zone.margin_m),
             threshold("zone_confirm_fixes", params.zone.confirm_fixes),
@@ -33,7 +33,7 @@ pub fn tell(
         evidence.zone_name = zones.valid(zone, since).map(|(z, _)| z.name.clone());
         let alert = Alert {
             vehicle: id,
-            kind: match news {
+            kind: match event {
                 ZoneEvent::Entered => AlertKind::ZoneEnter,
                 ZoneEvent::Left => AlertKind::ZoneExit,
                 ZoneEvent::Stayed => AlertKind::ZoneDwell,

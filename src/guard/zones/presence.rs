@@ -51,7 +51,7 @@ enum Side {
 
 /// What the guard remembers of one vehicle's zones; small, as a city is full of vehicles that are in none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Kept", into = "Kept")]
+#[serde(from = "ZonePresenceCheckpoint", into = "ZonePresenceCheckpoint")]
 pub struct ZonePresence {
     /// When zones saw it last, and where, in parts of a degree.
     last_at: Option<Timestamp>,
@@ -67,13 +67,13 @@ const PARTS_PER_DEGREE: f64 = 1e7;
 
 /// As a checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct ZonePresenceCheckpoint {
     last: Option<Sighting>,
     presences: Presences,
 }
 
-impl From<Kept> for ZonePresence {
-    fn from(kept: Kept) -> Self {
+impl From<ZonePresenceCheckpoint> for ZonePresence {
+    fn from(kept: ZonePresenceCheckpoint) -> Self {
         let mut sides = Self::default();
         if let Some(last) = kept.last {
             sides.see(last);
@@ -83,7 +83,7 @@ impl From<Kept> for ZonePresence {
     }
 }
 
-impl From<ZonePresence> for Kept {
+impl From<ZonePresence> for ZonePresenceCheckpoint {
     fn from(mut sides: ZonePresence) -> Self {
         Self { last: sides.last(), presences: sides.take() }
     }
@@ -141,13 +141,13 @@ pub enum ZoneEvent {
     Forbidden,
 }
 
-/// News of one zone.
+/// What happened at one zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crossing {
     /// Which zone.
     pub zone: ZoneId,
     /// What.
-    pub news: ZoneEvent,
+    pub event: ZoneEvent,
     /// Since when it is inside, event time.
     pub since: Timestamp,
     /// Whether only the way between two fixes tells of it.
@@ -165,13 +165,13 @@ pub fn observe(
     let last = sides.last();
     let seen = sides.see(seen);
     let mut presences = sides.take();
-    let mut news = Vec::new();
+    let mut crossings = Vec::new();
     if zones.is_empty() {
         sides.presences = None;
-        return news;
+        return crossings;
     }
     let way = last.filter(|last| is_way(params, *last, seen));
-    let led_back = settle_passings(params, zones, &mut presences, way, seen, &mut news);
+    let led_back = settle_passings(params, zones, &mut presences, way, seen, &mut crossings);
     let from = way.map_or(seen.place, |w| w.place);
     zones.near(params, vehicle.0, (from, seen.place), seen.at, |zone, version| {
         let is_meant = zone.vehicle_kind.is_none_or(|kind| vehicle.1 == Some(kind));
@@ -196,11 +196,11 @@ pub fn observe(
         presences.push(Presence { zone: zone.id, side, contrary: 0, is_news, is_stay_told: false, since, version });
     });
     presences.retain_mut(|presence| match zones.valid(presence.zone, seen.at) {
-        Some((zone, version)) if version == presence.version => presence.follow(params, zone, seen, &mut news),
+        Some((zone, version)) if version == presence.version => presence.follow(params, zone, seen, &mut crossings),
         _ => false, // gone, or another area now: no vehicle has left it
     });
     sides.put_back(presences);
-    news
+    crossings
 }
 
 /// Whether a vehicle can have come this way: two fixes not too far apart in time and place, at a speed
@@ -239,7 +239,7 @@ fn settle_passings(
     presences: &mut Presences,
     way: Option<Sighting>,
     seen: Sighting,
-    news: &mut Vec<Crossing>,
+    crossings: &mut Vec<Crossing>,
 ) -> Vec<ZoneId> {
     let mut led_back = Vec::new();
     presences.retain(|presence| {
@@ -256,8 +256,8 @@ fn settle_passings(
                 (matches!(zone.rule, ZoneRule::Enter | ZoneRule::Both), ZoneEvent::Entered),
                 (matches!(zone.rule, ZoneRule::Exit | ZoneRule::Both), ZoneEvent::Left),
             ] {
-                let crossing = Crossing { zone: zone.id, news: what, since: presence.since, by_way: true };
-                news.extend(is_wanted.then_some(crossing));
+                let crossing = Crossing { zone: zone.id, event: what, since: presence.since, by_way: true };
+                crossings.extend(is_wanted.then_some(crossing));
             }
         }
         false
@@ -267,11 +267,11 @@ fn settle_passings(
 
 impl Presence {
     /// Follows one zone; returns whether it is still to be remembered.
-    fn follow(&mut self, params: &ZoneParams, zone: &Zone, seen: Sighting, news: &mut Vec<Crossing>) -> bool {
+    fn follow(&mut self, params: &ZoneParams, zone: &Zone, seen: Sighting, crossings: &mut Vec<Crossing>) -> bool {
         if self.side == Side::Passing {
             return true; // the next fix tells
         }
-        let mut tell = |what, since| news.push(Crossing { zone: zone.id, news: what, since, by_way: false });
+        let mut tell = |what, since| crossings.push(Crossing { zone: zone.id, event: what, since, by_way: false });
         let is_in_force = is_in_force(zone, seen.at);
         let is_inside = self.side == Side::Inside;
         match is_within(params, zone, seen.place) {

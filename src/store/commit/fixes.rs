@@ -1,4 +1,4 @@
-//! Fixes into the hot table, two ways.
+//! Fixes into the hot table, two modes.
 //!
 //! COPY is half the price, but one row that stands there already fails it. The duplicate filters of
 //! the fold let hardly any through, so COPY is the rule; after a batch that failed, and where
@@ -225,16 +225,16 @@ mod tests {
 
     #[test]
     fn rows_are_copied_after_some_batches_without_duplicates_and_inserted_after_any_with_one() {
-        let mut ways = InsertModes::default();
+        let mut modes = InsertModes::default();
         for _ in 0..CLEAN_BATCHES {
-            assert_eq!(ways.now(), InsertMode::Insert, "a restart is followed by redeliveries");
-            ways.learn(0, 0); // a batch of settings or ticks says nothing
-            ways.learn(300, 300);
+            assert_eq!(modes.now(), InsertMode::Insert, "a restart is followed by redeliveries");
+            modes.learn(0, 0); // a batch of settings or ticks says nothing
+            modes.learn(300, 300);
         }
-        assert_eq!(ways.now(), InsertMode::Copy);
-        ways.learn(300, 300);
-        assert_eq!(ways.now(), InsertMode::Copy);
-        ways.learn(300, 299);
-        assert_eq!(ways.now(), InsertMode::Insert);
+        assert_eq!(modes.now(), InsertMode::Copy);
+        modes.learn(300, 300);
+        assert_eq!(modes.now(), InsertMode::Copy);
+        modes.learn(300, 299);
+        assert_eq!(modes.now(), InsertMode::Insert);
     }
 }

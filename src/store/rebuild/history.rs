@@ -37,7 +37,7 @@ pub async fn run(
     for lane in Lane::all() {
         let applied: i64 =
             transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
-        let (mut n, state) = baseline::beginning(&transaction, lane).await?;
+        let (mut n, state) = baseline::starting_state(&transaction, lane).await?;
         reader.begin(state);
         while n < applied {
             let batches = journal::read_after(&transaction, key_store, lane, n, ROWS).await?;

@@ -85,7 +85,7 @@ pub async fn run(
              SET LOCAL search_path = refold, public",
         )
         .await?;
-    let planted = baseline::plant(&transaction).await?;
+    let copied = baseline::copy(&transaction).await?;
     let statements = Statements::prepare(&transaction).await?;
     for lane in Lane::all() {
         fold_lane(&transaction, &statements, key_store, lane, fold).await?;
@@ -98,7 +98,7 @@ pub async fn run(
                 "SELECT count(*) FROM (SELECT {columns} FROM {from}.{table} x WHERE NOT {erased} EXCEPT SELECT {columns} FROM {without}.{table} x WHERE NOT {erased}) d"
             )
         };
-        let seeded: i64 = planted.iter().filter(|(t, _)| t == table).map(|(_, rows)| rows).sum();
+        let seeded: i64 = copied.iter().filter(|(t, _)| t == table).map(|(_, rows)| rows).sum();
         let count = async |sql: String| transaction.query_one(&sql, &[]).await.map(|r| r.get::<_, i64>(0));
         compared.push(Compared {
             table,
@@ -127,7 +127,7 @@ async fn fold_lane(
 ) -> anyhow::Result<()> {
     let applied: i64 =
         transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
-    let (mut n, mut state) = baseline::beginning(transaction, lane).await?;
+    let (mut n, mut state) = baseline::starting_state(transaction, lane).await?;
     while n < applied {
         let batches = journal::read_after(transaction, key_store, lane, n, ROWS).await?;
         if batches.is_empty() {

@@ -258,7 +258,7 @@ impl Theirs {
     fn wanted(&self) -> Vec<ShredRequest> {
         let packets = self.packets.iter().map(|p| (KeyScope::Tracker(p.ident.clone()), p.from, p.to));
         let zones = self.vehicles.iter().map(|(vehicle, from, to)| (KeyScope::Vehicle(*vehicle), *from, *to));
-        packets.chain(zones).map(|(holder, from, to)| ShredRequest { holder, from, to }).collect()
+        packets.chain(zones).map(|(scope, from, to)| ShredRequest { scope, from, to }).collect()
     }
 
     fn has(&self, entry: &Entry) -> bool {

@@ -49,7 +49,7 @@ impl Ride {
         let seen = Sighting { at: NOON.plus_secs_f64(after_s), place: place(east_m) };
         observe(&ZoneParams::default(), &mut self.zones, self.who, &mut self.sides, seen)
             .iter()
-            .map(|c| c.news)
+            .map(|c| c.event)
             .collect()
     }
 
