@@ -20,22 +20,33 @@ const IMPURE: &[&str] = &[
 ];
 /// Most lines of a file, tests apart.
 const FILE_LINES_MAX: usize = 420;
+/// Most files of one folder of `src`, those below it apart: more do not fit a look.
+const FOLDER_FILES_MAX: usize = 30;
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Module → what it may import of ours, as the table of `src/lib.rs` says. `None`: everything.
-fn may_import() -> BTreeMap<String, Option<Vec<String>>> {
+/// Module → what it may import of ours. `None`: everything.
+type MayImport = BTreeMap<String, Option<Vec<String>>>;
+
+/// The rows of a page's module table, of which each begins with `begin`.
+fn module_table(page: &str, begin: &str) -> MayImport {
+    let rows = page.lines().filter_map(|l| l.strip_prefix(begin));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [module, _, imports, ..] = cells[..] else { panic!("a row has no column of imports: {row}") };
+        let imports = imports.replace('`', "");
+        let may = imports.split(',').map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect();
+        (module.trim_matches(['`', ']']).to_owned(), (imports != "everything").then_some(may))
+    })
+    .collect()
+}
+
+/// As the table of `src/lib.rs` says.
+fn may_import() -> MayImport {
     let text = fs::read_to_string(source().join("lib.rs")).expect("readable");
-    let rows = text.lines().filter_map(|l| l.strip_prefix("//! | [`"));
-    let table: BTreeMap<_, _> = rows
-        .map(|row| {
-            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-            let may = cells[2].split(',').map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect();
-            (cells[0].trim_matches(['`', ']']).to_owned(), (cells[2] != "everything").then_some(may))
-        })
-        .collect();
+    let table = module_table(&text, "//! | [`");
     assert!(table.len() > 15, "the table of src/lib.rs has another form: {table:?}");
     table
 }
@@ -103,16 +114,33 @@ fn every_module_has_its_place_in_the_picture() {
     let mut modules: BTreeSet<_> = sources().into_iter().map(|(m, _, _)| m).collect();
     modules.retain(|m| m != "lib" && m != "main");
     assert_eq!(placed, modules, "the table of src/lib.rs is not the folders of src");
+}
+
+#[test]
+fn the_module_table_of_the_architecture_page_is_that_of_the_library() {
     let page = fs::read_to_string(source().join("../docs/ARCHITECTURE.md")).expect("readable");
-    let unnamed: Vec<_> = modules.iter().filter(|m| !page.contains(&format!("`{m}`"))).collect();
-    assert!(unnamed.is_empty(), "docs/ARCHITECTURE.md does not name {unnamed:?}");
+    let section = page.split("\n## ").find(|s| s.starts_with("Modules\n")).expect("a section Modules");
+    assert_eq!(module_table(section, "| `"), may_import());
+}
+
+#[test]
+fn a_folder_has_at_most_30_files() {
+    let mut files_of: BTreeMap<String, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    files(&source(), &mut found);
+    for path in found {
+        *files_of.entry(path.parent().expect("a folder").display().to_string()).or_default() += 1;
+    }
+    assert!(files_of.len() > 20, "the search finds what is there: {files_of:?}");
+    files_of.retain(|_, files| *files > FOLDER_FILES_MAX);
+    assert!(files_of.is_empty(), "more than {FOLDER_FILES_MAX} files: {files_of:?}");
 }
 
 #[test]
 fn the_core_knows_no_clock_no_network_and_no_log() {
     let mut wrong = Vec::new();
     for (module, below, text) in sources() {
-        if ["domain", "protocol", "guard", "tracks"].contains(&module.as_str()) {
+        if ["domain", "protocol", "guard", "tracks", "engine"].contains(&module.as_str()) {
             let code: String =
                 text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
             wrong.extend(IMPURE.iter().filter(|i| code.contains(**i)).map(|i| format!("{below}: {i}")));

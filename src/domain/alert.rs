@@ -37,7 +37,7 @@ impl IncidentId {
         };
         hash.update(&vehicle.0.to_be_bytes());
         hash.update(&seed.to_be_bytes());
-        // The vehicle stands in the upper half: incidents of two vehicles can never be mixed up
+        // The vehicle is in the upper half: incidents of two vehicles can never be mixed up
         // by chance, and those of one differ by the check sum of what opened them. The top bit
         // stays clear because PostgreSQL has signed integers only.
         Self(((vehicle.0 as u64) << 32 | u64::from(hash.finalize())) & (u64::MAX >> 1))

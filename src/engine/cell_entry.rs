@@ -36,7 +36,7 @@ pub struct Parked {
     pub at: Timestamp,
     /// Its cells.
     pub cells: CellEntry,
-    /// Whether a wide cell entry stands for them; else a narrow one does.
+    /// Whether a wide cell entry represents them; else a narrow one does.
     pub is_wide: bool,
 }
 
@@ -55,7 +55,7 @@ impl CellEntry {
         }
     }
 
-    /// What a fix of `at` here is for a tracker whose newest stands there: flags for its row, and how it stands if it is the newest
+    /// What a fix of `at` here is for a tracker whose newest is there: flags for its row, and where it is parked if it is the newest
     /// from now on. A late one is a cell entry by itself: that of its cell may be younger.
     pub fn after(self, at: Timestamp, newest: Option<Parked>) -> (i16, Parked) {
         let (flags, is_wide) = match newest.filter(|newest| newest.cells.span == self.span && newest.at <= at) {

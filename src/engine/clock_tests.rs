@@ -240,7 +240,7 @@ fn a_ride_kept_by_a_clock_that_is_ahead_is_no_theft_after_it() {
     bike.set(Setting::Arm { vehicle: VehicleId(7) });
     let mut findings = Vec::new();
     for n in 0..40 {
-        // Ridden nine hours ago, told as one hour ago, which is after it was armed where the clock is believed.
+        // Ridden nine hours ago, reported as one hour ago, which is after it was armed where the clock is believed.
         bike.now_s += 1;
         let told_s = bike.now_s - 9 * HOUR_S + 8 * HOUR_S + n * 10 + 3 * HOUR_S;
         let payload = format!(

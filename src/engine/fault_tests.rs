@@ -7,7 +7,7 @@ use crate::domain::Shard;
 
 const START_S: i64 = 1_795_000_000;
 const SETTINGS: FoldSettings = FoldSettings { max_fix_age_s: 30.0 * 86_400.0 };
-/// Where the bike stands.
+/// Where the bike is parked.
 const HOME: (f64, f64) = (28.55, 112.35);
 /// Metres to a degree of latitude.
 const DEGREE_M: f64 = 111_195.0;

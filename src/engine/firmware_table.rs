@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 
 /// Firmware versions that a lane keeps once for all its trackers. A city has some dozens; a tracker that
-/// tells one beyond these has it for itself.
+/// reports one beyond these has it for itself.
 const FIRMWARES_MAX: usize = 512;
 
 /// Firmware versions by number.

@@ -16,13 +16,13 @@ impl FixFlags {
     pub const NOT_VALID: i16 = 4;
     /// 0°, 0°: no position.
     pub const NULL_ISLAND: i16 = 8;
-    /// The packet has no time; the time of arrival stands in.
+    /// The packet has no time; the time of arrival replaces it.
     pub const TIME_OF_ARRIVAL: i16 = 16;
 
     /// The tracker's clock was wrong by a known amount; the time is repaired.
     pub const CLOCK_REPAIRED: i16 = 32;
-    /// What zone the clock showed cannot be decided: see `docs/protocols.md`, "Clocks". The time stands as the likeliest
-    /// explanation has it.
+    /// What zone the clock showed cannot be decided: see `docs/protocols.md`, "Clocks". The time is what the likeliest
+    /// explanation says.
     pub const ZONE_DOUBTED: i16 = 64;
     /// Far off, but near the newest place with latitude and longitude swapped or a sign turned.
     pub const AXES_DOUBTED: i16 = 128;
@@ -37,11 +37,11 @@ impl FixFlags {
     /// The first heard of its tracker in its cell and quarter of an hour ([`crate::engine::CellEntry`]): how a search by place finds
     /// the tracker while its fixes are hot. Says nothing about the fix.
     pub const CELL_ENTRY: i16 = 4096;
-    /// With [`Self::CELL_ENTRY`]: it stands for a narrow cell, not for a wide one.
+    /// With [`Self::CELL_ENTRY`]: it represents a narrow cell, not for a wide one.
     pub const NARROW: i16 = 8192;
 
     /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
-    /// number stands in the schema, too (0006).
+    /// number is in the schema, too (0006).
     pub const UNSHOWN: i16 = Self::NOT_VALID | Self::NULL_ISLAND | Self::AXES_DOUBTED;
 
     /// Whether tracks show the fix.

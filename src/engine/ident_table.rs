@@ -10,7 +10,7 @@ pub(super) struct IdentId(u64);
 
 /// Set where the rest is a place in the table; else the rest is a number below its count of digits.
 const IN_TABLE: u64 = 1 << 63;
-/// Above it stands how many digits there are, which leading zeros need: at most 32, so six bits.
+/// Above it is how many digits there are, which leading zeros need: at most 32, so six bits.
 const DIGITS_SHIFT: u32 = 57;
 
 /// See the module.

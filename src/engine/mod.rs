@@ -272,7 +272,7 @@ impl LaneState {
             if report.moments.is_empty() {
                 effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
             }
-            // The guard point creeps with every parked fix; people are told when it is found or lost.
+            // The guard point creeps with every parked fix; people see when it is found or lost.
             if before.is_some() && before != self.guard.visible_state(vehicle) {
                 effects.guards.push(self.guard_row(vehicle, packet.received_at));
             }
@@ -338,10 +338,10 @@ impl LaneState {
     }
 }
 
-/// Reason of a quarantine that stands beside a stored packet. Its row does not count as a packet.
+/// Reason of a quarantine that is beside a stored packet. Its row does not count as a packet.
 pub const LEFT_OVER: &str = "left_over";
 
-/// Shortest broken connection that operators are told of, seconds: shorter ones are in every start.
+/// Shortest broken connection that operators see, seconds: shorter ones are in every start.
 const GAP_TOLD_S_MIN: f64 = 2.0;
 
 fn told_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {

@@ -1,5 +1,5 @@
 //! When to look at which vehicle, the earliest first, in eight bytes an entry. It says seconds, rounded down: what is due later
-//! within its second waits for the next tick, so nothing is told before its time. An entry may stand too early, never too late:
+//! within its second waits for the next tick, so nothing is raised before its time. An entry may be too early, never too late:
 //! a deadline that moved away keeps it, which is cheaper than moving it with every packet.
 
 use crate::domain::{Timestamp, VehicleId};
@@ -18,7 +18,7 @@ impl Deadlines {
         Self(fleet.places().filter_map(|(place, v)| Some(Reverse((v.scheduled?.get(), place)))).collect())
     }
 
-    /// Sees to it that an entry stands no later than `due`. What stood there before is passed over when its time comes.
+    /// Sees to it that an entry is no later than `due`. What was there before is passed over when its time comes.
     pub fn put(&mut self, place: u32, vehicle: &mut Vehicle, due: Timestamp) {
         let Some(second) = second_of(due).filter(|due| vehicle.scheduled.is_none_or(|known| known > *due)) else {
             return;
@@ -57,7 +57,7 @@ mod tests {
         Timestamp::from_secs(START_S).plus_secs_f64(secs)
     }
 
-    /// Whose contact is told to be lost, in order.
+    /// Whose lost contact is raised, in order.
     fn lost(findings: &[Finding]) -> Vec<(i64, Timestamp)> {
         let of = |a: &Alert| (a.kind == AlertKind::LostContact).then_some((a.vehicle.0, a.raised_at));
         findings.iter().filter_map(|f| if let Finding::Alert(a) = f { of(a) } else { None }).collect()

@@ -21,8 +21,8 @@ fn weight(p: &IncidentParams, kind: AlertKind) -> f32 {
     }
 }
 
-/// Tells an alert. Kinds that wake the owner open an incident or attach to the open one; a kind
-/// that the open incident knows already is not told again, unless calm lay between.
+/// Raises an alert. Kinds that wake the owner open an incident or attach to the open one; a kind
+/// that the open incident knows already is not raised again, unless calm lay between.
 pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, out: &mut Vec<Finding>) {
     if is_held_off(vehicle, &alert, out) {
         return;
@@ -137,7 +137,7 @@ fn is_held_off(vehicle: &mut Vehicle, alert: &Alert, out: &mut Vec<Finding>) -> 
 /// What the owner says, and the answer that it is given over, if that is known.
 pub type Said = (Answer, Option<SeenAnswer>);
 
-/// The owner's word on an incident, open or over. One that was given over another answer than stands here is
+/// The owner's word on an incident, open or over. One that was given over another answer than is stored here is
 /// dropped: two people tapped at once, and the second has not seen the first.
 pub fn answer(
     params: &IncidentParams,
@@ -182,7 +182,7 @@ pub fn answer(
 }
 
 /// "It is stolen" after "it is me": the incident is open again and its alarms are held off no longer. Only while
-/// the claimed ride lasts (`ride_s`): afterwards the guard has begun anew elsewhere, and a theft is another incident.
+/// the claimed ride lasts (`ride_s`): afterwards the guard has begun again elsewhere, and a theft is another incident.
 /// A vehicle has one open incident; another one that has begun stays.
 fn reopen(
     id: VehicleId,
@@ -226,7 +226,7 @@ pub fn explain_by_disarm(vehicle: &Vehicle, at: Timestamp, known_at: Timestamp, 
     }
 }
 
-/// Notes whether the vehicle stands quietly at its guard point, as a moment that arrived at
+/// Notes whether the vehicle is parked quietly at its guard point, as a moment that arrived at
 /// `received_at` says.
 pub fn note_calm(
     params: &IncidentParams,

@@ -10,7 +10,7 @@
 //! 5. `anchor`: only then is the guard point allowed to learn, so no theft teaches it.
 //!
 //! Timers (silence, an unexplained power loss) lie in an ordered list (`deadlines`); `tick` looks at the
-//! first entries only. An entry may stand too early, never too late: it is checked when due.
+//! first entries only. An entry may be too early, never too late: it is checked when due.
 
 mod clock;
 mod deadlines;
@@ -174,8 +174,8 @@ impl Guard {
     }
 
     /// Looks at what the next moments of these vehicles will need, [`PREFETCH_MAX`] of them at a time. They speak in an order
-    /// without any pattern, and one by one each would wait for memory anew; looked at together, the waits overlap. Changes
-    /// nothing and tells nothing.
+    /// without any pattern, and one by one each would wait for memory again; looked at together, the waits overlap. Changes
+    /// nothing and raises nothing.
     pub fn prefetch(&self, vehicles: &[VehicleId]) {
         for vehicles in vehicles.chunks(PREFETCH_MAX) {
             let known: SmallVec<[(VehicleId, &Vehicle); PREFETCH_MAX]> =
@@ -257,7 +257,7 @@ impl Guard {
         findings
     }
 
-    /// We were away ourselves: deadlines start again at `to`, for silence then tells nothing.
+    /// We were away ourselves: deadlines start again at `to`, for silence then says nothing.
     pub fn coverage_gap(&mut self, from: Timestamp, to: Timestamp) {
         if to > from {
             self.resumed_at = Some(self.resumed_at.map_or(to, |r| r.max(to)));

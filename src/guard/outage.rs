@@ -8,7 +8,7 @@
 //!
 //! A guarded vehicle belongs to its cell, its square, its firmware and the lane. It counts as lost
 //! from its "lost contact" deadline until it is heard. An outage is noticed when enough of a group
-//! were last heard within the same minutes; operators are told a rhythm later, of the whole lane if all of
+//! were last heard within the same minutes; operators see it a report interval later, of the whole lane if all of
 //! it is silent. Vehicles that
 //! are lost with it wait until it is over before their silence wakes anybody.
 
@@ -73,7 +73,7 @@ struct Noticed {
     worst: u32,
     /// When enough of them were heard again.
     ended_at: Option<Timestamp>,
-    /// Whether operators were told.
+    /// Whether operators see it.
     is_told: bool,
 }
 
@@ -176,7 +176,7 @@ impl OutageDetector {
         }
     }
 
-    /// A vehicle has lost contact; that may show an outage of its neighbourhood, told by `tick`.
+    /// A vehicle has lost contact; that may show an outage of its peers, raised by `tick`.
     pub fn lose(
         &mut self,
         params: &HoodParams,
@@ -211,8 +211,8 @@ impl OutageDetector {
         self.find(vehicle, peers);
     }
 
-    /// Lets time pass: tells operators of outages that were noticed a rhythm ago, unless all of the lane is
-    /// silent by now (that is one outage, not one for each of its squares); tells of those that are over.
+    /// Lets time pass: raises outages that were noticed a while ago, unless all of the lane is
+    /// silent by now (that is one outage, not one for each of its squares); reports those that are over.
     pub fn tick(&mut self, params: &HoodParams, now: Timestamp) -> Vec<Finding> {
         let mut told = Vec::new();
         let is_lane_out = self.groups.get(&LANE).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());

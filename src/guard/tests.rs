@@ -121,7 +121,7 @@ fn a_parked_bike_whose_gps_wanders_is_not_stolen() {
     assert_eq!(woken(&findings), []);
 }
 
-/// The deadline of a cut stands before that of silence; what was scheduled for the vehicle before it must
+/// The deadline of a cut is before that of silence; what was scheduled for the vehicle before it must
 /// neither fire twice nor be lost.
 #[test]
 fn a_deadline_that_a_nearer_one_overtook_is_still_met_once() {

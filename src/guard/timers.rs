@@ -1,4 +1,4 @@
-//! What is told because time passed and nothing came: a loss of power that nobody took back, contact, silence.
+//! What is raised because time passed and nothing came: a loss of power that nobody took back, contact, silence.
 
 use crate::domain::{Alert, AlertKind, Cause, Finding, Timestamp, VehicleId};
 use crate::guard::incident;

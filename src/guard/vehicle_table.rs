@@ -50,7 +50,7 @@ impl VehicleTable {
         Some((place as u32, &mut self.vehicles[place].1))
     }
 
-    /// What stands at a place: a vehicle, or what one that was taken out left, of which nothing is known.
+    /// What is at a place: a vehicle, or what one that was taken out left, of which nothing is known.
     pub fn at(&mut self, place: u32) -> Option<(VehicleId, &mut Vehicle)> {
         self.vehicles.get_mut(place as usize).map(|(id, vehicle)| (*id, vehicle))
     }

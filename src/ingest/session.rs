@@ -169,7 +169,7 @@ struct Keeper {
 /// The lane is gone, and with it whoever would read.
 struct Gone;
 
-/// However it ends: what waits to acknowledge by it is told that its connection is over.
+/// However it ends: what waits to acknowledge by it learns that its connection is over.
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.line.end_epoch();
@@ -267,7 +267,7 @@ impl Keeper {
         }
     }
 
-    /// Tells the lane of a gap until now; one that takes nothing in is told of several as one later, and hears
+    /// Reports a gap until now to the lane; one that takes nothing in gets several as one later, and hears
     /// nothing between them anyway.
     fn tell_gap(&mut self, from: Timestamp, cause: GapCause) {
         let (from, cause) = match self.untold.take() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// longest.
 const WAIT_PER_PACKET: Duration = Duration::from_millis(1);
 /// The longest wait, unless the usual one is longer. A batch costs PostgreSQL as much as some hundred packets of it do, so a
-/// busy lane makes fewer: with 300 ms instead of 100 a fix costs it half (docs/performance.md), and an alert is still told
+/// busy lane makes fewer: with 300 ms instead of 100 a fix costs it half (docs/performance.md), and an alert is still sent
 /// within the half second.
 const LONGEST_WAIT: Duration = Duration::from_millis(300);
 /// The same for a lane of some hundred packets a second, which comes to its longest wait earlier: six thousand fixes a second
@@ -28,7 +28,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes a delivery in. What only tells of retained messages is acknowledged in its turn, counted, and no input.
+    /// Takes a delivery in. What only shows retained messages is acknowledged in its turn, counted, and no input.
     pub fn take(&mut self, delivery: Delivery, metrics: &Metrics) {
         match delivery.of_retained() {
             Some(kind) => metrics.retained.with_label_values(&[kind.name()]).inc(),

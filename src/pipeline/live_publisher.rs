@@ -1,4 +1,4 @@
-//! Tells live maps what the lanes did: twice a second where vehicles are, at once what happened to them.
+//! Publishes to live maps what the lanes did: twice a second where vehicles are, at once what happened to them.
 //!
 //! Maps show a change a second later than it came anyway. A message for each batch was more than a busy broker reads of us, and
 //! grew without bound in front of it.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
-/// PostgreSQL is away for this long before the spool stands in: a restart or a moment's trouble is
+/// PostgreSQL is away for this long before the spool takes its place: a restart or a moment's trouble is
 /// better waited for.
 const SPOOL_AFTER: Duration = Duration::from_secs(2);
 

@@ -137,7 +137,7 @@ pub async fn give_back(client: &Client, lease: Lease) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Commit 1: the batch stands in the journal. One statement, so one round trip.
+/// Commit 1: the batch is in the journal. One statement, so one round trip.
 ///
 /// # Errors
 /// [`LeaseLost`], or the database's own word.

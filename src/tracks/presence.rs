@@ -2,7 +2,7 @@
 
 use crate::domain::{Timestamp, TrackerKey, VehicleId};
 use crate::tracks::area::{Area, PreparedArea, Window};
-use crate::tracks::runs::{Run, stretches};
+use crate::tracks::runs::{Run, runs_of};
 use crate::tracks::{CorruptSegment, Hit};
 
 /// A vehicle's time in the area.
@@ -41,35 +41,35 @@ pub fn presences(area: &Area, window: Window, found: &[Hit]) -> Result<Vec<Prese
     let mut present = Vec::new();
     for rows in rows.chunk_by(|a, b| a.0 == b.0) {
         let (vehicle, first) = rows[0];
-        let stretches = stretches(&area, window, rows.iter().map(|(_, row)| *row))?;
-        present.extend(presence(vehicle, first.tracker(), &stretches, window));
+        let runs = runs_of(&area, window, rows.iter().map(|(_, row)| *row))?;
+        present.extend(presence(vehicle, first.tracker(), &runs, window));
     }
     present.sort_by_key(|p| (p.first, p.vehicle));
     Ok(present)
 }
 
-/// What a vehicle's stretches, in order, say of it; `None` if it was not inside within the window.
-pub(super) fn presence(vehicle: VehicleId, tracker: TrackerKey, stretches: &[Run], window: Window) -> Option<Presence> {
-    let counted = || stretches.iter().filter(|s| s.is_inside).filter_map(|s| s.counted);
+/// What a vehicle's runs, in order, say of it; `None` if it was not inside within the window.
+pub(super) fn presence(vehicle: VehicleId, tracker: TrackerKey, runs: &[Run], window: Window) -> Option<Presence> {
+    let counted = || runs.iter().filter(|s| s.is_inside).filter_map(|s| s.counted);
     let mut presence = Presence {
         vehicle,
         tracker,
         first: counted().next()?.0,
         last: counted().next_back()?.1,
-        fixes: stretches.iter().filter(|s| s.is_inside).map(|s| s.fixes).sum(),
+        fixes: runs.iter().filter(|s| s.is_inside).map(|s| s.fixes).sum(),
         entered: false,
         left: false,
         stayed_s: 0.0,
     };
-    for run in stretches.chunk_by(|a, b| a.is_inside == b.is_inside).filter(|run| run[0].is_inside) {
-        let inside = || run.iter().filter_map(|s| s.counted);
+    for stay in runs.chunk_by(|a, b| a.is_inside == b.is_inside).filter(|stay| stay[0].is_inside) {
+        let inside = || stay.iter().filter_map(|s| s.counted);
         let (Some((first, _)), Some((_, last))) = (inside().next(), inside().next_back()) else { continue };
         presence.stayed_s = presence.stayed_s.max(last.seconds_since(first));
-        // What was not brought does not touch the area's box: before and after the run it was outside.
-        presence.entered |= first == run[0].first;
+        // What was not brought does not touch the area's box: before and after the stay it was outside.
+        presence.entered |= first == stay[0].first;
         let is_over =
-            run.as_ptr_range().end < stretches.as_ptr_range().end || window.known_to.seconds_since(last) > SILENT_S;
-        presence.left |= last == run[run.len() - 1].last && is_over;
+            stay.as_ptr_range().end < runs.as_ptr_range().end || window.known_to.seconds_since(last) > SILENT_S;
+        presence.left |= last == stay[stay.len() - 1].last && is_over;
     }
     Some(presence)
 }

@@ -357,7 +357,8 @@ async fn a_question_that_fails_or_is_given_up_leaves_the_next_its_connection() {
     assert_eq!(queries.run(thread).await.unwrap().as_deref(), Some("questions"));
     let failed = queries.run(|client| async move { Ok(client.execute("SELECT 1 / 0", &[]).await?) }).await.unwrap_err();
     assert!(failed.downcast_ref::<tokio_postgres::Error>().is_some(), "{failed:#}");
-    let panicked = queries.run(|_| async { if now() > Timestamp::from_secs(0) { panic!("on purpose") } else { Ok(()) } });
+    let panicked =
+        queries.run(|_| async { if now() > Timestamp::from_secs(0) { panic!("on purpose") } else { Ok(()) } });
     assert!(panicked.await.unwrap_err().to_string().contains("panic"));
     let sleeps = queries.run(|client| async move { Ok(client.execute("SELECT pg_sleep(0.5)", &[]).await?) });
     assert!(tokio::time::timeout(Duration::from_millis(100), sleeps).await.is_err());

@@ -218,8 +218,8 @@ async fn whatever_is_odd_about_a_fix_its_piece_says_where_it_came_from() {
     roll_everything(&mut lead(&database).await, last_closed(now(), 300)).await.unwrap();
     let transaction = client.transaction().await.unwrap();
     let (from, to) = (now().plus_secs_f64(-9.0 * 3600.0), now());
-    let pieces = rollup::pieces_around(&transaction, TrackerKey(1), from, to).await.unwrap();
-    let fixes = pieces.iter().filter_map(|(piece, _)| match piece.read().unwrap() {
+    let segments = rollup::segments_around(&transaction, TrackerKey(1), from, to).await.unwrap();
+    let fixes = segments.iter().filter_map(|(segment, _)| match segment.read().unwrap() {
         SegmentBody::Ride(fixes) => Some(fixes),
         SegmentBody::Dwell(_) => None,
     });

@@ -58,7 +58,7 @@ pub struct CellDeparture {
     pub is_departure: bool,
 }
 
-/// Remembers where cell positions lie while the vehicle stands still.
+/// Remembers where cell positions lie while the vehicle is parked.
 pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
     let (shaken, told) = vehicle.shaken(6);
     let at_rest = if told > 0 { shaken <= 1 } else { true };

@@ -1,4 +1,4 @@
-//! Zones: what a vehicle's way past their borders tells.
+//! Zones: what a vehicle's way past their borders raises.
 
 use crate::domain::{Alert, AlertKind, Cause, Finding, VehicleId};
 use crate::guard::Arrival;
@@ -11,7 +11,7 @@ use crate::guard::zones::presence::{self, Crossing, Sighting, ZoneEvent};
 /// Raised whenever the meaning of the zone rules changes.
 const ZONE_VERSION: u32 = 2;
 
-/// Tells of zones that the vehicle entered, left, stayed in or must not be in.
+/// Raises what a vehicle did at zones: those that it entered, left, stayed in or must not be in.
 pub fn tell(
     params: &Params,
     zones: &mut Zones,

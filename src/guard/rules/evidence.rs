@@ -20,7 +20,7 @@ pub struct FixFacts<'a> {
     pub z: f32,
     /// Further out than the fix before by this, metres.
     pub progress_m: f32,
-    /// Told to be at rest, and not only between two shakes.
+    /// Reported to be at rest, and not only between two shakes.
     pub is_at_rest: bool,
     /// Shaken up to now, without a pause.
     pub is_shaken_on: bool,
@@ -30,7 +30,7 @@ pub struct FixFacts<'a> {
     pub shaking_s: f32,
     /// Fixes at the guard point since the shaking began: so long shaken and still here.
     pub shaken_at_home: u32,
-    /// Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells no speed.
+    /// Doppler speed that this tracker seldom reports at rest, km/h; `None` if it reports no speed.
     pub speed_floor_kmh: Option<f32>,
     /// How often this tracker reports at rest, seconds.
     pub report_interval_s: f32,
@@ -88,7 +88,7 @@ impl FixFacts<'_> {
         matches!((self.sample.speed_kmh(), self.speed_floor_kmh), (Some(v), Some(floor)) if v >= floor)
     }
 
-    /// A course at rest is noise, so it counts with speed only, or where no speed is ever told.
+    /// A course at rest is noise, so it counts with speed only, or where no speed is ever reported.
     pub fn course(&self, p: &ExitParams) -> Course {
         let is_rolling = match (self.sample.speed_kmh(), self.speed_floor_kmh) {
             (Some(speed), Some(floor)) => speed >= p.course_floor_share * floor,

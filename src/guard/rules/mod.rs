@@ -29,7 +29,7 @@ pub struct Rule {
     check: fn(&Situation) -> Option<Vec<Threshold>>,
 }
 
-/// All rules over moments. The order is the order in which one moment's alerts are told: the most
+/// All rules over moments. The order is the order in which one moment's alerts are raised: the most
 /// certain word first. Zones and deadlines follow below, as they need no question.
 pub const RULES: &[Rule] = &[
     Rule { name: "sos", version: 1, kind: AlertKind::Sos, check: sos },
@@ -126,7 +126,7 @@ pub fn packet_key(moment: &Moment, seen: &Arrival) -> u32 {
         mix(fix.position.lat_deg.to_bits());
         mix(fix.position.lon_deg.to_bits());
     }
-    ((key >> 32) as u32 ^ key as u32).max(1) // 0 stands for none
+    ((key >> 32) as u32 ^ key as u32).max(1) // 0 means none
 }
 
 /// Runs a moment through the state and the rules: what it says is observed, each rule is asked, and only then may the

@@ -5,9 +5,9 @@
 pub struct PowerState {
     /// Whether it was there in this guard session: a tracker without supply cannot lose it.
     pub was_there: bool,
-    /// Whether this loss was told, or known before the session began.
+    /// Whether this loss was raised, or known before the session began.
     pub told: bool,
-    /// Whether the low battery of the tracker itself was told.
+    /// Whether the low battery of the tracker itself was raised.
     pub battery_is_low: bool,
 }
 

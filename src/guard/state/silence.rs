@@ -1,7 +1,7 @@
 //! Silence: a guarded tracker that sends nothing for longer than its own report interval allows.
 //!
 //! Harmless outages last up to three quarters of an hour, so the deadline is that plus one report interval;
-//! contact is called lost, quietly, much earlier. A session that begins without contact protects nothing, which is told
+//! contact is called lost, quietly, much earlier. A session that begins without contact protects nothing, which is raised
 //! (quietly) a minute later unless the tracker has spoken by then.
 
 use crate::domain::Timestamp;
@@ -16,17 +16,17 @@ pub struct SilenceState {
     heard_at: Option<Timestamp>,
     /// Upper end of its usual intervals, seconds; 0 = not known yet.
     report_interval_s: f32,
-    /// What was told of this silence.
+    /// What was raised of this silence.
     told: Told,
     /// The session began without contact, and nothing has come since.
     is_unheard: bool,
     /// Not of silence, but there is room for it here: whether the vehicle holds one of the lane's full windows ...
     pub has_window: bool,
-    /// ... and whether what it told last speaks for a departure.
+    /// ... and whether what it reported last speaks for a departure.
     pub is_pressing: bool,
 }
 
-/// How much was told of a silence.
+/// How much was raised of a silence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Told {
     #[default]
@@ -88,9 +88,9 @@ const LOST_BEAT_SHARE: std::ops::Range<f32> = 0.3..0.7;
 /// A silence deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The session began without contact, and there is still none: told quietly.
+    /// The session began without contact, and there is still none: raised quietly.
     Unheard,
-    /// Contact is lost: told quietly.
+    /// Contact is lost: raised quietly.
     Lost,
     /// Silence: the owner is woken.
     Silent,
@@ -177,12 +177,12 @@ impl SilenceState {
         self.heard_at
     }
 
-    /// Its silence is its neighbourhood's: the deadline starts again, lost contact stays told.
+    /// Its silence is its peers': the deadline starts again, lost contact stays raised.
     pub fn excuse(&mut self, at: Timestamp) {
         self.heard_at = self.heard_at.max(Some(at));
     }
 
-    /// A deadline was told.
+    /// A deadline was raised.
     pub fn told(&mut self, step: Step) {
         self.told = match step {
             Step::Unheard | Step::Lost => Told::Lost,
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(interval_after(&[[300].as_slice(), &[10; 60], &[300]].concat()), 300.0, "it rises at once");
     }
 
-    /// What is told of a vehicle that is armed at `armed_s`, up to `until_s`, where reports came at these times.
+    /// What is raised of a vehicle that is armed at `armed_s`, up to `until_s`, where reports came at these times.
     fn told(reports_s: &[i64], armed_s: i64, until_s: i64, away_until_s: Option<i64>) -> Vec<(i64, Step)> {
         let (params, mut state, at) = (SilenceParams::default(), SilenceState::default(), Timestamp::from_secs);
         let mut told = Vec::new();

@@ -67,11 +67,11 @@ pub struct Vehicle {
     pub(super) seen: [u32; SEEN_MAX],
     /// What few vehicles have.
     pub(super) rare: Option<Box<RareState>>,
-    /// When it was last told to be at rest, event time.
+    /// When it was last reported to be at rest, event time.
     pub rested_at: Option<Timestamp>,
-    /// Whether its tracker ever told a speed above zero; some never do.
+    /// Whether its tracker ever reported a speed above zero; some never do.
     pub tells_speed: bool,
-    /// Mean of the speeds it tells at rest, km/h.
+    /// Mean of the speeds it reports at rest, km/h.
     pub speed_at_rest_kmh: f32,
     /// Newest event time whose status counted.
     pub newest_at: Option<Timestamp>,
@@ -276,12 +276,12 @@ impl Vehicle {
         Some(self.plane?.unproject(newest.place))
     }
 
-    /// The Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells none.
+    /// The Doppler speed that this tracker seldom reports at rest, km/h; `None` if it reports none.
     pub fn speed_floor_kmh(&self, params: &ExitParams) -> Option<f32> {
         self.tells_speed.then(|| params.speed_floor_kmh.max(params.speed_floor_noises * self.speed_at_rest_kmh))
     }
 
-    /// Shaking among the last `n` samples that tell: (shaken, told).
+    /// Shaking among the last `n` samples that report it: (shaken, reported).
     pub fn shaken(&self, n: usize) -> (usize, usize) {
         self.samples
             .iter()

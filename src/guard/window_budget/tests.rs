@@ -1,4 +1,4 @@
-//! A whole lane is shaken at once: memory is bounded, and the thefts among it are told.
+//! A whole lane is shaken at once: memory is bounded, and the thefts among it are raised.
 
 use super::*;
 use crate::domain::{AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp};

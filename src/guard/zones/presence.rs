@@ -32,7 +32,7 @@ struct Presence {
     contrary: u8,
     /// Whether coming in is news (not if it was inside all along unnoticed).
     is_news: bool,
-    /// Whether the stay was told.
+    /// Whether the stay was raised.
     is_stay_told: bool,
     /// First fix inside, event time.
     since: Timestamp,
@@ -150,7 +150,7 @@ pub struct Crossing {
     pub event: ZoneEvent,
     /// Since when it is inside, event time.
     pub since: Timestamp,
-    /// Whether only the way between two fixes tells of it.
+    /// Whether only the way between two fixes shows it.
     pub by_way: bool,
 }
 

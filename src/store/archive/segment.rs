@@ -31,7 +31,7 @@ impl KeyScope {
     }
 }
 
-/// As it stands in `journal_key`.
+/// As it is in `journal_key`.
 impl fmt::Display for KeyScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,7 +87,7 @@ struct Part {
 }
 
 impl Segment {
-    /// Takes the next row in. A mark of something that was let go is nobody's: its place stays empty.
+    /// Takes the next row in. A tombstone of something purged is nobody's: its place stays empty.
     ///
     /// # Errors
     /// A row whose outcomes are not of its length.

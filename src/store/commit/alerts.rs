@@ -6,7 +6,7 @@ use crate::store::commit::statements::Statements;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient};
 
-/// An alert as it was written: what live streams and people are told.
+/// An alert as it was written: what live streams and people get.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// Its row.
@@ -15,7 +15,7 @@ pub struct Written {
     pub alert: Alert,
 }
 
-/// Writes what the guard of a lane found. An alert that stands there already is not told again.
+/// Writes what the guard of a lane found. An alert that is stored already is not raised again.
 pub(in crate::store) async fn write(
     client: &impl GenericClient,
     statements: &Statements,

@@ -1,6 +1,6 @@
 //! Fixes into the hot table, two modes.
 //!
-//! COPY is half the price, but one row that stands there already fails it. The duplicate filters of
+//! COPY is half the price, but one row that is there already fails it. The duplicate filters of
 //! the fold let hardly any through, so COPY is the rule; after a batch that failed, and where
 //! duplicates are likely (after a reconnect or a restart), rows are inserted until some batches in a row
 //! had nothing to leave out. So are fixes of slices that the rollup has closed: they go to `fix_late`.
@@ -63,7 +63,7 @@ impl InsertModes {
 /// Our code for a batch with fixes of closed slices (`lane_advance`).
 const CLOSED: &str = "P0411";
 
-/// Whether a COPY failed for what its rows are: one stands there already, its day has no partition, or
+/// Whether a COPY failed for what its rows are: one is there already, its day has no partition, or
 /// its slice is closed.
 pub(in crate::store) fn is_conflict(error: &Error) -> bool {
     error

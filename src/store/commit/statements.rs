@@ -1,4 +1,4 @@
-//! The statements of a lane, prepared once for its connection: parsing and planning them anew for
+//! The statements of a lane, prepared once for its connection: parsing and planning them again for
 //! every batch cost PostgreSQL more than the rows.
 
 use tokio_postgres::{Error, GenericClient, Statement};
@@ -74,14 +74,14 @@ const NOTE: &str =
 
 const ANSWER: &str = "UPDATE incident SET answer = $2, answered_at = $3 WHERE incident_id = $1";
 
-// Of an incident that is over the first answer stands.
+// Of an incident that is over the first answer counts.
 const ANSWER_AFTER_END: &str =
     "UPDATE incident SET answer = $2, answered_at = $3 WHERE incident_id = $1 AND answer IS NULL";
 
 const CLOSE_INCIDENT: &str =
     "UPDATE incident SET closed_at = $2, ended_by = $3, state = $4 WHERE incident_id = $1 AND closed_at IS NULL";
 
-// A vehicle has one open incident: a later one that stands there already stays.
+// A vehicle has one open incident: a later one that is stored already stays.
 const REOPEN_INCIDENT: &str =
     "UPDATE incident SET closed_at = NULL, ended_by = NULL, state = 'confirmed', score = $2, severity = $3
  WHERE incident_id = $1 AND NOT EXISTS (SELECT FROM incident o WHERE o.vehicle_id = incident.vehicle_id AND o.closed_at IS NULL)";
@@ -95,7 +95,7 @@ const END_OUTAGE: &str =
 const NOTE_GAP: &str =
     "INSERT INTO coverage_gap (lane, cause, from_at, until_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 
-// Born in one statement: the alert, and a row for each owner who wants to be told by a channel.
+// Born in one statement: the alert, and a row for each owner who wants to be notified by a channel.
 const RAISE_ALERT: &str = "WITH a AS (
     INSERT INTO alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING alert_id

@@ -13,7 +13,7 @@ use anyhow::Context;
 pub use codec::{pack, pack_any, unpack, unpack_any};
 use tokio_postgres::{Client, GenericClient, IsolationLevel};
 
-/// A batch as it stands in the journal.
+/// A batch as it is in the journal.
 pub struct Batch {
     /// Its number in the lane, from 1.
     pub n: i64,
@@ -104,7 +104,7 @@ pub async fn read_after(
     Ok(batches)
 }
 
-/// A row that was just written, if it stands there.
+/// A row that was just written, if it is there.
 ///
 /// # Errors
 /// The database's own word, or a damaged row, named.

@@ -11,7 +11,7 @@ use tokio_postgres::{Error, Transaction};
 const BASE: &str = "(SELECT max(at) FROM public.journal_base WHERE n > 0)";
 
 /// Rows from before the journal's beginning, copied into the tables that are folded into. What a status or a guard was
-/// told since has to follow from the journal again.
+/// set to since has to follow from the journal again.
 fn copies() -> Vec<(&'static str, String)> {
     let all = |table: &'static str, rows: &str| {
         (table, format!("INSERT INTO refold.{table} SELECT * FROM public.{table} WHERE {rows}"))

@@ -62,7 +62,7 @@ async fn told(transaction: &Transaction<'_>) -> Result<BTreeSet<Told>, tokio_pos
     Ok(rows.iter().map(|row| (VehicleId(row.get(0)), row.get(1), row.get(2))).collect())
 }
 
-/// An alert that was told of a tracker's vehicle.
+/// An alert that was raised for a tracker's vehicle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SentAlerts {
     /// The tracker.

@@ -18,7 +18,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 /// Tables that follow from the journal, with the columns that must be equal.
 const DERIVED: &[(&str, &str)] = &[
-    // Hot days only: what is older stands in pieces, which keep no digests.
+    // Hot days only: what is older is in segments, which keep no digests.
     // Footprints (4096, 8192) are for the search only; a migration makes more of them than ingest.
     ("fix_known", "tracker_id, fixed_at, digest, vehicle_id, flags & 4095, ST_X(position), ST_Y(position)"),
     (
@@ -47,7 +47,7 @@ pub struct Compared {
     pub missing: i64,
     /// Rows that are there and should not.
     pub extra: i64,
-    /// Rows taken as they stand, because their part of the journal was let go, or not compared, because they are of
+    /// Rows copied as they are, because their part of the journal was purged, or not compared, because they are of
     /// somebody who was erased.
     pub purge: i64,
 }
@@ -150,7 +150,7 @@ fn as_packet(entry: &Entry) -> Option<&crate::domain::Packet> {
     }
 }
 
-/// Positions and states are replaced (what pieces hold already finds its place in them again). Incidents and alerts are only added: what was told to people
+/// Positions and states are replaced (what segments hold already finds its place in them again). Incidents and alerts are only added: what people were notified of
 /// is never withdrawn.
 async fn put_right(transaction: &Transaction<'_>) -> anyhow::Result<()> {
     transaction

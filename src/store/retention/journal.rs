@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Transaction};
 const ROWS: i64 = 2_000;
 
 /// Keeps tonight's state of each lane, and purges rows that are older than `journal_days`, up to such a state: it
-/// there stands for them.
+/// there replaces them.
 ///
 /// # Errors
 /// The database's own word, or a damaged row, named.

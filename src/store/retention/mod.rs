@@ -89,7 +89,7 @@ async fn purge(client: &mut Client, keep: &Retention, settings: &Journal, dry_ru
     Ok(report)
 }
 
-/// Sets what the purposes' windows go by, and the day before which positions go: never what is not in pieces yet.
+/// Sets what the purposes' windows go by, and the day before which positions go: never what is not in segments yet.
 async fn raise_mark(client: &impl GenericClient, keep: &Retention, report: &mut Report) -> Result<(), Error> {
     let [normal, incident, case] = [keep.normal_days, keep.incident_days, keep.case_days].map(|days| days as i32);
     let row = client
@@ -105,7 +105,7 @@ async fn raise_mark(client: &impl GenericClient, keep: &Retention, report: &mut 
     Ok(())
 }
 
-/// Counts the pieces of days that are due, and deletes those that go from days of which something stays; says which days
+/// Counts the segments of days that are due, and deletes those that go from days of which something stays; says which days
 /// these are. The others are dropped as a whole, outside of any transaction.
 async fn purge_tracks(client: &impl GenericClient, report: &mut Report) -> Result<Vec<String>, Error> {
     let Some(before) = report.tracks_before.clone() else { return Ok(Vec::new()) };
@@ -116,21 +116,21 @@ async fn purge_tracks(client: &impl GenericClient, report: &mut Report) -> Resul
             &[&before],
         )
         .await?;
-    // The windows are few, the pieces many: one pass over the day, hashed by vehicle.
+    // The windows are few, the segments many: one pass over the day, hashed by vehicle.
     const KEPT: &str = "EXISTS (SELECT FROM kept_windows() k WHERE k.vehicle_id = t.vehicle_id AND t.from_at < k.to_at AND t.until_at >= k.from_at)";
     let mut with_kept: Vec<String> = Vec::new();
     for day in days.iter().map(|row| row.get::<_, String>(0)) {
         let sql = format!("SELECT count(*), count(*) FILTER (WHERE {KEPT}) FROM {day} t");
         let row = client.query_one(&sql, &[]).await?;
-        let (pieces, pieces_kept): (i64, i64) = (row.get(0), row.get(1));
+        let (segments, pieces_kept): (i64, i64) = (row.get(0), row.get(1));
         if pieces_kept == 0 {
             report.days_dropped += 1;
-            report.pieces_dropped += pieces;
+            report.pieces_dropped += segments;
             continue;
         }
         report.pieces_kept += pieces_kept;
-        report.pieces_deleted += pieces - pieces_kept;
-        if pieces > pieces_kept {
+        report.pieces_deleted += segments - pieces_kept;
+        if segments > pieces_kept {
             client.execute(&format!("DELETE FROM {day} t WHERE NOT {KEPT}"), &[]).await?;
         }
         with_kept.push(day);

@@ -10,13 +10,13 @@ pub struct Report {
     pub dry_run: bool,
     /// Positions from before this day are gone, but for what a longer purpose keeps.
     pub tracks_before: Option<String>,
-    /// Whole days of pieces dropped.
+    /// Whole days of segments dropped.
     pub days_dropped: usize,
-    /// Pieces in them.
+    /// Segments in them.
     pub pieces_dropped: i64,
-    /// Pieces that went from days of which something is kept.
+    /// Segments that went from days of which something is kept.
     pub pieces_deleted: i64,
-    /// Older pieces that stay for an incident or a case.
+    /// Older segments that stay for an incident or a case.
     pub pieces_kept: i64,
     /// Late fixes of days that are gone.
     pub late_fixes: i64,

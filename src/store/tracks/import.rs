@@ -34,7 +34,7 @@ pub async fn register(client: &Client, count: u32) -> Result<Vec<(TrackerKey, Ve
     Ok(rows.iter().map(|r| (TrackerKey(r.get(0)), VehicleId(r.get(1)))).collect())
 }
 
-/// The latest time before which fixes are pieces or late: nothing older can be loaded as hot.
+/// The latest time before which fixes are segments or late: nothing older can be loaded as hot.
 ///
 /// # Errors
 /// The database's own word.
@@ -82,7 +82,7 @@ pub async fn copy_bare(client: &Client, table: &str, rows: &[FixRow]) -> Result<
     fixes::copy(client, &statement, &rows.iter().collect::<Vec<_>>()).await.map(drop)
 }
 
-/// Puts the newest of these fixes into the trackers' status, where it is newer than what stands there.
+/// Puts the newest of these fixes into the trackers' status, where it is newer than what is there.
 ///
 /// # Errors
 /// The database's own word.
