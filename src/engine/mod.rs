@@ -113,7 +113,7 @@ impl LaneState {
             Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
             Entry::Gap { from, to, cause } => {
                 self.guard.coverage_gap(*from, *to);
-                Effects { findings: told_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
+                Effects { findings: coverage_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
             }
             Entry::Tombstone { .. } => Effects::default(),
         };
@@ -342,11 +342,11 @@ impl LaneState {
 pub const LEFT_OVER: &str = "left_over";
 
 /// Shortest broken connection that operators see, seconds: shorter ones are in every start.
-const GAP_TOLD_S_MIN: f64 = 2.0;
+const GAP_RAISED_S_MIN: f64 = 2.0;
 
-fn told_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
-    let is_told = cause == GapCause::SessionLost || to.seconds_since(from) >= GAP_TOLD_S_MIN;
-    is_told.then_some(Finding::CoverageGap { from, to, cause })
+fn coverage_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
+    let is_raised = cause == GapCause::SessionLost || to.seconds_since(from) >= GAP_RAISED_S_MIN;
+    is_raised.then_some(Finding::CoverageGap { from, to, cause })
 }
 
 /// A packet without any time cannot be told from its repetition: two equal heartbeats are two.

@@ -8,14 +8,14 @@ use crate::guard::vehicle_table::VehicleTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// See the module: seconds since 1970, and places in the fleet. Only the entry that the vehicle itself names counts.
+/// See the module: seconds since 1970, and slots in the vehicle table. Only the entry that the vehicle itself names counts.
 #[derive(Clone, Debug, Default)]
 pub struct Deadlines(BinaryHeap<Reverse<(u32, u32)>>);
 
 impl Deadlines {
     /// Of what the vehicles name.
-    pub fn of(fleet: &VehicleTable) -> Self {
-        Self(fleet.places().filter_map(|(place, v)| Some(Reverse((v.scheduled?.get(), place)))).collect())
+    pub fn of(table: &VehicleTable) -> Self {
+        Self(table.places().filter_map(|(place, v)| Some(Reverse((v.scheduled?.get(), place)))).collect())
     }
 
     /// Sees to it that an entry is no later than `due`. What was there before is passed over when its time comes.
@@ -28,13 +28,13 @@ impl Deadlines {
     }
 
     /// Takes out what may be due by `now`; the vehicles have no entry then.
-    pub fn take_due(&mut self, fleet: &mut VehicleTable, now: Timestamp) -> Vec<VehicleId> {
+    pub fn take_due(&mut self, table: &mut VehicleTable, now: Timestamp) -> Vec<VehicleId> {
         let mut taken = Vec::new();
         let Some(now) = second_of(now) else { return taken };
         while let Some(Reverse((second, place))) = self.0.peek().copied().filter(|Reverse((due, _))| *due <= now.get())
         {
             self.0.pop();
-            if let Some((id, vehicle)) = fleet.at(place)
+            if let Some((id, vehicle)) = table.at(place)
                 && vehicle.scheduled.is_some_and(|s| s.get() == second)
             {
                 vehicle.scheduled = None;

@@ -283,7 +283,7 @@ impl Guard {
     /// known, the open incident. Cheap enough to ask before and after every packet.
     pub fn visible_state(&self, vehicle: VehicleId) -> Option<(Option<Timestamp>, bool, Option<IncidentId>)> {
         let state = self.vehicles.get(vehicle)?;
-        Some((state.armed_at, state.anchor.is_some(), state.incident().map(|i| i.id)))
+        Some((state.armed_at, state.anchor.is_some(), state.rare.incident().map(|i| i.id)))
     }
 
     /// What status rows show.
@@ -291,7 +291,7 @@ impl Guard {
         self.vehicles.get(vehicle).map(|state| Snapshot {
             armed_at: state.armed_at,
             guard_point: state.guard_point(),
-            incident: state.incident().map(|i| i.id),
+            incident: state.rare.incident().map(|i| i.id),
             by: state.session.as_ref().map_or(SessionBy::Owner, |s| s.by),
         })
     }

@@ -74,7 +74,8 @@ struct Noticed {
     /// When enough of them were heard again.
     ended_at: Option<Timestamp>,
     /// Whether operators see it.
-    is_told: bool,
+    #[serde(rename = "is_told")]
+    is_raised: bool,
 }
 
 /// All groups of a lane.
@@ -199,7 +200,7 @@ impl OutageDetector {
                 is_behind = true;
             } else if !is_behind && let Some(began_at) = group.together_since(params, key.0, heard_at) {
                 let worst = group.lost.len() as u32;
-                group.outage = Some(Noticed { began_at, noticed_at: at, worst, ended_at: None, is_told: false });
+                group.outage = Some(Noticed { began_at, noticed_at: at, worst, ended_at: None, is_raised: false });
                 self.watched.insert(key);
                 is_behind = true;
             }
@@ -214,21 +215,21 @@ impl OutageDetector {
     /// Lets time pass: raises outages that were noticed a while ago, unless all of the lane is
     /// silent by now (that is one outage, not one for each of its squares); reports those that are over.
     pub fn tick(&mut self, params: &HoodParams, now: Timestamp) -> Vec<Finding> {
-        let mut told = Vec::new();
+        let mut findings = Vec::new();
         let is_lane_out = self.groups.get(&LANE).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());
         self.watched.retain(|key| {
             let Some(group) = self.groups.get_mut(key) else { return false };
             let lost = group.lost.len() as f32;
             let Some(mut outage) = group.outage else { return false };
             let is_due = now.seconds_since(outage.noticed_at) >= params.tell_after_s;
-            if !outage.is_told && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
-                outage.is_told = true;
-                told.push(Finding::OutageBegan { at: now, outage: group.outage_of(*key, outage.began_at) });
+            if !outage.is_raised && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
+                outage.is_raised = true;
+                findings.push(Finding::OutageBegan { at: now, outage: group.outage_of(*key, outage.began_at) });
             }
             if outage.ended_at.is_none() && lost <= params.over_share * outage.worst as f32 {
                 outage.ended_at = Some(now);
                 let end = Finding::OutageEnded { at: now, outage: group.outage_of(*key, outage.began_at) };
-                told.extend(outage.is_told.then_some(end));
+                findings.extend(outage.is_raised.then_some(end));
             }
             let is_past = outage.ended_at.is_some_and(|ended| now.seconds_since(ended) > params.grace_s);
             group.outage = (!is_past).then_some(outage);
@@ -237,7 +238,7 @@ impl OutageDetector {
             }
             !is_past
         });
-        told
+        findings
     }
 
     /// Whether the silence of a lost vehicle is its neighbourhood's: it began with an outage that goes on,

@@ -150,7 +150,7 @@ impl Connector {
         hello.set_login(&self.broker.username, &self.password);
         hello.clean_session = false;
         hello.keep_alive = silence_max.as_secs() as u16;
-        writer.say(&Packet::Connect(hello)).await?;
+        writer.send(&Packet::Connect(hello)).await?;
         match reader.next().await? {
             Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((reader, writer, ack.session_present)),
             Packet::ConnAck(ack) => Err(ConnectionError::Refused(ack.code)),
@@ -213,8 +213,8 @@ impl Reader {
 
 impl Writer {
     /// Subscribes, and writes acknowledgements, by the record, until the connection breaks.
-    pub async fn speak(mut self, filters: Vec<SubscribeFilter>, line: &AckQueue) -> ConnectionError {
-        match self.subscribe_and_acknowledge(filters, line).await {
+    pub async fn run(mut self, filters: Vec<SubscribeFilter>, queue: &AckQueue) -> ConnectionError {
+        match self.subscribe_and_acknowledge(filters, queue).await {
             Ok(never) => match never {},
             Err(broken) => broken,
         }
@@ -223,15 +223,15 @@ impl Writer {
     async fn subscribe_and_acknowledge(
         &mut self,
         filters: Vec<SubscribeFilter>,
-        line: &AckQueue,
+        queue: &AckQueue,
     ) -> Result<std::convert::Infallible, ConnectionError> {
         let mut subscribe = Subscribe::new_many(filters);
         subscribe.pkid = SUBSCRIPTION;
-        self.say(&Packet::Subscribe(subscribe)).await?;
+        self.send(&Packet::Subscribe(subscribe)).await?;
         let mut record = BytesMut::with_capacity(RECORD_BYTES_MAX);
         loop {
             // Nothing to acknowledge: a ping alone, so that a broker that lives says so in time.
-            let ids = timeout(self.silence_max / 2, line.take()).await.unwrap_or_default();
+            let ids = timeout(self.silence_max / 2, queue.take()).await.unwrap_or_default();
             for id in ids {
                 PubAck::new(id).write(&mut record).map_err(ConnectionError::Malformed)?;
                 if record.len() + 4 > RECORD_BYTES_MAX {
@@ -244,7 +244,7 @@ impl Writer {
         }
     }
 
-    async fn say(&mut self, packet: &Packet) -> Result<(), ConnectionError> {
+    async fn send(&mut self, packet: &Packet) -> Result<(), ConnectionError> {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, PROTOCOL_BYTES_MAX).map_err(ConnectionError::Malformed)?;
         self.write(&mut bytes).await

@@ -131,7 +131,7 @@ impl Session {
         let keeper = Keeper {
             lane,
             caller,
-            line: acks.line(),
+            queue: acks.queue(),
             connected: connected.clone(),
             subscribed,
             to_lane,
@@ -153,7 +153,7 @@ impl Session {
 struct Keeper {
     lane: Lane,
     caller: Connector,
-    line: Arc<AckQueue>,
+    queue: Arc<AckQueue>,
     connected: Arc<AtomicBool>,
     subscribed: Subscribed,
     to_lane: mpsc::Sender<Delivery>,
@@ -172,7 +172,7 @@ struct Gone;
 /// However it ends: what waits to acknowledge by it learns that its connection is over.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.line.end_epoch();
+        self.queue.end_epoch();
         self.connected.store(false, Ordering::Relaxed);
     }
 }
@@ -189,7 +189,7 @@ impl Keeper {
                     // Whoever falls silent went then, not when we noticed.
                     away_since = if error.is_silence() { self.heard_at } else { now() };
                     self.connected.store(false, Ordering::Relaxed);
-                    self.line.end_epoch();
+                    self.queue.end_epoch();
                     error
                 }
                 Err(error) => error,
@@ -221,12 +221,12 @@ impl Keeper {
         wait: &mut Duration,
     ) -> Result<ConnectionError, Gone> {
         let filters = topic::filters(self.lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
-        let line = self.line.clone();
+        let queue = self.queue.clone();
         let broken = {
             let mut hearing = pin!(self.listen(&mut reader, wait));
             tokio::select! {
                 end = &mut hearing => end?,
-                broken = writer.speak(filters.collect(), &line) => {
+                broken = writer.run(filters.collect(), &queue) => {
                     // The broker may have said more than we have read.
                     match tokio::time::timeout(LAST_WORDS_MAX, hearing).await {
                         Ok(Err(Gone)) => return Err(Gone),
@@ -238,7 +238,7 @@ impl Keeper {
         while let Ok(Some(packet)) = reader.next_buffered() {
             let room = self.to_lane.reserve().await.map_err(|_| Gone)?;
             if let Mqtt::Publish(publish) = packet {
-                room.send(delivery(publish, line.epoch(), self.heard_at));
+                room.send(delivery(publish, queue.epoch(), self.heard_at));
             }
         }
         Ok(broken)
@@ -246,9 +246,9 @@ impl Keeper {
 
     /// Hands every publish to the lane.
     async fn listen(&mut self, reader: &mut Reader, wait: &mut Duration) -> Result<ConnectionError, Gone> {
-        let epoch = self.line.epoch();
+        let epoch = self.queue.epoch();
         loop {
-            self.line.room().await;
+            self.queue.room().await;
             // Room first: a packet that was taken out of the buffer and has no place would be lost with this future.
             let room = self.to_lane.reserve().await.map_err(|_| Gone)?;
             let packet = match reader.next().await {

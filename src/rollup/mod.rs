@@ -93,7 +93,7 @@ async fn work(
         metrics.rollup_behind_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
         // Last, and whatever comes of it: what is to go can wait, fixes that are to become segments cannot.
         if is_due && !*stop.borrow() {
-            if let Err(error) = rollup.let_go(config).await {
+            if let Err(error) = rollup.purge(config).await {
                 let error = format!("{error:#}");
                 tracing::error!(error, "What is to go could not be let go; the rollup goes on, and tries again");
             }
@@ -144,7 +144,7 @@ impl Rollup {
     }
 
     /// Purges hot days that are stored as segments and, once a night, of what no purpose keeps any more.
-    async fn let_go(&mut self, config: &Config) -> anyhow::Result<()> {
+    async fn purge(&mut self, config: &Config) -> anyhow::Result<()> {
         let released = partitions::release(&self.client, config.ingest.hot_days).await?;
         if released > 0 {
             tracing::info!(released, "Hot days that are pieces now were dropped");

@@ -10,9 +10,9 @@ pub fn observe(params: &BatteryParams, is_low: &mut bool, percent: Option<u8>, i
         *is_low = false;
         return false;
     }
-    let tell = (is_alarm || percent.is_some_and(|p| p <= params.low_percent)) && !*is_low;
-    *is_low |= tell;
-    tell
+    let is_new = (is_alarm || percent.is_some_and(|p| p <= params.low_percent)) && !*is_low;
+    *is_low |= is_new;
+    is_new
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::guard::zones::presence::{self, Crossing, Sighting, ZoneEvent};
 const ZONE_VERSION: u32 = 2;
 
 /// Raises what a vehicle did at zones: those that it entered, left, stayed in or must not be in.
-pub fn tell(
+pub fn raise(
     params: &Params,
     zones: &mut Zones,
     (id, vehicle): (VehicleId, &mut Vehicle),

@@ -33,7 +33,8 @@ struct Presence {
     /// Whether coming in is news (not if it was inside all along unnoticed).
     is_news: bool,
     /// Whether the stay was raised.
-    is_stay_told: bool,
+    #[serde(rename = "is_stay_told")]
+    is_stay_raised: bool,
     /// First fix inside, event time.
     since: Timestamp,
     /// Which version of the zone it is about, by its beginning.
@@ -193,7 +194,7 @@ pub fn observe(
         // Where it was before decides whether coming in is news.
         let is_news = last.is_some_and(|l| zone.shape.depth_m(l.place) < 0.0);
         let since = seen.at;
-        presences.push(Presence { zone: zone.id, side, contrary: 0, is_news, is_stay_told: false, since, version });
+        presences.push(Presence { zone: zone.id, side, contrary: 0, is_news, is_stay_raised: false, since, version });
     });
     presences.retain_mut(|presence| match zones.valid(presence.zone, seen.at) {
         Some((zone, version)) if version == presence.version => presence.follow(params, zone, seen, &mut crossings),
@@ -271,7 +272,7 @@ impl Presence {
         if self.side == Side::Passing {
             return true; // the next fix tells
         }
-        let mut tell = |what, since| crossings.push(Crossing { zone: zone.id, event: what, since, by_way: false });
+        let mut raise = |what, since| crossings.push(Crossing { zone: zone.id, event: what, since, by_way: false });
         let is_in_force = is_in_force(zone, seen.at);
         let is_inside = self.side == Side::Inside;
         match is_within(params, zone, seen.place) {
@@ -287,7 +288,7 @@ impl Presence {
                         ZoneRule::Dwell | ZoneRule::Forbidden => false,
                     };
                     if wanted && is_in_force && (self.is_news || !within) {
-                        tell(if within { ZoneEvent::Entered } else { ZoneEvent::Left }, self.since);
+                        raise(if within { ZoneEvent::Entered } else { ZoneEvent::Left }, self.since);
                     }
                 }
             }
@@ -296,8 +297,8 @@ impl Presence {
         }
         if self.side == Side::Inside {
             if !is_in_force {
-                self.is_stay_told = false; // the next window tells again
-            } else if !self.is_stay_told {
+                self.is_stay_raised = false; // the next window raises it again
+            } else if !self.is_stay_raised {
                 // A stay counts from the window's beginning.
                 let window = zone.schedule.as_ref().and_then(|s| s.in_force_since(seen.at));
                 let since = window.map_or(self.since, |w| w.max(self.since));
@@ -309,8 +310,8 @@ impl Presence {
                     _ => None,
                 };
                 if let Some(what) = what {
-                    self.is_stay_told = true;
-                    tell(what, since);
+                    self.is_stay_raised = true;
+                    raise(what, since);
                 }
             }
         }

@@ -24,7 +24,7 @@ pub(in crate::store) struct Shredded {
     pub quarantined: i64,
 }
 
-/// Erases from what is sealed: a key whose time lies within what is wanted, and under no hold, is deleted; of others what
+/// Erases from what is sealed: a key whose time lies within what is requested, and under no hold, is deleted; of others what
 /// stays is sealed again under a new one. Rows must have been gone through before: they only move this way.
 ///
 /// # Errors
@@ -32,13 +32,13 @@ pub(in crate::store) struct Shredded {
 pub(in crate::store) async fn erase(
     client: &mut Client,
     key_store: &KeyStore,
-    wanted: &[ShredRequest],
+    requests: &[ShredRequest],
     held: &[HeldPackets],
     goes: impl Fn(&Entry) -> bool,
     dry_run: bool,
 ) -> anyhow::Result<Shredded> {
     let mut gone = Shredded::default();
-    for ShredRequest { scope, from, to } in wanted {
+    for ShredRequest { scope, from, to } in requests {
         let keys = client
             .query(
                 "SELECT DISTINCT k.lane, k.key_id FROM journal_key k JOIN journal_block b USING (lane, key_id) JOIN journal_range r USING (lane, from_n)

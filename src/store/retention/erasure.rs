@@ -255,7 +255,7 @@ impl Theirs {
     }
 
     /// The same for what is sealed.
-    fn wanted(&self) -> Vec<ShredRequest> {
+    fn requests(&self) -> Vec<ShredRequest> {
         let packets = self.packets.iter().map(|p| (KeyScope::Tracker(p.ident.clone()), p.from, p.to));
         let zones = self.vehicles.iter().map(|(vehicle, from, to)| (KeyScope::Vehicle(*vehicle), *from, *to));
         packets.chain(zones).map(|(scope, from, to)| ShredRequest { scope, from, to }).collect()
@@ -313,7 +313,7 @@ async fn purge_packets(
             transaction.commit().await?;
         }
     }
-    let gone = shred::erase(client, key_store, &theirs.wanted(), &held, goes, dry_run).await?;
+    let gone = shred::erase(client, key_store, &theirs.requests(), &held, goes, dry_run).await?;
     Ok(
         json!({ "packets": packets + gone.entries, "of_them_sealed": gone.entries, "quarantined": quarantined + gone.quarantined }),
     )
