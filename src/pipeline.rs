@@ -250,7 +250,7 @@ impl<'a> Pipeline<'a> {
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         while !*stop.borrow() {
             let mut batch = self.empty_batch();
-            if let Err(error) = self.collect_batch(&mut batch, stop).await {
+            if let Err(error) = self.collect(&mut batch, stop).await {
                 self.buffer.retain(self.progress.journaled + 1, batch);
                 return Err(error);
             }
@@ -324,7 +324,7 @@ impl<'a> Pipeline<'a> {
 
     /// Waits for inputs: packets, settings, the clock, a broker that lost our session. After an error the
     /// batch still holds what was taken, and nobody else has it.
-    async fn collect_batch(&mut self, batch: &mut Batch, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
+    async fn collect(&mut self, batch: &mut Batch, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         let tick_every = Duration::from_secs(self.shared.config.ingest.tick_every_s);
         let until_tick = tick_every.saturating_sub(self.ticked_at.elapsed());
         let until_reply = self.buffer.replies.next_due().map(|due| due.saturating_duration_since(Instant::now()));

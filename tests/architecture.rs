@@ -20,6 +20,8 @@ const IMPURE: &[&str] = &[
 ];
 /// Most lines of a file, tests apart.
 const FILE_LINES_MAX: usize = 420;
+/// Most circles of files that import each other; those of a module with the files below it apart.
+const CIRCLES_MAX: usize = 3;
 /// Most files of one folder of `src`, those below it apart: more do not fit a look.
 const FOLDER_FILES_MAX: usize = 30;
 
@@ -163,6 +165,76 @@ fn only_the_store_speaks_sql_and_the_api_calls_only_audited_functions() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The paths of a `use` tree, groups opened.
+fn opened(tree: &str) -> Vec<String> {
+    let path: String = tree.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+    let group = &tree[path.len()..];
+    if !(path.ends_with("::") && group.starts_with('{')) {
+        return vec![path];
+    }
+    let (mut depth, mut from, mut parts) = (0, 1, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            ',' if depth == 1 => {
+                parts.push(&group[from..at]);
+                from = at + 1;
+            }
+            '}' if depth == 1 => {
+                parts.push(&group[from..at]);
+                break;
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    let parts = parts.into_iter().map(str::trim).filter(|part| !part.is_empty());
+    parts.flat_map(opened).map(|part| format!("{path}{part}")).collect()
+}
+
+/// Module → the modules that it imports, one a file. Imports of what a file lies below are not counted.
+fn files_imported() -> BTreeMap<String, BTreeSet<String>> {
+    let name = |below: &str| below.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+    let texts: BTreeMap<String, String> = sources().into_iter().map(|(_, below, text)| (name(&below), text)).collect();
+    let file_of = |path: &str| {
+        let ends = path.match_indices("::").map(|(end, _)| end).chain([path.len()]);
+        ends.map(|end| &path[..end]).filter(|module| texts.contains_key(*module)).last().map(str::to_owned)
+    };
+    let imported = |module: &String, text: &String| {
+        let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let named = code.split("crate::").skip(1).flat_map(opened).filter_map(|path| file_of(&path));
+        let is_below = |of: &str, this: &str| of.strip_prefix(this).is_some_and(|rest| rest.starts_with("::"));
+        let inner = texts.keys().filter(|other| is_below(other, module)).filter(|other| {
+            let inside = &other[module.len() + 2..];
+            !inside.contains("::") && code.contains(&format!("{inside}::"))
+        });
+        let all = named.chain(inner.cloned()).filter(|other| other != module && !is_below(module, other));
+        (module.clone(), all.collect())
+    };
+    texts.iter().map(|(module, text)| imported(module, text)).collect()
+}
+
+#[test]
+fn hardly_any_files_import_each_other() {
+    let imported = files_imported();
+    let reached = |from: &String| {
+        let (mut found, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(file) = next.pop() {
+            next.extend(imported[file].iter().filter(|other| found.insert((*other).clone())));
+        }
+        found
+    };
+    let reaches: BTreeMap<&String, BTreeSet<String>> = imported.keys().map(|file| (file, reached(file))).collect();
+    assert!(reaches[&"pipeline".to_owned()].contains("domain::time"), "the search finds what is there");
+    let circles: BTreeSet<Vec<&String>> = reaches
+        .iter()
+        .filter(|(file, found)| found.contains(**file))
+        .map(|(file, found)| found.iter().filter(|other| reaches[other].contains(*file)).collect())
+        .collect();
+    assert!(circles.len() <= CIRCLES_MAX, "{circles:#?}");
+    println!("house.circles: {}", circles.len());
 }
 
 #[test]

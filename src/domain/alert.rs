@@ -105,7 +105,7 @@ alert_kinds! {
     MovedByCell = "moved_by_cell", Indirect;
     /// Its main power was cut while guarded.
     PowerCut = "power_cut", Moved;
-    /// It has not been heard of for longer than its rhythm allows, while guarded.
+    /// It has not been heard of for longer than its report interval allows, while guarded.
     Silent = "silent", Indirect;
     /// The tracker reports that it was taken off or tampered with, while guarded.
     Tampered = "tampered", Tampered;

@@ -248,7 +248,7 @@ impl OutageDetector {
         let explains = |outage: Noticed| {
             let after_s = heard_at.seconds_since(outage.began_at);
             let is_over = outage.ended_at.is_some_and(|ended| at.seconds_since(ended) > params.grace_s);
-            // The slowest rhythm is heard last a while after the fastest.
+            // The slowest reporter is heard last a while after the fastest.
             (-params.together_s..=2.0 * params.together_s).contains(&after_s) && !is_over
         };
         // A dead cell does not end at the border of a square: those around count, too.

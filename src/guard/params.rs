@@ -1,6 +1,6 @@
 //! Every number the guard reckons with: name, unit, and what raising it trades.
 //!
-//! One fixed configuration serves all vehicles. What a vehicle is like (its drift, its rhythm,
+//! One fixed configuration serves all vehicles. What a vehicle is like (its drift, its report interval,
 //! whether it has an accelerometer) is learned from its own reports, not configured.
 
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ params! {
         /// Fixes at the guard point while shaken after which shaking counts for nothing: a thief
         /// leaves, wind and builders stay.
         shaken_at_home: f32 = 8.0,
-        /// Share of the evidence of a speed that the tracker's own rhythm does not believe.
+        /// Share of the evidence of a speed that the tracker's own report interval does not believe.
         unhurried_share: f32 = 0.3,
         /// Two fixes in a row beyond this are far off, metres ...
         far_again_m: f32 = 120.0,
@@ -177,7 +177,7 @@ params! {
         spread_start_m: f32 = 30.0,
         /// Least spread believed, metres. Lower: earlier alerts for good receivers, more false ones.
         spread_min_m: f32 = 26.0,
-        /// Largest spread believed, metres. Higher: deaf where the sky is poor.
+        /// Largest spread believed, metres. Higher: deaf where reception is poor.
         spread_max_m: f32 = 80.0,
         /// Fixes this close in time are one measurement, since errors hold on, seconds.
         independent_s: f32 = 60.0,
@@ -212,7 +212,7 @@ params! {
         /// Packets of shaking among the recent ones that must go with it (trackers with an accelerometer).
         shaking_min: u8 = 5,
         /// Shaking this long without any satellite fix, when both began together, is carrying off in
-        /// a van or under a jammer even if no mast says so, seconds.
+        /// a van or under a jammer even if no cell tower says so, seconds.
         dark_s: f32 = 400.0,
         /// Share of the packets that must report shaking meanwhile.
         dark_share: f32 = 0.8,
@@ -220,11 +220,11 @@ params! {
         dark_rest_s: f64 = 60.0,
         /// Cell towers that still answer within this of the first ones say that it is parked, metres.
         same_mast_m: f32 = 150.0,
-        /// Places of masts, each this far from all others, that are passed only by who moves (8 at most).
+        /// Places of cell towers, each this far from all others, that are passed only by who moves (8 at most).
         masts_passed: u8 = 5,
         /// Packets of shaking it takes at least.
         dark_packets: u16 = 15,
-        /// The last satellite fix before it may be this many rhythms old ...
+        /// The last satellite fix before it may be this many report intervals old ...
         sky_rhythms: f64 = 1.2,
         /// ... plus this, seconds.
         sky_extra_s: f64 = 30.0,
@@ -244,21 +244,21 @@ params! {
 }
 
 params! {
-    /// Silence: the deadline follows the tracker's own rhythm.
+    /// Silence: the deadline follows the tracker's own report interval.
     SilenceParams {
-        /// Harmless outages last up to 45 minutes; beyond that plus one rhythm it is silence, seconds.
+        /// Harmless outages last up to 45 minutes; beyond that plus one report interval it is silence, seconds.
         tolerated_s: f32 = 2708.0,
         /// Rhythm assumed before one is known, seconds.
         rhythm_start_s: f32 = 300.0,
-        /// Longest rhythm believed, seconds.
+        /// Longest report interval believed, seconds.
         rhythm_max_s: f32 = 900.0,
-        /// Share by which the rhythm falls towards a shorter interval: more hears a slower tracker sooner, and
-        /// takes minutes of shaking for its rhythm.
+        /// Share by which the report interval falls towards a shorter interval: more hears a slower tracker sooner, and
+        /// takes minutes of shaking for its report interval.
         rhythm_fall: f32 = 0.02,
-        /// The same where the rhythm seems to be that of an interval with lost heartbeats: more forgets them
-        /// sooner, and a tracker with two rhythms has the shorter one's deadline.
+        /// The same where the report interval seems to be one with lost heartbeats: more forgets them
+        /// sooner, and a tracker with two intervals has the shorter one's deadline.
         rhythm_fall_after_lost_beat: f32 = 0.2,
-        /// Lost contact is raised (quietly) after this many rhythms ...
+        /// Lost contact is raised (quietly) after this many report intervals ...
         lost_rhythms: f32 = 3.0,
         /// ... plus this, seconds.
         lost_extra_s: f32 = 300.0,
@@ -342,7 +342,7 @@ params! {
         weight_tampered: f32 = 0.7,
         /// Movement, or a power cut.
         weight_moved: f32 = 0.6,
-        /// Masts, or silence.
+        /// Cell towers, or silence.
         weight_indirect: f32 = 0.45,
         /// Two fixes far away.
         weight_away: f32 = 0.6,
@@ -374,7 +374,7 @@ params! {
         /// Share of the guarded vehicles of a firmware or of the lane. Lower, since chance has no part in
         /// numbers so large, so that one wide outage is named before its squares are.
         wide_share: f32 = 0.3,
-        /// They were last heard within this of each other, seconds: a rhythm of five minutes, and doubt.
+        /// They were last heard within this of each other, seconds: a report interval of five minutes, and doubt.
         together_s: f64 = 600.0,
         /// Operators see it so long after it was noticed, seconds: by then a wider one shows.
         tell_after_s: f64 = 300.0,

@@ -187,7 +187,7 @@ impl OfflineBuffer {
     }
 
     /// Finds out whether the batch in doubt is in the journal, whose last number is `journaled`.
-    /// If it does, the broker may forget it; if not, what we owe of it is to be written again.
+    /// If it is, the broker may forget it; if not, what we owe of it is to be written again.
     pub async fn resolve_in_doubt(&mut self, client: &Client, lane: Lane, journaled: i64) -> anyhow::Result<()> {
         let Some(InDoubtBatch { n, batch }) = &self.in_doubt else { return Ok(()) };
         let is_there = journaled >= *n && {

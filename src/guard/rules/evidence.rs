@@ -58,7 +58,7 @@ impl FixFacts<'_> {
     }
 
     /// Shaken all along, then far off and fast, by a way that fits the speed: one such fix is enough,
-    /// as the first after the receiver found the sky again often is.
+    /// as the first after the receiver found satellites again often is.
     pub fn is_ridden(&self, p: &ExitParams) -> bool {
         let (Some(speed), Some(floor)) = (self.sample.speed_kmh(), self.speed_floor_kmh) else { return false };
         let fits = self.moved_kmh().is_none_or(|moved| moved <= p.ridden_fit * speed + 10.0);
@@ -162,7 +162,7 @@ impl FixFacts<'_> {
         let (moved, step_s) = (self.moved_kmh().unwrap_or(0.0), self.step_s());
         if speed >= floor && course != Course::Contradicts {
             // A tracker without accelerometer that sees speed reports more often; one that keeps
-            // its rhythm did not believe the speed itself.
+            // its report interval did not believe the speed itself.
             let is_unhurried = self.sample.moving.is_none() && step_s > 0.5 * self.report_interval_s;
             let share = if is_unhurried { p.unhurried_share } else { 1.0 };
             w += share * if speed >= 2.0 * floor { p.speed_high } else { p.speed_moderate };
