@@ -220,7 +220,7 @@ params! {
         dark_rest_s: f64 = 60.0,
         /// Cell towers that still answer within this of the first ones say that it is parked, metres.
         same_mast_m: f32 = 150.0,
-        /// Places of cell towers, each this far from all others, that are passed only by who moves (8 at most).
+        /// Places of cell towers, each this far from all others, that only a moving vehicle passes (8 at most).
         masts_passed: u8 = 5,
         /// Packets of shaking it takes at least.
         dark_packets: u16 = 15,

@@ -58,7 +58,7 @@ pub fn observe(
             return false;
         }
         Word::Cut { is_new: true } => {
-            // Who says "cut" says that it was there, but for the repetition of a loss that is known.
+            // A tracker that reports "cut" says that it was there, but for the repetition of a loss that is known.
             let is_known = vehicle.power.raised && known.is_some_and(|l| at.seconds_since(l.0) < SAME_LOSS_S);
             if vehicle.power.raised && !is_known {
                 vehicle.power.raised = false;

@@ -1,4 +1,4 @@
-//! Ranges of the journal that are sealed, opened for whoever reads the journal.
+//! Ranges of the journal that are sealed, opened for readers of the journal.
 
 use crate::domain::{Entry, Outcome};
 use crate::store::archive::keys::{Key, KeyStore};

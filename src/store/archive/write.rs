@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{Client, Transaction};
 
-/// Most entries of a range: who opens one has all of it in memory, 300 bytes or so each. An hour of a lane of
+/// Most entries of a range: opening one takes all of it into memory, 300 bytes or so each. An hour of a lane of
 /// 60,000 trackers that report every half minute is more, and becomes several ranges.
 const ENTRIES_MAX: usize = 500_000;
 /// Most bytes of packets in a range.

@@ -1,4 +1,4 @@
-//! The journal: batches of entries, compressed, one row each. Old ones stand in ranges, sealed (`archive`); who reads
+//! The journal: batches of entries, compressed, one row each. Old ones are in ranges, sealed (`archive`); a reader of
 //! the journal here gets both as one.
 
 pub mod codec;

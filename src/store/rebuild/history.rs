@@ -14,7 +14,7 @@ const ROWS: i64 = 256;
 /// An alert, by what names it: whose, of which kind, when.
 pub type Told = (VehicleId, String, Timestamp);
 
-/// Whoever folds a journal.
+/// A reader that folds a journal.
 pub trait Reader {
     /// A lane's journal begins from this state.
     fn begin(&mut self, state: LaneState);
