@@ -37,7 +37,7 @@ impl FixFlags {
     /// The first heard of its tracker in its cell and quarter of an hour ([`crate::engine::CellEntry`]): how a search by place finds
     /// the tracker while its fixes are hot. Says nothing about the fix.
     pub const CELL_ENTRY: i16 = 4096;
-    /// With [`Self::CELL_ENTRY`]: it represents a narrow cell, not for a wide one.
+    /// With [`Self::CELL_ENTRY`]: it represents a narrow cell, not a wide one.
     pub const NARROW: i16 = 8192;
 
     /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The

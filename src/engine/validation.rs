@@ -25,7 +25,7 @@ pub enum Verdict {
         fixed_at: Timestamp,
         /// What is odd about it.
         flags: FixFlags,
-        /// Whether it is of a time before the newest. A clock that may be hours behind does not: it is live.
+        /// Whether it is of a time before the newest. A clock that may be hours behind is not: it is live.
         is_history: bool,
     },
     /// Set aside.

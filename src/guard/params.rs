@@ -262,7 +262,7 @@ params! {
         lost_rhythms: f32 = 3.0,
         /// ... plus this, seconds.
         lost_extra_s: f32 = 300.0,
-        /// A session that began without contact is raised (quietly) after this, seconds. Lower: raised for trackers that
+        /// That a session began without contact is raised (quietly) after this, seconds. Lower: raised for trackers that
         /// are about to speak.
         unheard_s: f32 = 60.0,
     }

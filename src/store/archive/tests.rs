@@ -52,7 +52,7 @@ fn a_range_that_an_earlier_program_sealed_is_read_and_written_the_same() {
         sealed.blocks.iter().map(|b| unpack_any(&open(b, block_place(place, &b.holder))).unwrap()).collect();
     let rows = index.join(blocks).unwrap();
 
-    // Read: the entries of the journal row, a tombstone apart, which no block keeps.
+    // Read: the entries of the journal row. The tombstone among them is in no block.
     let entries: Vec<Entry> = unpack(&golden("row.compact")).unwrap();
     let expected: Vec<(Vec<Entry>, Vec<Outcome>)> = entries
         .chunks(20)

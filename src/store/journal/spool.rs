@@ -29,7 +29,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens the spool of a lane, and removes what a kill left half written: nothing was acknowledged by it.
+    /// Opens the spool of a lane, and removes what a kill left half written: nothing of it was acknowledged.
     ///
     /// # Errors
     /// Names the folder that cannot be made or read.
