@@ -50,7 +50,7 @@ pub struct LaneState {
     table: TrackerTable,
     /// Every profile in use, once.
     profiles: Vec<Profile>,
-    recent: LaneDigests,
+    digests: LaneDigests,
     guard: Guard,
 }
 
@@ -59,7 +59,7 @@ impl Default for LaneState {
         Self {
             table: TrackerTable::default(),
             profiles: Vec::new(),
-            recent: LaneDigests::default(),
+            digests: LaneDigests::default(),
             guard: Guard::new(Params::default()),
         }
     }
@@ -79,7 +79,7 @@ struct LaneCheckpoint {
 impl From<LaneCheckpoint> for LaneState {
     fn from(kept: LaneCheckpoint) -> Self {
         let LaneCheckpoint { places, trackers, profiles, recent, guard } = kept;
-        Self { table: TrackerTable::of(places, trackers), profiles, recent, guard }
+        Self { table: TrackerTable::of(places, trackers), profiles, digests: recent, guard }
     }
 }
 
@@ -91,7 +91,7 @@ impl Serialize for LaneState {
         // Programs before this form of the table ask for it.
         kept.serialize_field("free", &[0u32; 0])?;
         kept.serialize_field("profiles", &self.profiles)?;
-        kept.serialize_field("recent", &self.recent)?;
+        kept.serialize_field("recent", &self.digests)?;
         kept.serialize_field("guard", &self.guard)?;
         kept.end()
     }
@@ -239,11 +239,11 @@ impl LaneState {
         let Some((tracker, firmwares)) = place.and_then(|p| self.table.at(p)) else {
             return set_aside(unknown(&ident)); // `decode` has just found it; a bug would show here
         };
-        if carries_time(&report) && (tracker.recent.has(digest) || self.recent.has(digest)) {
+        if carries_time(&report) && (tracker.digests.has(digest) || self.digests.has(digest)) {
             return Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() };
         }
-        tracker.recent.add(digest);
-        self.recent.add(digest);
+        tracker.digests.add(digest);
+        self.digests.add(digest);
         let Some(profile) = self.profiles.get(usize::from(tracker.profile)) else { return set_aside(unknown(&ident)) };
         let mut report = match tracker.whole(profile, packet, report) {
             Ok(report) => report,

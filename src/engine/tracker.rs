@@ -31,13 +31,13 @@ const STATUS_EVERY_S: u16 = 15;
 #[derive(Clone)]
 pub(super) struct Tracker {
     /// Its identifier, as the table keeps it.
-    pub name: IdentId,
+    pub ident: IdentId,
     /// Its row.
     pub key: TrackerKey,
     /// Row of the vehicle that carries it, or [`NOBODY`].
     vehicle: i64,
     /// Its last packets.
-    pub recent: TrackerDigests,
+    pub digests: TrackerDigests,
     /// When it was last heard of.
     pub last_heard_at: Timestamp,
     /// Its newest trustworthy fix, by event time.
@@ -119,12 +119,12 @@ fn yes() -> bool {
 }
 
 impl Tracker {
-    pub fn new(name: IdentId, key: TrackerKey) -> Self {
+    pub fn new(ident: IdentId, key: TrackerKey) -> Self {
         Self {
-            name,
+            ident,
             key,
             vehicle: NOBODY,
-            recent: TrackerDigests::default(),
+            digests: TrackerDigests::default(),
             last_heard_at: Timestamp::default(),
             newest: None,
             last_status: LastStatus::default(),
@@ -137,16 +137,16 @@ impl Tracker {
     }
 
     /// Made again of what a checkpoint kept.
-    pub fn of(name: IdentId, kept: TrackerCheckpoint, firmwares: &mut FirmwareTable) -> Self {
+    pub fn of(ident: IdentId, kept: TrackerCheckpoint, firmwares: &mut FirmwareTable) -> Self {
         let mut tracker = Self {
             profile: kept.profile,
             note: Note::of(kept.announced_zone_s, kept.is_clock_right),
-            recent: kept.recent,
+            digests: kept.recent,
             last_heard_at: kept.status.last_heard_at,
             newest: kept.status.newest.as_ref().map(|row| Newest::of_row(row, kept.is_wide)),
             last_status: LastStatus::of(&kept.status),
             status_written_s: whole_s(kept.status_written_at) as u16,
-            ..Self::new(name, kept.key)
+            ..Self::new(ident, kept.key)
         };
         tracker.last_status.set_interval(kept.interval);
         tracker.set_vehicle(kept.vehicle);
@@ -163,7 +163,7 @@ impl Tracker {
             key: self.key,
             profile: self.profile,
             vehicle: self.vehicle(),
-            recent: self.recent,
+            recent: self.digests,
             status: self.row(firmwares),
             status_written_at: Timestamp::from_secs(self.status_written_s()),
             consistency: self.consistency(),
@@ -236,9 +236,9 @@ impl Tracker {
 
     /// Forgets where it was; that it is there, and how to read it, stays.
     pub fn forget(&mut self) {
-        let (profile, vehicle, recent, note) = (self.profile, self.vehicle, self.recent, self.note);
+        let (profile, vehicle, digests, note) = (self.profile, self.vehicle, self.digests, self.note);
         let clock = self.rare.as_mut().and_then(|r| r.clock.take());
-        *self = Self { profile, vehicle, recent, note, ..Self::new(self.name, self.key) };
+        *self = Self { profile, vehicle, digests, note, ..Self::new(self.ident, self.key) };
         self.set_rare(clock, |rare| &mut rare.clock);
     }
 

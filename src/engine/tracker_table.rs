@@ -27,7 +27,7 @@ impl TrackerTable {
     pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
         let Self { places, idents, trackers, .. } = self;
         let sought = IdentKey::of(ident);
-        places.find(idents.hash(&sought), |place| idents.is(trackers[place].name, &sought))
+        places.find(idents.hash(&sought), |place| idents.is(trackers[place].ident, &sought))
     }
 
     /// A tracker.
@@ -43,8 +43,8 @@ impl TrackerTable {
     /// The tracker of an identifier, made if it is new.
     pub fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
         let place = self.place(ident).unwrap_or_else(|| {
-            let name = self.idents.put(ident);
-            self.put(Tracker::new(name, key))
+            let id = self.idents.put(ident);
+            self.put(Tracker::new(id, key))
         });
         &mut self.trackers[place]
     }
@@ -53,8 +53,8 @@ impl TrackerTable {
     pub fn remove(&mut self, ident: &TrackerIdent) {
         let Self { places, idents, trackers, .. } = self;
         let sought = IdentKey::of(ident);
-        if let Some(place) = places.leave(idents.hash(&sought), |place| idents.is(trackers[place].name, &sought)) {
-            idents.give_back(trackers[place].name);
+        if let Some(place) = places.leave(idents.hash(&sought), |place| idents.is(trackers[place].ident, &sought)) {
+            idents.give_back(trackers[place].ident);
         }
     }
 
@@ -66,7 +66,7 @@ impl TrackerTable {
     fn put(&mut self, tracker: Tracker) -> usize {
         let Self { places, idents, trackers, .. } = self;
         let place =
-            places.take(idents.hash_of(tracker.name), trackers.len(), |place| idents.hash_of(trackers[place].name));
+            places.take(idents.hash_of(tracker.ident), trackers.len(), |place| idents.hash_of(trackers[place].ident));
         match trackers.get_mut(place) {
             Some(free) => *free = tracker,
             None => trackers.push(tracker),
@@ -80,8 +80,8 @@ impl TrackerTable {
         let mut kept: Vec<Option<TrackerCheckpoint>> = kept.into_iter().map(Some).collect();
         for (ident, place) in places {
             if let Some(kept) = kept.get_mut(place as usize).and_then(Option::take) {
-                let name = table.idents.put(&ident);
-                let tracker = Tracker::of(name, kept, &mut table.firmwares);
+                let id = table.idents.put(&ident);
+                let tracker = Tracker::of(id, kept, &mut table.firmwares);
                 table.put(tracker);
             }
         }
@@ -109,7 +109,7 @@ struct Places<'r>(&'r TrackerTable);
 impl Serialize for Places<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ident = |name: IdentId| self.0.idents.ident(name);
-        serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.name)).zip(0u32..))
+        serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.ident)).zip(0u32..))
     }
 }
 
