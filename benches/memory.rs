@@ -46,13 +46,13 @@ fn measure(size: u64) -> anyhow::Result<()> {
             vehicle: Some(vehicle),
             vehicle_kind: None,
         };
-        lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
-        lane.fold(&Entry::Setting { at, setting: Setting::Arm { vehicle } }, &SETTINGS);
+        lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
+        lane.apply(&Entry::Setting { at, setting: Setting::Arm { vehicle } }, &SETTINGS);
     }
     for minute in 1..=PACKETS {
         for n in 0..size as i64 {
             let ident = format!("86{n:013}");
-            lanes[usize::from(Shard::of(&ident).lane().0)].fold(&heartbeat(&ident, n, minute), &SETTINGS);
+            lanes[usize::from(Shard::of(&ident).lane().0)].apply(&heartbeat(&ident, n, minute), &SETTINGS);
         }
     }
     println!("{}", resident_bytes()?.saturating_sub(before));

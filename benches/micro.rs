@@ -77,17 +77,17 @@ fn parked_lane() -> LaneState {
             vehicle: Some(vehicle),
             vehicle_kind: None,
         };
-        lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
-        lane.fold(&Entry::Setting { at, setting: Setting::Arm { vehicle } }, &SETTINGS);
+        lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
+        lane.apply(&Entry::Setting { at, setting: Setting::Arm { vehicle } }, &SETTINGS);
     }
     for minute in 1..=10 {
-        (0..TRACKERS).for_each(|n| drop(lane.fold(&report(n, minute, 0), &SETTINGS)));
+        (0..TRACKERS).for_each(|n| drop(lane.apply(&report(n, minute, 0), &SETTINGS)));
     }
     lane
 }
 
 fn fold(lane: &mut LaneState, entries: &[Entry]) -> Vec<Effects> {
-    entries.iter().map(|entry| lane.fold(entry, &SETTINGS)).collect()
+    entries.iter().map(|entry| lane.apply(entry, &SETTINGS)).collect()
 }
 
 /// Packets of as many trackers, far from each other in the lane.

@@ -188,7 +188,7 @@ impl Place {
         let settings = settings(&self.postgres)?;
         let (mut writer, reader) =
             (store::connect(&settings, "bench").await?, store::connect(&settings, "bench").await?);
-        while clustering::order_next_day(&mut writer, &reader).await?.is_some() {
+        while clustering::cluster_next_day(&mut writer, &reader).await?.is_some() {
             days += 1;
         }
         let cpu_s = spent() - before;

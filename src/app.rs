@@ -88,9 +88,9 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     if roles.ingest {
         install_profiles(config.ingest.profiles_folder.as_deref())?;
-        let share = Arc::new(pipeline::lane_quota::LaneQuota::default());
+        let lane_quota = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
-            share: share.clone(),
+            lane_quota: lane_quota.clone(),
             publisher: Publisher::start(&config.broker, "answers", metrics.publications_dropped.clone())?,
             live_publisher: LivePublisher::start(Publisher::start(
                 &config.broker,
@@ -109,7 +109,7 @@ pub async fn run(
         }
         tasks.spawn(check_the_broker(config.clone(), metrics.clone(), stop.clone()));
         tasks.spawn(clear_the_broker(config.clone(), stop.clone()));
-        tasks.spawn(share.keep(database.clone(), shared.owner.clone(), stop.clone()));
+        tasks.spawn(lane_quota.follow_workers(database.clone(), shared.owner.clone(), stop.clone()));
         tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
     }
     if roles.rollup {

@@ -9,17 +9,17 @@
 //! | [`domain`] | nouns, units, valid ranges | |
 //! | [`protocol`] | bytes → report, one file per tracker language | domain |
 //! | [`guard`] | what we believe about each vehicle; alerts | domain |
-//! | [`tracks`] | pieces of tracks: their bytes, answers from them | domain |
-//! | [`engine`] | one journal entry → its effects: identity, decoding, judging, guarding | domain, protocol, guard,  |
+//! | [`tracks`] | segments of tracks: their bytes, answers from them | domain |
+//! | [`engine`] | one journal entry → its effects: identity, decoding, validation, guarding | domain, protocol, guard |
 //! | [`clock`] | the time | domain |
 //! | [`config`] | the settings | |
 //! | [`failpoint`] | where tests end or pause the program; empty in a release | |
 //! | [`ingest`] | MQTT sessions, epochs, acknowledgements | clock, config, domain |
 //! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, config, failpoint, engine, tracks |
 //! | [`telemetry`] | the log and the counters | clock, domain, store |
-//! | [`live`] | news from lanes to live maps | domain, engine, store |
+//! | [`live`] | updates from lanes to live maps | domain, engine, store |
 //! | [`pipeline`] | a lane at work: the life of one packet | clock, config, domain, failpoint, engine, ingest, live, protocol::json, store, telemetry |
-//! | [`rollup`] | hot fixes → pieces of tracks, partitions | clock, config, domain, store, telemetry, tracks |
+//! | [`rollup`] | hot fixes → segments of tracks, partitions | clock, config, domain, store, telemetry, tracks |
 //! | [`notify`] | the outbox worker and its channels | clock, config, failpoint, store, telemetry |
 //! | [`api`] | HTTP, sessions, the live stream, the web page | clock, config, domain, ingest, live, store, telemetry, tracks |
 //! | [`supervisor`] | the private PostgreSQL and Mosquitto of the one-machine mode | config |

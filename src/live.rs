@@ -1,4 +1,4 @@
-//! What lanes tell the live map: news on an internal topic, after commit 2.
+//! What lanes publish to the live map: updates on an internal topic, after commit 2.
 //!
 //! QoS 0 and no queue: the next position makes up for a lost one, alerts are read again from the
 //! database by those who need them for sure.
@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 /// above that costs the connection, and the answers that wait on it.
 const EACH_MAX: usize = 200;
 
-/// Filter for the news of all lanes.
+/// Filter for the updates of all lanes.
 pub const FILTER: &str = "rideguard/live/+";
 
-/// The lane whose news come by a topic.
+/// The lane whose updates come by a topic.
 pub fn lane_of(topic: &str) -> Option<Lane> {
     topic.strip_prefix("rideguard/live/")?.parse().ok().map(Lane)
 }
 
-/// Where a lane's news go.
+/// Where a lane's updates go.
 pub fn topic(lane: Lane) -> String {
     format!("rideguard/live/{}", lane.0)
 }
@@ -58,9 +58,9 @@ pub struct LiveFix {
 }
 
 impl LiveUpdate {
-    /// The news of a batch. Without any the lane says just that it works: each tick of the clock is a batch.
+    /// The update of a batch. Without any the lane says just that it works: each tick of the clock is a batch.
     pub fn of(applied: &Applied<'_>, written: &[Written]) -> Self {
-        let mut news = Self::default();
+        let mut update = Self::default();
         for (_, effects) in &applied.entries {
             for row in effects
                 .fixes
@@ -75,18 +75,18 @@ impl LiveUpdate {
                     lon: row.fix.position.lon_deg,
                     speed_kmh: row.fix.speed_kmh,
                 };
-                news.fixes.push(fix);
+                update.fixes.push(fix);
             }
-            news.guards.extend(effects.guards.iter().map(|guard| (guard.vehicle.0, guard.armed)));
+            update.guards.extend(effects.guards.iter().map(|guard| (guard.vehicle.0, guard.armed)));
             for finding in &effects.findings {
                 let changed = match finding {
                     Finding::IncidentOpened { incident, vehicle, .. }
                     | Finding::IncidentReopened { incident, vehicle, .. } => {
-                        news.incidents.push((vehicle.0, true));
+                        update.incidents.push((vehicle.0, true));
                         incident
                     }
                     Finding::IncidentClosed { incident, vehicle, .. } => {
-                        news.incidents.push((vehicle.0, false));
+                        update.incidents.push((vehicle.0, false));
                         incident
                     }
                     Finding::IncidentChanged { incident, .. }
@@ -94,15 +94,15 @@ impl LiveUpdate {
                     | Finding::IncidentNoted { incident, note: Note::Answered { .. }, .. } => incident,
                     _ => continue,
                 };
-                if !news.told_incidents.contains(&changed.as_i64()) {
-                    news.told_incidents.push(changed.as_i64());
+                if !update.told_incidents.contains(&changed.as_i64()) {
+                    update.told_incidents.push(changed.as_i64());
                 }
             }
         }
         // One too many of a storm is kept and listed, and pushed to nobody.
         let pushed = written.iter().filter(|w| !w.alert.held_back);
-        news.alerts.extend(pushed.map(|w| (w.alert_id, w.alert.vehicle.0)));
-        news
+        update.alerts.extend(pushed.map(|w| (w.alert_id, w.alert.vehicle.0)));
+        update
     }
 
     /// Adds what happened later.
@@ -179,13 +179,13 @@ mod tests {
         let flags: Vec<_> = (0..2000).map(|n| (i64::MAX - n, false)).collect();
         let told_incidents = (0..2000).map(|n| i64::MAX - n).collect();
         let fixes = (0..2000).map(fix).collect();
-        let news = LiveUpdate { fixes, guards: flags.clone(), incidents: flags, told_incidents, alerts: pairs };
-        let messages = news.to_messages();
+        let update = LiveUpdate { fixes, guards: flags.clone(), incidents: flags, told_incidents, alerts: pairs };
+        let messages = update.to_messages();
         assert!(messages.iter().all(|m| m.len() < 60_000), "{:?}", messages.iter().map(Vec::len).max());
         let read: Vec<LiveUpdate> = messages.iter().filter_map(|m| LiveUpdate::from_bytes(m)).collect();
         assert_eq!(read.len(), messages.len());
-        assert_eq!(read.iter().flat_map(|n| n.fixes.clone()).collect::<Vec<_>>(), news.fixes);
-        assert_eq!(read.iter().flat_map(|n| n.alerts.clone()).collect::<Vec<_>>(), news.alerts);
+        assert_eq!(read.iter().flat_map(|n| n.fixes.clone()).collect::<Vec<_>>(), update.fixes);
+        assert_eq!(read.iter().flat_map(|n| n.alerts.clone()).collect::<Vec<_>>(), update.alerts);
     }
 
     #[test]
@@ -197,21 +197,21 @@ mod tests {
             lon: 112.0,
             speed_kmh: None,
         };
-        let mut news = LiveUpdate { fixes: vec![fix(2, 5, 1.0), fix(1, 9, 2.0)], ..LiveUpdate::default() };
-        assert!(!news.is_urgent());
+        let mut update = LiveUpdate { fixes: vec![fix(2, 5, 1.0), fix(1, 9, 2.0)], ..LiveUpdate::default() };
+        assert!(!update.is_urgent());
         let fixes = vec![fix(1, 8, 3.0), fix(2, 5, 4.0)];
         let told_incidents = vec![5];
-        news.add(LiveUpdate {
+        update.add(LiveUpdate {
             fixes,
             guards: vec![(1, true)],
             incidents: vec![(2, true)],
             told_incidents,
             alerts: vec![(7, 2)],
         });
-        news.keep_newest();
-        assert_eq!(news.fixes, [fix(1, 9, 2.0), fix(2, 5, 4.0)]);
-        assert!(news.is_urgent());
-        assert_eq!((news.guards.len(), news.incidents.len(), news.alerts.len()), (1, 1, 1));
+        update.keep_newest();
+        assert_eq!(update.fixes, [fix(1, 9, 2.0), fix(2, 5, 4.0)]);
+        assert!(update.is_urgent());
+        assert_eq!((update.guards.len(), update.incidents.len(), update.alerts.len()), (1, 1, 1));
     }
 
     #[test]

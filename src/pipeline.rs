@@ -1,10 +1,10 @@
 //! The life of one packet; read this first.
 //!
 //! A lane is one MQTT session, one database connection, one engine and one journal sequence
-//! (`docs/decisions/0001-lanes.md`). [`Pipeline::work`] is the whole story: take a batch, remember
-//! it (commit 1), acknowledge it, understand it, answer it, make it count (commit 2), tell the live map.
-//! Nothing is acknowledged before commit 1, and nothing is told before commit 2. While PostgreSQL is
-//! away, the `offline_buffer` stands in for commit 1.
+//! (`docs/decisions/0001-lanes.md`). [`Pipeline::work`] is all of it: collect a batch, journal
+//! it (commit 1), acknowledge it, apply it, reply to it, commit its effects (commit 2), publish them to the
+//! live map. Nothing is acknowledged before commit 1, and nothing is published before commit 2. While
+//! PostgreSQL is away, the `offline_buffer` takes the place of commit 1.
 
 mod batch;
 pub mod lane_quota;
@@ -41,7 +41,7 @@ pub struct Shared {
     pub database: tokio_postgres::Config,
     /// Replies go out here.
     pub publisher: Publisher,
-    /// News for live maps, by connections of their own.
+    /// Updates for live maps, by connections of their own.
     pub live_publisher: LivePublisher,
     /// Counters.
     pub metrics: Arc<Metrics>,
@@ -51,21 +51,21 @@ pub struct Shared {
     pub subscribed: Subscribed,
     /// Name of this process in leases.
     pub owner: String,
-    /// How many lanes are ours to hold.
-    pub share: Arc<LaneQuota>,
+    /// How many lanes this worker may hold.
+    pub lane_quota: Arc<LaneQuota>,
 }
 
 /// One lane at work.
 struct Pipeline<'a> {
     shared: Arc<Shared>,
     lane: Lane,
-    seat: LanePermit,
+    permit: LanePermit,
     buffer: &'a mut OfflineBuffer,
     fold: FoldSettings,
     client: Client,
     statements: Statements,
-    ways: InsertModes,
-    patience: Linger,
+    insert_modes: InsertModes,
+    linger: Linger,
     lease: Lease,
     progress: Progress,
     state: LaneState,
@@ -77,9 +77,9 @@ struct Pipeline<'a> {
 /// First and longest wait before a lane begins again.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// The same while our share has room and another worker is about to give lanes up.
+/// The same while our quota has room and another worker is about to give lanes up.
 const LONGEST_WAIT_FOR_A_LANE: Duration = Duration::from_secs(1);
-/// Rows of the journal folded at a time during recovery.
+/// Rows of the journal applied at a time during recovery.
 const RECOVERY_ROWS: i64 = 256;
 
 /// Keeps a lane at work until `stop`: takes its lease, recovers, works; after any failure it
@@ -97,11 +97,11 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                 match ended {
                     Ok(()) => {
                         pipeline.close().await;
-                        buffer.leave();
+                        buffer.release_lane();
                     }
                     Err(error) if error.is::<LeaseLost>() => {
                         tracing::warn!(lane = lane.0, "Another worker has taken the lane");
-                        buffer.leave();
+                        buffer.release_lane();
                     }
                     Err(error) => {
                         tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane stumbled; beginning again");
@@ -111,8 +111,8 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                 }
             }
             Ok(None) => {
-                buffer.leave();
-                longest = if shared.share.has_room() { LONGEST_WAIT_FOR_A_LANE } else { LONGEST_WAIT };
+                buffer.release_lane();
+                longest = if shared.lane_quota.has_room() { LONGEST_WAIT_FOR_A_LANE } else { LONGEST_WAIT };
             }
             Err(error) => {
                 tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane cannot begin; trying again")
@@ -134,12 +134,13 @@ impl<'a> Pipeline<'a> {
     /// kept. `None`: the lane is another worker's, who gets what lies in our spool.
     async fn open(shared: Arc<Shared>, lane: Lane, buffer: &'a mut OfflineBuffer) -> anyhow::Result<Option<Self>> {
         let client = store::connect(&shared.database, &format!("lane {}", lane.0)).await?;
-        let room = shared.share.room();
-        let Some((lease, progress)) = answered(lane::take(&client, lane, &shared.owner, room.is_some())).await? else {
+        let reservation = shared.lane_quota.reserve();
+        let Some((lease, progress)) = answered(lane::take(&client, lane, &shared.owner, reservation.is_some())).await?
+        else {
             buffer.hand_over(&client).await?;
             return Ok(None);
         };
-        let seat = shared.share.settle(room);
+        let permit = shared.lane_quota.take(reservation);
         let (checkpoint, state) = answered(lane::read_checkpoint(&client, lane, progress.applied)).await?;
         let statements = Statements::prepare(&client).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
@@ -154,13 +155,13 @@ impl<'a> Pipeline<'a> {
             settings_changed,
             shared,
             lane,
-            seat,
+            permit,
             buffer,
             fold,
             client,
             statements,
-            ways: InsertModes::default(),
-            patience: Linger::default(),
+            insert_modes: InsertModes::default(),
+            linger: Linger::default(),
             lease,
             progress,
             state,
@@ -180,7 +181,7 @@ impl<'a> Pipeline<'a> {
         Ok(Some(pipeline))
     }
 
-    /// Folds the journal after a checkpoint. Effects up to the watermark stand already; those
+    /// Applies the journal after a checkpoint. Effects up to the watermark are stored already; those
     /// after it are written now, as they would have been then. Returns the time of the last entry.
     async fn recover(&mut self, checkpoint: i64) -> anyhow::Result<Option<Timestamp>> {
         let key_store = KeyStore::of(&self.shared.config.journal);
@@ -194,7 +195,7 @@ impl<'a> Pipeline<'a> {
             for batch in batches {
                 n = batch.n;
                 last_at = batch.entries.iter().map(Entry::at).max().max(last_at);
-                let effects = self.understand(&batch.entries);
+                let effects = self.apply(&batch.entries);
                 if n > self.progress.applied {
                     self.commit_effects(n, &batch.entries, effects).await?;
                 }
@@ -208,17 +209,17 @@ impl<'a> Pipeline<'a> {
     /// Journals what the buffer kept while PostgreSQL was away, oldest first. Returns the time of the last entry.
     async fn drain_offline_buffer(&mut self) -> anyhow::Result<Option<Timestamp>> {
         let mut last_at = None;
-        self.buffer.settle(&self.client, self.lane, self.progress.journaled).await?;
-        let youngest = self.buffer.unsettled.take(); // what lies in the spool came before it
+        self.buffer.resolve_in_doubt(&self.client, self.lane, self.progress.journaled).await?;
+        let youngest = self.buffer.in_doubt.take(); // what lies in the spool came before it
         let drained = self.drain_spool(&mut last_at).await;
         if drained.is_err() {
-            self.buffer.unsettled = youngest; // and not what was in hand: its file is still there
+            self.buffer.in_doubt = youngest; // and not what was in hand: its file is still there
             return drained.map(|()| None);
         }
-        if let Some(unsettled) = youngest {
-            self.handle(Batch { setting_cursor: self.progress.setting_cursor, ..unsettled.batch }).await?;
+        if let Some(in_doubt) = youngest {
+            self.handle(Batch { setting_cursor: self.progress.setting_cursor, ..in_doubt.batch }).await?;
         }
-        self.buffer.is_back();
+        self.buffer.database_back();
         Ok(last_at)
     }
 
@@ -245,19 +246,19 @@ impl<'a> Pipeline<'a> {
         self.handle(batch).await
     }
 
-    /// The story of every batch, until `stop` or until other workers have a right to the lane.
+    /// The life of every batch, until `stop` or until other workers have a right to the lane.
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         while !*stop.borrow() {
             let mut batch = self.empty_batch();
-            if let Err(error) = self.collect_batch(&mut batch, stop).await {
-                self.buffer.keep(self.progress.journaled + 1, batch);
+            if let Err(error) = self.collect(&mut batch, stop).await {
+                self.buffer.retain(self.progress.journaled + 1, batch);
                 return Err(error);
             }
             self.handle(batch).await?;
             if self.is_checkpoint_due() {
                 self.write_checkpoint().await?;
             }
-            if self.seat.leave_if_over() {
+            if self.permit.release_if_over_quota() {
                 tracing::info!(lane = self.lane.0, "The lane goes to another worker");
                 break;
             }
@@ -273,38 +274,38 @@ impl<'a> Pipeline<'a> {
         failpoint::pass(Point::Received);
         let n = self.progress.journaled + 1;
         // Until the answer to commit 1 is here, nobody knows whether it happened; the buffer holds the batch.
-        let batch = &self.buffer.unsettled.insert(InDoubtBatch { n, batch }).batch;
+        let batch = &self.buffer.in_doubt.insert(InDoubtBatch { n, batch }).batch;
         let (client, entries) = (&self.client, &batch.entries);
-        let news = journal::JournalAppend {
+        let append = journal::JournalAppend {
             n,
             entries,
             setting_cursor: batch.setting_cursor,
             handed_over: &batch.handed_over,
         };
-        answered(lane::commit_journal(client, &self.statements, self.lease, &news)).await?;
+        answered(lane::commit_journal(client, &self.statements, self.lease, &append)).await?;
         self.progress.journaled = n;
         self.progress.setting_cursor = batch.setting_cursor;
-        let Some(InDoubtBatch { batch, .. }) = self.buffer.unsettled.take() else { return Ok(()) };
+        let Some(InDoubtBatch { batch, .. }) = self.buffer.in_doubt.take() else { return Ok(()) };
         failpoint::pass(Point::Journaled);
         self.buffer.release(&batch.receipts); // only now may the broker forget it
         failpoint::pass(Point::Acknowledged);
-        let mut effects = self.understand(&batch.entries);
+        let mut effects = self.apply(&batch.entries);
         failpoint::pass(Point::Understood);
         self.reply(&mut effects);
         failpoint::pass(Point::Answered);
         self.commit_effects(n, &batch.entries, effects).await
     }
 
-    /// Decodes and judges; pure, in order.
-    fn understand(&mut self, entries: &[Entry]) -> Vec<Effects> {
-        self.state.fold_all(entries, &self.fold)
+    /// Decodes, validates and guards; pure, in order.
+    fn apply(&mut self, entries: &[Entry]) -> Vec<Effects> {
+        self.state.apply_all(entries, &self.fold)
     }
 
     /// Trackers are answered as soon as the journal holds what they sent.
     fn reply(&mut self, effects: &mut [Effects]) {
         let now = Instant::now();
         for reply in effects.iter_mut().flat_map(|e| e.replies.drain(..)) {
-            self.buffer.answers.give(reply, now, &self.shared.publisher);
+            self.buffer.replies.send(reply, now, &self.shared.publisher);
         }
     }
 
@@ -312,22 +313,22 @@ impl<'a> Pipeline<'a> {
     async fn commit_effects(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
         let entries = entries.iter().map(as_packet).zip(effects).collect();
         let mut applied = Applied { n, entries };
-        let commit = commit::commit(&self.client, &self.statements, &mut self.ways, self.lease, &mut applied);
+        let commit = commit::commit(&self.client, &self.statements, &mut self.insert_modes, self.lease, &mut applied);
         let written = answered(commit).await?;
         self.progress.applied = n;
         failpoint::pass(Point::Counted);
         self.shared.metrics.count(&applied, &written);
-        self.shared.live_publisher.tell(self.lane, LiveUpdate::of(&applied, &written));
+        self.shared.live_publisher.publish(self.lane, LiveUpdate::of(&applied, &written));
         Ok(())
     }
 
     /// Waits for inputs: packets, settings, the clock, a broker that lost our session. After an error the
     /// batch still holds what was taken, and nobody else has it.
-    async fn collect_batch(&mut self, batch: &mut Batch, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
+    async fn collect(&mut self, batch: &mut Batch, stop: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         let tick_every = Duration::from_secs(self.shared.config.ingest.tick_every_s);
         let until_tick = tick_every.saturating_sub(self.ticked_at.elapsed());
-        let until_answer = self.buffer.answers.next_due().map(|due| due.saturating_duration_since(Instant::now()));
-        let pause = until_answer.map_or(until_tick, |answer| answer.min(until_tick));
+        let until_reply = self.buffer.replies.next_due().map(|due| due.saturating_duration_since(Instant::now()));
+        let pause = until_reply.map_or(until_tick, |reply| reply.min(until_tick));
         let session = self.buffer.session()?;
         tokio::select! {
             delivery = session.deliveries.recv() => match delivery {
@@ -335,14 +336,14 @@ impl<'a> Pipeline<'a> {
                 None => return Err(self.buffer.session_ended()),
             },
             Some(gap) = session.gaps.recv() => {
-                self.ways.expect_duplicates(); // what was in flight comes again
+                self.insert_modes.expect_duplicates(); // what was in flight comes again
                 batch.entries.push(gap);
             }
             Ok(()) = self.settings_changed.changed() => self.take_settings(batch).await?,
             _ = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
-        self.buffer.answers.tell(Instant::now(), &self.shared.publisher);
+        self.buffer.replies.flush_due(Instant::now(), &self.shared.publisher);
         if self.ticked_at.elapsed() >= tick_every {
             self.take_settings(batch).await?; // in case a notice was lost
             if self.buffer.session()?.is_connected() {
@@ -358,14 +359,14 @@ impl<'a> Pipeline<'a> {
     async fn fill(&mut self, batch: &mut Batch, first: Delivery) -> anyhow::Result<()> {
         let limits = &self.shared.config.ingest;
         let (limit, usual) = (limits.batch_packets_max, Duration::from_millis(limits.batch_wait_ms));
-        let until = tokio::time::Instant::now() + self.patience.wait(usual);
+        let until = tokio::time::Instant::now() + self.linger.wait(usual);
         let mut next = Some(first);
-        let mut is_settled = false;
+        let mut has_asked = false;
         while let Some(delivery) = next {
             let mut asked = Ok(());
-            if !is_settled && delivery.of_retained().is_none() && !self.state.knows_sender_of(&delivery.packet) {
+            if !has_asked && delivery.of_retained().is_none() && !self.state.knows_sender_of(&delivery.packet) {
                 asked = self.take_settings(batch).await;
-                is_settled = true; // once a batch: a stranger must not make us ask for every packet
+                has_asked = true; // once a batch: a stranger must not make us ask for every packet
             }
             batch.take(delivery, &self.shared.metrics);
             asked?; // not before the packet is in the batch, or it would be gone
@@ -374,7 +375,7 @@ impl<'a> Pipeline<'a> {
             }
             next = tokio::time::timeout_at(until, self.buffer.session()?.deliveries.recv()).await.unwrap_or(None);
         }
-        self.patience.learn(batch.receipts.len());
+        self.linger.learn(batch.receipts.len());
         Ok(())
     }
 
@@ -405,7 +406,7 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// A clean end: the next start has little to fold, and nobody waits for the lease.
+    /// A clean end: the next start has little to apply, and nobody waits for the lease.
     async fn close(mut self) {
         let ended = async {
             self.write_checkpoint().await?;

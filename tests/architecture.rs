@@ -20,22 +20,35 @@ const IMPURE: &[&str] = &[
 ];
 /// Most lines of a file, tests apart.
 const FILE_LINES_MAX: usize = 420;
+/// Most circles of files that import each other; those of a module with the files below it apart.
+const CIRCLES_MAX: usize = 3;
+/// Most files of one folder of `src`, those below it apart: more do not fit a look.
+const FOLDER_FILES_MAX: usize = 30;
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// Module → what it may import of ours, as the table of `src/lib.rs` says. `None`: everything.
-fn may_import() -> BTreeMap<String, Option<Vec<String>>> {
+/// Module → what it may import of ours. `None`: everything.
+type MayImport = BTreeMap<String, Option<Vec<String>>>;
+
+/// The rows of a page's module table, of which each begins with `begin`.
+fn module_table(page: &str, begin: &str) -> MayImport {
+    let rows = page.lines().filter_map(|l| l.strip_prefix(begin));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [module, _, imports, ..] = cells[..] else { panic!("a row has no column of imports: {row}") };
+        let imports = imports.replace('`', "");
+        let may = imports.split(',').map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect();
+        (module.trim_matches(['`', ']']).to_owned(), (imports != "everything").then_some(may))
+    })
+    .collect()
+}
+
+/// As the table of `src/lib.rs` says.
+fn may_import() -> MayImport {
     let text = fs::read_to_string(source().join("lib.rs")).expect("readable");
-    let rows = text.lines().filter_map(|l| l.strip_prefix("//! | [`"));
-    let table: BTreeMap<_, _> = rows
-        .map(|row| {
-            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-            let may = cells[2].split(',').map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect();
-            (cells[0].trim_matches(['`', ']']).to_owned(), (cells[2] != "everything").then_some(may))
-        })
-        .collect();
+    let table = module_table(&text, "//! | [`");
     assert!(table.len() > 15, "the table of src/lib.rs has another form: {table:?}");
     table
 }
@@ -103,16 +116,33 @@ fn every_module_has_its_place_in_the_picture() {
     let mut modules: BTreeSet<_> = sources().into_iter().map(|(m, _, _)| m).collect();
     modules.retain(|m| m != "lib" && m != "main");
     assert_eq!(placed, modules, "the table of src/lib.rs is not the folders of src");
+}
+
+#[test]
+fn the_module_table_of_the_architecture_page_is_that_of_the_library() {
     let page = fs::read_to_string(source().join("../docs/ARCHITECTURE.md")).expect("readable");
-    let unnamed: Vec<_> = modules.iter().filter(|m| !page.contains(&format!("`{m}`"))).collect();
-    assert!(unnamed.is_empty(), "docs/ARCHITECTURE.md does not name {unnamed:?}");
+    let section = page.split("\n## ").find(|s| s.starts_with("Modules\n")).expect("a section Modules");
+    assert_eq!(module_table(section, "| `"), may_import());
+}
+
+#[test]
+fn a_folder_has_at_most_30_files() {
+    let mut files_of: BTreeMap<String, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    files(&source(), &mut found);
+    for path in found {
+        *files_of.entry(path.parent().expect("a folder").display().to_string()).or_default() += 1;
+    }
+    assert!(files_of.len() > 20, "the search finds what is there: {files_of:?}");
+    files_of.retain(|_, files| *files > FOLDER_FILES_MAX);
+    assert!(files_of.is_empty(), "more than {FOLDER_FILES_MAX} files: {files_of:?}");
 }
 
 #[test]
 fn the_core_knows_no_clock_no_network_and_no_log() {
     let mut wrong = Vec::new();
     for (module, below, text) in sources() {
-        if ["domain", "protocol", "guard", "tracks"].contains(&module.as_str()) {
+        if ["domain", "protocol", "guard", "tracks", "engine"].contains(&module.as_str()) {
             let code: String =
                 text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
             wrong.extend(IMPURE.iter().filter(|i| code.contains(**i)).map(|i| format!("{below}: {i}")));
@@ -135,6 +165,76 @@ fn only_the_store_speaks_sql_and_the_api_calls_only_audited_functions() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The paths of a `use` tree, groups opened.
+fn opened(tree: &str) -> Vec<String> {
+    let path: String = tree.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+    let group = &tree[path.len()..];
+    if !(path.ends_with("::") && group.starts_with('{')) {
+        return vec![path];
+    }
+    let (mut depth, mut from, mut parts) = (0, 1, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            ',' if depth == 1 => {
+                parts.push(&group[from..at]);
+                from = at + 1;
+            }
+            '}' if depth == 1 => {
+                parts.push(&group[from..at]);
+                break;
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    let parts = parts.into_iter().map(str::trim).filter(|part| !part.is_empty());
+    parts.flat_map(opened).map(|part| format!("{path}{part}")).collect()
+}
+
+/// Module → the modules that it imports, one a file. Imports of what a file lies below are not counted.
+fn files_imported() -> BTreeMap<String, BTreeSet<String>> {
+    let name = |below: &str| below.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::");
+    let texts: BTreeMap<String, String> = sources().into_iter().map(|(_, below, text)| (name(&below), text)).collect();
+    let file_of = |path: &str| {
+        let ends = path.match_indices("::").map(|(end, _)| end).chain([path.len()]);
+        ends.map(|end| &path[..end]).filter(|module| texts.contains_key(*module)).last().map(str::to_owned)
+    };
+    let imported = |module: &String, text: &String| {
+        let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+        let named = code.split("crate::").skip(1).flat_map(opened).filter_map(|path| file_of(&path));
+        let is_below = |of: &str, this: &str| of.strip_prefix(this).is_some_and(|rest| rest.starts_with("::"));
+        let inner = texts.keys().filter(|other| is_below(other, module)).filter(|other| {
+            let inside = &other[module.len() + 2..];
+            !inside.contains("::") && code.contains(&format!("{inside}::"))
+        });
+        let all = named.chain(inner.cloned()).filter(|other| other != module && !is_below(module, other));
+        (module.clone(), all.collect())
+    };
+    texts.iter().map(|(module, text)| imported(module, text)).collect()
+}
+
+#[test]
+fn hardly_any_files_import_each_other() {
+    let imported = files_imported();
+    let reached = |from: &String| {
+        let (mut found, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(file) = next.pop() {
+            next.extend(imported[file].iter().filter(|other| found.insert((*other).clone())));
+        }
+        found
+    };
+    let reaches: BTreeMap<&String, BTreeSet<String>> = imported.keys().map(|file| (file, reached(file))).collect();
+    assert!(reaches[&"pipeline".to_owned()].contains("domain::time"), "the search finds what is there");
+    let circles: BTreeSet<Vec<&String>> = reaches
+        .iter()
+        .filter(|(file, found)| found.contains(**file))
+        .map(|(file, found)| found.iter().filter(|other| reaches[other].contains(*file)).collect())
+        .collect();
+    assert!(circles.len() <= CIRCLES_MAX, "{circles:#?}");
+    println!("house.circles: {}", circles.len());
 }
 
 #[test]

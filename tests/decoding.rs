@@ -48,7 +48,7 @@ fn assert_fixes_are_good(protocol: &str, bytes: &[u8]) {
     let mut lane = LaneState::default();
     let ident = TrackerIdent::parse("yy1").expect("an identifier");
     let (tracker, profile) = (TrackerKey(1), profile(protocol));
-    lane.fold(
+    lane.apply(
         &Entry::Setting {
             at: NOW,
             setting: Setting::Tracker { tracker, ident, profile, vehicle: None, vehicle_kind: None },
@@ -57,7 +57,7 @@ fn assert_fixes_are_good(protocol: &str, bytes: &[u8]) {
     );
     let topic = format!("v1/{}/yy1/up", Shard::of("yy1").0);
     let packet = Packet { topic, received_at: NOW, payload: bytes.to_vec(), retained: false };
-    let effects = lane.fold(&Entry::Packet(packet), &SETTINGS);
+    let effects = lane.apply(&Entry::Packet(packet), &SETTINGS);
     for row in &effects.fixes {
         assert!(row.fix.position.is_in_range(), "{protocol}");
         assert!((-120.0..=SETTINGS.max_fix_age_s).contains(&NOW.seconds_since(row.fixed_at)), "{protocol}");

@@ -324,7 +324,7 @@ fn told(language: &str, alarm: AlarmKind, said: &Cell) -> Vec<AlertKind> {
         Setting::Tracker { tracker: TrackerKey(1), ident, profile, vehicle: Some(V), vehicle_kind: None },
         Setting::Arm { vehicle: V },
     ] {
-        lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
+        lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
     }
     // The plain reports have the alarm's profile, and so its clock.
     let plain = match said {
@@ -337,7 +337,7 @@ fn told(language: &str, alarm: AlarmKind, said: &Cell) -> Vec<AlertKind> {
         lane_tick(lane, received_at, &mut findings);
         let topic = format!("v1/{}/{IDENT}/up", Shard::of(IDENT).0);
         let payload = packet(language, at_s, serial, cell);
-        let effects = lane.fold(&Entry::Packet(Packet { topic, received_at, payload, retained: false }), &SETTINGS);
+        let effects = lane.apply(&Entry::Packet(Packet { topic, received_at, payload, retained: false }), &SETTINGS);
         assert!(effects.quarantined.is_none(), "{language}, {}: {:?}", alarm.name(), effects.quarantined);
         findings.extend(effects.findings);
     };
@@ -358,7 +358,7 @@ fn told(language: &str, alarm: AlarmKind, said: &Cell) -> Vec<AlertKind> {
 }
 
 fn lane_tick(lane: &mut LaneState, at: Timestamp, findings: &mut Vec<Finding>) {
-    findings.extend(lane.fold(&Entry::Tick { at }, &SETTINGS).findings);
+    findings.extend(lane.apply(&Entry::Tick { at }, &SETTINGS).findings);
 }
 
 #[test]

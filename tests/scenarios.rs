@@ -191,12 +191,12 @@ impl Play {
     }
 
     fn set(&mut self, setting: Setting) {
-        let effects = self.lane.fold(&Entry::Setting { at: self.now, setting }, &SETTINGS);
+        let effects = self.lane.apply(&Entry::Setting { at: self.now, setting }, &SETTINGS);
         self.tell(effects);
     }
 
     fn tick(&mut self, at: Timestamp) {
-        let effects = self.lane.fold(&Entry::Tick { at }, &SETTINGS);
+        let effects = self.lane.apply(&Entry::Tick { at }, &SETTINGS);
         self.tell(effects);
     }
 
@@ -268,7 +268,7 @@ impl Play {
                 let topic = format!("v1/{}/{IDENT}/up", Shard::of(IDENT).0);
                 let received_at = received_at.plus_secs_f64(0.01 * f64::from(copy));
                 let packet = Packet { topic, received_at, payload: payload.clone(), retained: step.retained };
-                let effects = self.lane.fold(&Entry::Packet(packet), &SETTINGS);
+                let effects = self.lane.apply(&Entry::Packet(packet), &SETTINGS);
                 self.tell(effects);
             }
             self.now = received_at;

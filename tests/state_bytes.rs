@@ -112,7 +112,7 @@ fn journal_rows_checkpoints_and_live_messages_of_before_are_read_and_written_the
     let mut lane = LaneState::default();
     if written {
         let entries = entries();
-        let alerts: usize = entries.iter().map(|entry| lane.fold(entry, &SETTINGS).findings.len()).sum();
+        let alerts: usize = entries.iter().map(|entry| lane.apply(entry, &SETTINGS).findings.len()).sum();
         assert!(alerts > 2, "the theft is in the checkpoint: {alerts}");
         fs::create_dir_all(file("")).unwrap();
         fs::write(file("row.compact"), pack(&entries).unwrap()).unwrap();

@@ -7,9 +7,10 @@ use rand::{Rng, SeedableRng};
 use rideguard::domain::{LatLon, Timestamp, VehicleId};
 use rideguard::store::tracks::queries;
 use rideguard::supervisor::postgres::Postgres;
-use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
+use rideguard::tracks::area::{Area, Window};
 use rideguard::tracks::bodies;
 use rideguard::tracks::co_travel::{companions, ride_minutes};
+use rideguard::tracks::presence::{SILENT_S, presences};
 use rideguard::tracks::summary;
 use std::process::Command;
 use std::time::Instant;
@@ -135,7 +136,7 @@ impl Place {
             .collect())
     }
 
-    /// One search by area as the API does it; how many vehicles, how many pieces. `None`: refused, because there are
+    /// One search by area as the API does it; how many vehicles, how many segments. `None`: refused, because there are
     /// more of them than one answer may have.
     async fn near(&self, (centre, from): (LatLon, Timestamp), hours: f64) -> anyhow::Result<Option<(usize, usize)>> {
         let area = Area::Circle { centre, radius_m: radius_m() };
@@ -162,7 +163,7 @@ impl Place {
         for (window, minutes) in self.windows() {
             let hours = minutes as f64 / 60.0;
             let circles = self.circles(minutes, QUESTIONS, 1).await?;
-            let (mut ours, mut pieces, mut vehicles, mut refused) = (Vec::new(), 0, 0, Vec::new());
+            let (mut ours, mut segments, mut vehicles, mut refused) = (Vec::new(), 0, 0, Vec::new());
             for is_timed in [false, true] {
                 for circle in &circles {
                     let started = Instant::now();
@@ -171,7 +172,7 @@ impl Place {
                     match answer {
                         Some((v, p)) if is_timed => {
                             ours.push(took_ms);
-                            (pieces, vehicles) = (pieces + p, vehicles + v);
+                            (segments, vehicles) = (segments + p, vehicles + v);
                         }
                         None if is_timed => refused.push(took_ms),
                         _ => {}
@@ -189,7 +190,7 @@ impl Place {
             let (p95, p50) = p95_p50(ours);
             println!("tracks.area_{window}_p95: {p95:.2} ms");
             println!("tracks.area_{window}_p50: {p50:.2} ms");
-            println!("tracks.area_{window}_pieces: {} pieces", pieces / answered);
+            println!("tracks.area_{window}_pieces: {} pieces", segments / answered);
             println!("tracks.area_{window}_vehicles: {} vehicles", vehicles / answered);
             if setting("RIDEGUARD_BENCH_ROWS", 1) > 0 {
                 let rows_p95 = self.ask_rows(&circles, hours).await?;

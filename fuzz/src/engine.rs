@@ -3,12 +3,13 @@
 #![allow(dead_code, private_interfaces)] // what of the engine the fuzzer does not ask
 #[path = "../../src/engine/clock/mod.rs"]
 pub mod clock;
+#[path = "../../src/engine/fix_flags.rs"]
+pub mod fix_flags;
 #[path = "../../src/engine/validation.rs"]
 pub mod validation;
 
 use crate::domain::{Moment, Profile, Timestamp};
 use clock::{Arrival, Clock, Note, Reading};
-pub use validation::FixFlags;
 use validation::{Verdict, validate};
 
 /// When the fix of a moment counts as measured, if it is accepted.

@@ -11,8 +11,9 @@ use crate::clock::now;
 use crate::domain::{LatLon, Timestamp, VehicleId};
 use crate::store::tracks::queries;
 use crate::store::tracks::queries::Officer;
-use crate::tracks::area::{Area, SILENT_S, Window, presences};
+use crate::tracks::area::{Area, Window};
 use crate::tracks::co_travel::{companions, ride_minutes};
+use crate::tracks::presence::{SILENT_S, presences};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -109,7 +110,7 @@ pub(super) async fn area(
     let (did, stayed_s) = (asked.did, asked.stayed_s);
     let (present, names, is_more) = api
         .tracks
-        .ask(move |client| async move {
+        .run(move |client| async move {
             let found = queries::near(&client, officer, &wkt, (from, to), SILENT_S).await?;
             let mut present = presences(&area, window, &found)?;
             present.retain(|p| {
@@ -263,7 +264,7 @@ pub(super) async fn company(
     let minutes = asked.minutes;
     let (together, names, minutes_on_the_way) = api
         .tracks
-        .ask(move |client| async move {
+        .run(move |client| async move {
             let found = queries::beside(&client, officer, vehicle, span, within).await?;
             let samples = ride_minutes(VehicleId(vehicle), &found);
             let together = companions(VehicleId(vehicle), &samples, &found, within, minutes)?;
@@ -314,7 +315,7 @@ pub(super) async fn newest(
             let ids = watched.iter().map(|v| id(v, "vehicles")).collect::<Result<Vec<_>, _>>()?;
             let officer = Officer { account: person.account, grant };
             let ask = move |client: Object| async move { Ok(queries::newest(&client, officer, &ids).await?) };
-            let vehicles = api.tracks.ask(ask).await?;
+            let vehicles = api.tracks.run(ask).await?;
             Ok(Json(json!({ "vehicles": vehicles, "truncated": false })))
         }
         (None, Some([west, south, east, north])) => {
@@ -330,7 +331,7 @@ pub(super) async fn newest(
                 let sql = "SELECT * FROM api_police_newest_in($1, $2, $3, $4, $5, $6, $7)";
                 Ok(client.query(sql, &[&person.account, &grant, &west, &south, &east, &north, &limit]).await?)
             };
-            let rows = api.tracks.ask(ask).await?;
+            let rows = api.tracks.run(ask).await?;
             let seen = |r: &tokio_postgres::Row| types::Seen {
                 vehicle_id: r.get::<_, i64>(0).into(),
                 plate: r.get(1),

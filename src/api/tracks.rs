@@ -49,7 +49,7 @@ async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) ->
     let span = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
     let (account, is_owner) = (person.account, person.role == Role::Owner);
     let grant = if is_owner { 0 } else { id(asked.grant.as_deref().unwrap_or_default(), "grant")? };
-    let opened = api.tracks.ask(move |client| async move {
+    let opened = api.tracks.run(move |client| async move {
         let found = if is_owner {
             queries::mine(&client, account, vehicle, span).await?
         } else {
@@ -154,6 +154,6 @@ pub(super) async fn history(
         let row = client.query_one(sql, &[&account, &role, &grant, &z, &x, &y, &from, &to]).await?;
         Ok(row.get::<_, Option<Vec<u8>>>(0))
     };
-    let tile = api.tracks.ask(ask).await?;
+    let tile = api.tracks.run(ask).await?;
     Ok(([(header::CONTENT_TYPE, "application/vnd.mapbox-vector-tile")], tile.unwrap_or_default()).into_response())
 }

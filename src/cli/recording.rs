@@ -38,7 +38,7 @@ impl Event {
             Self::Report(moment, seen) => findings.extend(guard.consider(vehicle, moment, seen)),
             Self::Arm(at, known_at) => findings.extend(guard.arm(vehicle, *at, *known_at)),
             Self::Disarm(at, known_at) => findings.extend(guard.disarm(vehicle, *at, *known_at)),
-            Self::End(_) => guard.forget(vehicle),
+            Self::End(_) => guard.remove(vehicle),
         }
         findings
     }

@@ -37,7 +37,7 @@ impl IncidentId {
         };
         hash.update(&vehicle.0.to_be_bytes());
         hash.update(&seed.to_be_bytes());
-        // The vehicle stands in the upper half: incidents of two vehicles can never be mixed up
+        // The vehicle is in the upper half: incidents of two vehicles can never be mixed up
         // by chance, and those of one differ by the check sum of what opened them. The top bit
         // stays clear because PostgreSQL has signed integers only.
         Self(((vehicle.0 as u64) << 32 | u64::from(hash.finalize())) & (u64::MAX >> 1))
@@ -105,7 +105,7 @@ alert_kinds! {
     MovedByCell = "moved_by_cell", Indirect;
     /// Its main power was cut while guarded.
     PowerCut = "power_cut", Moved;
-    /// It has not been heard of for longer than its rhythm allows, while guarded.
+    /// It has not been heard of for longer than its report interval allows, while guarded.
     Silent = "silent", Indirect;
     /// The tracker reports that it was taken off or tampered with, while guarded.
     Tampered = "tampered", Tampered;

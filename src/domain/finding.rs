@@ -86,7 +86,7 @@ pub enum Finding {
         /// What.
         note: Note,
     },
-    /// The owner's word on an incident that is over. The first one stands: whoever answered at the same time has not seen it.
+    /// The owner's word on an incident that is over. The first one counts: whoever answered at the same time has not seen it.
     IncidentAnsweredAfterEnd {
         /// Which.
         incident: IncidentId,
@@ -130,7 +130,7 @@ pub enum Finding {
         /// By what.
         by: SessionBy,
     },
-    /// We were deaf for a while; operators are told.
+    /// We were deaf for a while; operators see it.
     CoverageGap {
         /// From, server time.
         from: Timestamp,

@@ -14,9 +14,9 @@ pub enum IncidentState {
     Confirmed,
     /// Its fixes show where the vehicle goes.
     Followed,
-    /// The vehicle stands quietly at its guard point again, or the owner has it back.
+    /// The vehicle is parked quietly at its guard point again, or the owner has it back.
     Recovered,
-    /// Over: disarmed, armed anew, the owner's phone is with it, another tracker is in it.
+    /// Over: disarmed, armed again, the owner's phone is with it, another tracker is in it.
     Closed,
     /// Over: the owner said that it was no theft.
     FalseAlarm,
@@ -51,7 +51,7 @@ pub fn severity(score: f32) -> &'static str {
 pub enum IncidentEnd {
     /// The owner disarmed the guard.
     Disarmed,
-    /// The owner armed it anew, at another place.
+    /// The owner armed it again, at another place.
     Rearmed,
     /// The owner said: it is me.
     FalseAlarm,
@@ -59,7 +59,7 @@ pub enum IncidentEnd {
     Recovered,
     /// The owner's phone is with it.
     Phone,
-    /// It carries another tracker now, whose word begins anew.
+    /// It carries another tracker now, whose reports begin again.
     TrackerChanged,
 }
 
@@ -109,7 +109,7 @@ impl Answer {
     }
 }
 
-/// A line of an incident's timeline beside its alerts. Nothing that was told is ever withdrawn; what
+/// A line of an incident's timeline beside its alerts. Nothing that was raised is ever withdrawn; what
 /// explains it later is noted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
@@ -141,7 +141,7 @@ pub enum Note {
         /// Which.
         alert: AlertKind,
     },
-    /// The claimed ride is over; the guard begins anew where the vehicle stands.
+    /// The claimed ride is over; the guard begins again where the vehicle is parked.
     RideOver {
         /// Alarms that were held off.
         held_off: u32,

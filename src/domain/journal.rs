@@ -29,7 +29,7 @@ impl Packet {
         self.topic.split('/').any(|part| part == ident)
     }
 
-    /// The tracker that its topic names, where it names one: in every form of ours it stands after version and shard.
+    /// The tracker that its topic names, where it names one: in every form of ours it follows version and shard.
     pub fn tracker(&self) -> Option<TrackerIdent> {
         let mut parts = self.topic.split('/');
         (parts.next() == Some("v1")).then(|| parts.nth(1).and_then(|ident| TrackerIdent::parse(ident).ok())).flatten()

@@ -35,7 +35,7 @@ pub enum PlateError {
         /// Letters and digits in it.
         characters: usize,
     },
-    /// Something that stands on no plate.
+    /// Something that is on no plate.
     #[error(
         "the plate {said:?} has the character {character:?}; it may have letters, digits, blanks, dots, hyphens and slashes"
     )]
@@ -131,7 +131,7 @@ impl Plate {
         Ok(Self(shown(&key)))
     }
 
-    /// Checks a plate as a question names it: where vehicles share a plate, the number of one stands behind it (`湘H·D0001#17`).
+    /// Checks a plate as a question names it: where vehicles share a plate, the number of one follows it (`湘H·D0001#17`).
     ///
     /// # Errors
     /// As [`Plate::parse`].

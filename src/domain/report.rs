@@ -51,7 +51,7 @@ pub struct Fix {
     pub source: FixSource,
 }
 
-/// Generates the alarm vocabulary with its names, so that the list stands once.
+/// Generates the alarm vocabulary with its names, so that the list exists once.
 macro_rules! alarm_kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
         /// What a tracker itself reports as alarming: one vocabulary for all languages.
@@ -181,7 +181,7 @@ pub struct Status {
     pub odometer_m: Option<f64>,
     /// Signal strength of the mobile network, percent.
     pub signal_percent: Option<u8>,
-    /// Satellites in use, where they are told apart from a fix.
+    /// Satellites in use, where they are reported apart from a fix.
     pub satellites: Option<u8>,
     /// Firmware version.
     pub firmware: Option<CompactString>,
@@ -227,7 +227,7 @@ pub struct Cell {
 /// What a report says of one instant: at most one fix, with the status and the alarms of then.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
-    /// The tracker's time, where it is told apart from a fix.
+    /// The tracker's time, where it is reported apart from a fix.
     pub at: Option<Timestamp>,
     /// The position, if one was measured.
     pub fix: Option<Fix>,
@@ -266,7 +266,7 @@ pub struct Report {
     pub replies: SmallVec<[ReplyBytes; 1]>,
     /// Items we have no name for, by their id, as hexadecimal or text.
     pub unknown: BTreeMap<String, String>,
-    /// What stands in the payload and is no frame, in words; nothing else is lost with it.
+    /// What is in the payload and is no frame, in words; nothing else is lost with it.
     #[serde(default)]
     pub left_over: Option<Box<str>>,
 }

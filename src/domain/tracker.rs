@@ -127,7 +127,7 @@ pub struct Profile {
     /// Whether a packet with a wrong checksum is read all the same.
     #[serde(default)]
     pub tolerate_checksum: bool,
-    /// Teltonika: whether records carry a group of 16-byte values, which no field of theirs tells.
+    /// Teltonika: whether records carry a group of 16-byte values, which no field of theirs says.
     #[serde(default)]
     pub has_16_byte_values: bool,
 }

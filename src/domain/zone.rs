@@ -13,7 +13,7 @@ pub const DWELL_S_MIN: u32 = 60;
 /// Longest stay that a dwell rule can ask for, seconds: a week.
 pub const DWELL_S_MAX: u32 = 7 * 86_400;
 
-/// What about a zone is worth telling.
+/// What about a zone raises an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ZoneRule {
@@ -38,7 +38,7 @@ pub struct Zone {
     pub name: String,
     /// Its area.
     pub shape: ZoneShape,
-    /// What about it is told.
+    /// What about it raises an alert.
     pub rule: ZoneRule,
     /// The one vehicle it is for; `None`: every vehicle (a city-wide zone).
     pub vehicle: Option<VehicleId>,

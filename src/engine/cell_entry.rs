@@ -7,7 +7,7 @@
 //! one that is not younger: who looks for it reads from there on.
 
 use crate::domain::{LatLon, Timestamp};
-use crate::engine::FixFlags;
+use crate::engine::fix_flags::FixFlags;
 
 /// Length of the spans of time, microseconds. All numbers here stand in the schema, too (0025).
 const SPAN_US: i64 = 15 * 60 * 1_000_000;
@@ -36,7 +36,7 @@ pub struct Parked {
     pub at: Timestamp,
     /// Its cells.
     pub cells: CellEntry,
-    /// Whether a wide cell entry stands for them; else a narrow one does.
+    /// Whether a wide cell entry represents them; else a narrow one does.
     pub is_wide: bool,
 }
 
@@ -55,7 +55,7 @@ impl CellEntry {
         }
     }
 
-    /// What a fix of `at` here is for a tracker whose newest stands there: flags for its row, and how it stands if it is the newest
+    /// What a fix of `at` here is for a tracker whose newest is there: flags for its row, and where it is parked if it is the newest
     /// from now on. A late one is a cell entry by itself: that of its cell may be younger.
     pub fn after(self, at: Timestamp, newest: Option<Parked>) -> (i16, Parked) {
         let (flags, is_wide) = match newest.filter(|newest| newest.cells.span == self.span && newest.at <= at) {
@@ -104,8 +104,8 @@ mod tests {
     fn who_stands_leaves_narrow_ones_and_who_rides_wide_ones() {
         let mut newest = None;
         let mut step = |at_s, lat| {
-            let (flags, standing) = of(at_s, lat, 112.35).after(Timestamp::from_secs(at_s), newest);
-            newest = Some(standing);
+            let (flags, parked) = of(at_s, lat, 112.35).after(Timestamp::from_secs(at_s), newest);
+            newest = Some(parked);
             flags
         };
         let narrow = FixFlags::CELL_ENTRY | FixFlags::NARROW;

@@ -52,7 +52,7 @@ impl Bike {
     }
 
     fn set(&mut self, setting: Setting) {
-        self.lane.fold(&Entry::Setting { at: Timestamp::from_secs(self.now_s), setting }, &SETTINGS);
+        self.lane.apply(&Entry::Setting { at: Timestamp::from_secs(self.now_s), setting }, &SETTINGS);
     }
 
     /// The lane goes on from what a checkpoint kept.
@@ -69,7 +69,7 @@ impl Bike {
     fn hears(&mut self, payload: Vec<u8>) -> Effects {
         let topic = format!("v1/{}/860000000000017/up", Shard::of("860000000000017").0);
         let packet = Packet { topic, received_at: Timestamp::from_secs(self.now_s), payload, retained: false };
-        self.lane.fold(&Entry::Packet(packet), &SETTINGS)
+        self.lane.apply(&Entry::Packet(packet), &SETTINGS)
     }
 
     /// Fixes so many seconds old, in one message, by a clock that is off.
@@ -240,7 +240,7 @@ fn a_ride_kept_by_a_clock_that_is_ahead_is_no_theft_after_it() {
     bike.set(Setting::Arm { vehicle: VehicleId(7) });
     let mut findings = Vec::new();
     for n in 0..40 {
-        // Ridden nine hours ago, told as one hour ago, which is after it was armed where the clock is believed.
+        // Ridden nine hours ago, reported as one hour ago, which is after it was armed where the clock is believed.
         bike.now_s += 1;
         let told_s = bike.now_s - 9 * HOUR_S + 8 * HOUR_S + n * 10 + 3 * HOUR_S;
         let payload = format!(

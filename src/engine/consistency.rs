@@ -4,7 +4,7 @@
 //! not become the newest place until others agree with it.
 
 use crate::domain::{AlarmKind, Fix, FixSource, LatLon, Moment, Timestamp, distance_m};
-use crate::engine::FixFlags;
+use crate::engine::fix_flags::FixFlags;
 use crate::engine::status::Newest;
 use serde::{Deserialize, Serialize};
 

@@ -49,8 +49,8 @@ impl From<Vec<PacketDigest>> for LaneDigests {
 }
 
 impl From<LaneDigests> for Vec<PacketDigest> {
-    fn from(recent: LaneDigests) -> Self {
-        recent.order.into()
+    fn from(digests: LaneDigests) -> Self {
+        digests.order.into()
     }
 }
 
@@ -98,12 +98,12 @@ mod tests {
 
     #[test]
     fn a_lane_forgets_the_oldest_first_and_a_checkpoint_keeps_the_rest() {
-        let mut recent = LaneDigests::default();
-        (0..=LANE_PACKETS_MAX as u64).for_each(|d| recent.add(PacketDigest(d)));
-        let again: LaneDigests = rmp_serde::from_slice(&rmp_serde::to_vec(&recent).unwrap()).unwrap();
-        for recent in [recent, again] {
-            assert!(!recent.has(PacketDigest(0)) && recent.has(PacketDigest(1)));
-            assert_eq!((recent.order.len(), recent.known.len()), (LANE_PACKETS_MAX, LANE_PACKETS_MAX));
+        let mut digests = LaneDigests::default();
+        (0..=LANE_PACKETS_MAX as u64).for_each(|d| digests.add(PacketDigest(d)));
+        let again: LaneDigests = rmp_serde::from_slice(&rmp_serde::to_vec(&digests).unwrap()).unwrap();
+        for digests in [digests, again] {
+            assert!(!digests.has(PacketDigest(0)) && digests.has(PacketDigest(1)));
+            assert_eq!((digests.order.len(), digests.known.len()), (LANE_PACKETS_MAX, LANE_PACKETS_MAX));
         }
     }
 

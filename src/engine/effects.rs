@@ -3,7 +3,7 @@
 use crate::domain::{
     Finding, Fix, FixSource, LatLon, Outcome, SessionBy, Timestamp, TrackerIdent, TrackerKey, VehicleId,
 };
-use crate::engine::FixFlags;
+use crate::engine::fix_flags::FixFlags;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub struct StatusRow {
     pub ignition: Option<bool>,
     /// Signal strength of the mobile network.
     pub signal_percent: Option<u8>,
-    /// Satellites in use, where they are told apart from a fix.
+    /// Satellites in use, where they are reported apart from a fix.
     pub satellites: Option<u8>,
     /// Firmware version.
     pub firmware: Option<CompactString>,
@@ -91,7 +91,7 @@ pub struct Quarantined {
 pub struct Reply {
     /// Whom.
     pub ident: TrackerIdent,
-    /// What it is told.
+    /// The bytes.
     pub payload: Vec<u8>,
     /// The packet that this acknowledges by its number, if the tracker understands one answer for several.
     pub sequence: Option<u64>,

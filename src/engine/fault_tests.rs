@@ -7,7 +7,7 @@ use crate::domain::Shard;
 
 const START_S: i64 = 1_795_000_000;
 const SETTINGS: FoldSettings = FoldSettings { max_fix_age_s: 30.0 * 86_400.0 };
-/// Where the bike stands.
+/// Where the bike is parked.
 const HOME: (f64, f64) = (28.55, 112.35);
 /// Metres to a degree of latitude.
 const DEGREE_M: f64 = 111_195.0;
@@ -38,7 +38,7 @@ impl Scene {
 
     fn set(&mut self, setting: Setting) {
         let at = Timestamp::from_secs(self.now_s);
-        self.lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
+        self.lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
     }
 
     /// The next packet: after so many seconds, its clock off by so many.
@@ -53,7 +53,7 @@ impl Scene {
         let topic = format!("v1/{}/yy1/up", Shard::of("yy1").0);
         let received_at = Timestamp::from_secs(self.now_s);
         let packet = Packet { topic, received_at, payload: payload.into_bytes(), retained: false };
-        let effects = self.lane.fold(&Entry::Packet(packet), &SETTINGS);
+        let effects = self.lane.apply(&Entry::Packet(packet), &SETTINGS);
         let opened = |f: &Finding| matches!(f, Finding::IncidentOpened { .. });
         self.woken |= effects.findings.iter().any(opened);
         effects
@@ -160,7 +160,7 @@ fn a_message_in_parts_counts_when_its_last_part_is_there() {
     let (tracker, profile) = (TrackerKey(1), Profile::of("jt808"));
     let at = Timestamp::from_secs(1_781_492_300);
     let setting = Setting::Tracker { tracker, ident: ident.clone(), profile, vehicle: None, vehicle_kind: None };
-    lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
+    lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
     // A 0x0704 of one location: 28.55 N, 112.35 E, 2026-06-15 10:57:25 Beijing; cut in the middle.
     let whole = hex::decode("000100001c000000000000000301b3a37006b25330002900ea00b5260615105725").unwrap();
     let part = |number: u8, body: &[u8]| {
@@ -172,9 +172,9 @@ fn a_message_in_parts_counts_when_its_last_part_is_there() {
         let topic = format!("v1/{}/{ident}/up", Shard::of(ident.as_str()).0);
         Entry::Packet(Packet { topic, received_at: at, payload, retained: false })
     };
-    let first = lane.fold(&part(1, &whole[..20]), &SETTINGS);
+    let first = lane.apply(&part(1, &whole[..20]), &SETTINGS);
     assert_eq!((first.fixes.len(), first.replies.len(), first.outcome), (0, 1, Some(Outcome::Stored)));
-    let second = lane.fold(&part(2, &whole[20..]), &SETTINGS);
+    let second = lane.apply(&part(2, &whole[20..]), &SETTINGS);
     assert_eq!(second.fixes[0].fix.position, LatLon::new(28.55, 112.35));
 }
 
@@ -186,7 +186,7 @@ fn a_tracker_that_shows_chinas_datum_is_put_where_it_is() {
     let ident = TrackerIdent::parse("yy1").unwrap();
     let at = Timestamp::from_secs(START_S);
     let setting = Setting::Tracker { tracker: TrackerKey(1), ident, profile, vehicle: None, vehicle_kind: None };
-    lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
+    lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
     let shown = crate::domain::datum::shift(place);
     let payload = format!(
         r#"{{"v":1,"id":"yy1","fixes":[{{"t":{},"lat":{},"lon":{}}}]}}"#,
@@ -196,6 +196,6 @@ fn a_tracker_that_shows_chinas_datum_is_put_where_it_is() {
     );
     let topic = format!("v1/{}/yy1/up", Shard::of("yy1").0);
     let packet = Packet { topic, received_at: at, payload: payload.into_bytes(), retained: false };
-    let effects = lane.fold(&Entry::Packet(packet), &SETTINGS);
+    let effects = lane.apply(&Entry::Packet(packet), &SETTINGS);
     assert!(crate::domain::distance_m(effects.fixes[0].fix.position, place) < 0.01);
 }

@@ -1,5 +1,5 @@
-//! Identifiers of a lane's trackers in eight bytes each. Nearly all are numbers (an IMEI, a phone number) and stand in the
-//! name itself; those that are not stand in a table.
+//! Identifiers of a lane's trackers in eight bytes each. Nearly all are numbers (an IMEI, a phone number) and are in the
+//! id itself; those that are not are in a table.
 
 use crate::domain::TrackerIdent;
 use std::hash::{BuildHasher, RandomState};
@@ -10,7 +10,7 @@ pub(super) struct IdentId(u64);
 
 /// Set where the rest is a place in the table; else the rest is a number below its count of digits.
 const IN_TABLE: u64 = 1 << 63;
-/// Above it stands how many digits there are, which leading zeros need: at most 32, so six bits.
+/// Above it is how many digits there are, which leading zeros need: at most 32, so six bits.
 const DIGITS_SHIFT: u32 = 57;
 
 /// See the module.
@@ -33,7 +33,7 @@ impl IdentId {
 
 /// An identifier that is looked for.
 pub(super) enum IdentKey<'i> {
-    /// It is its own name.
+    /// It is its own id.
     Id(IdentId),
     /// It would stand in the table.
     Text(&'i TrackerIdent),
@@ -47,7 +47,7 @@ impl<'i> IdentKey<'i> {
 }
 
 impl IdentTable {
-    /// The name of an identifier, made; it is for one tracker.
+    /// The id of an identifier, made; it is for one tracker.
     pub fn put(&mut self, ident: &TrackerIdent) -> IdentId {
         IdentId::of_digits(ident).unwrap_or_else(|| {
             let place = self.free.pop().unwrap_or(self.table.len() as u64);
@@ -59,45 +59,45 @@ impl IdentTable {
         })
     }
 
-    /// The name is nobody's any more.
-    pub fn give_back(&mut self, name: IdentId) {
-        if name.0 & IN_TABLE != 0 {
-            self.free.push(name.0 & !IN_TABLE);
+    /// The id is nobody's any more.
+    pub fn give_back(&mut self, id: IdentId) {
+        if id.0 & IN_TABLE != 0 {
+            self.free.push(id.0 & !IN_TABLE);
         }
     }
 
-    /// Whether this is the name of what is looked for.
-    pub fn is(&self, name: IdentId, sought: &IdentKey<'_>) -> bool {
+    /// Whether this is the id of what is looked for.
+    pub fn is(&self, id: IdentId, sought: &IdentKey<'_>) -> bool {
         match sought {
-            IdentKey::Id(sought) => name == *sought,
-            IdentKey::Text(ident) => self.in_table(name) == Some(ident),
+            IdentKey::Id(sought) => id == *sought,
+            IdentKey::Text(ident) => self.in_table(id) == Some(ident),
         }
     }
 
     /// A number for a table of names.
     pub fn hash(&self, sought: &IdentKey<'_>) -> u64 {
         match sought {
-            IdentKey::Id(name) => self.hasher.hash_one(name.0),
+            IdentKey::Id(id) => self.hasher.hash_one(id.0),
             IdentKey::Text(ident) => self.hasher.hash_one(ident),
         }
     }
 
-    /// The same of a name.
-    pub fn hash_of(&self, name: IdentId) -> u64 {
-        self.in_table(name).map_or_else(|| self.hasher.hash_one(name.0), |ident| self.hasher.hash_one(ident))
+    /// The same of an id.
+    pub fn hash_of(&self, id: IdentId) -> u64 {
+        self.in_table(id).map_or_else(|| self.hasher.hash_one(id.0), |ident| self.hasher.hash_one(ident))
     }
 
-    /// The identifier; none of a name that another lane made.
-    pub fn ident(&self, name: IdentId) -> Option<TrackerIdent> {
-        if name.0 & IN_TABLE != 0 {
-            return self.in_table(name).cloned();
+    /// The identifier; none of an id that another lane made.
+    pub fn ident(&self, id: IdentId) -> Option<TrackerIdent> {
+        if id.0 & IN_TABLE != 0 {
+            return self.in_table(id).cloned();
         }
-        let (digits, number) = ((name.0 >> DIGITS_SHIFT) as usize, name.0 & ((1 << DIGITS_SHIFT) - 1));
+        let (digits, number) = ((id.0 >> DIGITS_SHIFT) as usize, id.0 & ((1 << DIGITS_SHIFT) - 1));
         TrackerIdent::parse(&format!("{number:0digits$}")).ok()
     }
 
-    fn in_table(&self, name: IdentId) -> Option<&TrackerIdent> {
-        self.table.get(name.0.checked_sub(IN_TABLE)? as usize)
+    fn in_table(&self, id: IdentId) -> Option<&TrackerIdent> {
+        self.table.get(id.0.checked_sub(IN_TABLE)? as usize)
     }
 }
 
@@ -113,19 +113,19 @@ mod tests {
 
     #[test]
     fn numbers_of_trackers_need_no_table_and_leading_zeros_count() {
-        let mut names = IdentTable::default();
+        let mut table = IdentTable::default();
         let numbers =
             ["860000000000001", "013800000001", "13800000001", "00000000013800000001", "0", "00", "99999999999999999"];
         for text in numbers {
-            let name = names.put(&ident(text));
-            assert_eq!(names.ident(name), Some(ident(text)));
+            let id = table.put(&ident(text));
+            assert_eq!(table.ident(id), Some(ident(text)));
         }
-        assert!(names.table.is_empty());
+        assert!(table.table.is_empty());
         for text in ["99999999999999999999", "yy1", "8600000000 00001x".replace(' ', "").as_str()] {
-            let name = names.put(&ident(text));
-            assert_eq!(names.ident(name), Some(ident(text)));
+            let id = table.put(&ident(text));
+            assert_eq!(table.ident(id), Some(ident(text)));
         }
-        assert_eq!(names.table.len(), 3);
+        assert_eq!(table.table.len(), 3);
     }
 
     proptest! {
@@ -133,27 +133,27 @@ mod tests {
         fn a_name_is_that_of_its_identifier_only_whatever_comes_and_goes(
             steps in proptest::collection::vec(("[0a]{1,3}|[0-9]{14,20}|[0-9a-zA-Z_-]{1,32}", any::<bool>()), 0..60)
         ) {
-            let (mut names, mut known) = (IdentTable::default(), BTreeMap::<String, IdentId>::new());
+            let (mut table, mut known) = (IdentTable::default(), BTreeMap::<String, IdentId>::new());
             for (text, comes) in steps {
                 match (known.get(&text), comes) {
                     (None, true) => {
-                        known.insert(text.clone(), names.put(&ident(&text)));
+                        known.insert(text.clone(), table.put(&ident(&text)));
                     }
-                    (Some(name), false) => {
-                        names.give_back(*name);
+                    (Some(id), false) => {
+                        table.give_back(*id);
                         known.remove(&text);
                     }
                     _ => {}
                 }
-                for (text, name) in &known {
+                for (text, id) in &known {
                     let its = ident(text);
-                    prop_assert_eq!(names.ident(*name), Some(its.clone()));
-                    prop_assert_eq!(names.hash_of(*name), names.hash(&IdentKey::of(&its)));
+                    prop_assert_eq!(table.ident(*id), Some(its.clone()));
+                    prop_assert_eq!(table.hash_of(*id), table.hash(&IdentKey::of(&its)));
                     for other in known.keys() {
-                        prop_assert_eq!(names.is(*name, &IdentKey::of(&ident(other))), other == text);
+                        prop_assert_eq!(table.is(*id, &IdentKey::of(&ident(other))), other == text);
                     }
                 }
-                prop_assert!(names.table.len() - names.free.len() <= known.len());
+                prop_assert!(table.table.len() - table.free.len() <= known.len());
             }
         }
     }

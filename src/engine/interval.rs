@@ -1,7 +1,7 @@
 //! How often a tracker reports, learnt from when its packets arrive: what "late" and "silent" are measured by.
 //!
-//! A tracker has several rhythms: seconds while riding, minutes at rest, an hour asleep. The longest of the lately usual
-//! ones counts. One long gap is an outage or a cellar; two in a row are a rhythm.
+//! A tracker has several report intervals: seconds while riding, minutes at rest, an hour asleep. The longest of the lately usual
+//! ones counts. One long gap is an outage or a cellar; two in a row are an interval.
 
 use crate::domain::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,8 @@ mod clock;
 mod consistency;
 mod dedup;
 mod effects;
+mod firmware_table;
+mod fix_flags;
 mod ident_table;
 mod interval;
 mod status;
@@ -24,14 +26,15 @@ use crate::domain::{
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};
 pub use cell_entry::{CellEntry, Parked};
+pub use clock::FUTURE_S_MAX;
 use dedup::LaneDigests;
 pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
+pub use fix_flags::FixFlags;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::HashMap;
 use tracker::Tracker;
 use tracker_table::TrackerTable;
-pub use validation::{FUTURE_S_MAX, FixFlags};
 
 /// What the fold needs to know beside the journal; the same for a rebuild as for the first run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +50,7 @@ pub struct LaneState {
     table: TrackerTable,
     /// Every profile in use, once.
     profiles: Vec<Profile>,
-    recent: LaneDigests,
+    digests: LaneDigests,
     guard: Guard,
 }
 
@@ -56,7 +59,7 @@ impl Default for LaneState {
         Self {
             table: TrackerTable::default(),
             profiles: Vec::new(),
-            recent: LaneDigests::default(),
+            digests: LaneDigests::default(),
             guard: Guard::new(Params::default()),
         }
     }
@@ -76,7 +79,7 @@ struct LaneCheckpoint {
 impl From<LaneCheckpoint> for LaneState {
     fn from(kept: LaneCheckpoint) -> Self {
         let LaneCheckpoint { places, trackers, profiles, recent, guard } = kept;
-        Self { table: TrackerTable::of(places, trackers), profiles, recent, guard }
+        Self { table: TrackerTable::of(places, trackers), profiles, digests: recent, guard }
     }
 }
 
@@ -88,7 +91,7 @@ impl Serialize for LaneState {
         // Programs before this form of the table ask for it.
         kept.serialize_field("free", &[0u32; 0])?;
         kept.serialize_field("profiles", &self.profiles)?;
-        kept.serialize_field("recent", &self.recent)?;
+        kept.serialize_field("recent", &self.digests)?;
         kept.serialize_field("guard", &self.guard)?;
         kept.end()
     }
@@ -102,15 +105,15 @@ impl LaneState {
         self
     }
 
-    /// Folds one entry into what is believed, and says what follows.
-    pub fn fold(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
+    /// Applies one entry to what is believed, and says what follows.
+    pub fn apply(&mut self, entry: &Entry, settings: &FoldSettings) -> Effects {
         let mut effects = match entry {
             Entry::Packet(packet) => self.packet(packet, settings),
             Entry::Setting { at, setting } => self.setting(*at, setting),
             Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
             Entry::Gap { from, to, cause } => {
-                self.guard.gap(*from, *to);
-                Effects { findings: told_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
+                self.guard.coverage_gap(*from, *to);
+                Effects { findings: coverage_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
             }
             Entry::Tombstone { .. } => Effects::default(),
         };
@@ -118,13 +121,13 @@ impl LaneState {
         effects
     }
 
-    /// Folds entries in order. What the next vehicles will need of memory is looked at first, some at a time.
-    pub fn fold_all(&mut self, entries: &[Entry], settings: &FoldSettings) -> Vec<Effects> {
+    /// Applies entries in order. What the next vehicles will need of memory is looked at first, some at a time.
+    pub fn apply_all(&mut self, entries: &[Entry], settings: &FoldSettings) -> Vec<Effects> {
         let mut effects = Vec::with_capacity(entries.len());
         for part in entries.chunks(PREFETCH_MAX) {
             let vehicles: Vec<VehicleId> = part.iter().filter_map(|entry| self.vehicle_of(entry)).collect();
             self.guard.prefetch(&vehicles);
-            effects.extend(part.iter().map(|entry| self.fold(entry, settings)));
+            effects.extend(part.iter().map(|entry| self.apply(entry, settings)));
         }
         effects
     }
@@ -187,7 +190,7 @@ impl LaneState {
             }
             Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
             Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),
-            Setting::HandedOver { vehicle } => effects.findings = self.guard.hand_over(*vehicle, at),
+            Setting::HandedOver { vehicle } => effects.findings = self.guard.release(*vehicle, at),
             Setting::Forget { vehicle, trackers } => self.forget(*vehicle, trackers),
         }
         effects
@@ -196,7 +199,7 @@ impl LaneState {
     /// Nothing is left of where a vehicle was. Its trackers stay known; one that another vehicle carries by
     /// now is that one's.
     fn forget(&mut self, vehicle: VehicleId, trackers: &[TrackerKey]) {
-        self.guard.forget(vehicle);
+        self.guard.remove(vehicle);
         let is_its = |t: &Tracker| t.vehicle() == Some(vehicle) || (t.vehicle().is_none() && trackers.contains(&t.key));
         self.table.iter_mut().filter(|t| is_its(t)).for_each(Tracker::forget);
     }
@@ -226,7 +229,7 @@ impl LaneState {
 
     fn packet(&mut self, packet: &Packet, settings: &FoldSettings) -> Effects {
         let digest = packet.digest();
-        let (ident, report) = match self.understand(packet) {
+        let (ident, report) = match self.decode(packet) {
             Ok(understood) => understood,
             Err(quarantined) => return set_aside(quarantined),
         };
@@ -234,13 +237,13 @@ impl LaneState {
         let replies = self.replies(&ident, &report);
         let place = self.table.place(&ident);
         let Some((tracker, firmwares)) = place.and_then(|p| self.table.at(p)) else {
-            return set_aside(unknown(&ident)); // `understand` has just found it; a bug would show here
+            return set_aside(unknown(&ident)); // `decode` has just found it; a bug would show here
         };
-        if carries_time(&report) && (tracker.recent.has(digest) || self.recent.has(digest)) {
+        if carries_time(&report) && (tracker.digests.has(digest) || self.digests.has(digest)) {
             return Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() };
         }
-        tracker.recent.add(digest);
-        self.recent.add(digest);
+        tracker.digests.add(digest);
+        self.digests.add(digest);
         let Some(profile) = self.profiles.get(usize::from(tracker.profile)) else { return set_aside(unknown(&ident)) };
         let mut report = match tracker.whole(profile, packet, report) {
             Ok(report) => report,
@@ -260,7 +263,7 @@ impl LaneState {
             });
         }
         if let Some(vehicle) = tracker.vehicle() {
-            let before = self.guard.shown(vehicle);
+            let before = self.guard.visible_state(vehicle);
             let seen =
                 Arrival { received_at: packet.received_at, digest, report_interval_s: tracker.report_interval_s() };
             for moment in &report.moments {
@@ -269,8 +272,8 @@ impl LaneState {
             if report.moments.is_empty() {
                 effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
             }
-            // The guard point creeps with every parked fix; people are told when it is found or lost.
-            if before.is_some() && before != self.guard.shown(vehicle) {
+            // The guard point creeps with every parked fix; people see when it is found or lost.
+            if before.is_some() && before != self.guard.visible_state(vehicle) {
                 effects.guards.push(self.guard_row(vehicle, packet.received_at));
             }
         }
@@ -279,7 +282,7 @@ impl LaneState {
 
     /// What is owed to the sender of a packet, without taking it in.
     pub fn replies_to(&self, packet: &Packet) -> Vec<Reply> {
-        self.understand(packet).map(|(ident, report)| self.replies(&ident, &report)).unwrap_or_default()
+        self.decode(packet).map(|(ident, report)| self.replies(&ident, &report)).unwrap_or_default()
     }
 
     fn replies(&self, ident: &TrackerIdent, report: &Report) -> Vec<Reply> {
@@ -295,7 +298,7 @@ impl LaneState {
     }
 
     /// Who sent it and what it says.
-    fn understand(&self, packet: &Packet) -> Result<(TrackerIdent, Report), Quarantined> {
+    fn decode(&self, packet: &Packet) -> Result<(TrackerIdent, Report), Quarantined> {
         let address = Address::parse(&packet.topic).map_err(|e| Quarantined {
             tracker: None,
             ident: None,
@@ -335,15 +338,15 @@ impl LaneState {
     }
 }
 
-/// Reason of a quarantine that stands beside a stored packet. Its row does not count as a packet.
+/// Reason of a quarantine that is beside a stored packet. Its row does not count as a packet.
 pub const LEFT_OVER: &str = "left_over";
 
-/// Shortest broken connection that operators are told of, seconds: shorter ones are in every start.
-const GAP_TOLD_S_MIN: f64 = 2.0;
+/// Shortest broken connection that operators see, seconds: shorter ones are in every start.
+const GAP_RAISED_S_MIN: f64 = 2.0;
 
-fn told_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
-    let is_told = cause == GapCause::SessionLost || to.seconds_since(from) >= GAP_TOLD_S_MIN;
-    is_told.then_some(Finding::CoverageGap { from, to, cause })
+fn coverage_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
+    let is_raised = cause == GapCause::SessionLost || to.seconds_since(from) >= GAP_RAISED_S_MIN;
+    is_raised.then_some(Finding::CoverageGap { from, to, cause })
 }
 
 /// A packet without any time cannot be told from its repetition: two equal heartbeats are two.

@@ -74,7 +74,7 @@ fn journal(random: &mut StdRng) -> Vec<Entry> {
 
 fn fold(entries: &[Entry]) -> Vec<Effects> {
     let mut lane = LaneState::default();
-    entries.iter().map(|entry| lane.fold(entry, &SETTINGS)).collect()
+    entries.iter().map(|entry| lane.apply(entry, &SETTINGS)).collect()
 }
 
 /// Vehicles for which an incident was opened, as often as it was.
@@ -106,10 +106,10 @@ proptest! {
                 // Killed here: what was known is the checkpoint and the journal behind it.
                 lane = crate::store::journal::unpack_any(&checkpoint.1).unwrap();
                 for again in &entries[checkpoint.0..n] {
-                    lane.fold(again, &SETTINGS);
+                    lane.apply(again, &SETTINGS);
                 }
             }
-            prop_assert_eq!(&lane.fold(entry, &SETTINGS), &undisturbed[n], "entry {}", n);
+            prop_assert_eq!(&lane.apply(entry, &SETTINGS), &undisturbed[n], "entry {}", n);
         }
     }
 
@@ -120,7 +120,7 @@ proptest! {
         let (mut lane, mut rest, mut told) = (LaneState::default(), &entries[..], Vec::new());
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(random.random_range(1..=rest.len().min(50)));
-            told.extend(lane.fold_all(batch, &SETTINGS));
+            told.extend(lane.apply_all(batch, &SETTINGS));
             rest = later;
         }
         prop_assert_eq!(told, fold(&entries));
@@ -133,12 +133,12 @@ proptest! {
         let undisturbed = fold(&entries);
         let mut lane = LaneState::default();
         for (n, entry) in entries.iter().enumerate() {
-            prop_assert_eq!(&lane.fold(entry, &SETTINGS), &undisturbed[n], "entry {}", n);
+            prop_assert_eq!(&lane.apply(entry, &SETTINGS), &undisturbed[n], "entry {}", n);
             // Whatever came within the last minutes may come again, as often as the broker likes.
             for _ in 0..random.random_range(0..3) {
                 let earlier = &entries[random.random_range(n.saturating_sub(60)..=n)];
                 if matches!(earlier, Entry::Packet(_)) {
-                    let again = lane.fold(earlier, &SETTINGS);
+                    let again = lane.apply(earlier, &SETTINGS);
                     let replies = again.replies.clone();
                     let nothing = Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() };
                     prop_assert_eq!(again, nothing);

@@ -111,7 +111,7 @@ pub(super) struct Newest {
     accuracy_m: f32,
     satellites: Option<u8>,
     pub source: FixSource,
-    /// Whether a wide cell entry stands for it: see [`crate::engine::Parked`].
+    /// Whether a wide cell entry represents it: see [`crate::engine::Parked`].
     pub is_wide: bool,
 }
 

@@ -16,7 +16,7 @@ fn lane() -> LaneState {
         vehicle: Some(VehicleId(7)),
         vehicle_kind: None,
     };
-    lane.fold(&Entry::Setting { at: Timestamp::from_secs(NOW_S), setting: tracker }, &SETTINGS);
+    lane.apply(&Entry::Setting { at: Timestamp::from_secs(NOW_S), setting: tracker }, &SETTINGS);
     lane
 }
 
@@ -39,7 +39,7 @@ fn fix(t_s: i64, lat: f64) -> String {
 
 #[test]
 fn a_good_packet_is_stored_and_answered() {
-    let effects = lane().fold(&packet("yy1", &fix(NOW_S - 1, 28.55)), &SETTINGS);
+    let effects = lane().apply(&packet("yy1", &fix(NOW_S - 1, 28.55)), &SETTINGS);
     assert_eq!(effects.outcome, Some(Outcome::Stored));
     assert_eq!((effects.fixes.len(), effects.fixes[0].vehicle), (1, Some(VehicleId(7))));
     assert_eq!((effects.replies[0].ident.as_str(), effects.replies[0].sequence), ("yy1", Some(NOW_S as u64 - 1)));
@@ -56,13 +56,13 @@ fn the_second_message_of_a_payload_counts_and_what_is_left_over_is_quarantined_b
         vehicle: Some(VehicleId(8)),
         vehicle_kind: None,
     };
-    lane.fold(&Entry::Setting { at: Timestamp::from_secs(NOW_S), setting: tracker }, &SETTINGS);
+    lane.apply(&Entry::Setting { at: Timestamp::from_secs(NOW_S), setting: tracker }, &SETTINGS);
     // 2026-09-21 14:13:20 UTC is NOW_S; bit 1 of the second word is clear: SOS.
     let message = |clock: &str, word: &str| {
         format!("*HQ,4210051415,V1,{clock},A,2833.0000,N,11221.0000,E,000.00,0,210926,{word}#")
     };
     let payload = format!("{}{}noise", message("141300", "FFFFFFFF"), message("141310", "FFFFFFFD"));
-    let effects = lane.fold(&packet("4210051415", &payload), &SETTINGS);
+    let effects = lane.apply(&packet("4210051415", &payload), &SETTINGS);
     assert_eq!((effects.outcome, effects.fixes.len()), (Some(Outcome::Stored), 2));
     let kinds: Vec<_> =
         effects.findings.iter().filter_map(|f| if let Finding::Alert(a) = f { Some(a.kind) } else { None }).collect();
@@ -75,8 +75,8 @@ fn the_second_message_of_a_payload_counts_and_what_is_left_over_is_quarantined_b
 fn the_same_packet_twice_changes_nothing_but_is_answered_twice() {
     let mut lane = lane();
     let entry = packet("yy1", &fix(NOW_S - 1, 28.55));
-    let first = lane.fold(&entry, &SETTINGS);
-    let again = lane.fold(&entry, &SETTINGS);
+    let first = lane.apply(&entry, &SETTINGS);
+    let again = lane.apply(&entry, &SETTINGS);
     let replies = first.replies.clone();
     assert!(!replies.is_empty());
     assert_eq!(again, Effects { outcome: Some(Outcome::Duplicate), replies, ..Effects::default() });
@@ -105,7 +105,7 @@ fn bad_input_is_set_aside_with_its_reason() {
         (wrong_shard, "topic", true),
     ];
     for (entry, reason, security) in cases {
-        let effects = lane().fold(&entry, &SETTINGS);
+        let effects = lane().apply(&entry, &SETTINGS);
         let aside = effects.quarantined.unwrap_or_else(|| panic!("{reason}: not set aside"));
         assert_eq!((aside.reason, aside.security, effects.outcome), (reason, security, Some(Outcome::Quarantined)));
         assert!(effects.fixes.is_empty());
@@ -114,7 +114,7 @@ fn bad_input_is_set_aside_with_its_reason() {
 
 #[test]
 fn a_bad_time_does_not_silence_the_rest_of_the_packet() {
-    let effects = lane().fold(&packet("yy1", &fix(3_471_292_800, 28.55)), &SETTINGS);
+    let effects = lane().apply(&packet("yy1", &fix(3_471_292_800, 28.55)), &SETTINGS);
     let (_, _, row) = effects.status.unwrap();
     assert_eq!((row.battery_percent, row.newest), (Some(80), None));
 }
@@ -122,8 +122,8 @@ fn a_bad_time_does_not_silence_the_rest_of_the_packet() {
 #[test]
 fn a_late_fix_never_moves_the_newest_back() {
     let mut lane = lane();
-    lane.fold(&packet("yy1", &fix(NOW_S, 28.55)), &SETTINGS);
-    let late = lane.fold(&packet("yy1", &fix(NOW_S - 3600, 28.50)), &SETTINGS);
+    lane.apply(&packet("yy1", &fix(NOW_S, 28.55)), &SETTINGS);
+    let late = lane.apply(&packet("yy1", &fix(NOW_S - 3600, 28.50)), &SETTINGS);
     assert_eq!(late.fixes[0].flags.0 & FixFlags::LATE, FixFlags::LATE);
     let (tracker, _) = lane.known(&TrackerIdent::parse("yy1").unwrap()).unwrap();
     assert_eq!(tracker.newest.as_ref().unwrap().fixed_at, Timestamp::from_secs(NOW_S));
@@ -134,7 +134,7 @@ fn what_a_late_packet_says_of_its_tracker_undoes_nothing_newer() {
     let mut lane = lane();
     let mut says = |t_s: i64, status: &str| {
         let said = fix(t_s, 28.55).replace(r#"{"battery":80}"#, status);
-        lane.fold(&packet("yy1", &said), &SETTINGS).status.map(|(.., row)| row)
+        lane.apply(&packet("yy1", &said), &SETTINGS).status.map(|(.., row)| row)
     };
     says(NOW_S - 10, r#"{"battery":90,"external_power":true,"firmware":"1.2"}"#);
     says(NOW_S - 86_400, r#"{"battery":5,"external_power":false,"firmware":"1.1","signal":30}"#);
@@ -161,11 +161,11 @@ fn a_wrong_check_sum_that_the_profile_tolerates_is_counted_and_flagged_on_its_fi
         let ident = TrackerIdent::parse("013800138000").unwrap();
         let mut lane = LaneState::default();
         let setting = Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind: None };
-        lane.fold(&Entry::Setting { at, setting }, &SETTINGS);
+        lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
         frame[end] = check_sum;
         let topic = format!("v1/{}/013800138000/up", Shard::of("013800138000").0);
         let packet = Packet { topic, received_at: at, payload: frame.clone(), retained: false };
-        let effects = lane.fold(&Entry::Packet(packet), &SETTINGS);
+        let effects = lane.apply(&Entry::Packet(packet), &SETTINGS);
         let flags = effects.fixes.first().map(|f| f.flags.0 & !(FixFlags::CELL_ENTRY | FixFlags::NARROW));
         (effects.outcome, effects.is_check_sum_wrong, flags)
     };
@@ -178,18 +178,18 @@ fn a_wrong_check_sum_that_the_profile_tolerates_is_counted_and_flagged_on_its_fi
 #[test]
 fn a_checkpoint_goes_on_where_the_state_was() {
     let mut lane = lane();
-    lane.fold(&packet("yy1", &fix(NOW_S, 28.55)), &SETTINGS);
+    lane.apply(&packet("yy1", &fix(NOW_S, 28.55)), &SETTINGS);
     let bytes = crate::store::journal::pack_any(&lane).unwrap();
     let mut again: LaneState = crate::store::journal::unpack_any(&bytes).unwrap();
     let next = packet("yy1", &fix(NOW_S + 10, 28.56));
-    assert_eq!(lane.fold(&next, &SETTINGS), again.fold(&next, &SETTINGS));
+    assert_eq!(lane.apply(&next, &SETTINGS), again.apply(&next, &SETTINGS));
 }
 
 #[test]
 fn operators_are_told_of_gaps_but_not_of_each_start() {
     let told = |seconds: i64, cause| {
         let (from, to) = (Timestamp::from_secs(NOW_S), Timestamp::from_secs(NOW_S + seconds));
-        lane().fold(&Entry::Gap { from, to, cause }, &SETTINGS).findings == [Finding::CoverageGap { from, to, cause }]
+        lane().apply(&Entry::Gap { from, to, cause }, &SETTINGS).findings == [Finding::CoverageGap { from, to, cause }]
     };
     assert!(told(60, GapCause::Connection) && told(60, GapCause::Away));
     assert!(!told(1, GapCause::Connection));
@@ -208,7 +208,7 @@ proptest! {
         for (n, (ago_s, cell, in_order)) in fixes.iter().enumerate() {
             let t_s = if *in_order { NOW_S - 5400 + n as i64 * 90 } else { NOW_S - ago_s };
             let lat = if hops.contains(&n) { 31.0 } else { 28.5501 + f64::from(*cell) * 0.0015 };
-            for row in lane.fold(&packet("yy1", &fix(t_s, lat)), &SETTINGS).fixes {
+            for row in lane.apply(&packet("yy1", &fix(t_s, lat)), &SETTINGS).fixes {
                 let (at, cell_entry) = (row.fixed_at, CellEntry::of(row.fixed_at, row.fix.position));
                 match row.flags.0 & (FixFlags::CELL_ENTRY | FixFlags::NARROW) {
                     0 => {}
@@ -232,7 +232,7 @@ proptest! {
 fn a_tracker_that_stands_still_has_one_footprint_a_quarter() {
     let mut lane = lane();
     let fixes = (0..90).map(|n| fix(NOW_S - 900 + n * 10, 28.5501));
-    let rows = fixes.flat_map(|f| lane.fold(&packet("yy1", &f), &SETTINGS).fixes);
+    let rows = fixes.flat_map(|f| lane.apply(&packet("yy1", &f), &SETTINGS).fixes);
     // NOW_S is in the middle of a quarter.
     assert_eq!(rows.filter(|r| r.flags.0 & FixFlags::CELL_ENTRY != 0).count(), 2);
 }

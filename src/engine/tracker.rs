@@ -1,5 +1,5 @@
 //! A tracker as its lane knows it. A city has a million of them, so every byte counts here: profiles and
-//! firmware versions stand in tables of the lane, and what few trackers have stands apart.
+//! firmware versions are in tables of the lane, and what few trackers have is kept apart.
 
 mod times;
 
@@ -11,12 +11,13 @@ use crate::engine::clock::{Clock, Note, Reading};
 use crate::engine::consistency::{ConsistencyCheck, Place};
 use crate::engine::dedup::TrackerDigests;
 use crate::engine::effects::{Effects, FixRow, Quarantined, StatusRow};
+use crate::engine::firmware_table::FirmwareTable;
+use crate::engine::fix_flags::FixFlags;
 use crate::engine::ident_table::IdentId;
 use crate::engine::interval::ReportInterval;
 use crate::engine::status::{LastStatus, Newest};
-use crate::engine::tracker_table::FirmwareTable;
 use crate::engine::validation;
-use crate::engine::validation::{FixFlags, Verdict};
+use crate::engine::validation::Verdict;
 use crate::protocol::jt808::Parts;
 use crate::protocol::{self, DecodeError};
 use compact_str::CompactString;
@@ -30,18 +31,18 @@ const STATUS_EVERY_S: u16 = 15;
 #[derive(Clone)]
 pub(super) struct Tracker {
     /// Its identifier, as the table keeps it.
-    pub name: IdentId,
+    pub ident: IdentId,
     /// Its row.
     pub key: TrackerKey,
     /// Row of the vehicle that carries it, or [`NOBODY`].
     vehicle: i64,
     /// Its last packets.
-    pub recent: TrackerDigests,
+    pub digests: TrackerDigests,
     /// When it was last heard of.
     pub last_heard_at: Timestamp,
     /// Its newest trustworthy fix, by event time.
     pub newest: Option<Newest>,
-    said: LastStatus,
+    last_status: LastStatus,
     /// When its status row was written last: the low half of the seconds since 1970, as only the last minute is asked for.
     status_written_s: u16,
     /// What few trackers have.
@@ -90,8 +91,8 @@ pub(super) struct TrackerCheckpoint {
     recent: TrackerDigests,
     status: StatusRow,
     status_written_at: Timestamp,
-    #[serde(default)]
-    doubt: ConsistencyCheck,
+    #[serde(default, rename = "doubt")]
+    consistency: ConsistencyCheck,
     #[serde(default)]
     parts: Option<Parts>,
     #[serde(default)]
@@ -118,15 +119,15 @@ fn yes() -> bool {
 }
 
 impl Tracker {
-    pub fn new(name: IdentId, key: TrackerKey) -> Self {
+    pub fn new(ident: IdentId, key: TrackerKey) -> Self {
         Self {
-            name,
+            ident,
             key,
             vehicle: NOBODY,
-            recent: TrackerDigests::default(),
+            digests: TrackerDigests::default(),
             last_heard_at: Timestamp::default(),
             newest: None,
-            said: LastStatus::default(),
+            last_status: LastStatus::default(),
             status_written_s: 0,
             rare: None,
             profile: 0,
@@ -136,20 +137,20 @@ impl Tracker {
     }
 
     /// Made again of what a checkpoint kept.
-    pub fn of(name: IdentId, kept: TrackerCheckpoint, firmwares: &mut FirmwareTable) -> Self {
+    pub fn of(ident: IdentId, kept: TrackerCheckpoint, firmwares: &mut FirmwareTable) -> Self {
         let mut tracker = Self {
             profile: kept.profile,
             note: Note::of(kept.announced_zone_s, kept.is_clock_right),
-            recent: kept.recent,
+            digests: kept.recent,
             last_heard_at: kept.status.last_heard_at,
             newest: kept.status.newest.as_ref().map(|row| Newest::of_row(row, kept.is_wide)),
-            said: LastStatus::of(&kept.status),
+            last_status: LastStatus::of(&kept.status),
             status_written_s: whole_s(kept.status_written_at) as u16,
-            ..Self::new(name, kept.key)
+            ..Self::new(ident, kept.key)
         };
-        tracker.said.set_interval(kept.interval);
+        tracker.last_status.set_interval(kept.interval);
         tracker.set_vehicle(kept.vehicle);
-        tracker.set_doubt(kept.doubt);
+        tracker.set_consistency(kept.consistency);
         tracker.set_rare(kept.parts, |rare| &mut rare.parts);
         tracker.set_rare(kept.clock, |rare| &mut rare.clock);
         tracker.set_firmware(kept.status.firmware.as_ref(), firmwares);
@@ -162,12 +163,12 @@ impl Tracker {
             key: self.key,
             profile: self.profile,
             vehicle: self.vehicle(),
-            recent: self.recent,
+            recent: self.digests,
             status: self.row(firmwares),
             status_written_at: Timestamp::from_secs(self.status_written_s()),
-            doubt: self.doubt(),
+            consistency: self.consistency(),
             parts: self.rare.as_ref().and_then(|r| r.parts.clone()),
-            interval: self.said.interval(),
+            interval: self.last_status.interval(),
             is_wide: self.newest.as_ref().is_some_and(|n| n.is_wide),
             clock: self.rare.as_ref().and_then(|r| r.clock.clone()),
             announced_zone_s: self.note.announced_s(),
@@ -192,31 +193,31 @@ impl Tracker {
 
     /// How often it reports, seconds, as far as that is known.
     pub fn report_interval_s(&self) -> Option<u16> {
-        self.said.interval().usual_s()
+        self.last_status.interval().usual_s()
     }
 
     fn row(&self, firmwares: &FirmwareTable) -> StatusRow {
-        self.said.row(self.last_heard_at, self.newest.as_ref(), self.firmware(firmwares))
+        self.last_status.row(self.last_heard_at, self.newest.as_ref(), self.firmware(firmwares))
     }
 
     fn firmware<'t>(&'t self, firmwares: &'t FirmwareTable) -> Option<&'t CompactString> {
         let own = self.rare.as_ref().and_then(|r| r.firmware.as_ref());
-        own.or_else(|| firmwares.name(self.said.firmware?.get() - 1))
+        own.or_else(|| firmwares.name(self.last_status.firmware?.get() - 1))
     }
 
     fn set_firmware(&mut self, told: Option<&CompactString>, firmwares: &mut FirmwareTable) {
-        self.said.firmware = told.and_then(|name| NonZeroU16::new(firmwares.number(name)? + 1));
-        let own = told.filter(|_| self.said.firmware.is_none()).cloned();
+        self.last_status.firmware = told.and_then(|name| NonZeroU16::new(firmwares.number(name)? + 1));
+        let own = told.filter(|_| self.last_status.firmware.is_none()).cloned();
         self.set_rare(own, |rare| &mut rare.firmware);
     }
 
-    fn doubt(&self) -> ConsistencyCheck {
+    fn consistency(&self) -> ConsistencyCheck {
         ConsistencyCheck { jumped: self.rare.as_ref().and_then(|r| r.jumped), equal: self.equal }
     }
 
-    fn set_doubt(&mut self, doubt: ConsistencyCheck) {
-        self.equal = doubt.equal;
-        self.set_rare(doubt.jumped, |rare| &mut rare.jumped);
+    fn set_consistency(&mut self, check: ConsistencyCheck) {
+        self.equal = check.equal;
+        self.set_rare(check.jumped, |rare| &mut rare.jumped);
     }
 
     /// Room is taken for what is rare, and given back with the last of it.
@@ -235,9 +236,9 @@ impl Tracker {
 
     /// Forgets where it was; that it is there, and how to read it, stays.
     pub fn forget(&mut self) {
-        let (profile, vehicle, recent, note) = (self.profile, self.vehicle, self.recent, self.note);
+        let (profile, vehicle, digests, note) = (self.profile, self.vehicle, self.digests, self.note);
         let clock = self.rare.as_mut().and_then(|r| r.clock.take());
-        *self = Self { profile, vehicle, recent, note, ..Self::new(self.name, self.key) };
+        *self = Self { profile, vehicle, digests, note, ..Self::new(self.ident, self.key) };
         self.set_rare(clock, |rare| &mut rare.clock);
     }
 
@@ -263,8 +264,8 @@ impl Tracker {
 
     /// Takes over what a moment says of the tracker; returns whether its firmware is new. One that is older than the
     /// newest (`is_history`) says only what nothing newer has said: a day late, an empty battery is full again.
-    fn hear(&mut self, status: &Status, is_history: bool, firmwares: &mut FirmwareTable) -> bool {
-        self.said.merge(status, is_history);
+    fn merge_status(&mut self, status: &Status, is_history: bool, firmwares: &mut FirmwareTable) -> bool {
+        self.last_status.merge(status, is_history);
         let known = self.firmware(firmwares);
         let Some(told) =
             status.firmware.as_ref().filter(|told| Some(*told) != known && !(is_history && known.is_some()))
@@ -288,9 +289,9 @@ impl Tracker {
         let mut effects = Effects { outcome: Some(Outcome::Stored), is_check_sum_wrong, ..Effects::default() };
         let before = self.shown();
         if self.last_heard_at != Timestamp::default() {
-            let mut interval = self.said.interval();
+            let mut interval = self.last_status.interval();
             interval.hear(self.last_heard_at, packet.received_at);
-            self.said.set_interval(interval);
+            self.last_status.set_interval(interval);
         }
         self.last_heard_at = self.last_heard_at.max(packet.received_at);
         let mut is_firmware_new = false;
@@ -300,28 +301,28 @@ impl Tracker {
                 let is_plausible = |at: &Timestamp| packet.received_at.seconds_since(*at) <= max_fix_age_s;
                 let is_older = |at: Timestamp| newest_at.is_some_and(|newest| at < newest);
                 let is_history = moment.at.filter(is_plausible).is_some_and(is_older);
-                is_firmware_new |= self.hear(&moment.status, is_history, firmwares);
+                is_firmware_new |= self.merge_status(&moment.status, is_history, firmwares);
                 continue;
             };
-            let judgement =
+            let verdict =
                 validation::validate(fix, reading, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
-            is_firmware_new |= self.hear(&moment.status, judgement.is_history(), firmwares);
-            match judgement {
+            is_firmware_new |= self.merge_status(&moment.status, verdict.is_history(), firmwares);
+            match verdict {
                 Verdict::Accept { fixed_at, mut flags, .. } => {
                     let fix = validation::without_nonsense(fix, &mut flags);
                     if is_check_sum_wrong {
                         flags.0 |= FixFlags::CHECK_SUM_WRONG;
                     }
                     if flags.is_trustworthy() {
-                        let mut doubt = self.doubt();
-                        flags.0 |= doubt.flags(self.newest.as_ref(), moment, &fix, fixed_at);
-                        self.set_doubt(doubt);
+                        let mut check = self.consistency();
+                        flags.0 |= check.flags(self.newest.as_ref(), moment, &fix, fixed_at);
+                        self.set_consistency(check);
                     }
-                    let (cell_entry, stands) = CellEntry::of(fixed_at, fix.position).after(fixed_at, self.standing());
+                    let (cell_entry, parked) = CellEntry::of(fixed_at, fix.position).after(fixed_at, self.parked());
                     if flags.is_shown() {
                         flags.0 |= cell_entry;
                     }
-                    self.take_newest(&fix, fixed_at, packet.received_at, flags, stands);
+                    self.take_newest(&fix, fixed_at, packet.received_at, flags, parked);
                     effects.fixes.push(FixRow {
                         tracker: self.key,
                         vehicle: self.vehicle(),
@@ -355,24 +356,24 @@ impl Tracker {
         effects
     }
 
-    /// How its newest fix stands. Fixes that are not trusted may become entries again where one stands already, which costs an
+    /// Where it is parked, by its newest fix. Fixes that are not trusted may become entries again where one is already, which costs an
     /// entry and no more.
-    fn standing(&self) -> Option<Parked> {
+    fn parked(&self) -> Option<Parked> {
         let newest = self.newest.as_ref()?;
         let (at, position) = (newest.fixed_at, newest.position);
         Some(Parked { at, cells: CellEntry::of(at, position), is_wide: newest.is_wide })
     }
 
-    fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags, stands: Parked) {
+    fn take_newest(&mut self, fix: &Fix, fixed_at: Timestamp, received_at: Timestamp, flags: FixFlags, parked: Parked) {
         let newer = self.newest.as_ref().is_none_or(|n| fixed_at > n.fixed_at);
         if newer && flags.is_trustworthy() {
-            self.newest = Some(Newest::of(fix, fixed_at, received_at, stands.is_wide));
+            self.newest = Some(Newest::of(fix, fixed_at, received_at, parked.is_wide));
         }
     }
 
     /// What people would see change at once.
     fn shown(&self) -> (Option<bool>, Option<bool>, bool) {
-        (self.said.external_power, self.said.ignition, self.newest.is_some())
+        (self.last_status.external_power, self.last_status.ignition, self.newest.is_some())
     }
 }
 

@@ -1,47 +1,20 @@
-//! The trackers of a lane, found by their names, which stand in the trackers themselves.
+//! The trackers of a lane, found by their identifiers, which are in the trackers themselves.
 
 use crate::domain::{TrackerIdent, TrackerKey};
+use crate::engine::firmware_table::FirmwareTable;
 use crate::engine::ident_table::{IdentId, IdentKey, IdentTable};
 use crate::engine::tracker::{Tracker, TrackerCheckpoint};
 use crate::guard::slots;
-use compact_str::CompactString;
 use serde::{Serialize, Serializer};
 use std::collections::HashMap;
-
-/// Firmware versions that a lane keeps once for all its trackers. A city has some dozens; a tracker that
-/// tells one beyond these has it for itself.
-const FIRMWARES_MAX: usize = 512;
 
 /// See the module.
 #[derive(Clone, Default)]
 pub(super) struct TrackerTable {
     places: slots::SlotIndex,
-    names: IdentTable,
+    idents: IdentTable,
     trackers: Vec<Tracker>,
     firmwares: FirmwareTable,
-}
-
-/// Firmware versions by number.
-#[derive(Clone, Default)]
-pub(super) struct FirmwareTable(Vec<CompactString>);
-
-impl FirmwareTable {
-    /// The version of a number.
-    pub fn name(&self, number: u16) -> Option<&CompactString> {
-        self.0.get(usize::from(number))
-    }
-
-    /// The number of a version; none if there is no room for another.
-    pub fn number(&mut self, name: &CompactString) -> Option<u16> {
-        let known = self.0.iter().position(|n| n == name);
-        let number = known.or_else(|| {
-            (self.0.len() < FIRMWARES_MAX).then(|| {
-                self.0.push(name.clone());
-                self.0.len() - 1
-            })
-        });
-        number.and_then(|n| u16::try_from(n).ok())
-    }
 }
 
 impl TrackerTable {
@@ -50,11 +23,11 @@ impl TrackerTable {
         self.places.len()
     }
 
-    /// Where a tracker stands.
+    /// The slot of a tracker.
     pub fn place(&self, ident: &TrackerIdent) -> Option<usize> {
-        let Self { places, names, trackers, .. } = self;
+        let Self { places, idents, trackers, .. } = self;
         let sought = IdentKey::of(ident);
-        places.find(names.hash(&sought), |place| names.is(trackers[place].name, &sought))
+        places.find(idents.hash(&sought), |place| idents.is(trackers[place].ident, &sought))
     }
 
     /// A tracker.
@@ -62,7 +35,7 @@ impl TrackerTable {
         self.trackers.get(self.place(ident)?)
     }
 
-    /// The tracker at a place, with the table that its firmware stands in.
+    /// The tracker at a place, with the table of its firmware.
     pub fn at(&mut self, place: usize) -> Option<(&mut Tracker, &mut FirmwareTable)> {
         Some((self.trackers.get_mut(place)?, &mut self.firmwares))
     }
@@ -70,18 +43,18 @@ impl TrackerTable {
     /// The tracker of an identifier, made if it is new.
     pub fn entry(&mut self, ident: &TrackerIdent, key: TrackerKey) -> &mut Tracker {
         let place = self.place(ident).unwrap_or_else(|| {
-            let name = self.names.put(ident);
-            self.put(Tracker::new(name, key))
+            let id = self.idents.put(ident);
+            self.put(Tracker::new(id, key))
         });
         &mut self.trackers[place]
     }
 
     /// Removes one; its place is for the next.
     pub fn remove(&mut self, ident: &TrackerIdent) {
-        let Self { places, names, trackers, .. } = self;
+        let Self { places, idents, trackers, .. } = self;
         let sought = IdentKey::of(ident);
-        if let Some(place) = places.leave(names.hash(&sought), |place| names.is(trackers[place].name, &sought)) {
-            names.give_back(trackers[place].name);
+        if let Some(place) = places.leave(idents.hash(&sought), |place| idents.is(trackers[place].ident, &sought)) {
+            idents.give_back(trackers[place].ident);
         }
     }
 
@@ -91,9 +64,9 @@ impl TrackerTable {
     }
 
     fn put(&mut self, tracker: Tracker) -> usize {
-        let Self { places, names, trackers, .. } = self;
+        let Self { places, idents, trackers, .. } = self;
         let place =
-            places.take(names.hash_of(tracker.name), trackers.len(), |place| names.hash_of(trackers[place].name));
+            places.take(idents.hash_of(tracker.ident), trackers.len(), |place| idents.hash_of(trackers[place].ident));
         match trackers.get_mut(place) {
             Some(free) => *free = tracker,
             None => trackers.push(tracker),
@@ -107,8 +80,8 @@ impl TrackerTable {
         let mut kept: Vec<Option<TrackerCheckpoint>> = kept.into_iter().map(Some).collect();
         for (ident, place) in places {
             if let Some(kept) = kept.get_mut(place as usize).and_then(Option::take) {
-                let name = table.names.put(&ident);
-                let tracker = Tracker::of(name, kept, &mut table.firmwares);
+                let id = table.idents.put(&ident);
+                let tracker = Tracker::of(id, kept, &mut table.firmwares);
                 table.put(tracker);
             }
         }
@@ -135,8 +108,8 @@ struct Places<'r>(&'r TrackerTable);
 
 impl Serialize for Places<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ident = |name: IdentId| self.0.names.ident(name);
-        serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.name)).zip(0u32..))
+        let ident = |name: IdentId| self.0.idents.ident(name);
+        serializer.collect_map(self.0.iter().map(|tracker| ident(tracker.ident)).zip(0u32..))
     }
 }
 

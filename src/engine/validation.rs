@@ -1,12 +1,10 @@
 //! Whether a fix is plausible, and what is odd about it.
 
 use crate::domain::{Fix, Timestamp};
-use crate::engine::clock::Reading;
-use serde::{Deserialize, Serialize};
+use crate::engine::clock::{FUTURE_S_MAX, Reading};
+use crate::engine::fix_flags::FixFlags;
 use std::ops::RangeInclusive;
 
-/// How far in the future a tracker's clock may be, seconds.
-pub const FUTURE_S_MAX: f64 = 120.0;
 /// No tracker of ours measured anything before this: 2015-01-01.
 const EARLIEST: Timestamp = Timestamp::from_secs(1_420_070_400);
 
@@ -18,59 +16,6 @@ const ALTITUDE_M: RangeInclusive<f32> = -500.0..=9000.0;
 const HDOP: RangeInclusive<f32> = 0.1..=99.9;
 const ACCURACY_M: RangeInclusive<f32> = 0.0..=100_000.0;
 
-/// What was noticed about a fix; a set of bits, as the database keeps it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FixFlags(pub i16);
-
-impl FixFlags {
-    /// Older than the newest of its vehicle when it came.
-    pub const LATE: i16 = 1;
-    /// Kept in the tracker and sent later, by its own word.
-    pub const BUFFERED: i16 = 2;
-    /// The tracker says itself that it had no fix.
-    pub const NOT_VALID: i16 = 4;
-    /// 0°, 0°: no position.
-    pub const NULL_ISLAND: i16 = 8;
-    /// The packet has no time; the time of arrival stands in.
-    pub const TIME_OF_ARRIVAL: i16 = 16;
-
-    /// The tracker's clock was wrong by a known amount; the time is repaired.
-    pub const CLOCK_REPAIRED: i16 = 32;
-    /// What zone the clock showed cannot be decided: see `docs/protocols.md`, "Clocks". The time stands as the likeliest
-    /// explanation has it.
-    pub const ZONE_DOUBTED: i16 = 64;
-    /// Far off, but near the newest place with latitude and longitude swapped or a sign turned.
-    pub const AXES_DOUBTED: i16 = 128;
-    /// Farther from the newest place than a two-wheeler can ride.
-    pub const JUMP: i16 = 256;
-    /// The same place to the last digit, again and again, while the vehicle says that it moves.
-    pub const FROZEN: i16 = 512;
-    /// A speed, course, altitude or precision that cannot be was left out.
-    pub const FIELD_DROPPED: i16 = 1024;
-    /// The packet's check sum was wrong, which its tracker's profile tolerates.
-    pub const CHECK_SUM_WRONG: i16 = 2048;
-    /// The first heard of its tracker in its cell and quarter of an hour ([`crate::engine::CellEntry`]): how a search by place finds
-    /// the tracker while its fixes are hot. Says nothing about the fix.
-    pub const CELL_ENTRY: i16 = 4096;
-    /// With [`Self::CELL_ENTRY`]: it stands for a narrow cell, not for a wide one.
-    pub const NARROW: i16 = 8192;
-
-    /// Fixes with one of these are kept, but no track shows them: the position is none, or not this one. The
-    /// number stands in the schema, too (0006).
-    pub const UNSHOWN: i16 = Self::NOT_VALID | Self::NULL_ISLAND | Self::AXES_DOUBTED;
-
-    /// Whether tracks show the fix.
-    pub fn is_shown(self) -> bool {
-        self.0 & Self::UNSHOWN == 0
-    }
-
-    /// Whether the fix may become the newest place of its vehicle.
-    pub fn is_trustworthy(self) -> bool {
-        self.0 & (Self::NOT_VALID | Self::NULL_ISLAND | Self::AXES_DOUBTED | Self::JUMP) == 0
-    }
-}
-
 /// The verdict on a fix.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
@@ -80,7 +25,7 @@ pub enum Verdict {
         fixed_at: Timestamp,
         /// What is odd about it.
         flags: FixFlags,
-        /// Whether it tells of a time before the newest. A clock that may be hours behind does not: it is live.
+        /// Whether it is of a time before the newest. A clock that may be hours behind is not: it is live.
         is_history: bool,
     },
     /// Set aside.
@@ -93,7 +38,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether it tells of a time before the newest.
+    /// Whether it is of a time before the newest.
     pub fn is_history(&self) -> bool {
         matches!(self, Self::Accept { is_history: true, .. })
     }

@@ -1,7 +1,7 @@
 //! Which tracker clocks are believed.
 //!
 //! A clock that cannot be right costs its fix the place in event time, never its voice: the arrival
-//! stands in. A week rollover is repaired, because the remainder of the date is exact.
+//! replaces it. A week rollover is repaired, because the remainder of the date is exact.
 
 use crate::domain::Timestamp;
 use crate::guard::params::ClockParams;

@@ -1,5 +1,5 @@
 //! When to look at which vehicle, the earliest first, in eight bytes an entry. It says seconds, rounded down: what is due later
-//! within its second waits for the next tick, so nothing is told before its time. An entry may stand too early, never too late:
+//! within its second waits for the next tick, so nothing is raised before its time. An entry may be too early, never too late:
 //! a deadline that moved away keeps it, which is cheaper than moving it with every packet.
 
 use crate::domain::{Timestamp, VehicleId};
@@ -8,17 +8,17 @@ use crate::guard::vehicle_table::VehicleTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// See the module: seconds since 1970, and places in the fleet. Only the entry that the vehicle itself names counts.
+/// See the module: seconds since 1970, and slots in the vehicle table. Only the entry that the vehicle itself names counts.
 #[derive(Clone, Debug, Default)]
 pub struct Deadlines(BinaryHeap<Reverse<(u32, u32)>>);
 
 impl Deadlines {
     /// Of what the vehicles name.
-    pub fn of(fleet: &VehicleTable) -> Self {
-        Self(fleet.places().filter_map(|(place, v)| Some(Reverse((v.scheduled?.get(), place)))).collect())
+    pub fn of(table: &VehicleTable) -> Self {
+        Self(table.places().filter_map(|(place, v)| Some(Reverse((v.scheduled?.get(), place)))).collect())
     }
 
-    /// Sees to it that an entry stands no later than `due`. What stood there before is passed over when its time comes.
+    /// Sees to it that an entry is no later than `due`. What was there before is passed over when its time comes.
     pub fn put(&mut self, place: u32, vehicle: &mut Vehicle, due: Timestamp) {
         let Some(second) = second_of(due).filter(|due| vehicle.scheduled.is_none_or(|known| known > *due)) else {
             return;
@@ -28,13 +28,13 @@ impl Deadlines {
     }
 
     /// Takes out what may be due by `now`; the vehicles have no entry then.
-    pub fn take_due(&mut self, fleet: &mut VehicleTable, now: Timestamp) -> Vec<VehicleId> {
+    pub fn take_due(&mut self, table: &mut VehicleTable, now: Timestamp) -> Vec<VehicleId> {
         let mut taken = Vec::new();
         let Some(now) = second_of(now) else { return taken };
         while let Some(Reverse((second, place))) = self.0.peek().copied().filter(|Reverse((due, _))| *due <= now.get())
         {
             self.0.pop();
-            if let Some((id, vehicle)) = fleet.at(place)
+            if let Some((id, vehicle)) = table.at(place)
                 && vehicle.scheduled.is_some_and(|s| s.get() == second)
             {
                 vehicle.scheduled = None;
@@ -57,7 +57,7 @@ mod tests {
         Timestamp::from_secs(START_S).plus_secs_f64(secs)
     }
 
-    /// Whose contact is told to be lost, in order.
+    /// Whose lost contact is raised, in order.
     fn lost(findings: &[Finding]) -> Vec<(i64, Timestamp)> {
         let of = |a: &Alert| (a.kind == AlertKind::LostContact).then_some((a.vehicle.0, a.raised_at));
         findings.iter().filter_map(|f| if let Finding::Alert(a) = f { of(a) } else { None }).collect()
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn one_whose_vehicle_is_gone_is_passed_over_and_the_next_at_its_place_has_its_own() {
         let mut guard = armed();
-        guard.forget(VehicleId(3));
+        guard.remove(VehicleId(3));
         guard.heard(VehicleId(30), after(600.0));
         guard.arm(VehicleId(30), after(600.0), after(600.0));
         assert!(guard.advance(VehicleId(3), after(900.0)).is_empty() && guard.snapshot(VehicleId(3)).is_none());

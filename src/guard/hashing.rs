@@ -1,7 +1,7 @@
 //! How the guard's tables find their rows: numbers are scattered with one multiplication, keyed at random.
 //!
 //! Every fix looks into a handful of tables by number. The standard hasher is made for keys of any length and
-//! costs more than the look itself. Numbers of squares come from places that trackers tell, so a key that
+//! costs more than the look itself. Numbers of squares come from places that trackers report, so a key that
 //! nobody outside knows keeps anybody from choosing places that fall on each other. No order depends on it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};

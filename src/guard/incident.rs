@@ -21,9 +21,9 @@ fn weight(p: &IncidentParams, kind: AlertKind) -> f32 {
     }
 }
 
-/// Tells an alert. Kinds that wake the owner open an incident or attach to the open one; a kind
-/// that the open incident knows already is not told again, unless calm lay between.
-pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, out: &mut Vec<Finding>) {
+/// Raises an alert. Kinds that wake the owner open an incident or attach to the open one; a kind
+/// that the open incident knows already is not raised again, unless calm lay between.
+pub fn raise(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, out: &mut Vec<Finding>) {
     if is_held_off(vehicle, &alert, out) {
         return;
     }
@@ -32,19 +32,19 @@ pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, ou
         return;
     }
     let (id, at) = (alert.vehicle, alert.raised_at);
-    if vehicle.incident().is_some_and(|open| open.state == IncidentState::Recovered) {
+    if vehicle.rare.incident().is_some_and(|open| open.state == IncidentState::Recovered) {
         // What happens after it stood at home again is another theft.
         out.extend(close(vehicle, id, at, IncidentEnd::Recovered));
     }
-    match vehicle.incident_mut() {
+    match vehicle.rare.incident_mut() {
         Some(open) => {
-            let told_at = open.told.iter().find(|(kind, _)| *kind == alert.kind).map(|(_, at)| *at);
-            if told_at.is_some_and(|told| open.calm_again_at.is_none_or(|calm| calm <= told)) {
+            let raised_at = open.raised.iter().find(|(kind, _)| *kind == alert.kind).map(|(_, at)| *at);
+            if raised_at.is_some_and(|raised| open.calm_again_at.is_none_or(|calm| calm <= raised)) {
                 return;
             }
             alert.incident = Some(open.id);
-            open.told.retain(|(kind, _)| *kind != alert.kind);
-            open.told.push((alert.kind, at));
+            open.raised.retain(|(kind, _)| *kind != alert.kind);
+            open.raised.push((alert.kind, at));
             let surer = weight(params, alert.kind);
             out.push(Finding::Alert(Box::new(alert)));
             open.become_surer(params, id, at, surer, out);
@@ -57,7 +57,7 @@ pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, ou
             alert.incident = Some(incident);
             let mut open = OpenIncident {
                 id: incident,
-                told: vec![(alert.kind, at)],
+                raised: vec![(alert.kind, at)],
                 calm_since: None,
                 calm_again_at: None,
                 state: IncidentState::Suspected,
@@ -70,7 +70,7 @@ pub fn tell(params: &IncidentParams, vehicle: &mut Vehicle, mut alert: Alert, ou
             if score >= params.confirmed_score {
                 open.become_state(id, at, IncidentState::Confirmed, out);
             }
-            vehicle.set_incident(Some(Box::new(open)));
+            vehicle.rare.set_incident(Some(Box::new(open)));
         }
     }
 }
@@ -89,7 +89,7 @@ pub fn follow(
         return false;
     }
     let from_home_m = vehicle.anchor.map(|a| a.centre.distance_m(sample.place));
-    if let (Some(open), Some(from_home_m)) = (vehicle.incident_mut(), from_home_m) {
+    if let (Some(open), Some(from_home_m)) = (vehicle.rare.incident_mut(), from_home_m) {
         if received_at.seconds_since(sample.at) > params.late_s && from_home_m < params.home_m {
             open.explain(sample.at, received_at, out);
         }
@@ -137,7 +137,7 @@ fn is_held_off(vehicle: &mut Vehicle, alert: &Alert, out: &mut Vec<Finding>) -> 
 /// What the owner says, and the answer that it is given over, if that is known.
 pub type Said = (Answer, Option<SeenAnswer>);
 
-/// The owner's word on an incident, open or over. One that was given over another answer than stands here is
+/// The owner's word on an incident, open or over. One that was given over another answer than is stored here is
 /// dropped: two people tapped at once, and the second has not seen the first.
 pub fn answer(
     params: &IncidentParams,
@@ -148,7 +148,7 @@ pub fn answer(
     at: Timestamp,
 ) -> Vec<Finding> {
     let mut out = vec![Finding::IncidentNoted { incident, at, note: Note::Answered { answer } }];
-    let Some(open) = vehicle.incident_mut().filter(|open| open.id == incident) else {
+    let Some(open) = vehicle.rare.incident_mut().filter(|open| open.id == incident) else {
         return match seen {
             Some(seen) if answer == Answer::Stolen => reopen(id, vehicle, incident, seen, at, out),
             Some(_) => vec![Finding::IncidentAnsweredAfterEnd { incident, vehicle: id, at, answer }],
@@ -182,7 +182,7 @@ pub fn answer(
 }
 
 /// "It is stolen" after "it is me": the incident is open again and its alarms are held off no longer. Only while
-/// the claimed ride lasts (`ride_s`): afterwards the guard has begun anew elsewhere, and a theft is another incident.
+/// the claimed ride lasts (`ride_s`): afterwards the guard has begun again elsewhere, and a theft is another incident.
 /// A vehicle has one open incident; another one that has begun stays.
 fn reopen(
     id: VehicleId,
@@ -192,7 +192,7 @@ fn reopen(
     at: Timestamp,
     mut out: Vec<Finding>,
 ) -> Vec<Finding> {
-    if vehicle.incident().is_some() {
+    if vehicle.rare.incident().is_some() {
         return Vec::new();
     }
     let is_claimed = |ride: &ClaimedRide| ride.incident == incident && at < ride.until;
@@ -203,7 +203,7 @@ fn reopen(
     out.push(Finding::IncidentReopened { incident, vehicle: id, at, score: 1.0 });
     let open = OpenIncident {
         id: incident,
-        told: Vec::new(),
+        raised: Vec::new(),
         calm_since: None,
         calm_again_at: None,
         state: IncidentState::Confirmed,
@@ -213,20 +213,20 @@ fn reopen(
         answer: Some(Answer::Stolen),
     };
     out.push(open.noted(at, Note::Became { state: IncidentState::Confirmed }));
-    vehicle.set_incident(Some(Box::new(open)));
+    vehicle.rare.set_incident(Some(Box::new(open)));
     out
 }
 
 /// The owner's disarm of `at` reached us only now: alerts after it are explained by it.
 pub fn explain_by_disarm(vehicle: &Vehicle, at: Timestamp, known_at: Timestamp, out: &mut Vec<Finding>) {
-    if let Some(open) = vehicle.incident()
-        && open.told.iter().any(|(_, told)| *told >= at)
+    if let Some(open) = vehicle.rare.incident()
+        && open.raised.iter().any(|(_, raised)| *raised >= at)
     {
         out.push(open.noted(known_at.max(at), Note::DisarmedBefore { at }));
     }
 }
 
-/// Notes whether the vehicle stands quietly at its guard point, as a moment that arrived at
+/// Notes whether the vehicle is parked quietly at its guard point, as a moment that arrived at
 /// `received_at` says.
 pub fn note_calm(
     params: &IncidentParams,
@@ -236,7 +236,7 @@ pub fn note_calm(
     received_at: Timestamp,
     out: &mut Vec<Finding>,
 ) {
-    let Some(open) = vehicle.incident_mut() else { return };
+    let Some(open) = vehicle.rare.incident_mut() else { return };
     if !is_calm {
         open.calm_since = None;
         return;
@@ -252,8 +252,8 @@ pub fn note_calm(
 
 /// Closes the open incident, if any.
 pub fn close(vehicle: &mut Vehicle, id: VehicleId, at: Timestamp, end: IncidentEnd) -> Vec<Finding> {
-    let open = vehicle.incident().map(|open| open.id);
-    vehicle.set_incident(None);
+    let open = vehicle.rare.incident().map(|open| open.id);
+    vehicle.rare.set_incident(None);
     open.map(|incident| Finding::IncidentClosed { incident, vehicle: id, at, end }).into_iter().collect()
 }
 

@@ -10,7 +10,7 @@
 //! 5. `anchor`: only then is the guard point allowed to learn, so no theft teaches it.
 //!
 //! Timers (silence, an unexplained power loss) lie in an ordered list (`deadlines`); `tick` looks at the
-//! first entries only. An entry may stand too early, never too late: it is checked when due.
+//! first entries only. An entry may be too early, never too late: it is checked when due.
 
 mod clock;
 mod deadlines;
@@ -85,10 +85,13 @@ pub struct Guard {
     resumed_at: Option<Timestamp>,
     zones: Zones,
     /// When windows of schedules begin and end.
-    appointments: BTreeSet<(Timestamp, VehicleId)>,
-    hood: OutageDetector,
+    #[serde(rename = "appointments")]
+    schedule_timers: BTreeSet<(Timestamp, VehicleId)>,
+    #[serde(rename = "hood")]
+    outages: OutageDetector,
     /// Which suspects remember more.
-    pool: WindowBudget,
+    #[serde(rename = "pool")]
+    window_budget: WindowBudget,
 }
 
 /// A guard as a checkpoint keeps it.
@@ -98,17 +101,19 @@ struct GuardCheckpoint {
     vehicles: VehicleTable,
     resumed_at: Option<Timestamp>,
     zones: Zones,
-    appointments: BTreeSet<(Timestamp, VehicleId)>,
-    hood: OutageDetector,
-    #[serde(default)]
-    pool: WindowBudget,
+    #[serde(rename = "appointments")]
+    schedule_timers: BTreeSet<(Timestamp, VehicleId)>,
+    #[serde(rename = "hood")]
+    outages: OutageDetector,
+    #[serde(default, rename = "pool")]
+    window_budget: WindowBudget,
 }
 
 impl From<GuardCheckpoint> for Guard {
     fn from(kept: GuardCheckpoint) -> Self {
-        let GuardCheckpoint { params, vehicles, resumed_at, zones, appointments, hood, pool } = kept;
+        let GuardCheckpoint { params, vehicles, resumed_at, zones, schedule_timers, outages, window_budget } = kept;
         let deadlines = Deadlines::of(&vehicles);
-        Self { params, vehicles, deadlines, resumed_at, zones, appointments, hood, pool }
+        Self { params, vehicles, deadlines, resumed_at, zones, schedule_timers, outages, window_budget }
     }
 }
 
@@ -158,19 +163,19 @@ impl Guard {
         incident::explain_by_disarm(state, at, known_at, &mut findings);
         state.end_session(at);
         state.silence.has_window = false;
-        self.pool.leave(vehicle);
+        self.window_budget.leave(vehicle);
         if let Some(session) = &mut state.session {
             session.settle(by);
             session.ride = None;
         }
-        self.hood.leave(vehicle, std::mem::take(&mut state.hood));
+        self.outages.leave(vehicle, std::mem::take(&mut state.peers));
         findings.extend(incident::close(state, vehicle, known_at, end));
         findings
     }
 
     /// Looks at what the next moments of these vehicles will need, [`PREFETCH_MAX`] of them at a time. They speak in an order
-    /// without any pattern, and one by one each would wait for memory anew; looked at together, the waits overlap. Changes
-    /// nothing and tells nothing.
+    /// without any pattern, and one by one each would wait for memory again; looked at together, the waits overlap. Changes
+    /// nothing and raises nothing.
     pub fn prefetch(&self, vehicles: &[VehicleId]) {
         for vehicles in vehicles.chunks(PREFETCH_MAX) {
             let known: SmallVec<[(VehicleId, &Vehicle); PREFETCH_MAX]> =
@@ -197,10 +202,10 @@ impl Guard {
             return findings;
         }
         rules::consider(&self.params, &mut self.zones, vehicle, state, moment, seen, &mut findings);
-        let evicted = self.pool.settle(&self.params.pool, vehicle, state);
-        self.hood.hear(vehicle, state.hood);
+        let evicted = self.window_budget.settle(&self.params.pool, vehicle, state);
+        self.outages.hear(vehicle, state.peers);
         let point = state.guard_point();
-        state.hood = self.hood.settle(vehicle, state.hood, state.armed_at.is_some(), point, moment);
+        state.peers = self.outages.follow(vehicle, state.peers, state.armed_at.is_some(), point, moment);
         if let Some((due, _)) = timers::next_deadline(&self.params, state, self.resumed_at) {
             self.deadlines.put(place, state, due);
         }
@@ -212,7 +217,7 @@ impl Guard {
     pub fn heard(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
         let state = self.vehicles.entry(vehicle);
         state.silence.heard(at);
-        self.hood.hear(vehicle, state.hood);
+        self.outages.hear(vehicle, state.peers);
         self.reschedule(vehicle);
         Vec::new()
     }
@@ -220,13 +225,13 @@ impl Guard {
     /// Timers of all vehicles that are due by `now`.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
-        while let Some(&(due, vehicle)) = self.appointments.first().filter(|(due, _)| *due <= now) {
-            findings.extend(self.keep_appointment(vehicle, due));
+        while let Some(&(due, vehicle)) = self.schedule_timers.first().filter(|(due, _)| *due <= now) {
+            findings.extend(self.fire_schedule_timer(vehicle, due));
         }
         for vehicle in self.take_due(now) {
             self.fire(vehicle, now, true, &mut findings);
         }
-        findings.extend(self.hood.tick(&self.params.hood, now));
+        findings.extend(self.outages.tick(&self.params.hood, now));
         findings
     }
 
@@ -252,8 +257,8 @@ impl Guard {
         findings
     }
 
-    /// We were away ourselves: deadlines start again at `to`, for silence then tells nothing.
-    pub fn gap(&mut self, from: Timestamp, to: Timestamp) {
+    /// We were away ourselves: deadlines start again at `to`, for silence then says nothing.
+    pub fn coverage_gap(&mut self, from: Timestamp, to: Timestamp) {
         if to > from {
             self.resumed_at = Some(self.resumed_at.map_or(to, |r| r.max(to)));
         }
@@ -274,11 +279,11 @@ impl Guard {
         self.vehicles.entry(vehicle).kind = kind;
     }
 
-    /// What people are told of as soon as it changes: since when it is guarded, whether its guard point is
+    /// What people see as soon as it changes: since when it is guarded, whether its guard point is
     /// known, the open incident. Cheap enough to ask before and after every packet.
-    pub fn shown(&self, vehicle: VehicleId) -> Option<(Option<Timestamp>, bool, Option<IncidentId>)> {
+    pub fn visible_state(&self, vehicle: VehicleId) -> Option<(Option<Timestamp>, bool, Option<IncidentId>)> {
         let state = self.vehicles.get(vehicle)?;
-        Some((state.armed_at, state.anchor.is_some(), state.incident().map(|i| i.id)))
+        Some((state.armed_at, state.anchor.is_some(), state.rare.incident().map(|i| i.id)))
     }
 
     /// What status rows show.
@@ -286,33 +291,33 @@ impl Guard {
         self.vehicles.get(vehicle).map(|state| Snapshot {
             armed_at: state.armed_at,
             guard_point: state.guard_point(),
-            incident: state.incident().map(|i| i.id),
+            incident: state.rare.incident().map(|i| i.id),
             by: state.session.as_ref().map_or(SessionBy::Owner, |s| s.by),
         })
     }
 
     /// Forgets a vehicle: its observation is over.
-    pub fn forget(&mut self, vehicle: VehicleId) {
+    pub fn remove(&mut self, vehicle: VehicleId) {
         let Some(state) = self.vehicles.remove(vehicle) else { return };
-        self.hood.leave(vehicle, state.hood);
-        self.pool.leave(vehicle);
-        if let Some(due) = state.session.and_then(|s| s.appointment) {
-            self.appointments.remove(&(due, vehicle));
+        self.outages.leave(vehicle, state.peers);
+        self.window_budget.leave(vehicle);
+        if let Some(due) = state.session.and_then(|s| s.schedule_timer) {
+            self.schedule_timers.remove(&(due, vehicle));
         }
     }
 
     /// Another guard watches over the vehicle from `at` on: nothing is known of it here any more, and nothing is asked
     /// of its silence.
-    pub fn hand_over(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
+    pub fn release(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
         let Some(state) = self.vehicles.get_mut(vehicle) else { return Vec::new() };
         let findings = incident::close(state, vehicle, at, IncidentEnd::TrackerChanged);
-        self.forget(vehicle);
+        self.remove(vehicle);
         findings
     }
 
     /// Full windows that suspects hold, and moments of suspects that found none free since the beginning.
     pub fn windows(&self) -> (usize, u64) {
-        (self.pool.held(), self.pool.refused())
+        (self.window_budget.held(), self.window_budget.refused())
     }
 
     /// The owner's word on an incident, and the answer that it was given over.
@@ -335,19 +340,19 @@ impl Guard {
         let state = self.vehicles.entry(vehicle);
         let session = state.session.get_or_insert_default();
         session.policy = policy;
-        if let Some(due) = session.appointment.take() {
-            self.appointments.remove(&(due, vehicle));
+        if let Some(due) = session.schedule_timer.take() {
+            self.schedule_timers.remove(&(due, vehicle));
         }
-        self.keep_appointment(vehicle, at)
+        self.fire_schedule_timer(vehicle, at)
     }
 
     /// A window of a vehicle's schedule begins or ends, or the schedule is new.
-    fn keep_appointment(&mut self, vehicle: VehicleId, due: Timestamp) -> Vec<Finding> {
-        self.appointments.remove(&(due, vehicle));
+    fn fire_schedule_timer(&mut self, vehicle: VehicleId, due: Timestamp) -> Vec<Finding> {
+        self.schedule_timers.remove(&(due, vehicle));
         let Some(state) = self.vehicles.get_mut(vehicle) else { return Vec::new() };
         let Some(session) = &mut state.session else { return Vec::new() };
-        session.appointment = session.policy.schedule.as_ref().and_then(|s| s.next_change(due));
-        self.appointments.extend(session.appointment.map(|next| (next, vehicle)));
+        session.schedule_timer = session.policy.schedule.as_ref().and_then(|s| s.next_change(due));
+        self.schedule_timers.extend(session.schedule_timer.map(|next| (next, vehicle)));
         let is_in_force = session.policy.schedule.as_ref().is_some_and(|s| s.is_in_force(due));
         let by = SessionBy::Schedule;
         match (is_in_force, state.armed_at) {
@@ -366,26 +371,26 @@ impl Guard {
     }
 
     /// Fires one vehicle's deadlines up to `now`, in their order.
-    fn fire(&mut self, vehicle: VehicleId, now: Timestamp, has_neighbours: bool, findings: &mut Vec<Finding>) {
+    fn fire(&mut self, vehicle: VehicleId, now: Timestamp, has_peers: bool, findings: &mut Vec<Finding>) {
         if let Some(state) = self.vehicles.get_mut(vehicle) {
-            let (p, hood) = (&self.params.hood, state.hood);
+            let (p, peers) = (&self.params.hood, state.peers);
             while let Some((due, deadline)) = timers::next_deadline(&self.params, state, self.resumed_at)
                 && due <= now
             {
-                let heard_at = state.silence.last_heard().filter(|_| has_neighbours);
+                let heard_at = state.silence.last_heard().filter(|_| has_peers);
                 let is_excused = deadline == Deadline::Silence(Step::Silent)
-                    && has_neighbours
-                    && self.hood.is_behind(p, vehicle, hood, due);
+                    && has_peers
+                    && self.outages.is_behind(p, vehicle, peers, due);
                 timers::meet_deadline(&self.params, vehicle, state, due, (deadline, is_excused), findings);
                 if let (Deadline::Silence(Step::Lost), Some(heard)) = (deadline, heard_at) {
-                    self.hood.lose(p, vehicle, hood, heard, due);
+                    self.outages.lose(p, vehicle, peers, heard, due);
                 }
             }
         }
         let mut evicted = None;
         if let Some(state) = self.vehicles.get_mut(vehicle) {
             // An incident may have begun: what it holds it keeps.
-            evicted = self.pool.settle(&self.params.pool, vehicle, state);
+            evicted = self.window_budget.settle(&self.params.pool, vehicle, state);
         }
         self.narrow(evicted);
         self.reschedule(vehicle);

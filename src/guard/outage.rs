@@ -8,7 +8,7 @@
 //!
 //! A guarded vehicle belongs to its cell, its square, its firmware and the lane. It counts as lost
 //! from its "lost contact" deadline until it is heard. An outage is noticed when enough of a group
-//! were last heard within the same minutes; operators are told a rhythm later, of the whole lane if all of
+//! were last heard within the same minutes; operators see it a report interval later, of the whole lane if all of
 //! it is silent. Vehicles that
 //! are lost with it wait until it is over before their silence wakes anybody.
 
@@ -73,13 +73,14 @@ struct Noticed {
     worst: u32,
     /// When enough of them were heard again.
     ended_at: Option<Timestamp>,
-    /// Whether operators were told.
-    is_told: bool,
+    /// Whether operators see it.
+    #[serde(rename = "is_told")]
+    is_raised: bool,
 }
 
 /// All groups of a lane.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Kept", into = "Kept")]
+#[serde(from = "OutageCheckpoint", into = "OutageCheckpoint")]
 pub struct OutageDetector {
     groups: BTreeMap<Key, Group>,
     /// When lost vehicles were last heard.
@@ -90,28 +91,28 @@ pub struct OutageDetector {
 
 /// As a checkpoint keeps it: text formats have no maps with such keys.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct OutageCheckpoint {
     groups: Vec<(Key, Group)>,
     lost: BTreeMap<VehicleId, Timestamp>,
     watched: BTreeSet<Key>,
 }
 
-impl From<Kept> for OutageDetector {
-    fn from(kept: Kept) -> Self {
+impl From<OutageCheckpoint> for OutageDetector {
+    fn from(kept: OutageCheckpoint) -> Self {
         Self { groups: kept.groups.into_iter().collect(), lost: kept.lost, watched: kept.watched }
     }
 }
 
-impl From<OutageDetector> for Kept {
-    fn from(hood: OutageDetector) -> Self {
-        Self { groups: hood.groups.into_iter().collect(), lost: hood.lost, watched: hood.watched }
+impl From<OutageDetector> for OutageCheckpoint {
+    fn from(detector: OutageDetector) -> Self {
+        Self { groups: detector.groups.into_iter().collect(), lost: detector.lost, watched: detector.watched }
     }
 }
 
 impl OutageDetector {
     /// Follows where a vehicle belongs, by a moment it sent and its newest place; a vehicle that is not
     /// guarded belongs nowhere. Returns what it now belongs to.
-    pub fn settle(
+    pub fn follow(
         &mut self,
         vehicle: VehicleId,
         before: PeerGroups,
@@ -119,9 +120,9 @@ impl OutageDetector {
         place: Option<LatLon>,
         moment: &Moment,
     ) -> PeerGroups {
-        let mut hood = before;
+        let mut peers = before;
         if let Some(place) = place {
-            hood.area = square(place);
+            peers.area = square(place);
         }
         let cell = moment.network.cells.first();
         if let Some(c) = cell {
@@ -130,26 +131,26 @@ impl OutageDetector {
             key[2..4].copy_from_slice(&c.mnc.to_be_bytes());
             key[4..8].copy_from_slice(&c.area.to_be_bytes());
             key[8..].copy_from_slice(&c.cell.to_be_bytes());
-            hood.cell = number(&key);
+            peers.cell = number(&key);
         }
         let firmware = moment.status.firmware.as_deref();
         if let Some(name) = firmware {
-            hood.firmware = number(name.as_bytes());
+            peers.firmware = number(name.as_bytes());
         }
-        hood.is_member = is_guarded;
-        if hood != before {
+        peers.is_member = is_guarded;
+        if peers != before {
             self.leave(vehicle, before);
             if is_guarded {
-                self.join(hood, cell, firmware);
+                self.join(peers, cell, firmware);
             }
         }
-        hood
+        peers
     }
 
     /// A vehicle is guarded no longer, or forgotten.
-    pub fn leave(&mut self, vehicle: VehicleId, hood: PeerGroups) {
-        self.find(vehicle, hood);
-        for key in hood.groups().filter(|_| hood.is_member) {
+    pub fn leave(&mut self, vehicle: VehicleId, peers: PeerGroups) {
+        self.find(vehicle, peers);
+        for key in peers.groups().filter(|_| peers.is_member) {
             if let Some(group) = self.groups.get_mut(&key) {
                 group.members = group.members.saturating_sub(1);
                 if group.members == 0 && group.outage.is_none() {
@@ -159,8 +160,8 @@ impl OutageDetector {
         }
     }
 
-    fn join(&mut self, hood: PeerGroups, cell: Option<&Cell>, firmware: Option<&str>) {
-        for key in hood.groups() {
+    fn join(&mut self, peers: PeerGroups, cell: Option<&Cell>, firmware: Option<&str>) {
+        for key in peers.groups() {
             let group = self.groups.entry(key).or_default();
             group.members += 1;
             match key.0 {
@@ -176,20 +177,20 @@ impl OutageDetector {
         }
     }
 
-    /// A vehicle has lost contact; that may show an outage of its neighbourhood, told by `tick`.
+    /// A vehicle has lost contact; that may show an outage of its peers, raised by `tick`.
     pub fn lose(
         &mut self,
         params: &HoodParams,
         vehicle: VehicleId,
-        hood: PeerGroups,
+        peers: PeerGroups,
         heard_at: Timestamp,
         at: Timestamp,
     ) {
-        if !hood.is_member || self.lost.insert(vehicle, heard_at).is_some() {
+        if !peers.is_member || self.lost.insert(vehicle, heard_at).is_some() {
             return;
         }
         let mut is_behind = false;
-        for key in hood.groups() {
+        for key in peers.groups() {
             let Some(group) = self.groups.get_mut(&key) else { continue };
             group.lost.insert((heard_at, vehicle));
             if let Some(outage) = &mut group.outage
@@ -199,7 +200,7 @@ impl OutageDetector {
                 is_behind = true;
             } else if !is_behind && let Some(began_at) = group.together_since(params, key.0, heard_at) {
                 let worst = group.lost.len() as u32;
-                group.outage = Some(Noticed { began_at, noticed_at: at, worst, ended_at: None, is_told: false });
+                group.outage = Some(Noticed { began_at, noticed_at: at, worst, ended_at: None, is_raised: false });
                 self.watched.insert(key);
                 is_behind = true;
             }
@@ -207,28 +208,28 @@ impl OutageDetector {
     }
 
     /// A vehicle is heard (again).
-    pub fn hear(&mut self, vehicle: VehicleId, hood: PeerGroups) {
-        self.find(vehicle, hood);
+    pub fn hear(&mut self, vehicle: VehicleId, peers: PeerGroups) {
+        self.find(vehicle, peers);
     }
 
-    /// Lets time pass: tells operators of outages that were noticed a rhythm ago, unless all of the lane is
-    /// silent by now (that is one outage, not one for each of its squares); tells of those that are over.
+    /// Lets time pass: raises outages that were noticed a while ago, unless all of the lane is
+    /// silent by now (that is one outage, not one for each of its squares); reports those that are over.
     pub fn tick(&mut self, params: &HoodParams, now: Timestamp) -> Vec<Finding> {
-        let mut told = Vec::new();
+        let mut findings = Vec::new();
         let is_lane_out = self.groups.get(&LANE).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());
         self.watched.retain(|key| {
             let Some(group) = self.groups.get_mut(key) else { return false };
             let lost = group.lost.len() as f32;
             let Some(mut outage) = group.outage else { return false };
             let is_due = now.seconds_since(outage.noticed_at) >= params.tell_after_s;
-            if !outage.is_told && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
-                outage.is_told = true;
-                told.push(Finding::OutageBegan { at: now, outage: group.outage_of(*key, outage.began_at) });
+            if !outage.is_raised && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
+                outage.is_raised = true;
+                findings.push(Finding::OutageBegan { at: now, outage: group.outage_of(*key, outage.began_at) });
             }
             if outage.ended_at.is_none() && lost <= params.over_share * outage.worst as f32 {
                 outage.ended_at = Some(now);
                 let end = Finding::OutageEnded { at: now, outage: group.outage_of(*key, outage.began_at) };
-                told.extend(outage.is_told.then_some(end));
+                findings.extend(outage.is_raised.then_some(end));
             }
             let is_past = outage.ended_at.is_some_and(|ended| now.seconds_since(ended) > params.grace_s);
             group.outage = (!is_past).then_some(outage);
@@ -237,28 +238,28 @@ impl OutageDetector {
             }
             !is_past
         });
-        told
+        findings
     }
 
     /// Whether the silence of a lost vehicle is its neighbourhood's: it began with an outage that goes on,
     /// or has just ended.
-    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, hood: PeerGroups, at: Timestamp) -> bool {
+    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, peers: PeerGroups, at: Timestamp) -> bool {
         let Some(heard_at) = self.lost.get(&vehicle) else { return false };
         let explains = |outage: Noticed| {
             let after_s = heard_at.seconds_since(outage.began_at);
             let is_over = outage.ended_at.is_some_and(|ended| at.seconds_since(ended) > params.grace_s);
-            // The slowest rhythm is heard last a while after the fastest.
+            // The slowest reporter is heard last a while after the fastest.
             (-params.together_s..=2.0 * params.together_s).contains(&after_s) && !is_over
         };
         // A dead cell does not end at the border of a square: those around count, too.
-        let around = around(hood.area).map(|number| (OutageKind::Area, number));
-        hood.groups().chain(around).any(|key| self.groups.get(&key).and_then(|g| g.outage).is_some_and(explains))
+        let around = around(peers.area).map(|number| (OutageKind::Area, number));
+        peers.groups().chain(around).any(|key| self.groups.get(&key).and_then(|g| g.outage).is_some_and(explains))
     }
 
     /// The vehicle counts as lost no longer.
-    fn find(&mut self, vehicle: VehicleId, hood: PeerGroups) {
+    fn find(&mut self, vehicle: VehicleId, peers: PeerGroups) {
         let Some(heard_at) = self.lost.remove(&vehicle) else { return };
-        for key in hood.groups() {
+        for key in peers.groups() {
             if let Some(group) = self.groups.get_mut(&key) {
                 group.lost.remove(&(heard_at, vehicle));
             }

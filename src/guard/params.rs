@@ -1,6 +1,6 @@
 //! Every number the guard reckons with: name, unit, and what raising it trades.
 //!
-//! One fixed configuration serves all vehicles. What a vehicle is like (its drift, its rhythm,
+//! One fixed configuration serves all vehicles. What a vehicle is like (its drift, its report interval,
 //! whether it has an accelerometer) is learned from its own reports, not configured.
 
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ params! {
         speed_agrees: f32 = 0.5,
         /// Least Doppler speed that says "moving", km/h ...
         speed_floor_kmh: f32 = 2.5,
-        /// ... and in multiples of the mean speed this tracker tells at rest.
+        /// ... and in multiples of the mean speed this tracker reports at rest.
         speed_floor_noises: f32 = 3.0,
         /// What a Doppler speed above the floor adds, nats.
         speed_moderate: f32 = 1.0,
@@ -118,7 +118,7 @@ params! {
         contradiction_cost: f32 = 3.0,
         /// Most that a fix without Doppler speed can add before that cost, nats.
         contradicted_max: f32 = 2.0,
-        /// Evidence asked in addition of trackers that never tell a speed, nats.
+        /// Evidence asked in addition of trackers that never report a speed, nats.
         without_speed_extra: f32 = 2.0,
         /// Evidence asked in addition while the guard point rests on fewer than so many fixes and no
         /// accelerometer can confirm, nats: the first fixes may have been wrong.
@@ -130,7 +130,7 @@ params! {
         /// Fixes at the guard point while shaken after which shaking counts for nothing: a thief
         /// leaves, wind and builders stay.
         shaken_at_home: f32 = 8.0,
-        /// Share of the evidence of a speed that the tracker's own rhythm does not believe.
+        /// Share of the evidence of a speed that the tracker's own report interval does not believe.
         unhurried_share: f32 = 0.3,
         /// Two fixes in a row beyond this are far off, metres ...
         far_again_m: f32 = 120.0,
@@ -177,17 +177,17 @@ params! {
         spread_start_m: f32 = 30.0,
         /// Least spread believed, metres. Lower: earlier alerts for good receivers, more false ones.
         spread_min_m: f32 = 26.0,
-        /// Largest spread believed, metres. Higher: deaf where the sky is poor.
+        /// Largest spread believed, metres. Higher: deaf where reception is poor.
         spread_max_m: f32 = 80.0,
         /// Fixes this close in time are one measurement, since errors hold on, seconds.
         independent_s: f32 = 60.0,
         /// Memory of the guard point, in independent fixes.
         memory_fixes: f32 = 48.0,
-        /// Fixes from this long before arming may already show where it stands, seconds.
+        /// Fixes from this long before arming may already show where it is parked, seconds.
         before_arming_s: f32 = 120.0,
         /// ... if they lie within this of each other, metres.
         before_arming_m: f32 = 8.0,
-        /// Error assumed where a fix tells none, metres.
+        /// Error assumed where a fix reports none, metres.
         error_default_m: f32 = 8.0,
         /// Metres of error per unit of hdop.
         error_per_hdop_m: f32 = 4.0,
@@ -209,22 +209,22 @@ params! {
         distance_min_m: f32 = 2200.0,
         /// Cell positions in agreement.
         fixes_min: u8 = 3,
-        /// Packets of shaking among the recent ones that must go with it (trackers that can tell).
+        /// Packets of shaking among the recent ones that must go with it (trackers with an accelerometer).
         shaking_min: u8 = 5,
         /// Shaking this long without any satellite fix, when both began together, is carrying off in
-        /// a van or under a jammer even if no mast says so, seconds.
+        /// a van or under a jammer even if no cell tower says so, seconds.
         dark_s: f32 = 400.0,
-        /// Share of the packets that must tell of shaking meanwhile.
+        /// Share of the packets that must report shaking meanwhile.
         dark_share: f32 = 0.8,
         /// Rest for so long breaks it off, seconds.
         dark_rest_s: f64 = 60.0,
-        /// Masts that still answer within this of the first ones say that it stands, metres.
+        /// Cell towers that still answer within this of the first ones say that it is parked, metres.
         same_mast_m: f32 = 150.0,
-        /// Places of masts, each this far from all others, that are passed only by who moves (8 at most).
+        /// Places of cell towers, each this far from all others, that only a moving vehicle passes (8 at most).
         masts_passed: u8 = 5,
         /// Packets of shaking it takes at least.
         dark_packets: u16 = 15,
-        /// The last satellite fix before it may be this many rhythms old ...
+        /// The last satellite fix before it may be this many report intervals old ...
         sky_rhythms: f64 = 1.2,
         /// ... plus this, seconds.
         sky_extra_s: f64 = 30.0,
@@ -244,25 +244,25 @@ params! {
 }
 
 params! {
-    /// Silence: the deadline follows the tracker's own rhythm.
+    /// Silence: the deadline follows the tracker's own report interval.
     SilenceParams {
-        /// Harmless outages last up to 45 minutes; beyond that plus one rhythm it is silence, seconds.
+        /// Harmless outages last up to 45 minutes; beyond that plus one report interval it is silence, seconds.
         tolerated_s: f32 = 2708.0,
         /// Rhythm assumed before one is known, seconds.
         rhythm_start_s: f32 = 300.0,
-        /// Longest rhythm believed, seconds.
+        /// Longest report interval believed, seconds.
         rhythm_max_s: f32 = 900.0,
-        /// Share by which the rhythm falls towards a shorter interval: more hears a slower tracker sooner, and
-        /// takes minutes of shaking for its rhythm.
+        /// Share by which the report interval falls towards a shorter interval: more hears a slower tracker sooner, and
+        /// takes minutes of shaking for its report interval.
         rhythm_fall: f32 = 0.02,
-        /// The same where the rhythm seems to be that of an interval with lost heartbeats: more forgets them
-        /// sooner, and a tracker with two rhythms has the shorter one's deadline.
+        /// The same where the report interval seems to be one with lost heartbeats: more forgets them
+        /// sooner, and a tracker with two intervals has the shorter one's deadline.
         rhythm_fall_after_lost_beat: f32 = 0.2,
-        /// Lost contact is told (quietly) after this many rhythms ...
+        /// Lost contact is raised (quietly) after this many report intervals ...
         lost_rhythms: f32 = 3.0,
         /// ... plus this, seconds.
         lost_extra_s: f32 = 300.0,
-        /// A session that began without contact is told of (quietly) after this, seconds. Lower: told of trackers that
+        /// That a session began without contact is raised (quietly) after this, seconds. Lower: raised for trackers that
         /// are about to speak.
         unheard_s: f32 = 60.0,
     }
@@ -271,7 +271,7 @@ params! {
 params! {
     /// A receiver that repeats one place while its vehicle moves.
     StaleParams {
-        /// Told (quietly) after so long, seconds. Lower: told of receivers that only hold still for a while.
+        /// Raised (quietly) after so long, seconds. Lower: raised for receivers that only hold still for a while.
         after_s: f64 = 7200.0,
         /// Without a sign of movement for this long it has come to rest, seconds.
         rest_s: f64 = 900.0,
@@ -297,9 +297,9 @@ params! {
 params! {
     /// Low battery of the tracker.
     BatteryParams {
-        /// Told at or below, percent.
+        /// Raised at or below, percent.
         low_percent: u8 = 15,
-        /// Told again only after it was at or above, percent.
+        /// Raised again only after it was at or above, percent.
         recovered_percent: u8 = 25,
     }
 }
@@ -315,7 +315,7 @@ params! {
         inside_max: u8 = 32,
         /// Zones that one fix is compared with; beyond that, zones lying on each other go unseen.
         near_max: u8 = 64,
-        /// Two fixes further apart in time than this tell no way between them, seconds.
+        /// Two fixes further apart in time than this show no way between them, seconds.
         way_gap_s: f64 = 1800.0,
         /// The same in metres; it bounds the box that is searched.
         way_m: f64 = 20_000.0,
@@ -342,7 +342,7 @@ params! {
         weight_tampered: f32 = 0.7,
         /// Movement, or a power cut.
         weight_moved: f32 = 0.6,
-        /// Masts, or silence.
+        /// Cell towers, or silence.
         weight_indirect: f32 = 0.45,
         /// Two fixes far away.
         weight_away: f32 = 0.6,
@@ -354,7 +354,7 @@ params! {
         home_m: f32 = 60.0,
         /// A fix that arrives so long after it happened may explain an alert, seconds.
         late_s: f64 = 120.0,
-        /// The ride that an owner claims is over when it stands within this, metres ...
+        /// The ride that an owner claims is over when it is parked within this, metres ...
         standing_m: f32 = 50.0,
         /// ... for this long, seconds ...
         standing_s: f64 = 300.0,
@@ -374,9 +374,9 @@ params! {
         /// Share of the guarded vehicles of a firmware or of the lane. Lower, since chance has no part in
         /// numbers so large, so that one wide outage is named before its squares are.
         wide_share: f32 = 0.3,
-        /// They were last heard within this of each other, seconds: a rhythm of five minutes, and doubt.
+        /// They were last heard within this of each other, seconds: a report interval of five minutes, and doubt.
         together_s: f64 = 600.0,
-        /// Operators are told so long after it was noticed, seconds: by then a wider one shows.
+        /// Operators see it so long after it was noticed, seconds: by then a wider one shows.
         tell_after_s: f64 = 300.0,
         /// It is over when no more than this share of the worst is still lost.
         over_share: f32 = 0.5,
@@ -390,7 +390,7 @@ params! {
     PoolParams {
         /// Vehicles that hold a full window of samples at once; 240 bytes each, so 2 MB a lane. Of 60,000 guarded
         /// vehicles some hundreds are not quiet at a time. Lower: in a storm fewer thefts are weighed by
-        /// more than their newest samples, and some are told later.
+        /// more than their newest samples, and some are raised later.
         windows_max: u32 = 8192,
     }
 }

@@ -2,7 +2,7 @@
 //! off; and what the owner's phone ends.
 //!
 //! A schedule ends only the sessions that it began. Parking begins a session once per ride: a bike
-//! that its owner has disarmed and left standing stays disarmed until it was ridden.
+//! that its owner has disarmed and left parked stays disarmed until it was ridden.
 
 use crate::domain::{Finding, SessionBy, Timestamp, VehicleId};
 use crate::guard::incident;

@@ -1,4 +1,4 @@
-//! Where rows stand in a list, found by what the rows themselves hold: five bytes a row, where a table with keys and values of its
+//! The slots of rows in a list, found by what the rows themselves hold: five bytes a row, where a table with keys and values of its
 //! own takes their room twice over. Pure: the list and its hashes are the caller's.
 
 use hashbrown::HashTable;
@@ -17,20 +17,20 @@ impl SlotIndex {
         self.index.len()
     }
 
-    /// Where a row stands: one of this hash that `is_it`.
+    /// The slot of a row: one of this hash that `is_it`.
     pub fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         self.index.find(hash, |place| is_it(*place as usize)).map(|place| *place as usize)
     }
 
     /// A place for a row of this hash, which is not there yet: one that is free, or else the end of the list.
-    /// `hash_at` tells the hashes of the rows that are there.
+    /// `hash_at` gives the hashes of the rows that are there.
     pub fn take(&mut self, hash: u64, end: usize, hash_at: impl Fn(usize) -> u64) -> usize {
         let place = self.free.pop().unwrap_or(end as u32);
         self.index.insert_unique(hash, place, |place| hash_at(*place as usize));
         place as usize
     }
 
-    /// Forgets where a row stands; says where it stood.
+    /// Frees the slot of a row; says which it was.
     pub fn leave(&mut self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let found = self.index.find_entry(hash, |place| is_it(*place as usize)).ok()?;
         let place = found.remove().0;

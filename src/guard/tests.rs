@@ -121,7 +121,7 @@ fn a_parked_bike_whose_gps_wanders_is_not_stolen() {
     assert_eq!(woken(&findings), []);
 }
 
-/// The deadline of a cut stands before that of silence; what was scheduled for the vehicle before it must
+/// The deadline of a cut is before that of silence; what was scheduled for the vehicle before it must
 /// neither fire twice nor be lost.
 #[test]
 fn a_deadline_that_a_nearer_one_overtook_is_still_met_once() {
@@ -175,7 +175,7 @@ fn silence_beyond_the_rhythm_wakes_and_lost_contact_does_not() {
 #[test]
 fn silence_after_our_own_outage_is_not_theft() {
     let mut guard = parked(Some(false));
-    guard.gap(after(3_700.0), after(9_000.0));
+    guard.coverage_gap(after(3_700.0), after(9_000.0));
     assert_eq!(guard.tick(after(9_300.0)), []);
     assert_eq!(woken(&guard.tick(after(12_100.0))), [AlertKind::Silent]);
 }
@@ -281,7 +281,7 @@ fn a_vehicle_handed_over_is_not_missed_and_its_incident_is_over() {
     let mut guard = parked(Some(false));
     let told = guard.tick(after(3600.0 + 6.0 * 3600.0));
     assert_eq!(woken(&told), [AlertKind::Silent]);
-    let over = guard.hand_over(V, after(26_000.0));
+    let over = guard.release(V, after(26_000.0));
     assert!(
         matches!(over[..], [Finding::IncidentClosed { vehicle: V, end: IncidentEnd::TrackerChanged, .. }]),
         "{over:?}"
@@ -289,6 +289,6 @@ fn a_vehicle_handed_over_is_not_missed_and_its_incident_is_over() {
     assert_eq!(guard.snapshot(V), None);
 
     let mut guard = parked(Some(false));
-    assert_eq!(guard.hand_over(V, after(3601.0)), []);
+    assert_eq!(guard.release(V, after(3601.0)), []);
     assert_eq!(guard.tick(after(3600.0 + 6.0 * 3600.0)), []);
 }

@@ -1,4 +1,4 @@
-//! What is told because time passed and nothing came: a loss of power that nobody took back, contact, silence.
+//! What is raised because time passed and nothing came: a loss of power that nobody took back, contact, silence.
 
 use crate::domain::{Alert, AlertKind, Cause, Finding, Timestamp, VehicleId};
 use crate::guard::incident;
@@ -43,14 +43,14 @@ pub fn meet_deadline(
 ) {
     let (kind, rule, thresholds) = match deadline {
         Deadline::Power => {
-            vehicle.power.told = true;
+            vehicle.power.raised = true;
             (AlertKind::PowerCut, "power_cut", vec![threshold("power_deadline_s", params.power.deadline_s)])
         }
         Deadline::Silence(step) => {
             if is_excused {
                 vehicle.silence.excuse(due);
             } else {
-                vehicle.silence.told(step);
+                vehicle.silence.raised(step);
             }
             let interval = threshold("rhythm_s", vehicle.silence.report_interval_s(&params.silence));
             match step {
@@ -83,5 +83,5 @@ pub fn meet_deadline(
         held_back: false,
         evidence: evidence(vehicle, rule, DEADLINE_VERSION, thresholds),
     };
-    incident::tell(&params.incident, vehicle, alert, findings);
+    incident::raise(&params.incident, vehicle, alert, findings);
 }

@@ -50,7 +50,7 @@ impl VehicleTable {
         Some((place as u32, &mut self.vehicles[place].1))
     }
 
-    /// What stands at a place: a vehicle, or what one that was taken out left, of which nothing is known.
+    /// What is at a place: a vehicle, or what one that was taken out left, of which nothing is known.
     pub fn at(&mut self, place: u32) -> Option<(VehicleId, &mut Vehicle)> {
         self.vehicles.get_mut(place as usize).map(|(id, vehicle)| (*id, vehicle))
     }
@@ -109,11 +109,11 @@ impl<'de> Visitor<'de> for OneByOne {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VehicleTable, A::Error> {
-        let mut fleet = VehicleTable::default();
+        let mut table = VehicleTable::default();
         while let Some((id, vehicle)) = map.next_entry()? {
-            *fleet.entry(id) = vehicle;
+            *table.entry(id) = vehicle;
         }
-        Ok(fleet)
+        Ok(table)
     }
 }
 
@@ -137,20 +137,20 @@ mod tests {
         fn a_fleet_is_a_map_whatever_comes_and_goes_and_a_checkpoint_keeps_it(
             steps in proptest::collection::vec((0i64..12, 0i64..4), 0..80)
         ) {
-            let (mut fleet, mut map) = (VehicleTable::default(), BTreeMap::new());
+            let (mut table, mut map) = (VehicleTable::default(), BTreeMap::new());
             for (id, at_s) in steps {
                 let id = VehicleId(id);
                 if at_s == 0 {
-                    prop_assert_eq!(fleet.remove(id), map.remove(&id));
+                    prop_assert_eq!(table.remove(id), map.remove(&id));
                 } else {
-                    *fleet.entry(id) = armed(at_s);
+                    *table.entry(id) = armed(at_s);
                     map.insert(id, armed(at_s));
                 }
-                prop_assert_eq!(fleet.get(VehicleId(7)), map.get(&VehicleId(7)));
-                prop_assert_eq!(fleet.get_mut(VehicleId(3)), map.get_mut(&VehicleId(3)));
-                prop_assert!(fleet.vehicles.len() <= 12, "places of those that went are taken again");
+                prop_assert_eq!(table.get(VehicleId(7)), map.get(&VehicleId(7)));
+                prop_assert_eq!(table.get_mut(VehicleId(3)), map.get_mut(&VehicleId(3)));
+                prop_assert!(table.vehicles.len() <= 12, "places of those that went are taken again");
             }
-            let kept = serde_json::to_string(&fleet).unwrap();
+            let kept = serde_json::to_string(&table).unwrap();
             prop_assert_eq!(&serde_json::from_str::<BTreeMap<VehicleId, Vehicle>>(&kept).unwrap(), &map);
             let again: VehicleTable = serde_json::from_str(&serde_json::to_string(&map).unwrap()).unwrap();
             prop_assert_eq!(again.iter().collect::<BTreeMap<_, _>>(), map.iter().map(|(id, v)| (*id, v)).collect());
@@ -159,12 +159,12 @@ mod tests {
 
     #[test]
     fn a_new_vehicle_is_one_of_which_nothing_is_known() {
-        let mut fleet = VehicleTable::default();
-        assert_eq!(fleet.get(VehicleId(1)), None);
-        assert_eq!(*fleet.entry(VehicleId(1)), Vehicle::default());
-        fleet.entry(VehicleId(1)).is_calm = true;
-        assert!(fleet.entry(VehicleId(1)).is_calm, "and then the same");
-        fleet.remove(VehicleId(1));
-        assert_eq!(*fleet.entry(VehicleId(1)), Vehicle::default(), "not what stood in its place");
+        let mut table = VehicleTable::default();
+        assert_eq!(table.get(VehicleId(1)), None);
+        assert_eq!(*table.entry(VehicleId(1)), Vehicle::default());
+        table.entry(VehicleId(1)).is_calm = true;
+        assert!(table.entry(VehicleId(1)).is_calm, "and then the same");
+        table.remove(VehicleId(1));
+        assert_eq!(*table.entry(VehicleId(1)), Vehicle::default(), "not what stood in its place");
     }
 }

@@ -1,10 +1,10 @@
 //! Full windows for suspects, of which a lane has only so many.
 //!
 //! A parked vehicle keeps one sample, a suspect sixteen. When a city is shaken all at once (an earthquake, a
-//! storm, fireworks), everybody is a suspect; then the windows of the lane are shared out. Who has one that
-//! something speaks against (fixes outside, an early sign, an open incident) keeps it. Such a vehicle that
+//! storm, fireworks), everybody is a suspect; then the windows of the lane are shared out. A vehicle that
+//! something speaks against (fixes outside, an early sign, an open incident) keeps its own. Such a vehicle that
 //! has none takes that of one that is merely not at rest: of these the one with the smallest number, so that the
-//! same inputs, restarted anywhere, share out the same windows. Whoever has none keeps the newest few samples, which is
+//! same inputs, restarted anywhere, share out the same windows. A vehicle without one keeps the newest few samples, which is
 //! as many as every rule but the sum of the evidence looks at; it asks again with each packet.
 
 use crate::domain::VehicleId;

@@ -18,7 +18,7 @@ pub struct Receipt {
 /// Sends acknowledgements of one session.
 #[derive(Clone, Default)]
 pub struct Acks {
-    line: Arc<AckQueue>,
+    queue: Arc<AckQueue>,
     suppressed: Arc<AtomicU64>,
 }
 
@@ -50,20 +50,20 @@ impl Default for Connection {
 
 impl Acks {
     /// The connection's end of it.
-    pub(super) fn line(&self) -> Arc<AckQueue> {
-        self.line.clone()
+    pub(super) fn queue(&self) -> Arc<AckQueue> {
+        self.queue.clone()
     }
 
     /// Acknowledges, in order of receipt. Receipts of an older connection are dropped: the broker
     /// delivers those again, and the duplicate filter knows them.
     pub fn release(&self, receipts: &[Receipt]) {
-        let mut connection = self.line.lock();
+        let mut connection = self.queue.lock();
         let (current, late): (Vec<&Receipt>, Vec<_>) =
             receipts.iter().filter(|r| r.id != 0).partition(|r| r.epoch == connection.epoch);
         self.suppressed.fetch_add(late.len() as u64, Ordering::Relaxed);
         if !current.is_empty() {
             connection.waiting.extend(current.iter().map(|r| r.id));
-            self.line.came.notify_one();
+            self.queue.came.notify_one();
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the broker says of its limits, and where they are at odds with ours.
 //!
-//! Our sessions speak MQTT 3.1.1, in which a broker tells none of its limits. So one connection is made
+//! Our sessions speak MQTT 3.1.1, in which a broker states none of its limits. So one connection is made
 //! by MQTT 5 at the start, of which only the answer matters: a limit that is wrong costs throughput, or
 //! shows only when the first large packet comes, and then as a connection that breaks.
 

@@ -83,7 +83,7 @@ pub(super) struct Connector {
     pub tls: Arc<rustls::ClientConfig>,
 }
 
-type Way = TlsStream<QuietSocket>;
+type Stream = TlsStream<QuietSocket>;
 
 /// The next moment at which sessions read.
 fn turn_after(read_at: Instant) -> Instant {
@@ -95,7 +95,7 @@ fn turn_after(read_at: Instant) -> Instant {
 
 /// What hears the broker.
 pub(super) struct Reader {
-    way: ReadHalf<Way>,
+    stream: ReadHalf<Stream>,
     buffer: BytesMut,
     read_at: Option<Instant>,
     wakes: Wakes,
@@ -106,7 +106,7 @@ pub(super) struct Reader {
 
 /// What speaks to it.
 pub(super) struct Writer {
-    way: WriteHalf<Way>,
+    stream: WriteHalf<Stream>,
     silence_max: Duration,
     pong: Arc<Notify>,
 }
@@ -139,20 +139,20 @@ impl Connector {
             None => "",
         };
         let encrypted = TlsConnector::from(self.tls.clone()).connect(name, socket).await;
-        let way = encrypted.map_err(|error| ConnectionError::Tls(error, hint))?;
-        let (read, write) = tokio::io::split(way);
+        let stream = encrypted.map_err(|error| ConnectionError::Tls(error, hint))?;
+        let (read, write) = tokio::io::split(stream);
         let (silence_max, pong) = (self.silence_max(), Arc::<Notify>::default());
         let buffer = BytesMut::with_capacity(READ_BYTES);
-        let mut ear =
-            Reader { way: read, buffer, read_at: None, wakes, packet_bytes_max, silence_max, pong: pong.clone() };
-        let mut mouth = Writer { way: write, silence_max, pong };
+        let mut reader =
+            Reader { stream: read, buffer, read_at: None, wakes, packet_bytes_max, silence_max, pong: pong.clone() };
+        let mut writer = Writer { stream: write, silence_max, pong };
         let mut hello = Connect::new(&self.client_id);
         hello.set_login(&self.broker.username, &self.password);
         hello.clean_session = false;
         hello.keep_alive = silence_max.as_secs() as u16;
-        mouth.say(&Packet::Connect(hello)).await?;
-        match ear.hear().await? {
-            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((ear, mouth, ack.session_present)),
+        writer.send(&Packet::Connect(hello)).await?;
+        match reader.next().await? {
+            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((reader, writer, ack.session_present)),
             Packet::ConnAck(ack) => Err(ConnectionError::Refused(ack.code)),
             _ => Err(ConnectionError::Malformed(mqttbytes::Error::InvalidProtocol)),
         }
@@ -161,9 +161,9 @@ impl Connector {
 
 impl Reader {
     /// The next packet, which nothing that is cancelled takes away. An answer to a ping is passed on.
-    pub async fn hear(&mut self) -> Result<Packet, ConnectionError> {
+    pub async fn next(&mut self) -> Result<Packet, ConnectionError> {
         loop {
-            if let Some(packet) = self.heard()? {
+            if let Some(packet) = self.next_buffered()? {
                 return Ok(packet);
             }
             if self.read().await? == 0 {
@@ -179,18 +179,18 @@ impl Reader {
         if let Some(read_at) = self.read_at {
             sleep_until(turn_after(read_at)).await;
             self.wakes.set(false);
-            let mut reading = pin!(self.way.read_buf(&mut self.buffer));
+            let mut reading = pin!(self.stream.read_buf(&mut self.buffer));
             if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
                 return Ok(read?);
             }
         }
         self.wakes.set(true);
-        let reading = timeout(self.silence_max, self.way.read_buf(&mut self.buffer));
+        let reading = timeout(self.silence_max, self.stream.read_buf(&mut self.buffer));
         Ok(reading.await.map_err(|_| ConnectionError::Silent(self.silence_max))??)
     }
 
     /// The next packet of what was read.
-    pub fn heard(&mut self) -> Result<Option<Packet>, ConnectionError> {
+    pub fn next_buffered(&mut self) -> Result<Option<Packet>, ConnectionError> {
         loop {
             match Packet::read(&mut self.buffer, self.packet_bytes_max) {
                 Ok(Packet::PingResp) => self.pong.notify_one(),
@@ -213,8 +213,8 @@ impl Reader {
 
 impl Writer {
     /// Subscribes, and writes acknowledgements, by the record, until the connection breaks.
-    pub async fn speak(mut self, filters: Vec<SubscribeFilter>, line: &AckQueue) -> ConnectionError {
-        match self.subscribe_and_acknowledge(filters, line).await {
+    pub async fn run(mut self, filters: Vec<SubscribeFilter>, queue: &AckQueue) -> ConnectionError {
+        match self.subscribe_and_acknowledge(filters, queue).await {
             Ok(never) => match never {},
             Err(broken) => broken,
         }
@@ -223,15 +223,15 @@ impl Writer {
     async fn subscribe_and_acknowledge(
         &mut self,
         filters: Vec<SubscribeFilter>,
-        line: &AckQueue,
+        queue: &AckQueue,
     ) -> Result<std::convert::Infallible, ConnectionError> {
         let mut subscribe = Subscribe::new_many(filters);
         subscribe.pkid = SUBSCRIPTION;
-        self.say(&Packet::Subscribe(subscribe)).await?;
+        self.send(&Packet::Subscribe(subscribe)).await?;
         let mut record = BytesMut::with_capacity(RECORD_BYTES_MAX);
         loop {
             // Nothing to acknowledge: a ping alone, so that a broker that lives says so in time.
-            let ids = timeout(self.silence_max / 2, line.take()).await.unwrap_or_default();
+            let ids = timeout(self.silence_max / 2, queue.take()).await.unwrap_or_default();
             for id in ids {
                 PubAck::new(id).write(&mut record).map_err(ConnectionError::Malformed)?;
                 if record.len() + 4 > RECORD_BYTES_MAX {
@@ -244,7 +244,7 @@ impl Writer {
         }
     }
 
-    async fn say(&mut self, packet: &Packet) -> Result<(), ConnectionError> {
+    async fn send(&mut self, packet: &Packet) -> Result<(), ConnectionError> {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, PROTOCOL_BYTES_MAX).map_err(ConnectionError::Malformed)?;
         self.write(&mut bytes).await
@@ -253,8 +253,8 @@ impl Writer {
     /// Writes a record and empties it.
     async fn write(&mut self, record: &mut BytesMut) -> Result<(), ConnectionError> {
         let written = async {
-            self.way.write_all(record).await?;
-            self.way.flush().await
+            self.stream.write_all(record).await?;
+            self.stream.flush().await
         };
         timeout(self.silence_max, written).await.map_err(|_| ConnectionError::Deaf(self.silence_max))??;
         record.clear();

@@ -131,7 +131,7 @@ impl Session {
         let keeper = Keeper {
             lane,
             caller,
-            line: acks.line(),
+            queue: acks.queue(),
             connected: connected.clone(),
             subscribed,
             to_lane,
@@ -153,7 +153,7 @@ impl Session {
 struct Keeper {
     lane: Lane,
     caller: Connector,
-    line: Arc<AckQueue>,
+    queue: Arc<AckQueue>,
     connected: Arc<AtomicBool>,
     subscribed: Subscribed,
     to_lane: mpsc::Sender<Delivery>,
@@ -169,10 +169,10 @@ struct Keeper {
 /// The lane is gone, and with it whoever would read.
 struct Gone;
 
-/// However it ends: what waits to acknowledge by it is told that its connection is over.
+/// However it ends: what waits to acknowledge by it learns that its connection is over.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.line.end_epoch();
+        self.queue.end_epoch();
         self.connected.store(false, Ordering::Relaxed);
     }
 }
@@ -183,13 +183,13 @@ impl Keeper {
         loop {
             let packet_bytes_max = self.limit(oversize_ends);
             let error = match self.caller.call(packet_bytes_max).await {
-                Ok((ear, mouth, is_known)) => {
+                Ok((reader, writer, is_known)) => {
                     self.begin(away_since, is_known);
-                    let Ok(error) = self.converse(ear, mouth, &mut wait).await else { return };
+                    let Ok(error) = self.converse(reader, writer, &mut wait).await else { return };
                     // Whoever falls silent went then, not when we noticed.
                     away_since = if error.is_silence() { self.heard_at } else { now() };
                     self.connected.store(false, Ordering::Relaxed);
-                    self.line.end_epoch();
+                    self.queue.end_epoch();
                     error
                 }
                 Err(error) => error,
@@ -214,14 +214,19 @@ impl Keeper {
     }
 
     /// Hears and acknowledges until the connection breaks, and says why it did.
-    async fn converse(&mut self, mut ear: Reader, mouth: Writer, wait: &mut Duration) -> Result<ConnectionError, Gone> {
+    async fn converse(
+        &mut self,
+        mut reader: Reader,
+        writer: Writer,
+        wait: &mut Duration,
+    ) -> Result<ConnectionError, Gone> {
         let filters = topic::filters(self.lane).into_iter().map(|f| SubscribeFilter::new(f, QoS::AtLeastOnce));
-        let line = self.line.clone();
+        let queue = self.queue.clone();
         let broken = {
-            let mut hearing = pin!(self.listen(&mut ear, wait));
+            let mut hearing = pin!(self.listen(&mut reader, wait));
             tokio::select! {
                 end = &mut hearing => end?,
-                broken = mouth.speak(filters.collect(), &line) => {
+                broken = writer.run(filters.collect(), &queue) => {
                     // The broker may have said more than we have read.
                     match tokio::time::timeout(LAST_WORDS_MAX, hearing).await {
                         Ok(Err(Gone)) => return Err(Gone),
@@ -230,23 +235,23 @@ impl Keeper {
                 }
             }
         };
-        while let Ok(Some(packet)) = ear.heard() {
+        while let Ok(Some(packet)) = reader.next_buffered() {
             let room = self.to_lane.reserve().await.map_err(|_| Gone)?;
             if let Mqtt::Publish(publish) = packet {
-                room.send(delivery(publish, line.epoch(), self.heard_at));
+                room.send(delivery(publish, queue.epoch(), self.heard_at));
             }
         }
         Ok(broken)
     }
 
     /// Hands every publish to the lane.
-    async fn listen(&mut self, ear: &mut Reader, wait: &mut Duration) -> Result<ConnectionError, Gone> {
-        let epoch = self.line.epoch();
+    async fn listen(&mut self, reader: &mut Reader, wait: &mut Duration) -> Result<ConnectionError, Gone> {
+        let epoch = self.queue.epoch();
         loop {
-            self.line.room().await;
+            self.queue.room().await;
             // Room first: a packet that was taken out of the buffer and has no place would be lost with this future.
             let room = self.to_lane.reserve().await.map_err(|_| Gone)?;
-            let packet = match ear.hear().await {
+            let packet = match reader.next().await {
                 Ok(packet) => packet,
                 Err(broken) => return Ok(broken),
             };
@@ -262,7 +267,7 @@ impl Keeper {
         }
     }
 
-    /// Tells the lane of a gap until now; one that takes nothing in is told of several as one later, and hears
+    /// Reports a gap until now to the lane; one that takes nothing in gets several as one later, and hears
     /// nothing between them anyway.
     fn tell_gap(&mut self, from: Timestamp, cause: GapCause) {
         let (from, cause) = match self.untold.take() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// longest.
 const WAIT_PER_PACKET: Duration = Duration::from_millis(1);
 /// The longest wait, unless the usual one is longer. A batch costs PostgreSQL as much as some hundred packets of it do, so a
-/// busy lane makes fewer: with 300 ms instead of 100 a fix costs it half (docs/performance.md), and an alert is still told
+/// busy lane makes fewer: with 300 ms instead of 100 a fix costs it half (docs/performance.md), and an alert is still sent
 /// within the half second.
 const LONGEST_WAIT: Duration = Duration::from_millis(300);
 /// The same for a lane of some hundred packets a second, which comes to its longest wait earlier: six thousand fixes a second
@@ -28,7 +28,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes a delivery in. What only tells of retained messages is acknowledged in its turn, counted, and no input.
+    /// Takes a delivery in. What only shows retained messages is acknowledged in its turn, counted, and no input.
     pub fn take(&mut self, delivery: Delivery, metrics: &Metrics) {
         match delivery.of_retained() {
             Some(kind) => metrics.retained.with_label_values(&[kind.name()]).inc(),
@@ -76,12 +76,12 @@ mod tests {
 
     /// The wait that a lane with so many packets a second comes to, if a batch takes 8 ms to be written.
     fn settled_ms(packets_per_s: f64) -> u128 {
-        let (usual, mut patience) = (Duration::from_millis(10), Linger::default());
+        let (usual, mut linger) = (Duration::from_millis(10), Linger::default());
         for _ in 0..200 {
-            let gathered = patience.wait(usual) + Duration::from_millis(8);
-            patience.learn((gathered.as_secs_f64() * packets_per_s) as usize);
+            let gathered = linger.wait(usual) + Duration::from_millis(8);
+            linger.learn((gathered.as_secs_f64() * packets_per_s) as usize);
         }
-        patience.wait(usual).as_millis()
+        linger.wait(usual).as_millis()
     }
 
     #[test]
@@ -90,10 +90,10 @@ mod tests {
             assert_eq!(settled_ms(packets_per_s), ms, "{packets_per_s}/s");
         }
         assert!((51..300).contains(&settled_ms(900.0)), "{}", settled_ms(900.0));
-        let mut patience = Linger::default();
-        patience.learn(usize::MAX);
+        let mut linger = Linger::default();
+        linger.learn(usize::MAX);
         for (usual_ms, ms) in [(1, 300), (1000, 1000)] {
-            let wait = patience.wait(Duration::from_millis(usual_ms));
+            let wait = linger.wait(Duration::from_millis(usual_ms));
             assert_eq!(wait, Duration::from_millis(ms), "no longer than either says");
         }
     }

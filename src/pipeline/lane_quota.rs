@@ -1,7 +1,7 @@
-//! How many lanes a worker works on: its fair share of those that are alive.
+//! How many lanes a worker works on: its quota among those that are alive.
 //!
 //! A worker shows itself by a question that its own connection asks again and again; PostgreSQL keeps
-//! the time of each. One that is paused or dead asks no more, and the others' share grows.
+//! the time of each. One that is paused or dead asks no more, and the others' quota grows.
 
 use crate::domain::Lane;
 use crate::store::{self, lane};
@@ -13,10 +13,10 @@ use tokio::sync::watch;
 /// Between two questions. A worker counts as alive for `lane::SILENCE_S` after its last.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
-/// Lanes held and lanes due.
+/// Lanes held, and how many may be.
 pub struct LaneQuota {
     counts: Mutex<Counts>,
-    due: AtomicUsize,
+    target: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -24,10 +24,10 @@ struct Counts {
     /// Lanes that this worker works on.
     held: usize,
     /// Lanes that it is trying to get.
-    tried: usize,
+    pending: usize,
 }
 
-/// Room within the share for a lane that is not ours yet; given up when dropped.
+/// A place within the quota for a lane that is not ours yet; given up when dropped.
 pub struct Reservation(Arc<LaneQuota>);
 
 /// A lane that counts as held; given up when dropped.
@@ -36,7 +36,7 @@ pub struct LanePermit(Option<Arc<LaneQuota>>);
 impl Default for LaneQuota {
     /// Alone, until the first answer says otherwise.
     fn default() -> Self {
-        Self { counts: Mutex::default(), due: AtomicUsize::new(Lane::all().count()) }
+        Self { counts: Mutex::default(), target: AtomicUsize::new(Lane::all().count()) }
     }
 }
 
@@ -45,29 +45,29 @@ impl LaneQuota {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another lane would be within the share.
+    /// Whether another lane would be within the quota.
     pub fn has_room(&self) -> bool {
-        self.counts().held < self.due.load(Ordering::Relaxed)
+        self.counts().held < self.target.load(Ordering::Relaxed)
     }
 
-    /// Room for another lane, if the share has any.
-    pub fn room(self: &Arc<Self>) -> Option<Reservation> {
+    /// A place for another lane, if the quota has one.
+    pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
         let mut counts = self.counts();
-        (counts.held + counts.tried < self.due.load(Ordering::Relaxed)).then(|| {
-            counts.tried += 1;
+        (counts.held + counts.pending < self.target.load(Ordering::Relaxed)).then(|| {
+            counts.pending += 1;
             Reservation(self.clone())
         })
     }
 
-    /// The lane is ours; without room it is one that nobody else serves.
-    pub fn settle(self: &Arc<Self>, room: Option<Reservation>) -> LanePermit {
+    /// The lane is ours; without a reservation it is one that nobody else serves.
+    pub fn take(self: &Arc<Self>, reservation: Option<Reservation>) -> LanePermit {
         self.counts().held += 1;
-        drop(room);
+        drop(reservation);
         LanePermit(Some(self.clone()))
     }
 
     /// Shows this worker to the others and counts them, until `stop`.
-    pub async fn keep(
+    pub async fn follow_workers(
         self: Arc<Self>,
         database: tokio_postgres::Config,
         owner: String,
@@ -78,7 +78,7 @@ impl LaneQuota {
                 let client = store::connect(&database, &lane::presence(&owner)).await?;
                 loop {
                     let workers = store::answered(lane::workers(&client)).await?.max(1);
-                    self.due.store(Lane::all().count().div_ceil(workers), Ordering::Relaxed);
+                    self.target.store(Lane::all().count().div_ceil(workers), Ordering::Relaxed);
                     tokio::time::sleep(ASK_EVERY).await;
                 }
             };
@@ -95,12 +95,12 @@ impl LaneQuota {
 }
 
 impl LanePermit {
-    /// Gives the seat up if the worker holds more than its share; of several lanes that ask, only as
+    /// Gives the permit up if the worker holds more than its quota; of several lanes that ask, only as
     /// many as are too many.
-    pub fn leave_if_over(&mut self) -> bool {
-        let Some(share) = &self.0 else { return false };
-        let mut counts = share.counts();
-        if counts.held <= share.due.load(Ordering::Relaxed) {
+    pub fn release_if_over_quota(&mut self) -> bool {
+        let Some(quota) = &self.0 else { return false };
+        let mut counts = quota.counts();
+        if counts.held <= quota.target.load(Ordering::Relaxed) {
             return false;
         }
         counts.held -= 1;
@@ -112,14 +112,14 @@ impl LanePermit {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.0.counts().tried -= 1;
+        self.0.counts().pending -= 1;
     }
 }
 
 impl Drop for LanePermit {
     fn drop(&mut self) {
-        if let Some(share) = &self.0 {
-            share.counts().held -= 1;
+        if let Some(quota) = &self.0 {
+            quota.counts().held -= 1;
         }
     }
 }
@@ -130,21 +130,21 @@ mod tests {
 
     #[test]
     fn a_worker_takes_its_share_and_gives_up_only_what_is_too_much() {
-        let share = Arc::new(LaneQuota::default());
-        let rooms: Vec<Reservation> = std::iter::from_fn(|| share.room()).collect();
-        assert_eq!(rooms.len(), 16);
-        let mut seats: Vec<LanePermit> = rooms.into_iter().map(|room| share.settle(Some(room))).collect();
-        share.due.store(8, Ordering::Relaxed);
-        assert_eq!(seats.iter_mut().filter_map(|s| s.leave_if_over().then_some(())).count(), 8);
-        drop(seats);
-        assert!(share.has_room(), "a seat that was given up is not given up again");
-        let trying: Vec<Option<Reservation>> = (0..16).map(|_| share.room()).collect();
+        let quota = Arc::new(LaneQuota::default());
+        let reservations: Vec<Reservation> = std::iter::from_fn(|| quota.reserve()).collect();
+        assert_eq!(reservations.len(), 16);
+        let mut permits: Vec<LanePermit> = reservations.into_iter().map(|r| quota.take(Some(r))).collect();
+        quota.target.store(8, Ordering::Relaxed);
+        assert_eq!(permits.iter_mut().filter_map(|p| p.release_if_over_quota().then_some(())).count(), 8);
+        drop(permits);
+        assert!(quota.has_room(), "a permit that was given up is not given up again");
+        let trying: Vec<Option<Reservation>> = (0..16).map(|_| quota.reserve()).collect();
         assert_eq!(trying.iter().flatten().count(), 8);
-        assert!(!share.settle(None).leave_if_over(), "what is only tried for makes nobody leave");
+        assert!(!quota.take(None).release_if_over_quota(), "what is only reserved makes nobody leave");
         drop(trying);
-        let beyond: Vec<LanePermit> = (0..9).map(|_| share.settle(None)).collect();
-        assert!(share.room().is_none());
+        let beyond: Vec<LanePermit> = (0..9).map(|_| quota.take(None)).collect();
+        assert!(quota.reserve().is_none());
         drop(beyond);
-        assert!(share.room().is_some());
+        assert!(quota.reserve().is_some());
     }
 }

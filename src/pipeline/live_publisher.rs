@@ -1,4 +1,4 @@
-//! Tells live maps what the lanes did: twice a second where vehicles are, at once what happened to them.
+//! Publishes to live maps what the lanes did: twice a second where vehicles are, at once what happened to them.
 //!
 //! Maps show a change a second later than it came anyway. A message for each batch was more than a busy broker reads of us, and
 //! grew without bound in front of it.
@@ -12,47 +12,47 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-/// How often places are told.
+/// How often places are published.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Gathers news of all lanes of a process.
+/// Collects updates of all lanes of a process.
 #[derive(Default)]
 pub struct LivePublisher(Arc<Pending>);
 
 #[derive(Default)]
 struct Pending {
-    /// What was not told yet. No more than the lanes do in [`EVERY`].
-    untold: Mutex<BTreeMap<Lane, LiveUpdate>>,
+    /// What was not published yet. No more than the lanes do in [`EVERY`].
+    unsent: Mutex<BTreeMap<Lane, LiveUpdate>>,
     is_urgent: Notify,
 }
 
 impl LivePublisher {
-    /// Tells in the background for as long as the process runs.
+    /// Publishes in the background for as long as the process runs.
     pub fn start(publisher: Publisher) -> Self {
         let live_publisher = Self::default();
-        let desk = live_publisher.0.clone();
+        let pending = live_publisher.0.clone();
         tokio::spawn(async move {
             let mut turn = tokio::time::interval(EVERY);
             turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     _ = turn.tick() => {}
-                    () = desk.is_urgent.notified() => {}
+                    () = pending.is_urgent.notified() => {}
                 }
-                let untold = std::mem::take(&mut *desk.lock());
-                for (lane, mut news) in untold {
-                    news.keep_newest();
-                    news.to_messages().into_iter().for_each(|message| publisher.send(live::topic(lane), message));
+                let unsent = std::mem::take(&mut *pending.lock());
+                for (lane, mut update) in unsent {
+                    update.keep_newest();
+                    update.to_messages().into_iter().for_each(|message| publisher.send(live::topic(lane), message));
                 }
             }
         });
         live_publisher
     }
 
-    /// Takes the news of a batch; also if there are none, which says that the lane works.
-    pub fn tell(&self, lane: Lane, news: LiveUpdate) {
-        let is_urgent = news.is_urgent();
-        self.0.lock().entry(lane).or_default().add(news);
+    /// Takes the update of a batch; also if there are none, which says that the lane works.
+    pub fn publish(&self, lane: Lane, update: LiveUpdate) {
+        let is_urgent = update.is_urgent();
+        self.0.lock().entry(lane).or_default().add(update);
         if is_urgent {
             self.0.is_urgent.notify_one();
         }
@@ -61,6 +61,6 @@ impl LivePublisher {
 
 impl Pending {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Lane, LiveUpdate>> {
-        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
-/// PostgreSQL is away for this long before the spool stands in: a restart or a moment's trouble is
+/// PostgreSQL is away for this long before the spool takes its place: a restart or a moment's trouble is
 /// better waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SPOOL_AFTER: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub(super) struct OfflineBuffer {
@@ -28,11 +28,11 @@ pub(super) struct OfflineBuffer {
     /// Open while the lane is ours, as far as we know.
     pub session: Option<Session>,
     /// The batch of a commit 1 that was not answered, or that was not begun.
-    pub unsettled: Option<InDoubtBatch>,
+    pub in_doubt: Option<InDoubtBatch>,
     /// What the engine believed when PostgreSQL went; enough to answer trackers.
     pub state: Option<LaneState>,
-    /// Answers on their way to trackers.
-    pub answers: ReplyThrottle,
+    /// Replies on their way to trackers.
+    pub replies: ReplyThrottle,
     spool: Option<Spool>,
     away_since: Option<Instant>,
     is_spooling: bool,
@@ -63,9 +63,9 @@ impl OfflineBuffer {
             batch_packets_max: settings.batch_packets_max,
             batch_wait: Duration::from_millis(settings.batch_wait_ms),
             session: None,
-            unsettled: None,
+            in_doubt: None,
             state: None,
-            answers: ReplyThrottle::default(),
+            replies: ReplyThrottle::default(),
             spool,
             away_since: None,
             is_spooling: false,
@@ -83,10 +83,10 @@ impl OfflineBuffer {
         anyhow::anyhow!("the MQTT session ended")
     }
 
-    /// Keeps a batch that was to become number `n` of the journal: its packets are nobody else's before
+    /// Retains a batch that was to become number `n` of the journal: its packets are nobody else's before
     /// the broker's connection breaks, and that may be in a month.
-    pub fn keep(&mut self, n: i64, batch: Batch) {
-        self.unsettled = Some(InDoubtBatch { n, batch });
+    pub fn retain(&mut self, n: i64, batch: Batch) {
+        self.in_doubt = Some(InDoubtBatch { n, batch });
     }
 
     pub fn release(&self, receipts: &[Receipt]) {
@@ -96,15 +96,15 @@ impl OfflineBuffer {
     }
 
     /// The lane is another worker's: it gets from the broker what we have not acknowledged.
-    pub fn leave(&mut self) {
+    pub fn release_lane(&mut self) {
         self.session = None;
-        self.unsettled = None;
+        self.in_doubt = None;
         self.state = None;
         self.away_since = None;
     }
 
     /// PostgreSQL has everything.
-    pub fn is_back(&mut self) {
+    pub fn database_back(&mut self) {
         self.state = None;
         self.away_since = None;
         if std::mem::take(&mut self.is_spooling) {
@@ -117,7 +117,7 @@ impl OfflineBuffer {
     pub async fn wait(&mut self, shared: &Shared, pause: Duration) {
         let until = Instant::now() + pause;
         let away = self.away_since.get_or_insert_with(Instant::now).elapsed();
-        if away >= PATIENCE && self.spool.is_some() && self.session.is_some() {
+        if away >= SPOOL_AFTER && self.spool.is_some() && self.session.is_some() {
             while Instant::now() < until && self.session.is_some() {
                 if let Err(error) = self.spool_batch(shared, until).await {
                     tracing::error!(lane = self.lane.0, error = %format!("{error:#}"), "The broker has to keep what comes now");
@@ -128,11 +128,11 @@ impl OfflineBuffer {
         tokio::time::sleep(until.saturating_duration_since(Instant::now())).await;
     }
 
-    /// One batch to the spool, acknowledged and answered. One that cannot be written stays unsettled.
+    /// One batch to the spool, acknowledged and answered. One that cannot be written stays in doubt.
     async fn spool_batch(&mut self, shared: &Shared, until: Instant) -> anyhow::Result<()> {
-        self.answers.tell(Instant::now(), &shared.publisher);
-        let n = self.unsettled.as_ref().map_or(0, |u| u.n);
-        let mut batch = self.unsettled.take().map(|u| u.batch.owed()).unwrap_or_default();
+        self.replies.flush_due(Instant::now(), &shared.publisher);
+        let n = self.in_doubt.as_ref().map_or(0, |d| d.n);
+        let mut batch = self.in_doubt.take().map(|d| d.batch.owed()).unwrap_or_default();
         if batch.entries.is_empty() {
             self.fill(&mut batch, until).await;
         }
@@ -141,12 +141,12 @@ impl OfflineBuffer {
             return Ok(());
         }
         let Some(spool) = self.spool.as_mut() else {
-            self.keep(n, batch);
+            self.retain(n, batch);
             return Ok(());
         };
         let before = spool.bytes();
         if let Err(error) = spool.put(&batch.entries) {
-            self.keep(n, batch);
+            self.retain(n, batch);
             return Err(error);
         }
         self.metrics.spool_bytes.add((spool.bytes() - before) as i64);
@@ -157,7 +157,7 @@ impl OfflineBuffer {
         if let Some(state) = &self.state {
             let now = Instant::now();
             for reply in batch.entries.iter().filter_map(as_packet).flat_map(|p| state.replies_to(p)) {
-                self.answers.give(reply, now, &shared.publisher);
+                self.replies.send(reply, now, &shared.publisher);
             }
         }
         Ok(())
@@ -186,19 +186,19 @@ impl OfflineBuffer {
         }
     }
 
-    /// Finds out whether the unsettled batch stands in the journal, whose last number is `journaled`.
-    /// If it does, the broker may forget it; if not, what we owe of it is to be written again.
-    pub async fn settle(&mut self, client: &Client, lane: Lane, journaled: i64) -> anyhow::Result<()> {
-        let Some(InDoubtBatch { n, batch }) = &self.unsettled else { return Ok(()) };
+    /// Finds out whether the batch in doubt is in the journal, whose last number is `journaled`.
+    /// If it is, the broker may forget it; if not, what we owe of it is to be written again.
+    pub async fn resolve_in_doubt(&mut self, client: &Client, lane: Lane, journaled: i64) -> anyhow::Result<()> {
+        let Some(InDoubtBatch { n, batch }) = &self.in_doubt else { return Ok(()) };
         let is_there = journaled >= *n && {
             let row = journal::read_row(client, lane, *n).await?;
             row.is_some_and(|entries| entries == batch.entries)
         };
-        let Some(InDoubtBatch { n, batch }) = self.unsettled.take() else { return Ok(()) };
+        let Some(InDoubtBatch { n, batch }) = self.in_doubt.take() else { return Ok(()) };
         if is_there {
             self.release(&batch.receipts);
         } else {
-            self.unsettled = Some(InDoubtBatch { n, batch: batch.owed() });
+            self.in_doubt = Some(InDoubtBatch { n, batch: batch.owed() });
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Answers to trackers. Those that number their packets are told of a run of them at once, and at most
-//! once a second each: an answer costs the broker as much as a packet.
+//! Replies to trackers. Those that number their packets get one reply for a run of them, and at most
+//! one a second each: a reply costs the broker as much as a packet.
 
 use crate::domain::TrackerIdent;
 use crate::domain::topic;
@@ -9,52 +9,52 @@ use crate::protocol::json;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Least time between two answers to one tracker.
+/// Least time between two replies to one tracker.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A run of packets that are on disk.
 struct Run {
     from: u64,
     to: u64,
-    /// Whether the tracker has not been told of all of it.
+    /// Whether a part of it has no reply yet.
     is_owed: bool,
 }
 
-/// Runs of the trackers that were answered within the last second.
+/// Runs of the trackers that got a reply within the last second.
 #[derive(Default)]
 pub(super) struct ReplyThrottle {
     runs: HashMap<TrackerIdent, Run>,
-    /// When each of them may be told again.
+    /// When each of them may get another.
     due: VecDeque<(Instant, TrackerIdent)>,
 }
 
 impl ReplyThrottle {
-    /// Gives an answer, or keeps it until the tracker may be told again.
-    pub fn give(&mut self, reply: Reply, now: Instant, publisher: &Publisher) {
-        let send = |payload: &[u8]| publisher.send(topic::down_topic(&reply.ident), payload.to_vec());
-        let Some(sequence) = reply.sequence else { return send(&reply.payload) };
+    /// Sends a reply, or keeps it until the tracker may get another.
+    pub fn send(&mut self, reply: Reply, now: Instant, publisher: &Publisher) {
+        let publish = |payload: &[u8]| publisher.send(topic::down_topic(&reply.ident), payload.to_vec());
+        let Some(sequence) = reply.sequence else { return publish(&reply.payload) };
         let Some(run) = self.runs.get_mut(&reply.ident) else {
-            send(&reply.payload);
+            publish(&reply.payload);
             self.due.push_back((now + EVERY, reply.ident.clone()));
             self.runs.insert(reply.ident, Run { from: sequence, to: sequence, is_owed: false });
             return;
         };
         if !run.take(sequence) {
-            // A number was left out, or the tracker counts anew: the old run is told, a new one begins.
+            // A number was left out, or the tracker counts from zero: the old run is answered, a new one begins.
             if run.is_owed {
-                send(&json::acknowledgement(run.from, run.to));
+                publish(&json::acknowledgement(run.from, run.to));
             }
             *run = Run { from: sequence, to: sequence, is_owed: true };
         }
     }
 
-    /// When somebody may be told again.
+    /// When the next tracker may get another.
     pub fn next_due(&self) -> Option<Instant> {
         self.due.front().map(|(due, _)| *due)
     }
 
-    /// Tells those whose time has come; who is owed nothing is forgotten.
-    pub fn tell(&mut self, now: Instant, publisher: &Publisher) {
+    /// Sends the replies whose time has come; a tracker that is owed none is forgotten.
+    pub fn flush_due(&mut self, now: Instant, publisher: &Publisher) {
         while self.next_due().is_some_and(|due| due <= now) {
             let Some((_, ident)) = self.due.pop_front() else { return };
             let Some(run) = self.runs.get_mut(&ident) else { continue };

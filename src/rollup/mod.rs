@@ -1,6 +1,6 @@
-//! The rollup: closed slices of hot fixes become pieces of tracks, late fixes are merged, old hot days go.
+//! The rollup: closed slices of hot fixes become segments of tracks, late fixes are merged, old hot days go.
 //!
-//! In: the hot table. Out: pieces and the marks. One process leads, by an advisory lock; each step is
+//! In: the hot table. Out: segments and the marks. One process leads, by an advisory lock; each step is
 //! one transaction with its mark in it, so it may be killed anywhere and nothing is lost or doubled.
 
 pub mod slice;
@@ -91,9 +91,9 @@ async fn work(
         while !*stop.borrow() && rollup.roll_next().await?.is_some() {}
         while !*stop.borrow() && rollup.merge_late(config.rollup.late_rest_s as f64).await? > 0 {}
         metrics.rollup_behind_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
-        // Last, and whatever comes of it: what is to go can wait, fixes that are to become pieces cannot.
+        // Last, and whatever comes of it: what is to go can wait, fixes that are to become segments cannot.
         if is_due && !*stop.borrow() {
-            if let Err(error) = rollup.let_go(config).await {
+            if let Err(error) = rollup.purge(config).await {
                 let error = format!("{error:#}");
                 tracing::error!(error, "What is to go could not be let go; the rollup goes on, and tries again");
             }
@@ -133,7 +133,7 @@ impl Rollup {
     /// Becomes the leader and reads what goes on; `None` if another process leads.
     ///
     /// # Errors
-    /// The database's own word, or a damaged piece, named.
+    /// The database's own word, or a damaged segment, named.
     pub async fn lead(client: Client) -> anyhow::Result<Option<Self>> {
         if !store::lead(&client).await? {
             return Ok(None);
@@ -143,8 +143,8 @@ impl Rollup {
         Ok(Some(Self { client, marks, open }))
     }
 
-    /// Lets go of hot days that are pieces and, once a night, of what no purpose keeps any more.
-    async fn let_go(&mut self, config: &Config) -> anyhow::Result<()> {
+    /// Purges hot days that are stored as segments and, once a night, of what no purpose keeps any more.
+    async fn purge(&mut self, config: &Config) -> anyhow::Result<()> {
         let released = partitions::release(&self.client, config.ingest.hot_days).await?;
         if released > 0 {
             tracing::info!(released, "Hot days that are pieces now were dropped");
@@ -157,10 +157,10 @@ impl Rollup {
         Ok(())
     }
 
-    /// Puts a day of pieces that is over in order, if there is one.
+    /// Puts a day of segments that is over in order, if there is one.
     async fn put_in_order(&mut self, database: &tokio_postgres::Config) -> anyhow::Result<()> {
         let reader = connect(database, "rollup").await?;
-        if let Some(day) = clustering::order_next_day(&mut self.client, &reader).await? {
+        if let Some(day) = clustering::cluster_next_day(&mut self.client, &reader).await? {
             tracing::info!(day, "A day of pieces was put in order");
         }
         Ok(())
@@ -200,7 +200,7 @@ impl Rollup {
         let sliced = slice::slice(&mut self.open, &heard, to);
         let Sliced { closed, going_on, left, traffic } = &sliced;
         partitions::make_for(&transaction, "track", closed.iter().map(|p| p.from)).await?;
-        store::add_pieces(&transaction, closed).await?;
+        store::add_segments(&transaction, closed).await?;
         let dwells: Vec<_> = going_on.iter().filter_map(|t| Some((*t, self.open.get(t)?))).collect();
         store::put_open(&transaction, &dwells, left).await?;
         store::add_traffic(&transaction, traffic).await?;
@@ -222,9 +222,9 @@ impl Rollup {
         for fixes in late.chunk_by(|a, b| a.tracker == b.tracker) {
             let tracker = fixes[0].tracker;
             let (first, last) = (fixes[0].fix.at, fixes[fixes.len() - 1].fix.at);
-            let around = store::pieces_around(&transaction, tracker, first, last).await?;
-            let (pieces, goes_on): (Vec<_>, Vec<bool>) = around.into_iter().unzip();
-            let merged = merge(tracker, &pieces, fixes)?;
+            let around = store::segments_around(&transaction, tracker, first, last).await?;
+            let (segments, goes_on): (Vec<_>, Vec<bool>) = around.into_iter().unzip();
+            let merged = merge(tracker, &segments, fixes)?;
             let mut removed = Vec::new();
             for (index, instead) in merged.replaced {
                 match (goes_on[index], instead.first().map(|p| p.read()).transpose()?) {
@@ -233,7 +233,7 @@ impl Rollup {
                         reopened.push(tracker);
                     }
                     _ => {
-                        removed.push(&pieces[index]);
+                        removed.push(&segments[index]);
                         added.extend(instead);
                     }
                 }
@@ -243,7 +243,7 @@ impl Rollup {
             new_fixes.extend(merged.new_fixes);
         }
         partitions::make_for(&transaction, "track", added.iter().map(|p| p.from)).await?;
-        store::add_pieces(&transaction, &added).await?;
+        store::add_segments(&transaction, &added).await?;
         let dwells: Vec<_> = reopened.iter().filter_map(|t| Some((*t, self.open.get(t)?))).collect();
         store::put_open(&transaction, &dwells, &[]).await?;
         store::add_traffic(&transaction, &slice::traffic(&new_fixes)).await?;
@@ -260,10 +260,10 @@ impl Rollup {
 /// The dwells that go on.
 async fn read_open(client: &Client) -> anyhow::Result<Open> {
     let mut open = Open::new();
-    for piece in store::open_dwells(client).await? {
-        match piece.read()? {
-            SegmentBody::Dwell(dwell) => drop(open.insert(piece.tracker, dwell)),
-            SegmentBody::Ride(_) => anyhow::bail!("the open piece of tracker {} is a ride", piece.tracker.0),
+    for segment in store::open_dwells(client).await? {
+        match segment.read()? {
+            SegmentBody::Dwell(dwell) => drop(open.insert(segment.tracker, dwell)),
+            SegmentBody::Ride(_) => anyhow::bail!("the open piece of tracker {} is a ride", segment.tracker.0),
         }
     }
     Ok(open)

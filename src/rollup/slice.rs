@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// Dwells of trackers that were silent for so long are complete, seconds.
 const SILENT_S_MAX: f64 = 86_400.0;
-/// Slower is standing, tenths of km/h.
+/// Slower is parked, tenths of km/h.
 const MOVING_TENTHS_MIN: u16 = 50;
 /// Zoom of the web map's grid whose tiles are the cells of the history map.
 pub const CELL_ZOOM: u32 = 17;
@@ -19,7 +19,7 @@ pub type Open = HashMap<TrackerKey, Dwell>;
 /// What a slice leads to.
 #[derive(Debug, Default)]
 pub struct Sliced {
-    /// Complete pieces, neighbours beside each other: a search by area then reads few pages.
+    /// Complete segments, neighbours beside each other: a search by area then reads few pages.
     pub closed: Vec<Segment>,
     /// Trackers whose dwell has changed or begun; the dwells are in the map.
     pub going_on: Vec<TrackerKey>,

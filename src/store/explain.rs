@@ -1,4 +1,4 @@
-//! What stands behind an incident.
+//! What is behind an incident.
 
 use serde_json::Value;
 use tokio_postgres::{Client, Error};

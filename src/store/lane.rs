@@ -137,7 +137,7 @@ pub async fn give_back(client: &Client, lease: Lease) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Commit 1: the batch stands in the journal. One statement, so one round trip.
+/// Commit 1: the batch is in the journal. One statement, so one round trip.
 ///
 /// # Errors
 /// [`LeaseLost`], or the database's own word.
@@ -145,24 +145,24 @@ pub async fn commit_journal(
     client: &Client,
     statements: &Statements,
     lease: Lease,
-    news: &journal::JournalAppend<'_>,
+    append: &journal::JournalAppend<'_>,
 ) -> anyhow::Result<()> {
-    let row = journal::Row::of(news.entries)?;
-    let (lane, n) = (lease.lane.0 as i16, news.n);
+    let row = journal::row::Row::of(append.entries)?;
+    let (lane, n) = (lease.lane.0 as i16, append.n);
     let written = client
         .execute(
             &statements.journal,
             &[
                 &lane,
                 &n,
-                &news.setting_cursor,
+                &append.setting_cursor,
                 &lease.fence,
                 &LEASE_S,
                 &row.first_at,
                 &row.last_at,
                 &row.count,
                 &row.content,
-                &news.handed_over,
+                &append.handed_over,
             ],
         )
         .await?;
@@ -175,13 +175,6 @@ pub async fn commit_journal(
     }
     bail!("lane {lane} has journaled up to {}, we were about to write {n}", row.get::<_, i64>(1));
 }
-
-/// The statement of commit 1: nothing is written unless the fence and the number before are ours.
-pub(super) const JOURNAL: &str = "WITH l AS (
-    UPDATE lane SET journaled = $2::bigint, setting_cursor = $3, lease_until = now() + make_interval(secs => $5)
-    WHERE lane = $1 AND fence = $4 AND journaled = $2::bigint - 1 RETURNING lane),
- taken AS (DELETE FROM handed_over WHERE handed_over_id = ANY ($10) AND EXISTS (SELECT FROM l))
- INSERT INTO journal (lane, n, first_at, last_at, entries, content) SELECT lane, $2::bigint, $6, $7, $8, $9 FROM l";
 
 /// Writes a checkpoint and forgets all but the last two.
 ///

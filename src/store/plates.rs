@@ -1,4 +1,4 @@
-//! Plates of vehicles: found in every spelling, given anew, and those that are not clear yet.
+//! Plates of vehicles: found in every spelling, assigned again, and those that are not clear yet.
 
 use crate::domain::Plate;
 use anyhow::{Context, bail};

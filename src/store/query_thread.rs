@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// Connections and their thread, which ends when nobody has the desk any more.
+/// Connections and their thread, which ends when nobody has it any more.
 #[derive(Clone)]
 pub struct QueryThread {
     pool: Pool,
@@ -36,7 +36,7 @@ impl QueryThread {
     ///
     /// # Errors
     /// No connection can be had in time; the question's own; it panicked.
-    pub async fn ask<T, F>(&self, question: impl FnOnce(Object) -> F + Send + 'static) -> anyhow::Result<T>
+    pub async fn run<T, F>(&self, question: impl FnOnce(Object) -> F + Send + 'static) -> anyhow::Result<T>
     where
         T: Send + 'static,
         F: Future<Output = anyhow::Result<T>> + Send,

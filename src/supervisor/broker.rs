@@ -87,7 +87,7 @@ impl Mosquitto {
         command.arg("-c").arg(&conf);
         let log = folder.path("mosquitto.log");
         super::put_log_aside(&log)?;
-        let child = Child::start("Mosquitto", &mut command, folder.servant(), &log, Signal::SIGTERM)?;
+        let child = Child::start("Mosquitto", &mut command, folder.service_user(), &log, Signal::SIGTERM)?;
         let mut started = Self { child, port, ca_file, password_file, socket };
         let since = Instant::now();
         let is_open = |socket: &Option<PathBuf>| socket.as_ref().is_none_or(|s| s.exists());

@@ -1,4 +1,4 @@
-//! The data folder: who may enter, and where the servants keep theirs.
+//! The data folder: who may enter, and where the managed services keep theirs.
 
 use anyhow::{Context, bail};
 use nix::unistd::{Uid, User};
@@ -6,9 +6,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The user a servant runs as; PostgreSQL refuses root.
+/// The user a managed service runs as; PostgreSQL refuses root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Servant {
+pub struct ServiceUser {
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -19,7 +19,7 @@ pub struct Servant {
 pub struct Folder {
     root: PathBuf,
     services: PathBuf,
-    servant: Option<Servant>,
+    service_user: Option<ServiceUser>,
     _lock: fs::File,
 }
 
@@ -39,8 +39,8 @@ impl Folder {
                 root.display()
             );
         }
-        let servant = servant()?;
-        let services = match servant {
+        let service_user = service_user()?;
+        let services = match service_user {
             Some(_) if !is_enterable(&root) => apart(&root)?,
             _ => root.join("services"),
         };
@@ -48,7 +48,7 @@ impl Folder {
             fs::create_dir_all(path)?;
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
-        Ok(Self { root, services, servant, _lock: lock })
+        Ok(Self { root, services, service_user, _lock: lock })
     }
 
     /// A path inside.
@@ -56,7 +56,7 @@ impl Folder {
         self.root.join(name)
     }
 
-    /// A servant's own folder, 0700 and its own.
+    /// A managed service's own folder, 0700 and its own.
     ///
     /// # Errors
     /// It cannot be made.
@@ -68,21 +68,21 @@ impl Folder {
         Ok(path)
     }
 
-    /// Gives a file to the servants.
+    /// Gives a file to the managed services.
     ///
     /// # Errors
     /// It is not ours to give.
     pub fn hand_over(&self, path: &Path) -> anyhow::Result<()> {
-        if let Some(servant) = self.servant {
-            std::os::unix::fs::chown(path, Some(servant.uid), Some(servant.gid))
+        if let Some(service_user) = self.service_user {
+            std::os::unix::fs::chown(path, Some(service_user.uid), Some(service_user.gid))
                 .with_context(|| format!("cannot hand {} over", path.display()))?;
         }
         Ok(())
     }
 
-    /// Whom the servants run as; `None`: as ourselves.
-    pub fn servant(&self) -> Option<Servant> {
-        self.servant
+    /// The user that the managed services run as; `None`: as ourselves.
+    pub fn service_user(&self) -> Option<ServiceUser> {
+        self.service_user
     }
 
     /// A secret kept in `secrets/` (0700), made of 128 random bits at the first call; 0600.
@@ -138,13 +138,13 @@ pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// Root hands down to the user `postgres`, which Debian's package makes; anybody else keeps himself.
-fn servant() -> anyhow::Result<Option<Servant>> {
+fn service_user() -> anyhow::Result<Option<ServiceUser>> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }
     let user = User::from_name("postgres")?
         .context("PostgreSQL refuses to run as root, and there is no user postgres: install the package postgresql")?;
-    Ok(Some(Servant { uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
+    Ok(Some(ServiceUser { uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
 }
 
 /// Whether anybody may walk through every folder above.
@@ -152,7 +152,7 @@ fn is_enterable(path: &Path) -> bool {
     path.ancestors().all(|p| fs::metadata(p).is_ok_and(|m| m.permissions().mode() & 0o001 != 0))
 }
 
-/// Where the servants live if they cannot reach the data folder (a checkout below /root): a folder
+/// Where the managed services live if they cannot reach the data folder (a checkout below /root): a folder
 /// of theirs, with a link from the data folder.
 fn apart(root: &Path) -> anyhow::Result<PathBuf> {
     let meta = fs::metadata(root)?;

@@ -1,4 +1,4 @@
-//! The one-machine mode's servants: a private PostgreSQL/PostGIS cluster and a private Mosquitto.
+//! The managed services of the one-machine mode: a private PostgreSQL/PostGIS cluster and a private Mosquitto.
 //!
 //! Debian's own programs, our own data folder, our own ports on loopback, generated passwords and
 //! certificates. They are adopted if an earlier run left them behind (a killed RideGuard must not

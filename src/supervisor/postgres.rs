@@ -58,7 +58,7 @@ impl Postgres {
         if let Some(sockets) = &host {
             command.arg("-c").arg(format!("unix_socket_directories=\"{sockets}\""));
         }
-        let child = Child::start("PostgreSQL", &mut command, folder.servant(), &log, Signal::SIGINT)?;
+        let child = Child::start("PostgreSQL", &mut command, folder.service_user(), &log, Signal::SIGINT)?;
         let mut started = Self { child, port, host: host.unwrap_or_else(loopback), password_file };
         started.wait(&pid_file, &log)?;
         Ok(started)
@@ -106,7 +106,7 @@ fn socket(home: &Path, port: u16) -> PathBuf {
     home.join(format!(".s.PGSQL.{port}"))
 }
 
-/// The servant's own folder, where nobody else may enter, if a socket in it has a name that the kernel takes
+/// The managed service's own folder, where nobody else may enter, if a socket in it has a name that the kernel takes
 /// and PostgreSQL's list of folders can say.
 fn socket_folder(home: &Path, port: u16) -> Option<String> {
     let name = home.to_str().filter(|n| !n.contains('"'))?;
@@ -169,9 +169,9 @@ fn init(folder: &Folder, bin: &Path, home: &Path, data: &Path) -> anyhow::Result
         .arg("-D")
         .arg(data)
         .current_dir("/");
-    if let Some(servant) = folder.servant() {
+    if let Some(service_user) = folder.service_user() {
         use std::os::unix::process::CommandExt;
-        command.uid(servant.uid).gid(servant.gid);
+        command.uid(service_user.uid).gid(service_user.gid);
     }
     let output = command.output().context("cannot start initdb")?;
     fs::remove_file(&password_copy)?;

@@ -1,6 +1,6 @@
-//! A servant process: started apart from our terminal, adopted, stopped.
+//! A managed service's process: started apart from our terminal, adopted, stopped.
 
-use crate::supervisor::data_dir::Servant;
+use crate::supervisor::data_dir::ServiceUser;
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,13 +27,13 @@ impl Child {
     pub fn start(
         name: &'static str,
         command: &mut Command,
-        servant: Option<Servant>,
+        service_user: Option<ServiceUser>,
         log: &Path,
         stop_signal: Signal,
     ) -> anyhow::Result<Self> {
         let log = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
-        if let Some(servant) = servant {
-            command.uid(servant.uid).gid(servant.gid);
+        if let Some(service_user) = service_user {
+            command.uid(service_user.uid).gid(service_user.gid);
         }
         let own = command
             .process_group(0)

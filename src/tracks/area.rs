@@ -1,11 +1,10 @@
-//! Who was in an area within a window.
+//! Areas, and windows of time.
 //!
 //! A fix counts where it was measured; a fix of a dwell counts if the dwell's box touches the area,
 //! because its exact place is not kept (25 m at most).
 
-use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
-use crate::tracks::runs::{Run, stretches};
-use crate::tracks::{CorruptSegment, GridPoint, Hit};
+use crate::domain::{LatLon, Timestamp};
+use crate::tracks::GridPoint;
 use geo::{BoundingRect, Contains, Coord, Intersects, MultiPolygon, Rect};
 
 /// What is searched.
@@ -121,27 +120,6 @@ fn coord(spot: GridPoint) -> Coord<f64> {
     Coord { x: position.lon_deg, y: position.lat_deg }
 }
 
-/// A vehicle's time in the area.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Presence {
-    /// The vehicle.
-    pub vehicle: VehicleId,
-    /// A tracker it carried.
-    pub tracker: TrackerKey,
-    /// First fix inside within the window.
-    pub first: Timestamp,
-    /// Last fix inside within the window.
-    pub last: Timestamp,
-    /// Fixes inside within the window.
-    pub fixes: u32,
-    /// Whether it came in within the window.
-    pub entered: bool,
-    /// Whether it went out within the window.
-    pub left: bool,
-    /// Longest time between fixes inside without one outside, seconds.
-    pub stayed_s: f64,
-}
-
 /// A window: from an instant until before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -157,54 +135,6 @@ impl Window {
     pub(super) fn holds(&self, at: Timestamp) -> bool {
         at >= self.from && at < self.to
     }
-}
-
-/// A tracker that was silent for so long after a fix inside is not inside any more, seconds.
-pub const SILENT_S: f64 = 900.0;
-
-/// Who was inside within a window, by first fix inside. For `entered` and `left` to be true to life,
-/// `found` must reach [`SILENT_S`] beyond the window on both sides.
-///
-/// # Errors
-/// [`CorruptSegment`].
-pub fn presences(area: &Area, window: Window, found: &[Hit]) -> Result<Vec<Presence>, CorruptSegment> {
-    let Some(area) = PreparedArea::of(area) else { return Ok(Vec::new()) };
-    let mut rows: Vec<_> = found.iter().filter_map(|row| Some((row.vehicle()?, row))).collect();
-    rows.sort_by_key(|(vehicle, _)| *vehicle);
-    let mut present = Vec::new();
-    for rows in rows.chunk_by(|a, b| a.0 == b.0) {
-        let (vehicle, first) = rows[0];
-        let stretches = stretches(&area, window, rows.iter().map(|(_, row)| *row))?;
-        present.extend(presence(vehicle, first.tracker(), &stretches, window));
-    }
-    present.sort_by_key(|p| (p.first, p.vehicle));
-    Ok(present)
-}
-
-/// What a vehicle's stretches, in order, say of it; `None` if it was not inside within the window.
-pub(super) fn presence(vehicle: VehicleId, tracker: TrackerKey, stretches: &[Run], window: Window) -> Option<Presence> {
-    let counted = || stretches.iter().filter(|s| s.is_inside).filter_map(|s| s.counted);
-    let mut presence = Presence {
-        vehicle,
-        tracker,
-        first: counted().next()?.0,
-        last: counted().next_back()?.1,
-        fixes: stretches.iter().filter(|s| s.is_inside).map(|s| s.fixes).sum(),
-        entered: false,
-        left: false,
-        stayed_s: 0.0,
-    };
-    for run in stretches.chunk_by(|a, b| a.is_inside == b.is_inside).filter(|run| run[0].is_inside) {
-        let inside = || run.iter().filter_map(|s| s.counted);
-        let (Some((first, _)), Some((_, last))) = (inside().next(), inside().next_back()) else { continue };
-        presence.stayed_s = presence.stayed_s.max(last.seconds_since(first));
-        // What was not brought does not touch the area's box: before and after the run it was outside.
-        presence.entered |= first == run[0].first;
-        let is_over =
-            run.as_ptr_range().end < stretches.as_ptr_range().end || window.known_to.seconds_since(last) > SILENT_S;
-        presence.left |= last == run[run.len() - 1].last && is_over;
-    }
-    Some(presence)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Where a piece is, as one number: what a B-tree finds it by.
+//! Where a segment is, as one number: what a B-tree finds it by.
 //!
-//! A piece belongs to the smallest of [`SIZES`] sizes, each twice the one before, that its box does not exceed; the
-//! number holds the size and, in a grid of quarters of it, the cell of the box's south-west corner. So a piece reaches
+//! A segment belongs to the smallest of [`SIZES`] sizes, each twice the one before, that its box does not exceed; the
+//! number holds the size and, in a grid of quarters of it, the cell of the box's south-west corner. So a segment reaches
 //! four cells east and north at most, and a search looks, size by size and row by row, for the corners that can reach
 //! into its box: a few runs of numbers. (After XZ-ordering, Böhm, Klump and Kriegel 1999, in rows instead of a curve.)
 

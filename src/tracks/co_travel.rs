@@ -59,9 +59,9 @@ pub fn companions(
     for row in found {
         let Some(vehicle) = row.vehicle().filter(|v| *v != of) else { continue };
         match row {
-            Hit::Segment(piece) if piece.kind == SegmentKind::Ride => {
-                let mut first = way.first_near(piece.from);
-                piece.places(|at, spot| {
+            Hit::Segment(segment) if segment.kind == SegmentKind::Ride => {
+                let mut first = way.first_near(segment.from);
+                segment.places(|at, spot| {
                     for n in way.beside(at, spot, &mut first) {
                         beside.entry(vehicle).or_default().insert(n);
                     }
@@ -124,7 +124,7 @@ impl Path<'_> {
     }
 }
 
-/// A fix that is not in a piece yet.
+/// A fix that is not in a segment yet.
 #[derive(Clone, Copy)]
 struct Single {
     at: Timestamp,
@@ -132,7 +132,7 @@ struct Single {
     speed_tenths: Option<u16>,
 }
 
-/// Those of one vehicle at which it was on the way: no piece says so yet. What stands is passed by, too; it is no company.
+/// Those of one vehicle at which it was on the way: no segment says so yet. What is parked is passed by, too; it is no company.
 fn on_the_way(mut fixes: Vec<Single>) -> Vec<Single> {
     fixes.sort_by_key(|f| (f.at, f.spot));
     fixes.dedup_by_key(|f| (f.at, f.spot)); // near two cells of the way

@@ -14,7 +14,7 @@ pub const DWELL_RADIUS_M: f64 = 25.0;
 /// differences, a number each.
 const PACED: u64 = 16;
 
-/// A vehicle stands. Fixes within [`DWELL_RADIUS_M`] widen the box and leave their time; fixes off
+/// A vehicle is parked. Fixes within [`DWELL_RADIUS_M`] widen the box and leave their time; fixes off
 /// it are kept whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dwell {

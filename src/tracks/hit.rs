@@ -1,4 +1,4 @@
-//! What a question to the database brings: pieces, and single fixes that are not in pieces yet.
+//! What a question to the database brings: segments, and single fixes that are not in segments yet.
 
 use crate::domain::{Timestamp, TrackerKey, VehicleId};
 use crate::tracks::segmenter::cut;
@@ -7,9 +7,9 @@ use crate::tracks::{CorruptSegment, GridPoint, ReceivedFix, Segment, SegmentBody
 /// One row of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Hit {
-    /// A piece as it is kept.
+    /// A segment as it is kept.
     Segment(Segment),
-    /// A fix that is hot or late, or of a piece that reaches over the edge of what was asked.
+    /// A fix that is hot or late, or of a segment that reaches over the edge of what was asked.
     Fix {
         /// Whose tracker.
         tracker: TrackerKey,
@@ -28,7 +28,7 @@ impl Hit {
     /// Whose tracker it is.
     pub fn tracker(&self) -> TrackerKey {
         match self {
-            Self::Segment(piece) => piece.tracker,
+            Self::Segment(segment) => segment.tracker,
             Self::Fix { tracker, .. } => *tracker,
         }
     }
@@ -36,7 +36,7 @@ impl Hit {
     /// In which vehicle it was.
     pub fn vehicle(&self) -> Option<VehicleId> {
         match self {
-            Self::Segment(piece) => piece.vehicle,
+            Self::Segment(segment) => segment.vehicle,
             Self::Fix { vehicle, .. } => *vehicle,
         }
     }
@@ -51,7 +51,7 @@ pub fn bodies(found: &[Hit]) -> Result<Vec<SegmentBody>, CorruptSegment> {
     let mut loose = Vec::new();
     for row in found {
         match row {
-            Hit::Segment(piece) => bodies.push(piece.read()?),
+            Hit::Segment(segment) => bodies.push(segment.read()?),
             Hit::Fix { tracker, vehicle, at, spot, speed_tenths } => {
                 let fix = TrackFix {
                     at: *at,
@@ -72,8 +72,8 @@ pub fn bodies(found: &[Hit]) -> Result<Vec<SegmentBody>, CorruptSegment> {
     loose.sort_by_key(|h| (h.tracker, h.fix.at, h.fix.spot));
     loose.dedup_by(|a, b| a.tracker == b.tracker && a.fix.is_same_as(&b.fix));
     for fixes in loose.chunk_by(|a, b| a.tracker == b.tracker) {
-        for piece in cut(fixes[0].tracker, None, fixes, None).closed {
-            bodies.push(piece.read()?);
+        for segment in cut(fixes[0].tracker, None, fixes, None).closed {
+            bodies.push(segment.read()?);
         }
     }
     bodies.sort_by_key(SegmentBody::from);

@@ -1,15 +1,15 @@
-//! Late fixes: into the pieces they fall into, or pieces of their own.
+//! Late fixes: into the segments they fall into, or segments of their own.
 
 use crate::domain::{TrackerKey, VehicleId};
 use crate::tracks::segmenter::{cut, rides};
 use crate::tracks::{CorruptSegment, Dwell, ReceivedFix, Segment, SegmentBody, TrackFix};
 
-/// What becomes of the pieces that late fixes touched.
+/// What becomes of the segments that late fixes touched.
 #[derive(Debug, Default, PartialEq)]
 pub struct Merged {
-    /// Which pieces are replaced, and by what.
+    /// Which segments are replaced, and by what.
     pub replaced: Vec<(usize, Vec<Segment>)>,
-    /// Pieces that were not there before.
+    /// Segments that were not there before.
     pub added: Vec<Segment>,
     /// Fixes that were not there before.
     pub new_fixes: Vec<ReceivedFix>,
@@ -42,13 +42,13 @@ fn insert(fixes: &mut Vec<TrackFix>, fix: &TrackFix) -> bool {
     true
 }
 
-/// Merges late fixes of one tracker, in time order, into its pieces of that time (which may be none).
+/// Merges late fixes of one tracker, in time order, into its segments of that time (which may be none).
 /// The same fix again changes nothing.
 ///
 /// # Errors
-/// A piece that cannot be read, named.
-pub fn merge(tracker: TrackerKey, pieces: &[Segment], late: &[ReceivedFix]) -> Result<Merged, CorruptSegment> {
-    let mut touched = pieces
+/// A segment that cannot be read, named.
+pub fn merge(tracker: TrackerKey, segments: &[Segment], late: &[ReceivedFix]) -> Result<Merged, CorruptSegment> {
+    let mut touched = segments
         .iter()
         .map(|p| Ok(Touched { vehicle: p.vehicle, body: p.read()?, is_changed: false }))
         .collect::<Result<Vec<_>, CorruptSegment>>()?;
@@ -56,7 +56,7 @@ pub fn merge(tracker: TrackerKey, pieces: &[Segment], late: &[ReceivedFix]) -> R
     for heard in late {
         let around = touched
             .iter_mut()
-            .zip(pieces)
+            .zip(segments)
             .filter(|(t, p)| t.vehicle == heard.vehicle && (p.from..=p.until).contains(&heard.fix.at));
         // A ride knows its fixes exactly, so it is asked before a dwell.
         let mut around: Vec<_> = around.map(|(t, _)| t).collect();
@@ -67,18 +67,18 @@ pub fn merge(tracker: TrackerKey, pieces: &[Segment], late: &[ReceivedFix]) -> R
         });
         match around.first_mut() {
             _ if is_known => {}
-            Some(piece) => {
-                if piece.insert(&heard.fix) {
+            Some(segment) => {
+                if segment.insert(&heard.fix) {
                     merged.new_fixes.push(*heard);
                 }
             }
             None => left.push(*heard),
         }
     }
-    for (index, piece) in touched.into_iter().enumerate().filter(|(_, t)| t.is_changed) {
-        let instead = match piece.body {
+    for (index, segment) in touched.into_iter().enumerate().filter(|(_, t)| t.is_changed) {
+        let instead = match segment.body {
             SegmentBody::Dwell(dwell) => vec![Segment::dwell(tracker, &dwell)],
-            SegmentBody::Ride(fixes) => rides(tracker, piece.vehicle, &fixes),
+            SegmentBody::Ride(fixes) => rides(tracker, segment.vehicle, &fixes),
         };
         merged.replaced.push((index, instead));
     }

@@ -1,7 +1,7 @@
-//! Tracks once they are rolled up: pieces, their bytes, and the answers to questions about them. Pure.
+//! Tracks once they are rolled up: segments, their bytes, and the answers to questions about them. Pure.
 //!
-//! In: fixes of one tracker in time order, or pieces as the database keeps them. Out: pieces, or
-//! answers. Never: SQL, clocks, sockets. The rollup writes pieces, the API reads them;
+//! In: fixes of one tracker in time order, or segments as the database keeps them. Out: segments, or
+//! answers. Never: SQL, clocks, sockets. The rollup writes segments, the API reads them;
 //! `docs/tracks.md` has the format.
 
 pub mod area;
@@ -12,6 +12,7 @@ pub mod dwell;
 mod hit;
 mod interval_codec;
 pub mod merge;
+pub mod presence;
 mod runs;
 pub mod segment;
 pub mod segmenter;
@@ -27,12 +28,12 @@ pub use segment::{CorruptSegment, Segment, SegmentBody, SegmentKind};
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 
-/// Parts of a degree that pieces keep: a millionth is 0.11 m, well below what receivers know.
+/// Parts of a degree that segments keep: a millionth is 0.11 m, well below what receivers know.
 pub const PER_DEGREE: f64 = 1e6;
 /// Metres per millionth of a degree of latitude.
 pub const METRES_PER_UNIT: f64 = 0.111_195;
 
-/// A position in millionths of a degree, as pieces keep it.
+/// A position in millionths of a degree, as segments keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GridPoint {
     /// East.
@@ -62,7 +63,7 @@ impl GridPoint {
     }
 }
 
-/// A fix as pieces keep it: rounded to what receivers know.
+/// A fix as segments keep it: rounded to what receivers know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackFix {
     /// When, by the tracker's clock.

@@ -1,4 +1,4 @@
-//! A vehicle's time as seen from an area, in stretches: fixes in a row that lie all inside or all outside. A dwell of hundreds
+//! A vehicle's time as seen from an area, in runs: fixes in a row that lie all inside or all outside. A dwell of hundreds
 //! of heartbeats is one, unless something else was heard in its midst.
 
 use crate::domain::Timestamp;
@@ -35,10 +35,10 @@ impl Run {
     }
 
     /// Of a dwell whose times need not be read: all of them lie in the window, or none does.
-    fn of_whole(piece: &Segment, is_inside: bool, window: Window) -> Option<Self> {
-        let (first, last) = (piece.from, piece.until);
+    fn of_whole(segment: &Segment, is_inside: bool, window: Window) -> Option<Self> {
+        let (first, last) = (segment.from, segment.until);
         let (counted, fixes) = if window.holds(first) && window.holds(last) {
-            (Some((first, last)), piece.fixes as u32)
+            (Some((first, last)), segment.fixes as u32)
         } else if last < window.from || first >= window.to {
             (None, 0)
         } else {
@@ -48,11 +48,11 @@ impl Run {
     }
 }
 
-/// The stretches of one vehicle's rows, in order of time.
+/// The runs of one vehicle's rows, in order of time.
 ///
 /// # Errors
 /// [`CorruptSegment`].
-pub(super) fn stretches<'a>(
+pub(super) fn runs_of<'a>(
     area: &PreparedArea<'_>,
     window: Window,
     rows: impl Iterator<Item = &'a Hit> + Clone,
@@ -61,12 +61,13 @@ pub(super) fn stretches<'a>(
     for row in rows.clone() {
         match row {
             Hit::Fix { at, spot, .. } => all.push(Run::of(*at, area.holds(*spot), window)),
-            Hit::Segment(piece) => {
-                let whole =
-                    piece.dwell_alone().and_then(|(low, high)| Run::of_whole(piece, area.touches(low, high), window));
+            Hit::Segment(segment) => {
+                let whole = segment
+                    .dwell_alone()
+                    .and_then(|(low, high)| Run::of_whole(segment, area.touches(low, high), window));
                 match whole {
-                    Some(stretch) => all.push(stretch),
-                    None => open(area, piece, window, &mut all)?,
+                    Some(run) => all.push(run),
+                    None => open(area, segment, window, &mut all)?,
                 }
             }
         }
@@ -76,18 +77,18 @@ pub(super) fn stretches<'a>(
     if all.is_sorted_by(is_in_turn) { Ok(all) } else { fix_by_fix(area, window, rows) }
 }
 
-/// Appends a piece's stretches. What is being looked at stands apart from those that are done: nearly every fix goes into it.
-fn open(area: &PreparedArea<'_>, piece: &Segment, window: Window, all: &mut Vec<Run>) -> Result<(), CorruptSegment> {
+/// Appends a segment's runs. What is being looked at is kept apart from those that are done: nearly every fix goes into it.
+fn open(area: &PreparedArea<'_>, segment: &Segment, window: Window, all: &mut Vec<Run>) -> Result<(), CorruptSegment> {
     let mut current: Option<Run> = None;
-    look(area, piece, |at, is_inside| match &mut current {
-        Some(stretch) if stretch.is_inside == is_inside && stretch.last <= at => stretch.push(at, window),
+    look(area, segment, |at, is_inside| match &mut current {
+        Some(run) if run.is_inside == is_inside && run.last <= at => run.push(at, window),
         _ => all.extend(current.replace(Run::of(at, is_inside, window))),
     })?;
     all.extend(current);
     Ok(())
 }
 
-/// As [`stretches`], where they lie within each other: each fix by itself.
+/// As [`runs_of`], where they lie within each other: each fix by itself.
 pub(super) fn fix_by_fix<'a>(
     area: &PreparedArea<'_>,
     window: Window,
@@ -97,18 +98,22 @@ pub(super) fn fix_by_fix<'a>(
     for row in rows {
         match row {
             Hit::Fix { at, spot, .. } => all.push(Run::of(*at, area.holds(*spot), window)),
-            Hit::Segment(piece) => look(area, piece, |at, is_inside| all.push(Run::of(at, is_inside, window)))?,
+            Hit::Segment(segment) => look(area, segment, |at, is_inside| all.push(Run::of(at, is_inside, window)))?,
         }
     }
     all.sort_by_key(|s| (s.first, s.is_inside));
     Ok(all)
 }
 
-/// A piece's fixes as seen from the area.
-fn look(area: &PreparedArea<'_>, piece: &Segment, mut see: impl FnMut(Timestamp, bool)) -> Result<(), CorruptSegment> {
-    if piece.kind == SegmentKind::Ride {
-        piece.places(|at, spot| see(at, area.holds(spot)))?;
-    } else if let SegmentBody::Dwell(dwell) = piece.read()? {
+/// A segment's fixes as seen from the area.
+fn look(
+    area: &PreparedArea<'_>,
+    segment: &Segment,
+    mut see: impl FnMut(Timestamp, bool),
+) -> Result<(), CorruptSegment> {
+    if segment.kind == SegmentKind::Ride {
+        segment.places(|at, spot| see(at, area.holds(spot)))?;
+    } else if let SegmentBody::Dwell(dwell) = segment.read()? {
         let is_inside = area.touches(dwell.low, dwell.high);
         dwell.times().for_each(|at| see(at, is_inside));
         dwell.outliers.iter().for_each(|o| see(o.at, area.holds(o.spot)));

@@ -8,7 +8,7 @@ use crate::tracks::{Dwell, GridPoint, TrackFix, attributes};
 /// which PostgreSQL would move it aside.
 pub const RIDE_FIXES_MAX: usize = 128;
 
-/// What a piece is, as the database numbers it.
+/// What a segment is, as the database numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum SegmentKind {
@@ -18,7 +18,7 @@ pub enum SegmentKind {
     Dwell = 2,
 }
 
-/// A piece as the database keeps it.
+/// A segment as the database keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Whose tracker.
@@ -39,7 +39,7 @@ pub struct Segment {
     pub more: Vec<u8>,
 }
 
-/// What a piece means.
+/// What a segment means.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SegmentBody {
     /// Fixes in time order, at least one.

@@ -14,7 +14,7 @@ use crate::tracks::{ReceivedFix, TrackFix};
 pub const DWELL_S_MIN: f64 = 300.0;
 /// Fixes in a row that may lie off a dwell.
 const OUTLIERS_MAX: usize = 3;
-/// Longest piece, seconds: a search by time need not look further back than this.
+/// Longest segment, seconds: a search by time need not look further back than this.
 pub const SEGMENT_S_MAX: f64 = 86_400.0;
 /// Most fixes of a dwell in one row, for the same reason as [`RIDE_FIXES_MAX`].
 const DWELL_FIXES_MAX: usize = 500;
@@ -28,7 +28,7 @@ const RIDE_GAP_S_MAX: f64 = 600.0;
 /// What a slice of one tracker leads to.
 #[derive(Debug, Default, PartialEq)]
 pub struct Segmented {
-    /// Pieces that are complete.
+    /// Segments that are complete.
     pub closed: Vec<Segment>,
     /// The dwell that goes on.
     pub open: Option<Dwell>,

@@ -1,4 +1,4 @@
-//! Whatever was heard is in the pieces, once, where it was to within what dwells promise.
+//! Whatever was heard is in the segments, once, where it was to within what dwells promise.
 
 use super::*;
 use crate::tracks::merge::merge;
@@ -26,11 +26,11 @@ fn heard(fix: TrackFix) -> ReceivedFix {
     ReceivedFix { tracker: TRACKER, vehicle: Some(VehicleId(3)), fix }
 }
 
-/// Every fix of pieces: its time, and its place if it is kept.
-fn fixes_of(pieces: &[Segment]) -> Vec<(Timestamp, Option<TrackFix>)> {
+/// Every fix of segments: its time, and its place if it is kept.
+fn fixes_of(segments: &[Segment]) -> Vec<(Timestamp, Option<TrackFix>)> {
     let mut all = Vec::new();
-    for piece in pieces {
-        match piece.read().unwrap() {
+    for segment in segments {
+        match segment.read().unwrap() {
             SegmentBody::Ride(fixes) => all.extend(fixes.into_iter().map(|f| (f.at, Some(f)))),
             SegmentBody::Dwell(dwell) => {
                 all.extend(dwell.times().map(|t| (t, None)));
@@ -44,20 +44,20 @@ fn fixes_of(pieces: &[Segment]) -> Vec<(Timestamp, Option<TrackFix>)> {
 
 /// Cuts slice by slice of 15 minutes, as the rollup does, each dwell written and read in between.
 fn rolled(fixes: &[TrackFix]) -> Vec<Segment> {
-    let (mut pieces, mut open) = (Vec::new(), None);
+    let (mut segments, mut open) = (Vec::new(), None);
     let slice_us = 900_000_000;
     for slice in fixes.chunk_by(|a, b| a.at.micros() / slice_us == b.at.micros() / slice_us) {
         let end = Timestamp::from_micros((slice[0].at.micros() / slice_us + 1) * slice_us);
         let all: Vec<_> = slice.iter().copied().map(heard).collect();
         let cut = cut(TRACKER, open.take(), &all, Some(end));
-        pieces.extend(cut.closed);
+        segments.extend(cut.closed);
         open = cut.open.map(|dwell| match Segment::dwell(TRACKER, &dwell).read().unwrap() {
             SegmentBody::Dwell(dwell) => dwell,
             SegmentBody::Ride(_) => panic!("a dwell came back as a ride"),
         });
     }
-    pieces.extend(open.map(|d| Segment::dwell(TRACKER, &d)));
-    pieces
+    segments.extend(open.map(|d| Segment::dwell(TRACKER, &d)));
+    segments
 }
 
 prop_compose! {
@@ -84,11 +84,11 @@ proptest! {
 
     #[test]
     fn every_fix_is_in_the_pieces_once(fixes in life()) {
-        let pieces = rolled(&fixes);
-        let kept = fixes_of(&pieces);
+        let segments = rolled(&fixes);
+        let kept = fixes_of(&segments);
         prop_assert_eq!(kept.len(), fixes.len());
-        prop_assert_eq!(pieces.iter().map(|p| p.fixes as usize).sum::<usize>(), fixes.len());
-        prop_assert!(pieces.iter().all(|p| p.until.seconds_since(p.from) <= segmenter::SEGMENT_S_MAX));
+        prop_assert_eq!(segments.iter().map(|p| p.fixes as usize).sum::<usize>(), fixes.len());
+        prop_assert!(segments.iter().all(|p| p.until.seconds_since(p.from) <= segmenter::SEGMENT_S_MAX));
         for ((at, place), fix) in kept.iter().zip(&fixes) {
             prop_assert_eq!(*at, fix.at);
             prop_assert!(place.is_none_or(|p| p == *fix));
@@ -97,8 +97,8 @@ proptest! {
 
     #[test]
     fn a_dwell_holds_what_lost_its_place_and_keeps_what_lay_off(fixes in life()) {
-        for piece in rolled(&fixes) {
-            let SegmentBody::Dwell(dwell) = piece.read().unwrap() else { continue };
+        for segment in rolled(&fixes) {
+            let SegmentBody::Dwell(dwell) = segment.read().unwrap() else { continue };
             let within = |s: GridPoint| (dwell.low.lon..=dwell.high.lon).contains(&s.lon) && (dwell.low.lat..=dwell.high.lat).contains(&s.lat);
             for time in dwell.times() {
                 let fix = fixes.iter().find(|f| f.at == time).unwrap();
@@ -144,20 +144,20 @@ proptest! {
     fn stretches_say_of_an_area_what_each_fix_by_itself_says(fixes in life(), late in prop::collection::vec(any::<bool>(), 400),
         middle in any::<prop::sample::Index>(), radius_m in 5.0..2000.0_f64, ends in any::<[prop::sample::Index; 2]>()) {
         let (now, later): (Vec<_>, Vec<_>) = fixes.iter().copied().zip(&late).partition(|(_, late)| !**late);
-        let pieces = rolled(&now.into_iter().map(|(f, _)| f).collect::<Vec<_>>());
+        let segments = rolled(&now.into_iter().map(|(f, _)| f).collect::<Vec<_>>());
         let loose = later.into_iter().map(|(f, _)| Hit::Fix { tracker: TRACKER, vehicle: None, at: f.at, spot: f.spot, speed_tenths: None });
-        let found: Vec<_> = pieces.into_iter().map(Hit::Segment).chain(loose).collect();
+        let found: Vec<_> = segments.into_iter().map(Hit::Segment).chain(loose).collect();
         let mut ends = ends.map(|end| end.get(&fixes).at);
         ends.sort();
         let window = area::Window { from: ends[0], to: ends[1], known_to: ends[1] };
         let circle = area::Area::Circle { centre: middle.get(&fixes).spot.position(), radius_m };
         let sought = area::PreparedArea::of(&circle).unwrap();
-        // Pieces alone as well, so that they are taken at once as a rule.
+        // Segments alone as well, so that they are taken at once as a rule.
         let pieces_alone: Vec<_> = found.iter().filter(|f| matches!(f, Hit::Segment(_))).collect();
         for rows in [found.iter().collect(), pieces_alone] {
-            let at_once = runs::stretches(&sought, window, rows.iter().copied()).unwrap();
+            let at_once = runs::runs_of(&sought, window, rows.iter().copied()).unwrap();
             let one_by_one = runs::fix_by_fix(&sought, window, rows.iter().copied()).unwrap();
-            let presence = |stretches: &[runs::Run]| area::presence(VehicleId(1), TRACKER, stretches, window);
+            let presence = |runs: &[runs::Run]| presence::presence(VehicleId(1), TRACKER, runs, window);
             prop_assert_eq!(presence(&at_once), presence(&one_by_one));
         }
     }
@@ -181,26 +181,26 @@ proptest! {
     #[test]
     fn no_bytes_make_reading_panic(path in prop::collection::vec(any::<u8>(), 0..64), more in prop::collection::vec(any::<u8>(), 0..64), ride in any::<bool>()) {
         let (kind, from) = (if ride { SegmentKind::Ride } else { SegmentKind::Dwell }, Timestamp::from_secs(0));
-        let piece = Segment { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };
-        drop(piece.read());
-        let _ = piece.dwell_alone();
+        let segment = Segment { tracker: TRACKER, vehicle: None, from, until: from, kind, fixes: 1, path, more };
+        drop(segment.read());
+        let _ = segment.dwell_alone();
     }
 }
 
 #[test]
 fn a_night_is_one_dwell_and_costs_little() {
     let fixes: Vec<_> = (0..200).map(|n| fix(n * 180 + n % 7, (n % 11) as i32 * 5, (n % 13) as i32 * 5)).collect();
-    let pieces = rolled(&fixes);
-    assert_eq!(pieces.len(), 1);
-    let bytes = pieces[0].path.len() + pieces[0].more.len();
+    let segments = rolled(&fixes);
+    assert_eq!(segments.len(), 1);
+    let bytes = segments[0].path.len() + segments[0].more.len();
     assert!(bytes < 300, "{bytes} bytes for 200 heartbeats");
 }
 
 #[test]
 fn a_ride_costs_a_dozen_bytes_a_fix() {
     let fixes: Vec<_> = (0..90).map(|n| fix(n * 10, n as i32 * 500 + (n % 7) as i32, n as i32 * 90)).collect();
-    let pieces = rolled(&fixes);
-    let bytes: usize = pieces.iter().map(|p| p.path.len() + p.more.len()).sum();
+    let segments = rolled(&fixes);
+    let bytes: usize = segments.iter().map(|p| p.path.len() + p.more.len()).sum();
     assert!(bytes < 90 * 12, "{bytes}");
 }
 
@@ -221,14 +221,14 @@ fn a_dwell_of_before_its_times_kept_a_pace_is_read_as_it_was() {
     let mut dwell = Dwell::at(None, &fix(0, 0, 0));
     [10, 70, 131, 190, 10_000].into_iter().for_each(|at_s| dwell.push(&fix(at_s, 40, 40)));
     dwell.insert(&fix(100, 90_000, 0));
-    let mut piece = Segment::dwell(TRACKER, &dwell);
-    assert_eq!(piece.read().unwrap(), SegmentBody::Dwell(dwell.clone()));
+    let mut segment = Segment::dwell(TRACKER, &dwell);
+    assert_eq!(segment.read().unwrap(), SegmentBody::Dwell(dwell.clone()));
     let mut before = vec![0, 0, 0, 0, 6]; // seconds, centre at the corner, first time at the beginning, six times
     [10, 50, 1, -2, 9751].into_iter().for_each(|d| varint::put_signed(&mut before, d));
     attributes::write(&mut before, &dwell.outliers);
-    assert_ne!(piece.more, before);
-    piece.more = before;
-    assert_eq!(piece.read().unwrap(), SegmentBody::Dwell(dwell));
+    assert_ne!(segment.more, before);
+    segment.more = before;
+    assert_eq!(segment.read().unwrap(), SegmentBody::Dwell(dwell));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Paths as TWKB (Tiny WKB, the format PostGIS reads with `ST_GeomFromTWKB`): X longitude, Y latitude,
-//! Z speed in km/h (-1: unknown), M time since the piece began.
+//! Z speed in km/h (-1: unknown), M time since the segment began.
 //!
 //! Written here and not by `ST_AsTWKB`, which drops points that repeat. A line of one point does not
 //! parse there, so that is a POINT.
@@ -88,7 +88,7 @@ pub fn write(shape: Shape, since: Timestamp, vertices: &[Vertex]) -> Vec<u8> {
     out
 }
 
-/// What stands before the vertices: shape, count, microseconds of a step of M. `None` if it is not [`write`]'s.
+/// What comes before the vertices: shape, count, microseconds of a step of M. `None` if it is not [`write`]'s.
 fn head(reader: &mut Reader<'_>) -> Option<(Shape, u64, i64)> {
     let kind = reader.byte()?;
     let (extended, more) = (reader.byte()?, reader.byte()?);

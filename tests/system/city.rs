@@ -81,7 +81,7 @@ fn play(rows: &[Value], has_neighbours: bool) -> Vec<Finding> {
                 &Arrival { received_at: at, digest: PacketDigest(n as u64), report_interval_s: None },
             ),
             _ => {
-                guard.forget(id);
+                guard.remove(id);
                 Vec::new()
             }
         });

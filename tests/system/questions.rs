@@ -12,8 +12,9 @@ use rideguard::rollup::last_closed;
 use rideguard::store::query_thread::QueryThread;
 use rideguard::store::tracks::queries;
 use rideguard::store::tracks::queries::Officer;
-use rideguard::tracks::area::{Area, SILENT_S, Window, presences};
+use rideguard::tracks::area::{Area, Window};
 use rideguard::tracks::co_travel::{companions, ride_minutes};
+use rideguard::tracks::presence::{SILENT_S, presences};
 use rideguard::tracks::summary;
 use rideguard::tracks::{Hit, bodies};
 use std::time::Duration;
@@ -351,15 +352,16 @@ async fn a_question_that_fails_or_is_given_up_leaves_the_next_its_connection() {
         .wait_timeout(Some(patience))
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .build();
-    let desk = QueryThread::open("questions", pool.unwrap()).unwrap();
+    let queries = QueryThread::open("questions", pool.unwrap()).unwrap();
     let thread = |_| async { Ok(std::thread::current().name().map(str::to_owned)) };
-    assert_eq!(desk.ask(thread).await.unwrap().as_deref(), Some("questions"));
-    let failed = desk.ask(|client| async move { Ok(client.execute("SELECT 1 / 0", &[]).await?) }).await.unwrap_err();
+    assert_eq!(queries.run(thread).await.unwrap().as_deref(), Some("questions"));
+    let failed = queries.run(|client| async move { Ok(client.execute("SELECT 1 / 0", &[]).await?) }).await.unwrap_err();
     assert!(failed.downcast_ref::<tokio_postgres::Error>().is_some(), "{failed:#}");
-    let panicked = desk.ask(|_| async { if now() > Timestamp::from_secs(0) { panic!("on purpose") } else { Ok(()) } });
+    let panicked =
+        queries.run(|_| async { if now() > Timestamp::from_secs(0) { panic!("on purpose") } else { Ok(()) } });
     assert!(panicked.await.unwrap_err().to_string().contains("panic"));
-    let sleeps = desk.ask(|client| async move { Ok(client.execute("SELECT pg_sleep(0.5)", &[]).await?) });
+    let sleeps = queries.run(|client| async move { Ok(client.execute("SELECT pg_sleep(0.5)", &[]).await?) });
     assert!(tokio::time::timeout(Duration::from_millis(100), sleeps).await.is_err());
-    let one = desk.ask(|client| async move { Ok(client.query_one("SELECT 1", &[]).await?.get::<_, i32>(0)) });
+    let one = queries.run(|client| async move { Ok(client.query_one("SELECT 1", &[]).await?.get::<_, i32>(0)) });
     assert_eq!(one.await.unwrap(), 1);
 }

@@ -218,8 +218,8 @@ async fn whatever_is_odd_about_a_fix_its_piece_says_where_it_came_from() {
     roll_everything(&mut lead(&database).await, last_closed(now(), 300)).await.unwrap();
     let transaction = client.transaction().await.unwrap();
     let (from, to) = (now().plus_secs_f64(-9.0 * 3600.0), now());
-    let pieces = rollup::pieces_around(&transaction, TrackerKey(1), from, to).await.unwrap();
-    let fixes = pieces.iter().filter_map(|(piece, _)| match piece.read().unwrap() {
+    let segments = rollup::segments_around(&transaction, TrackerKey(1), from, to).await.unwrap();
+    let fixes = segments.iter().filter_map(|(segment, _)| match segment.read().unwrap() {
         SegmentBody::Ride(fixes) => Some(fixes),
         SegmentBody::Dwell(_) => None,
     });
@@ -258,7 +258,7 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     let today = "SELECT to_char(now() AT TIME ZONE 'UTC', '\"track_\"YYYYMMDD')";
     let today: String = client.query_one(today, &[]).await.unwrap().get(0);
     let mut writer = database.connect().await;
-    while let Some(day) = clustering::order_next_day(&mut writer, &client).await.unwrap() {
+    while let Some(day) = clustering::cluster_next_day(&mut writer, &client).await.unwrap() {
         assert!(day < today, "{day} is not over");
     }
     // The same pieces, within one day of the week before.
@@ -295,7 +295,7 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM lane").await.unwrap();
 
     let mut ordered = Vec::new();
-    while let Some(day) = clustering::order_next_day(&mut writer, &client).await.unwrap() {
+    while let Some(day) = clustering::cluster_next_day(&mut writer, &client).await.unwrap() {
         ordered.push(day);
     }
     assert!(ordered.contains(&day) && ordered.is_sorted_by(|a, b| a > b), "{ordered:?}, the newest first");

@@ -99,7 +99,7 @@ async fn an_old_database_is_brought_up_to_date_with_all_that_is_hot_late_and_in_
         let reader = store::connect(settings, "test").await.unwrap();
         let mut rollup = Rollup::lead(store::connect(settings, "test").await.unwrap()).await.unwrap().unwrap();
         roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
-        while clustering::order_next_day(&mut old, &reader).await.unwrap().is_some() {}
+        while clustering::cluster_next_day(&mut old, &reader).await.unwrap().is_some() {}
         assert_same(&old, true, version).await;
         areas_equal_a_scan(&old, seed, 15).await;
     }

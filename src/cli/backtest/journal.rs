@@ -103,7 +103,7 @@ impl history::Reader for Refolded<'_> {
 
     fn read(&mut self, entry: &Entry) {
         for (state, story) in std::iter::zip(&mut self.lane, &mut self.by_variant) {
-            story.hear(entry.at(), state.fold(entry, &self.settings));
+            story.hear(entry.at(), state.apply(entry, &self.settings));
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::domain::Timestamp;
 use crate::engine::clock::{
-    Arrival, BEIJING_S, Clock, EXACT_S, LIVE_S, Note, PERIODS_MAX, Period, QUARTER_S, ROLLOVER_FIT_S, ZONES_S, before,
+    Arrival, BEIJING_S, Clock, EXACT_S, FUTURE_S_MAX, LIVE_S, Note, PERIODS_MAX, Period, QUARTER_S, ROLLOVER_FIT_S,
+    ZONES_S, before,
 };
-use crate::engine::validation::FUTURE_S_MAX;
 use serde::{Deserialize, Serialize};
 
 /// Messages that must show the same offset before it is believed against another explanation ...
@@ -23,10 +23,10 @@ pub(in crate::engine) struct Rumour {
     pub offset_s: i32,
     /// How far ahead the first message was, seconds.
     ahead_s: i32,
-    /// When that came, and what time it told.
+    /// When that came, and what time it reported.
     since: Timestamp,
     first_told: Timestamp,
-    /// The newest time that was told.
+    /// The newest time that was reported.
     last_told: Timestamp,
     /// Messages that agree.
     times: u32,
@@ -56,7 +56,7 @@ enum Weight {
 }
 
 impl Clock {
-    /// Learns from the newest time that a packet tells as live.
+    /// Learns from the newest time that a packet reports as live.
     pub fn observe(&mut self, told: Timestamp, arrival: &Arrival<'_>, note: &mut Note) {
         let (told, rollovers) = self.unrolled(told, arrival);
         if rollovers > 0 && arrival.age_s(told) <= ROLLOVER_FIT_S {

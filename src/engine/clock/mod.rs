@@ -2,14 +2,13 @@
 //!
 //! In: the times of a packet and its arrival. Out: a [`Reading`] for each. Never: the clock of this machine. A clock is
 //! off by whole weeks of GPS, by a zone (a multiple of a quarter of an hour), or not in a way that can be repaired.
-//! The table of rules stands in `docs/protocols.md`, "Clocks".
+//! The table of rules is in `docs/protocols.md`, "Clocks".
 
 mod learn;
 mod note;
 
 use crate::domain::{Profile, Timestamp};
-use crate::engine::FixFlags;
-use crate::engine::validation::FUTURE_S_MAX;
+use crate::engine::fix_flags::FixFlags;
 use crate::protocol::dialect;
 use learn::Rumour;
 pub(super) use note::Note;
@@ -17,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
 
+/// How far in the future a tracker's clock may be, seconds.
+pub const FUTURE_S_MAX: f64 = 120.0;
 /// GPS counts 1024 weeks and begins again (IS-GPS-200, 20.3.3.3.1.1); receivers that do not know fall back so far, seconds.
 const ROLLOVER_S: f64 = 1024.0 * 7.0 * 86_400.0;
 /// Rollovers since 1980 that a receiver may have missed.
@@ -77,7 +78,7 @@ pub(super) struct Clock {
     /// Whether the tracker announces another zone since it was last seen live.
     #[serde(default)]
     is_set_anew: bool,
-    /// The last message out of the tracker's memory that did not say so: when it came, and what it told.
+    /// The last message out of the tracker's memory that did not say so: when it came, and what time it reported.
     #[serde(default)]
     drained: Option<(Timestamp, Timestamp)>,
     /// Rollovers that it misses, and when that was last seen.
@@ -229,7 +230,7 @@ impl Clock {
         self.rumour.as_ref().is_some_and(|r| r.offset_s > 0 || r.offset_s == -BEIJING_S)
     }
 
-    /// No offset was ever seen live: as told, where that can be.
+    /// No offset was ever seen live: as reported, where that can be.
     fn read_unlearnt(&self, told: Timestamp, is_kept: bool, arrival: &Arrival<'_>, note: Note) -> Reading {
         if arrival.age_s(told) >= -FUTURE_S_MAX {
             // What a tracker sends before we have ever heard it live says nothing of its clock.
@@ -243,7 +244,7 @@ impl Clock {
     }
 
     /// By the offset of its time. What two offsets explain is that of the order in time, and doubted; what none does
-    /// stands as told.
+    /// stays as reported.
     fn read_learnt(&self, told: Timestamp, arrival: &Arrival<'_>) -> Reading {
         let at = |p: &Period| before(told, p.offset_s);
         let is_possible = |p: &&Period| {

@@ -64,7 +64,7 @@ fn repeated_and_reordered_messages_teach_no_more_than_one() {
     bike.lives(5, 8 * HOUR_S);
     let before = bike.kept()["clock"]["periods"].clone();
     for n in 0..10 {
-        // A position that never gets newer, though it is sent anew: eight hours old.
+        // A position that never gets newer, though it is sent again: eight hours old.
         bike.now_s += 5;
         bike.says(8 * HOUR_S + n * 5, 8 * HOUR_S, LIVE);
     }

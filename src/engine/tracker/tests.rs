@@ -15,9 +15,9 @@ fn a_checkpoint_keeps_all_that_is_known_of_a_tracker() {
     let place = Place { position: crate::domain::LatLon::new(28.5, 112.3), at: Timestamp::from_secs(1_790_000_000) };
     let mut firmwares = FirmwareTable::default();
     let mut tracker = Tracker { profile: 3, equal: 7, ..Tracker::new(name(), TrackerKey(5)) };
-    tracker.recent.add(crate::domain::PacketDigest(9));
+    tracker.digests.add(crate::domain::PacketDigest(9));
     tracker.set_vehicle(Some(VehicleId(0)));
-    tracker.set_doubt(ConsistencyCheck { jumped: Some((place, 1)), equal: 7 });
+    tracker.set_consistency(ConsistencyCheck { jumped: Some((place, 1)), equal: 7 });
     tracker.set_firmware(Some(&"2.1.0".into()), &mut firmwares);
     let kept = serde_json::to_value(tracker.kept(&firmwares)).unwrap();
     let again = Tracker::of(name(), serde_json::from_value(kept.clone()).unwrap(), &mut firmwares);

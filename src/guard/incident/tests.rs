@@ -45,12 +45,12 @@ impl Bike {
             .collect()
     }
 
-    /// A packet that arrives a second after what it tells of.
+    /// A packet that arrives a second after what it reports.
     pub fn say(&mut self, at_s: f64, east_m: f64, speed_kmh: f32, status: Status) -> Vec<Finding> {
         self.arrive(at_s, 1.0, east_m, speed_kmh, status, &[])
     }
 
-    /// A packet that arrives `late_s` after what it tells of.
+    /// A packet that arrives `late_s` after what it reports.
     pub fn arrive(
         &mut self,
         at_s: f64,

@@ -168,6 +168,7 @@ fn a_checkpoint_in_an_outage_changes_nothing() {
     let mut city = City::of_squares(4);
     city.live(3600.0, 3600.0 + 2400.0, |v| square_of(v) != 2);
     let kept = serde_json::to_string(&city.guard).unwrap();
+    assert!(kept.contains(r#""is_told":"#), "the name of 56bfafe");
     let mut restarted = City { guard: serde_json::from_str(&kept).unwrap(), vehicles: city.vehicles };
     let go_on = |city: &mut City| city.live(6000.0, 10_000.0, |v| square_of(v) != 2 || v == 22);
     assert_eq!(go_on(&mut city), go_on(&mut restarted));

@@ -1,18 +1,18 @@
-//! Low battery of the tracker, told once until it has recovered.
+//! Low battery of the tracker, raised once until it has recovered.
 
 use crate::guard::params::BatteryParams;
 
 /// Takes in a charge, percent, and whether the tracker's own alarm has just come on. Returns whether it is now
-/// to be told; `is_low` is the memory. A charge that has recovered speaks against the alarm.
+/// to be raised; `is_low` is the memory. A charge that has recovered speaks against the alarm.
 pub fn observe(params: &BatteryParams, is_low: &mut bool, percent: Option<u8>, is_alarm: bool) -> bool {
     let percent = percent.filter(|p| *p <= 100); // 255 is "unknown" in several languages.
     if percent.is_some_and(|p| p >= params.recovered_percent) {
         *is_low = false;
         return false;
     }
-    let tell = (is_alarm || percent.is_some_and(|p| p <= params.low_percent)) && !*is_low;
-    *is_low |= tell;
-    tell
+    let is_new = (is_alarm || percent.is_some_and(|p| p <= params.low_percent)) && !*is_low;
+    *is_low |= is_new;
+    is_new
 }
 
 #[cfg(test)]

@@ -15,12 +15,12 @@ use crate::guard::state::vehicle::{CELLS_MAX, Vehicle};
 pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, fixed_at: Option<Timestamp>) {
     let p = &params.cell;
     if sample.kind == SampleKind::Satellite {
-        vehicle.set_gnss_loss(None);
+        vehicle.rare.set_gnss_loss(None);
         vehicle.rested_at = if sample.moving == Some(true) { vehicle.rested_at } else { Some(sample.at) };
         return;
     }
     let Some(moving) = sample.moving else { return };
-    let known = vehicle.rare();
+    let known = vehicle.rare.get();
     let loss = if let Some(mut loss) = known.gnss_loss {
         loss.packets = loss.packets.saturating_add(1);
         loss.shaken = loss.shaken.saturating_add(u16::from(moving));
@@ -39,7 +39,7 @@ pub fn follow(params: &Params, vehicle: &mut Vehicle, sample: &Sample, fixed_at:
     } else {
         None
     };
-    vehicle.set_gnss_loss(loss);
+    vehicle.rare.set_gnss_loss(loss);
     if !moving {
         vehicle.rested_at = Some(sample.at);
     }
@@ -58,15 +58,15 @@ pub struct CellDeparture {
     pub is_departure: bool,
 }
 
-/// Remembers where cell positions lie while the vehicle stands still.
+/// Remembers where cell positions lie while the vehicle is parked.
 pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
     let (shaken, told) = vehicle.shaken(6);
     let at_rest = if told > 0 { shaken <= 1 } else { true };
-    let cells = &vehicle.rare().cells;
+    let cells = &vehicle.rare.get().cells;
     let known = cells.iter().any(|c| c.distance_m(place) < 150.0);
     let near = vehicle.anchor.is_none_or(|a| a.centre.distance_m(place) < 5_000.0);
     if at_rest && !known && near && cells.len() < CELLS_MAX {
-        vehicle.learn_cell(place);
+        vehicle.rare.learn_cell(place);
     }
 }
 
@@ -74,7 +74,7 @@ pub fn learn_at_rest(vehicle: &mut Vehicle, place: Point) {
 pub fn weigh(params: &Params, vehicle: &Vehicle) -> CellDeparture {
     let p = &params.cell;
     let Some(anchor) = vehicle.anchor else { return CellDeparture::default() };
-    let RareState { cells, gnss_loss, .. } = vehicle.rare();
+    let RareState { cells, gnss_loss, .. } = vehicle.rare.get();
     let (shaken, told) = vehicle.shaken(8);
     let has_motion = told > 0;
     let boundary = p.distance_min_m * if has_motion { 1.0 } else { p.no_motion_factor };

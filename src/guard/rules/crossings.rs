@@ -1,4 +1,4 @@
-//! Zones: what a vehicle's way past their borders tells.
+//! Zones: what a vehicle's way past their borders raises.
 
 use crate::domain::{Alert, AlertKind, Cause, Finding, VehicleId};
 use crate::guard::Arrival;
@@ -11,8 +11,8 @@ use crate::guard::zones::presence::{self, Crossing, Sighting, ZoneEvent};
 /// Raised whenever the meaning of the zone rules changes.
 const ZONE_VERSION: u32 = 2;
 
-/// Tells of zones that the vehicle entered, left, stayed in or must not be in.
-pub fn tell(
+/// Raises what a vehicle did at zones: those that it entered, left, stayed in or must not be in.
+pub fn raise(
     params: &Params,
     zones: &mut Zones,
     (id, vehicle): (VehicleId, &mut Vehicle),
@@ -21,7 +21,7 @@ pub fn tell(
     findings: &mut Vec<Finding>,
 ) {
     let crossings = presence::observe(&params.zone, zones, (id, vehicle.kind), &mut vehicle.sides, sighting);
-    for Crossing { zone, news, since, by_way } in crossings {
+    for Crossing { zone, event, since, by_way } in crossings {
         let thresholds = vec![
             threshold("zone_margin_m", params.zone.margin_m),
             threshold("zone_confirm_fixes", params.zone.confirm_fixes),
@@ -33,7 +33,7 @@ pub fn tell(
         evidence.zone_name = zones.valid(zone, since).map(|(z, _)| z.name.clone());
         let alert = Alert {
             vehicle: id,
-            kind: match news {
+            kind: match event {
                 ZoneEvent::Entered => AlertKind::ZoneEnter,
                 ZoneEvent::Left => AlertKind::ZoneExit,
                 ZoneEvent::Stayed => AlertKind::ZoneDwell,

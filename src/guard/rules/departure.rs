@@ -3,9 +3,9 @@
 //! A sequential test over the recent samples in event time. Each fix adds a bounded piece of
 //! evidence: its distance in units of the vehicle's own drift, whether it lies further out than the
 //! one before at a speed a vehicle can have, whether Doppler speed and displacement agree, and what
-//! the accelerometer says. Fixes at the guard point take evidence away. The same place told again
+//! the accelerometer says. Fixes at the guard point take evidence away. The same place reported again
 //! is no new evidence (a stuck receiver), and a leap that no vehicle makes counts next to nothing.
-//! The test is folded anew over the window for every sample, so the order of arrival is no matter.
+//! The test is run again over the window for every sample, so the order of arrival is no matter.
 
 use crate::domain::Timestamp;
 use crate::guard::params::{ExitParams, Params};
@@ -15,7 +15,7 @@ use crate::guard::state::sample::{Sample, SampleKind};
 use crate::guard::state::vehicle::{SAMPLES_MAX, Vehicle};
 use smallvec::SmallVec;
 
-/// Two fixes within this are the same place told twice, metres (a stuck receiver repeats exactly).
+/// Two fixes within this are the same place reported twice, metres (a stuck receiver repeats exactly).
 const SAME_PLACE_M: f32 = 0.3;
 
 /// What the window says.
@@ -25,7 +25,7 @@ pub struct Departure {
     pub evidence: f32,
     /// Distance of the newest satellite fix from the guard point, metres.
     pub distance_m: f32,
-    /// Distance at which the boundary stands, metres.
+    /// Distance of the boundary, metres.
     pub boundary_m: f32,
     /// The vehicle's spread, metres.
     pub spread_m: f32,
@@ -65,7 +65,7 @@ struct Run<'a> {
     spread_m: f32,
     /// Standard error of the guard point's own place and the parked fixes together, metres.
     error_m: f32,
-    /// Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells no speed.
+    /// Doppler speed that this tracker seldom reports at rest, km/h; `None` if it reports no speed.
     speed_floor_kmh: Option<f32>,
     report_interval_s: f32,
     evidence: f32,
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A place told before is no new evidence.
+    /// A place reported before is no new evidence.
     fn is_repeated(&self, sample: &Sample) -> bool {
         self.outside.iter().any(|o| o.place.distance_m(sample.place) < SAME_PLACE_M)
     }

@@ -20,7 +20,7 @@ pub struct FixFacts<'a> {
     pub z: f32,
     /// Further out than the fix before by this, metres.
     pub progress_m: f32,
-    /// Told to be at rest, and not only between two shakes.
+    /// Reported to be at rest, and not only between two shakes.
     pub is_at_rest: bool,
     /// Shaken up to now, without a pause.
     pub is_shaken_on: bool,
@@ -30,7 +30,7 @@ pub struct FixFacts<'a> {
     pub shaking_s: f32,
     /// Fixes at the guard point since the shaking began: so long shaken and still here.
     pub shaken_at_home: u32,
-    /// Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells no speed.
+    /// Doppler speed that this tracker seldom reports at rest, km/h; `None` if it reports no speed.
     pub speed_floor_kmh: Option<f32>,
     /// How often this tracker reports at rest, seconds.
     pub report_interval_s: f32,
@@ -58,7 +58,7 @@ impl FixFacts<'_> {
     }
 
     /// Shaken all along, then far off and fast, by a way that fits the speed: one such fix is enough,
-    /// as the first after the receiver found the sky again often is.
+    /// as the first after the receiver found satellites again often is.
     pub fn is_ridden(&self, p: &ExitParams) -> bool {
         let (Some(speed), Some(floor)) = (self.sample.speed_kmh(), self.speed_floor_kmh) else { return false };
         let fits = self.moved_kmh().is_none_or(|moved| moved <= p.ridden_fit * speed + 10.0);
@@ -88,7 +88,7 @@ impl FixFacts<'_> {
         matches!((self.sample.speed_kmh(), self.speed_floor_kmh), (Some(v), Some(floor)) if v >= floor)
     }
 
-    /// A course at rest is noise, so it counts with speed only, or where no speed is ever told.
+    /// A course at rest is noise, so it counts with speed only, or where no speed is ever reported.
     pub fn course(&self, p: &ExitParams) -> Course {
         let is_rolling = match (self.sample.speed_kmh(), self.speed_floor_kmh) {
             (Some(speed), Some(floor)) => speed >= p.course_floor_share * floor,
@@ -162,7 +162,7 @@ impl FixFacts<'_> {
         let (moved, step_s) = (self.moved_kmh().unwrap_or(0.0), self.step_s());
         if speed >= floor && course != Course::Contradicts {
             // A tracker without accelerometer that sees speed reports more often; one that keeps
-            // its rhythm did not believe the speed itself.
+            // its report interval did not believe the speed itself.
             let is_unhurried = self.sample.moving.is_none() && step_s > 0.5 * self.report_interval_s;
             let share = if is_unhurried { p.unhurried_share } else { 1.0 };
             w += share * if speed >= 2.0 * floor { p.speed_high } else { p.speed_moderate };

@@ -36,8 +36,8 @@ pub fn learn_from(
     vehicle.calm(is_calm);
 }
 
-/// Lets the vehicle's memory learn from a sample that nothing speaks against. Returns whether it stands
-/// quietly at its guard point, if the sample can tell.
+/// Lets the vehicle's memory learn from a sample that nothing speaks against. Returns whether it is parked
+/// quietly at its guard point, if the sample can say.
 fn learn(
     params: &Params,
     vehicle: &mut Vehicle,
@@ -69,7 +69,7 @@ fn learn(
     }
 }
 
-/// Whether it stands at its guard point and nothing is going on that older samples could throw light on.
+/// Whether it is parked at its guard point and nothing is going on that older samples could throw light on.
 fn is_at_ease(params: &Params, vehicle: &Vehicle, departure: &Departure) -> bool {
     let Some(anchor) = vehicle.anchor else { return false };
     let newest = vehicle.samples.iter().rev().find(|s| s.kind == SampleKind::Satellite);
@@ -79,7 +79,7 @@ fn is_at_ease(params: &Params, vehicle: &Vehicle, departure: &Departure) -> bool
         && newest.is_some_and(|s| s.place.distance_m(anchor.centre) < 2.0 * anchor.spread_m(&params.anchor))
 }
 
-/// Moves a young guard point to where the vehicle evidently stands: its first fixes may have been
+/// Moves a young guard point to where the vehicle is evidently parked: its first fixes may have been
 /// wrong. Needs fixes that agree, at rest, over some minutes, and not one place repeated by a stuck
 /// receiver.
 fn resettle(params: &AnchorParams, vehicle: &mut Vehicle) {

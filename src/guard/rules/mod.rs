@@ -29,7 +29,7 @@ pub struct Rule {
     check: fn(&Situation) -> Option<Vec<Threshold>>,
 }
 
-/// All rules over moments. The order is the order in which one moment's alerts are told: the most
+/// All rules over moments. The order is the order in which one moment's alerts are raised: the most
 /// certain word first. Zones and deadlines follow below, as they need no question.
 pub const RULES: &[Rule] = &[
     Rule { name: "sos", version: 1, kind: AlertKind::Sos, check: sos },
@@ -96,9 +96,10 @@ fn moved_by_cell(s: &Situation) -> Option<Vec<Threshold>> {
 
 fn suspicion(s: &Situation) -> Option<Vec<Threshold>> {
     let half = 0.5 * s.params.exit.evidence_min;
-    let leaving = s.seen.departure.evidence >= half && s.seen.departure.fixes_outside >= 2 && !s.vehicle.suspicion_told;
-    let told = s.seen.rising.any(alarms::SUSPICIOUS);
-    (s.seen.is_guarded && s.vehicle.incident().is_none() && (leaving || told))
+    let leaving =
+        s.seen.departure.evidence >= half && s.seen.departure.fixes_outside >= 2 && !s.vehicle.suspicion_raised;
+    let reported = s.seen.rising.any(alarms::SUSPICIOUS);
+    (s.seen.is_guarded && s.vehicle.rare.incident().is_none() && (leaving || reported))
         .then(|| vec![threshold("suspicion_evidence_min", half), threshold("exit_evidence", s.seen.departure.evidence)])
 }
 
@@ -126,7 +127,7 @@ pub fn packet_key(moment: &Moment, seen: &Arrival) -> u32 {
         mix(fix.position.lat_deg.to_bits());
         mix(fix.position.lon_deg.to_bits());
     }
-    ((key >> 32) as u32 ^ key as u32).max(1) // 0 stands for none
+    ((key >> 32) as u32 ^ key as u32).max(1) // 0 means none
 }
 
 /// Runs a moment through the state and the rules: what it says is observed, each rule is asked, and only then may the
@@ -144,10 +145,10 @@ pub fn consider(
     evaluate(params, id, vehicle, &seen, arrival, findings);
     learning::learn_from(params, id, vehicle, &seen, arrival, findings);
     if let Some(sighting) = seen.sighting() {
-        crossings::tell(params, zones, (id, vehicle), sighting, arrival, findings);
+        crossings::raise(params, zones, (id, vehicle), sighting, arrival, findings);
     }
-    let told = (&seen.sample, moment.status.ignition);
-    session::follow(params, (id, vehicle), told, seen.is_last, arrival.received_at, findings);
+    let report = (&seen.sample, moment.status.ignition);
+    session::follow(params, (id, vehicle), report, seen.is_last, arrival.received_at, findings);
 }
 
 /// Asks every rule; what is established becomes an alert.
@@ -163,7 +164,7 @@ fn evaluate(
     let established: Vec<_> =
         RULES.iter().filter_map(|rule| (rule.check)(&situation).map(|numbers| (rule, numbers))).collect();
     for (rule, thresholds) in established {
-        vehicle.suspicion_told |= rule.kind == AlertKind::Suspicion;
+        vehicle.suspicion_raised |= rule.kind == AlertKind::Suspicion;
         let alert = Alert {
             vehicle: id,
             kind: rule.kind,
@@ -175,7 +176,7 @@ fn evaluate(
             held_back: false,
             evidence: evidence(vehicle, rule.name, rule.version, thresholds),
         };
-        incident::tell(&params.incident, vehicle, alert, findings);
+        incident::raise(&params.incident, vehicle, alert, findings);
     }
 }
 

@@ -68,7 +68,7 @@ pub fn observe(params: &Params, vehicle: &mut Vehicle, moment: &Moment, arrival:
         if is_last && is_guarded { stale_position::follow(&params.stale, vehicle, &sample, is_on) } else { None };
     let (departure, by_cell) = weigh(params, vehicle, &sample, is_guarded);
     if departure.evidence <= 0.0 {
-        vehicle.suspicion_told = false;
+        vehicle.suspicion_raised = false;
     }
     Observation {
         at,

@@ -44,51 +44,51 @@ pub fn observe(
     at: Timestamp,
     received_at: Timestamp,
 ) -> bool {
-    let known = vehicle.rare().lost;
+    let known = vehicle.rare.get().lost;
     match word {
         Word::There => {
-            (vehicle.power.was_there, vehicle.power.told) = (true, false);
-            vehicle.set_lost(None);
+            (vehicle.power.was_there, vehicle.power.raised) = (true, false);
+            vehicle.rare.set_lost(None);
             return false;
         }
         _ if !is_armed => {
             // A battery taken out by the owner is no loss later on. Its alarm will be repeated, so it is kept.
             vehicle.power.was_there = false;
-            vehicle.set_lost(matches!(word, Word::Cut { .. }).then_some((at, received_at)));
+            vehicle.rare.set_lost(matches!(word, Word::Cut { .. }).then_some((at, received_at)));
             return false;
         }
         Word::Cut { is_new: true } => {
-            // Who says "cut" says that it was there, but for the repetition of a loss that is known.
-            let is_known = vehicle.power.told && known.is_some_and(|l| at.seconds_since(l.0) < SAME_LOSS_S);
-            if vehicle.power.told && !is_known {
-                vehicle.power.told = false;
-                vehicle.set_lost(None);
+            // A tracker that reports "cut" says that it was there, but for the repetition of a loss that is known.
+            let is_known = vehicle.power.raised && known.is_some_and(|l| at.seconds_since(l.0) < SAME_LOSS_S);
+            if vehicle.power.raised && !is_known {
+                vehicle.power.raised = false;
+                vehicle.rare.set_lost(None);
             }
             vehicle.power.was_there |= !is_known;
         }
         Word::Cut { is_new: false } | Word::Away => {}
     }
-    if vehicle.power.told {
+    if vehicle.power.raised {
         if matches!(word, Word::Cut { .. }) {
-            vehicle.set_lost(Some((at, received_at)));
+            vehicle.rare.set_lost(Some((at, received_at)));
         }
         return false;
     }
     if !vehicle.power.was_there {
         return false;
     }
-    let lost = vehicle.rare().lost.unwrap_or((at, received_at));
-    vehicle.set_lost(Some(lost));
-    vehicle.power.told = at.seconds_since(lost.0) >= f64::from(params.confirmed_s);
-    vehicle.power.told
+    let lost = vehicle.rare.get().lost.unwrap_or((at, received_at));
+    vehicle.rare.set_lost(Some(lost));
+    vehicle.power.raised = at.seconds_since(lost.0) >= f64::from(params.confirmed_s);
+    vehicle.power.raised
 }
 
 /// When the loss counts as a cut with no further word. `resumed_at`: we ourselves were away
 /// until then and cannot know what was said.
 pub fn due(params: &PowerParams, vehicle: &Vehicle, resumed_at: Option<Timestamp>) -> Option<Timestamp> {
-    if vehicle.power.told {
+    if vehicle.power.raised {
         return None;
     }
-    let (_, heard) = vehicle.rare().lost?;
+    let (_, heard) = vehicle.rare.get().lost?;
     Some(resumed_at.map_or(heard, |r| r.max(heard)).plus_secs_f64(f64::from(params.deadline_s)))
 }

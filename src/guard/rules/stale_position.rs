@@ -24,10 +24,10 @@ pub fn follow(p: &StaleParams, vehicle: &mut Vehicle, sample: &Sample, is_on: bo
     }
     let moves = is_on || sample.moving == Some(true);
     let is_same = |s: &Stale| s.place == sample.place && sample.at.seconds_since(s.moved_at) <= p.rest_s;
-    let Some(mut stale) = vehicle.rare().stale.filter(is_same) else {
+    let Some(mut stale) = vehicle.rare.get().stale.filter(is_same) else {
         let (place, at) = (sample.place, sample.at);
-        let begun = Stale { place, since: at, moved_at: at, reports: 1, moving: 1, is_told: false };
-        vehicle.set_stale(moves.then_some(begun));
+        let begun = Stale { place, since: at, moved_at: at, reports: 1, moving: 1, is_raised: false };
+        vehicle.rare.set_stale(moves.then_some(begun));
         return None;
     };
     stale.reports = stale.reports.saturating_add(1);
@@ -37,8 +37,8 @@ pub fn follow(p: &StaleParams, vehicle: &mut Vehicle, sample: &Sample, is_on: bo
     }
     let for_s = sample.at.seconds_since(stale.since);
     let is_moved = stale.moving >= p.reports && f32::from(stale.moving) >= p.share * f32::from(stale.reports);
-    let is_news = !stale.is_told && is_moved && for_s >= p.after_s;
-    stale.is_told |= is_news;
-    vehicle.set_stale(Some(stale));
-    is_news.then_some(Staleness { for_s, moving: stale.moving })
+    let is_new = !stale.is_raised && is_moved && for_s >= p.after_s;
+    stale.is_raised |= is_new;
+    vehicle.rare.set_stale(Some(stale));
+    is_new.then_some(Staleness { for_s, moving: stale.moving })
 }

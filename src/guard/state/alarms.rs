@@ -1,4 +1,4 @@
-//! What the tracker itself reports as alarming: told on the rising edge, since many trackers repeat
+//! What the tracker itself reports as alarming: raised on the rising edge, since many trackers repeat
 //! a latched alarm in every packet.
 
 use crate::domain::{Alarm, AlarmKind};
@@ -15,7 +15,7 @@ pub const TAMPERING: &[AlarmKind] = &[
     AlarmKind::PowerOff,
 ];
 
-/// Early signs: told quietly while guarded.
+/// Early signs: raised quietly while guarded.
 pub const SUSPICIOUS: &[AlarmKind] =
     &[AlarmKind::Displacement, AlarmKind::Jamming, AlarmKind::GeofenceExit, AlarmKind::Door, AlarmKind::Fall];
 

@@ -1,4 +1,4 @@
-//! The guard point: where a parked vehicle stands, and how far its own fixes stray from there.
+//! The guard point: where a vehicle is parked, and how far its own fixes stray from there.
 //!
 //! A robust mean (each fix pulls only so far) with a memory of some hours, and a running 90 %
 //! quantile of the distance. Fixes close in time share their error, so they count as one.

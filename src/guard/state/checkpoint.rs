@@ -7,7 +7,7 @@ use crate::guard::state::anchor::Anchor;
 use crate::guard::state::incident::OpenIncident;
 use crate::guard::state::plane::{Plane, Point};
 use crate::guard::state::power::PowerState;
-use crate::guard::state::rare::RareState;
+use crate::guard::state::rare::{Rare, RareState};
 use crate::guard::state::sample::Sample;
 use crate::guard::state::session::Session;
 use crate::guard::state::signal_loss::GnssLoss;
@@ -79,9 +79,9 @@ struct Power {
 
 impl From<Vehicle> for VehicleCheckpoint {
     fn from(v: Vehicle) -> Self {
-        let RareState { cells, gnss_loss, stale, lost, incident } = v.rare.map(|rare| *rare).unwrap_or_default();
+        let RareState { cells, gnss_loss, stale, lost, incident } = v.rare.into_state();
         let is_beside = !cells.is_empty() || gnss_loss.is_some() || stale.is_some();
-        let PowerState { was_there, told, battery_is_low } = v.power;
+        let PowerState { was_there, raised, battery_is_low } = v.power;
         Self {
             armed_at: v.armed_at,
             disarmed_at: v.disarmed_at,
@@ -96,14 +96,14 @@ impl From<Vehicle> for VehicleCheckpoint {
             speed_at_rest_kmh: v.speed_at_rest_kmh,
             newest_at: v.newest_at,
             alarms: v.alarms,
-            power: Power { was_there, lost, told, battery_is_low },
+            power: Power { was_there, lost, told: raised, battery_is_low },
             silence: v.silence,
             kind: v.kind,
             sides: v.sides,
-            suspicion_told: v.suspicion_told,
+            suspicion_told: v.suspicion_raised,
             incident,
             session: v.session,
-            hood: v.hood,
+            hood: v.peers,
             scheduled: v.scheduled.map(|second| Timestamp::from_secs(second.get().into())),
         }
     }
@@ -111,7 +111,7 @@ impl From<Vehicle> for VehicleCheckpoint {
 
 impl From<VehicleCheckpoint> for Vehicle {
     fn from(k: VehicleCheckpoint) -> Self {
-        let Power { was_there, lost, told, battery_is_low } = k.power;
+        let Power { was_there, lost, told: raised, battery_is_low } = k.power;
         let (cells, gnss_loss, stale) = k.beside.map_or_else(Default::default, |b| (b.cells, b.gnss_loss, b.stale));
         let mut vehicle = Self {
             armed_at: k.armed_at,
@@ -121,22 +121,22 @@ impl From<VehicleCheckpoint> for Vehicle {
             samples: k.samples,
             is_calm: k.is_calm,
             seen: k.seen,
-            rare: None,
+            rare: Rare::default(),
             rested_at: k.rested_at,
             tells_speed: k.tells_speed,
             speed_at_rest_kmh: k.speed_at_rest_kmh,
             newest_at: k.newest_at,
             alarms: k.alarms,
-            power: PowerState { was_there, told, battery_is_low },
+            power: PowerState { was_there, raised, battery_is_low },
             silence: k.silence,
             kind: k.kind,
             sides: k.sides,
-            suspicion_told: k.suspicion_told,
+            suspicion_raised: k.suspicion_told,
             session: k.session,
-            hood: k.hood,
+            peers: k.hood,
             scheduled: k.scheduled.and_then(second_of),
         };
-        vehicle.change_rare(|rare| *rare = RareState { cells, gnss_loss, stale, lost, incident: k.incident });
+        vehicle.rare.change(|rare| *rare = RareState { cells, gnss_loss, stale, lost, incident: k.incident });
         vehicle
     }
 }
@@ -167,10 +167,44 @@ mod tests {
             "scheduled": 1_770_000_351_000_000i64
         });
         let vehicle: Vehicle = serde_json::from_value(before.clone()).unwrap();
-        assert!(vehicle.alarms.any(&[AlarmKind::Tamper]) && vehicle.incident().is_some());
-        assert_eq!((vehicle.rare().cells.len(), vehicle.rare().lost.is_some()), (1, true));
+        assert!(vehicle.alarms.any(&[AlarmKind::Tamper]) && vehicle.rare.incident().is_some());
+        assert_eq!((vehicle.rare.get().cells.len(), vehicle.rare.get().lost.is_some()), (1, true));
         assert_eq!(serde_json::to_value(&vehicle).unwrap(), before);
         let bare = serde_json::to_value(Vehicle::default()).unwrap();
         assert_eq!(serde_json::from_value::<Vehicle>(bare).unwrap(), Vehicle::default());
+    }
+
+    /// What few vehicles have, in the names of 56bfafe.
+    #[test]
+    fn what_few_vehicles_have_is_read_and_written_under_its_first_names() {
+        let (at, later) = (1_770_000_000_000_000i64, 1_770_000_060_000_000i64);
+        let place = serde_json::json!({"east_m": 1.5, "north_m": -2.0});
+        let mut before = serde_json::to_value(Vehicle::default()).unwrap();
+        before["beside"] = serde_json::json!({
+            "cells": [],
+            "dark": {"since": at, "lost_sky": true, "told": 5, "shaken": 4, "shaken_at": later,
+                "masts": [place, null, null, null, null, null, null, null]},
+            "stale": {"place": place, "since": at, "moved_at": later, "reports": 7, "moving": 6, "is_told": true}
+        });
+        before["incident"] = serde_json::json!({"id": 9, "told": [["moved", at]], "calm_since": at, "calm_again_at": later,
+            "state": IncidentState::Confirmed, "score": 0.875, "away": 1, "explained": ["silent"], "answer": "stolen"});
+        before["session"] = serde_json::json!({
+            "policy": {"schedule": null, "auto_after_s": 300}, "by": "schedule", "appointment": later, "was_on": true,
+            "off_since": at, "ride": {"incident": 9, "until": later, "standing": [place, at], "held_off": 2}
+        });
+        before["sides"]["presences"] = serde_json::json!([{"zone": 5, "side": "Inside", "contrary": 1, "is_news": true,
+            "is_stay_told": true, "since": at, "version": at}]);
+        before["suspicion_told"] = true.into();
+        before["power"]["told"] = true.into();
+        before["silence"]["told_lost"] = true.into();
+        let vehicle: Vehicle = serde_json::from_value(before.clone()).unwrap();
+        assert!(vehicle.rare.get().gnss_loss.is_some_and(|l| l.lost_gnss && l.packets == 5 && l.towers_passed() == 1));
+        assert!(
+            vehicle.rare.get().stale.is_some_and(|s| s.is_raised) && vehicle.suspicion_raised && vehicle.power.raised
+        );
+        assert_eq!(vehicle.session.as_ref().and_then(|s| s.schedule_timer), Some(Timestamp::from_micros(later)));
+        assert_eq!(serde_json::to_value(&vehicle).unwrap(), before);
+        let packed = rmp_serde::to_vec_named(&vehicle).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Vehicle>(&packed).unwrap(), vehicle);
     }
 }

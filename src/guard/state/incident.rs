@@ -11,7 +11,8 @@ pub struct OpenIncident {
     /// Which.
     pub id: IncidentId,
     /// Which kinds were raised in it, and when (server time).
-    pub told: Vec<(AlertKind, Timestamp)>,
+    #[serde(rename = "told")]
+    pub raised: Vec<(AlertKind, Timestamp)>,
     /// Since when the vehicle has been parked quietly at its guard point again, server time.
     pub calm_since: Option<Timestamp>,
     /// When it had last been parked so for long enough that the next alarm is news, server time.
@@ -80,12 +81,12 @@ impl OpenIncident {
     /// A fix that arrived late shows the vehicle at home: within the silence that was raised, or after
     /// the movement that was raised.
     pub fn explain(&mut self, happened_at: Timestamp, received_at: Timestamp, out: &mut Vec<Finding>) {
-        let explains = |(kind, told): &&(AlertKind, Timestamp)| match kind {
-            AlertKind::Silent => happened_at < *told,
-            AlertKind::Moved | AlertKind::MovedByCell => happened_at > *told,
+        let explains = |(kind, raised): &&(AlertKind, Timestamp)| match kind {
+            AlertKind::Silent => happened_at < *raised,
+            AlertKind::Moved | AlertKind::MovedByCell => happened_at > *raised,
             _ => false,
         };
-        let kinds: Vec<_> = self.told.iter().filter(explains).map(|(kind, _)| *kind).collect();
+        let kinds: Vec<_> = self.raised.iter().filter(explains).map(|(kind, _)| *kind).collect();
         for alert in kinds {
             if !self.explained.contains(&alert) {
                 self.explained.push(alert);

@@ -5,9 +5,9 @@
 pub struct PowerState {
     /// Whether it was there in this guard session: a tracker without supply cannot lose it.
     pub was_there: bool,
-    /// Whether this loss was told, or known before the session began.
-    pub told: bool,
-    /// Whether the low battery of the tracker itself was told.
+    /// Whether this loss was raised, or known before the session began.
+    pub raised: bool,
+    /// Whether the low battery of the tracker itself was raised.
     pub battery_is_low: bool,
 }
 
@@ -16,6 +16,6 @@ impl PowerState {
     /// and a tracker that repeats it reports nothing new.
     pub fn begin_session(&mut self, is_lost: bool) {
         self.was_there &= !is_lost;
-        self.told = is_lost;
+        self.raised = is_lost;
     }
 }

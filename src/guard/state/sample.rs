@@ -24,9 +24,9 @@ pub struct Sample {
     pub place: Point,
     /// Error to reckon with, decimetres.
     error_dm: u16,
-    /// Speed over ground, tenths of km/h; `NONE_U16` = not told.
+    /// Speed over ground, tenths of km/h; `NONE_U16` = not reported.
     speed: u16,
-    /// Course over ground in steps of 1.5 degrees; `NONE_U8` = not told.
+    /// Course over ground in steps of 1.5 degrees; `NONE_U8` = not reported.
     course: u8,
     /// Which kind of place.
     pub kind: SampleKind,
@@ -55,7 +55,7 @@ impl Sample {
         }
     }
 
-    /// With speed, km/h, and course, degrees, as told.
+    /// With speed, km/h, and course, degrees, as reported.
     pub fn with_velocity(mut self, speed_kmh: Option<f32>, course_deg: Option<f32>) -> Self {
         self.speed = speed_kmh.map_or(NONE_U16, |v| (10.0 * v).round() as u16);
         self.course = course_deg.map_or(NONE_U8, |c| ((c / COURSE_STEP_DEG).round() as u16 % 240) as u8);
@@ -79,7 +79,7 @@ impl Sample {
         (self.speed != NONE_U16).then(|| f32::from(self.speed) / 10.0)
     }
 
-    /// Course over ground, degrees, of a tracker that tells one.
+    /// Course over ground, degrees, of a tracker that reports one.
     pub fn course_deg(&self) -> Option<f32> {
         (self.course != NONE_U8).then(|| COURSE_STEP_DEG * f32::from(self.course))
     }

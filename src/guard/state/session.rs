@@ -11,8 +11,9 @@ pub struct Session {
     pub policy: GuardPolicy,
     /// What began the one that is on.
     pub by: SessionBy,
-    /// The next beginning or end of a window; it stands in the guard's list of appointments.
-    pub appointment: Option<Timestamp>,
+    /// The next beginning or end of a window; it is in the guard's list of schedule timers.
+    #[serde(rename = "appointment")]
+    pub schedule_timer: Option<Timestamp>,
     /// Whether the ignition was on since the last session.
     pub was_on: bool,
     /// Since when it is off and the vehicle is parked, event time.

@@ -1,7 +1,7 @@
 //! Silence: a guarded tracker that sends nothing for longer than its own report interval allows.
 //!
 //! Harmless outages last up to three quarters of an hour, so the deadline is that plus one report interval;
-//! contact is called lost, quietly, much earlier. A session that begins without contact protects nothing, which is told
+//! contact is called lost, quietly, much earlier. A session that begins without contact protects nothing, which is raised
 //! (quietly) a minute later unless the tracker has spoken by then.
 
 use crate::domain::Timestamp;
@@ -16,19 +16,19 @@ pub struct SilenceState {
     heard_at: Option<Timestamp>,
     /// Upper end of its usual intervals, seconds; 0 = not known yet.
     report_interval_s: f32,
-    /// What was told of this silence.
-    told: Told,
+    /// What was raised of this silence.
+    raised: Raised,
     /// The session began without contact, and nothing has come since.
     is_unheard: bool,
     /// Not of silence, but there is room for it here: whether the vehicle holds one of the lane's full windows ...
     pub has_window: bool,
-    /// ... and whether what it told last speaks for a departure.
+    /// ... and whether what it reported last speaks for a departure.
     pub is_pressing: bool,
 }
 
-/// How much was told of a silence.
+/// How much was raised of a silence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Raised {
     #[default]
     Nothing,
     /// That contact is lost, or that there was none when the session began.
@@ -65,19 +65,19 @@ impl From<SilenceCheckpoint> for SilenceState {
             is_pressing,
             is_unheard,
         } = kept;
-        let told = match (told_lost, told_silent) {
-            (_, true) => Told::Silent,
-            (true, false) => Told::Lost,
-            (false, false) => Told::Nothing,
+        let raised = match (told_lost, told_silent) {
+            (_, true) => Raised::Silent,
+            (true, false) => Raised::Lost,
+            (false, false) => Raised::Nothing,
         };
-        Self { heard_at, report_interval_s, told, is_unheard, has_window, is_pressing }
+        Self { heard_at, report_interval_s, raised, is_unheard, has_window, is_pressing }
     }
 }
 
 impl From<SilenceState> for SilenceCheckpoint {
     fn from(state: SilenceState) -> Self {
-        let SilenceState { heard_at, report_interval_s, told, is_unheard, has_window, is_pressing } = state;
-        let (told_lost, told_silent) = (told >= Told::Lost, told == Told::Silent);
+        let SilenceState { heard_at, report_interval_s, raised, is_unheard, has_window, is_pressing } = state;
+        let (told_lost, told_silent) = (raised >= Raised::Lost, raised == Raised::Silent);
         Self { heard_at, report_interval_s, told_lost, told_silent, has_window, is_pressing, is_unheard }
     }
 }
@@ -88,9 +88,9 @@ const LOST_BEAT_SHARE: std::ops::Range<f32> = 0.3..0.7;
 /// A silence deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The session began without contact, and there is still none: told quietly.
+    /// The session began without contact, and there is still none: raised quietly.
     Unheard,
-    /// Contact is lost: told quietly.
+    /// Contact is lost: raised quietly.
     Lost,
     /// Silence: the owner is woken.
     Silent,
@@ -102,7 +102,7 @@ impl SilenceState {
         if self.heard_at.is_none_or(|h| received_at > h) {
             self.heard_at = Some(received_at);
         }
-        self.told = Told::Nothing;
+        self.raised = Raised::Nothing;
         self.is_unheard = false;
     }
 
@@ -112,7 +112,7 @@ impl SilenceState {
             let heard = resumed_at.map_or(heard, |r| r.max(heard));
             known_at.seconds_since(heard) > f64::from(self.lost_s(params))
         };
-        let is_unheard = self.is_unheard || self.told >= Told::Lost || self.heard_at.is_none_or(is_lost_by);
+        let is_unheard = self.is_unheard || self.raised >= Raised::Lost || self.heard_at.is_none_or(is_lost_by);
         self.heard(known_at);
         self.is_unheard = is_unheard;
     }
@@ -163,11 +163,11 @@ impl SilenceState {
     pub fn due(&self, params: &SilenceParams, resumed_at: Option<Timestamp>) -> Option<(Timestamp, Step)> {
         let heard = self.heard_at?;
         let heard = resumed_at.map_or(heard, |r| r.max(heard));
-        let (after_s, step) = match self.told {
-            Told::Nothing if self.is_unheard => (params.unheard_s, Step::Unheard),
-            Told::Nothing => (self.lost_s(params), Step::Lost),
-            Told::Lost => (self.silent_s(params), Step::Silent),
-            Told::Silent => return None,
+        let (after_s, step) = match self.raised {
+            Raised::Nothing if self.is_unheard => (params.unheard_s, Step::Unheard),
+            Raised::Nothing => (self.lost_s(params), Step::Lost),
+            Raised::Lost => (self.silent_s(params), Step::Silent),
+            Raised::Silent => return None,
         };
         Some((heard.plus_secs_f64(f64::from(after_s)), step))
     }
@@ -177,16 +177,16 @@ impl SilenceState {
         self.heard_at
     }
 
-    /// Its silence is its neighbourhood's: the deadline starts again, lost contact stays told.
+    /// Its silence is its peers': the deadline starts again, lost contact stays raised.
     pub fn excuse(&mut self, at: Timestamp) {
         self.heard_at = self.heard_at.max(Some(at));
     }
 
-    /// A deadline was told.
-    pub fn told(&mut self, step: Step) {
-        self.told = match step {
-            Step::Unheard | Step::Lost => Told::Lost,
-            Step::Silent => Told::Silent,
+    /// A deadline was raised.
+    pub fn raised(&mut self, step: Step) {
+        self.raised = match step {
+            Step::Unheard | Step::Lost => Raised::Lost,
+            Step::Silent => Raised::Silent,
         };
     }
 }
@@ -222,10 +222,10 @@ mod tests {
         assert_eq!(interval_after(&[[300].as_slice(), &[10; 60], &[300]].concat()), 300.0, "it rises at once");
     }
 
-    /// What is told of a vehicle that is armed at `armed_s`, up to `until_s`, where reports came at these times.
-    fn told(reports_s: &[i64], armed_s: i64, until_s: i64, away_until_s: Option<i64>) -> Vec<(i64, Step)> {
+    /// What is raised of a vehicle that is armed at `armed_s`, up to `until_s`, where reports came at these times.
+    fn raised(reports_s: &[i64], armed_s: i64, until_s: i64, away_until_s: Option<i64>) -> Vec<(i64, Step)> {
         let (params, mut state, at) = (SilenceParams::default(), SilenceState::default(), Timestamp::from_secs);
-        let mut told = Vec::new();
+        let mut raised = Vec::new();
         for now_s in 0..=until_s {
             if reports_s.contains(&now_s) {
                 state.heard(at(now_s));
@@ -235,20 +235,20 @@ mod tests {
             }
             let due = state.due(&params, None).filter(|(due, _)| now_s >= armed_s && *due <= at(now_s));
             if let Some((_, step)) = due {
-                state.told(step);
-                told.push((now_s - armed_s, step));
+                state.raised(step);
+                raised.push((now_s - armed_s, step));
             }
         }
-        told
+        raised
     }
 
     #[test]
     fn a_session_without_contact_is_told_of_within_a_minute_and_its_silence_in_its_time() {
-        assert_eq!(told(&[], 10, 4000, None), [(60, Step::Unheard), (3008, Step::Silent)], "never heard");
-        assert_eq!(told(&[1], 3000, 3100, None), [(60, Step::Unheard)], "silent for 50 minutes before");
-        assert_eq!(told(&[1], 3000, 3100, Some(2900)), [], "we were away ourselves");
-        assert_eq!(told(&[1], 900, 2000, None), [], "a quarter of an hour is within three reports");
-        assert_eq!(told(&[40], 10, 1200, None), [], "it spoke within the minute");
+        assert_eq!(raised(&[], 10, 4000, None), [(60, Step::Unheard), (3008, Step::Silent)], "never heard");
+        assert_eq!(raised(&[1], 3000, 3100, None), [(60, Step::Unheard)], "silent for 50 minutes before");
+        assert_eq!(raised(&[1], 3000, 3100, Some(2900)), [], "we were away ourselves");
+        assert_eq!(raised(&[1], 900, 2000, None), [], "a quarter of an hour is within three reports");
+        assert_eq!(raised(&[40], 10, 1200, None), [], "it spoke within the minute");
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
             let due = state.due(&params, None).unwrap();
             assert_eq!(due, (Timestamp::from_secs(armed_s + 60), Step::Unheard));
             if armed_s > 0 {
-                state.told(due.1);
+                state.raised(due.1);
             }
         }
         state.heard(Timestamp::from_secs(300));

@@ -18,5 +18,6 @@ pub struct Stale {
     /// Those that said that it moves.
     pub moving: u16,
     /// Whether it was raised.
-    pub is_told: bool,
+    #[serde(rename = "is_told")]
+    pub is_raised: bool,
 }

@@ -5,15 +5,12 @@ use crate::guard::outage::PeerGroups;
 use crate::guard::params::{ExitParams, Params};
 use crate::guard::state::alarms::Alarms;
 use crate::guard::state::anchor::Anchor;
-use crate::guard::state::incident::OpenIncident;
-use crate::guard::state::plane::{Plane, Point};
+use crate::guard::state::plane::Plane;
 use crate::guard::state::power::PowerState;
-use crate::guard::state::rare::RareState;
+use crate::guard::state::rare::Rare;
 use crate::guard::state::sample::{Sample, SampleKind};
 use crate::guard::state::session::Session;
-use crate::guard::state::signal_loss::GnssLoss;
 use crate::guard::state::silence::SilenceState;
-use crate::guard::state::stale_position::Stale;
 use crate::guard::zones::presence::ZonePresence;
 use smallvec::SmallVec;
 use std::num::NonZeroU32;
@@ -66,12 +63,12 @@ pub struct Vehicle {
     /// Packets seen lately, newest first; 0 = none.
     pub(super) seen: [u32; SEEN_MAX],
     /// What few vehicles have.
-    pub(super) rare: Option<Box<RareState>>,
-    /// When it was last told to be at rest, event time.
+    pub rare: Rare,
+    /// When it was last reported to be at rest, event time.
     pub rested_at: Option<Timestamp>,
-    /// Whether its tracker ever told a speed above zero; some never do.
+    /// Whether its tracker ever reported a speed above zero; some never do.
     pub tells_speed: bool,
-    /// Mean of the speeds it tells at rest, km/h.
+    /// Mean of the speeds it reports at rest, km/h.
     pub speed_at_rest_kmh: f32,
     /// Newest event time whose status counted.
     pub newest_at: Option<Timestamp>,
@@ -86,71 +83,16 @@ pub struct Vehicle {
     /// Its zones: inside, about to enter, may have passed.
     pub sides: ZonePresence,
     /// Whether an early sign was raised since it was last calm.
-    pub suspicion_told: bool,
+    pub suspicion_raised: bool,
     /// What its guard sessions need beyond "armed since".
     pub session: Option<Box<Session>>,
-    /// Which trackers are its neighbours.
-    pub hood: PeerGroups,
+    /// The groups of trackers that it belongs to.
+    pub peers: PeerGroups,
     /// The second of its entry in the guard's list of deadlines for it; never later than its next deadline.
     pub scheduled: Option<NonZeroU32>,
 }
 
 impl Vehicle {
-    /// What few vehicles have.
-    pub fn rare(&self) -> &RareState {
-        self.rare.as_deref().unwrap_or(RareState::NONE)
-    }
-
-    /// Remembers a cell position of the time at rest.
-    pub fn learn_cell(&mut self, place: Point) {
-        self.change_rare(|rare| rare.cells.push(place));
-    }
-
-    /// Shaking without GNSS began, goes on or is over.
-    pub fn set_gnss_loss(&mut self, loss: Option<GnssLoss>) {
-        self.set_rare(loss, |rare| &mut rare.gnss_loss);
-    }
-
-    /// One place is reported again while it moves, or no longer.
-    pub fn set_stale(&mut self, stale: Option<Stale>) {
-        self.set_rare(stale, |rare| &mut rare.stale);
-    }
-
-    /// Its supply is lost since then, or no longer.
-    pub fn set_lost(&mut self, lost: Option<(Timestamp, Timestamp)>) {
-        self.set_rare(lost, |rare| &mut rare.lost);
-    }
-
-    /// The incident that is open.
-    pub fn incident(&self) -> Option<&OpenIncident> {
-        self.rare().incident.as_deref()
-    }
-
-    /// The same, to change it.
-    pub fn incident_mut(&mut self) -> Option<&mut OpenIncident> {
-        self.rare.as_mut()?.incident.as_deref_mut()
-    }
-
-    /// An incident is open, or no longer.
-    pub fn set_incident(&mut self, incident: Option<Box<OpenIncident>>) {
-        self.set_rare(incident, |rare| &mut rare.incident);
-    }
-
-    fn set_rare<T>(&mut self, value: Option<T>, which: fn(&mut RareState) -> &mut Option<T>) {
-        if value.is_some() || self.rare.is_some() {
-            self.change_rare(|rare| *which(rare) = value);
-        }
-    }
-
-    /// Changes it; where nothing is left it takes no room.
-    pub(super) fn change_rare(&mut self, change: impl FnOnce(&mut RareState)) {
-        let rare = self.rare.get_or_insert_default();
-        change(rare);
-        if **rare == *RareState::NONE {
-            self.rare = None;
-        }
-    }
-
     /// Touches every part of what a moment will ask of it, and says where zones saw it last.
     pub fn prefetch(&self) -> (u64, Option<LatLon>) {
         let first = self.samples.first().map_or(0, |s| s.at.micros() as u64);
@@ -200,7 +142,7 @@ impl Vehicle {
     pub fn priority(&self) -> Priority {
         if self.armed_at.is_none() || self.is_calm {
             Priority::None
-        } else if self.silence.is_pressing || self.suspicion_told || self.incident().is_some() {
+        } else if self.silence.is_pressing || self.suspicion_raised || self.rare.incident().is_some() {
             Priority::High
         } else {
             Priority::Low
@@ -232,7 +174,7 @@ impl Vehicle {
         let a = &params.anchor;
         self.armed_at = Some(at);
         self.forget_place();
-        self.power.begin_session(self.rare().lost.is_some());
+        self.power.begin_session(self.rare.get().lost.is_some());
         let earliest = at.plus_secs_f64(-f64::from(a.before_arming_s));
         self.samples.retain(|s| s.at >= earliest && s.kind == SampleKind::Satellite);
         if let [.., before, last] = self.samples[..]
@@ -257,12 +199,8 @@ impl Vehicle {
     fn forget_place(&mut self) {
         self.anchor = None;
         self.is_calm = false;
-        self.suspicion_told = false;
-        if self.rare.is_some() {
-            self.change_rare(|rare| {
-                *rare = RareState { lost: rare.lost, incident: rare.incident.take(), ..RareState::default() };
-            });
-        }
+        self.suspicion_raised = false;
+        self.rare.forget_place();
     }
 
     /// The guard point on the Earth.
@@ -276,12 +214,12 @@ impl Vehicle {
         Some(self.plane?.unproject(newest.place))
     }
 
-    /// The Doppler speed that this tracker seldom tells at rest, km/h; `None` if it tells none.
+    /// The Doppler speed that this tracker seldom reports at rest, km/h; `None` if it reports none.
     pub fn speed_floor_kmh(&self, params: &ExitParams) -> Option<f32> {
         self.tells_speed.then(|| params.speed_floor_kmh.max(params.speed_floor_noises * self.speed_at_rest_kmh))
     }
 
-    /// Shaking among the last `n` samples that tell: (shaken, told).
+    /// Shaking among the last `n` samples that report it: (shaken, reported).
     pub fn shaken(&self, n: usize) -> (usize, usize) {
         self.samples
             .iter()

@@ -1,4 +1,4 @@
-//! A whole lane is shaken at once: memory is bounded, and the thefts among it are told.
+//! A whole lane is shaken at once: memory is bounded, and the thefts among it are raised.
 
 use super::*;
 use crate::domain::{AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp};
@@ -93,7 +93,8 @@ fn when_all_are_suspects_at_once_memory_is_bounded_and_the_thefts_among_them_are
         let long = guard.vehicles.iter().filter(|(_, v)| v.samples.len() > SAMPLES_MAX / 2).count();
         assert!(long <= held, "{long} windows are long");
         // Those that are gone hold them, not those that are merely shaken.
-        let pressing = guard.vehicles.iter().filter(|(_, v)| v.silence.has_window && v.incident().is_some()).count();
+        let pressing =
+            guard.vehicles.iter().filter(|(_, v)| v.silence.has_window && v.rare.incident().is_some()).count();
         assert_eq!(pressing, held);
 
         // The ground is quiet again: what was not stolen gives its window back, and nothing is left over.
@@ -139,11 +140,11 @@ fn no_window_with_an_open_incident_is_given_away() {
     for n in 0..10 {
         says(&mut guard, 1, 3600.0 + 10.0 * f64::from(n), 50.0 * f64::from(n), true);
     }
-    assert!(guard.vehicles.get(VehicleId(1)).unwrap().incident().is_some());
+    assert!(guard.vehicles.get(VehicleId(1)).unwrap().rare.incident().is_some());
     for n in 0..10 {
         says(&mut guard, 2, 3700.0 + 10.0 * f64::from(n), 50.0 * f64::from(n), true);
     }
     let holds = |id| guard.vehicles.get(VehicleId(id)).unwrap().silence.has_window;
-    assert!(guard.vehicles.get(VehicleId(2)).unwrap().incident().is_some(), "told from its newest samples");
+    assert!(guard.vehicles.get(VehicleId(2)).unwrap().rare.incident().is_some(), "told from its newest samples");
     assert_eq!((holds(1), holds(2)), (true, false));
 }

@@ -1,7 +1,7 @@
 //! Which zones lie near a way: the few that a fix is compared with, of a hundred thousand.
 //!
 //! City-wide zones lie in an R-tree of boxes, personal ones in a list of their vehicle, so a zone of
-//! somebody else costs nothing. Both follow each change; neither is built anew. Most fixes come from
+//! somebody else costs nothing. Both follow each change; neither is built again. Most fixes come from
 //! vehicles that stand, so what the R-tree said of a square is kept until a zone near it changes: one
 //! look at a table instead of a walk down the tree.
 

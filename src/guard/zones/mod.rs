@@ -198,7 +198,7 @@ mod tests {
         found
     }
 
-    /// The same zones as if the program had started anew.
+    /// The same zones as if the program had started again.
     fn restarted(zones: &Zones) -> Zones {
         serde_json::from_str(&serde_json::to_string(zones).unwrap()).unwrap()
     }

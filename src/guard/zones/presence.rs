@@ -32,8 +32,9 @@ struct Presence {
     contrary: u8,
     /// Whether coming in is news (not if it was inside all along unnoticed).
     is_news: bool,
-    /// Whether the stay was told.
-    is_stay_told: bool,
+    /// Whether the stay was raised.
+    #[serde(rename = "is_stay_told")]
+    is_stay_raised: bool,
     /// First fix inside, event time.
     since: Timestamp,
     /// Which version of the zone it is about, by its beginning.
@@ -51,7 +52,7 @@ enum Side {
 
 /// What the guard remembers of one vehicle's zones; small, as a city is full of vehicles that are in none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Kept", into = "Kept")]
+#[serde(from = "ZonePresenceCheckpoint", into = "ZonePresenceCheckpoint")]
 pub struct ZonePresence {
     /// When zones saw it last, and where, in parts of a degree.
     last_at: Option<Timestamp>,
@@ -67,13 +68,13 @@ const PARTS_PER_DEGREE: f64 = 1e7;
 
 /// As a checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct ZonePresenceCheckpoint {
     last: Option<Sighting>,
     presences: Presences,
 }
 
-impl From<Kept> for ZonePresence {
-    fn from(kept: Kept) -> Self {
+impl From<ZonePresenceCheckpoint> for ZonePresence {
+    fn from(kept: ZonePresenceCheckpoint) -> Self {
         let mut sides = Self::default();
         if let Some(last) = kept.last {
             sides.see(last);
@@ -83,7 +84,7 @@ impl From<Kept> for ZonePresence {
     }
 }
 
-impl From<ZonePresence> for Kept {
+impl From<ZonePresence> for ZonePresenceCheckpoint {
     fn from(mut sides: ZonePresence) -> Self {
         Self { last: sides.last(), presences: sides.take() }
     }
@@ -141,16 +142,16 @@ pub enum ZoneEvent {
     Forbidden,
 }
 
-/// News of one zone.
+/// What happened at one zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crossing {
     /// Which zone.
     pub zone: ZoneId,
     /// What.
-    pub news: ZoneEvent,
+    pub event: ZoneEvent,
     /// Since when it is inside, event time.
     pub since: Timestamp,
-    /// Whether only the way between two fixes tells of it.
+    /// Whether only the way between two fixes shows it.
     pub by_way: bool,
 }
 
@@ -165,13 +166,13 @@ pub fn observe(
     let last = sides.last();
     let seen = sides.see(seen);
     let mut presences = sides.take();
-    let mut news = Vec::new();
+    let mut crossings = Vec::new();
     if zones.is_empty() {
         sides.presences = None;
-        return news;
+        return crossings;
     }
     let way = last.filter(|last| is_way(params, *last, seen));
-    let led_back = settle_passings(params, zones, &mut presences, way, seen, &mut news);
+    let led_back = settle_passings(params, zones, &mut presences, way, seen, &mut crossings);
     let from = way.map_or(seen.place, |w| w.place);
     zones.near(params, vehicle.0, (from, seen.place), seen.at, |zone, version| {
         let is_meant = zone.vehicle_kind.is_none_or(|kind| vehicle.1 == Some(kind));
@@ -193,14 +194,14 @@ pub fn observe(
         // Where it was before decides whether coming in is news.
         let is_news = last.is_some_and(|l| zone.shape.depth_m(l.place) < 0.0);
         let since = seen.at;
-        presences.push(Presence { zone: zone.id, side, contrary: 0, is_news, is_stay_told: false, since, version });
+        presences.push(Presence { zone: zone.id, side, contrary: 0, is_news, is_stay_raised: false, since, version });
     });
     presences.retain_mut(|presence| match zones.valid(presence.zone, seen.at) {
-        Some((zone, version)) if version == presence.version => presence.follow(params, zone, seen, &mut news),
+        Some((zone, version)) if version == presence.version => presence.follow(params, zone, seen, &mut crossings),
         _ => false, // gone, or another area now: no vehicle has left it
     });
     sides.put_back(presences);
-    news
+    crossings
 }
 
 /// Whether a vehicle can have come this way: two fixes not too far apart in time and place, at a speed
@@ -239,7 +240,7 @@ fn settle_passings(
     presences: &mut Presences,
     way: Option<Sighting>,
     seen: Sighting,
-    news: &mut Vec<Crossing>,
+    crossings: &mut Vec<Crossing>,
 ) -> Vec<ZoneId> {
     let mut led_back = Vec::new();
     presences.retain(|presence| {
@@ -256,8 +257,8 @@ fn settle_passings(
                 (matches!(zone.rule, ZoneRule::Enter | ZoneRule::Both), ZoneEvent::Entered),
                 (matches!(zone.rule, ZoneRule::Exit | ZoneRule::Both), ZoneEvent::Left),
             ] {
-                let crossing = Crossing { zone: zone.id, news: what, since: presence.since, by_way: true };
-                news.extend(is_wanted.then_some(crossing));
+                let crossing = Crossing { zone: zone.id, event: what, since: presence.since, by_way: true };
+                crossings.extend(is_wanted.then_some(crossing));
             }
         }
         false
@@ -267,11 +268,11 @@ fn settle_passings(
 
 impl Presence {
     /// Follows one zone; returns whether it is still to be remembered.
-    fn follow(&mut self, params: &ZoneParams, zone: &Zone, seen: Sighting, news: &mut Vec<Crossing>) -> bool {
+    fn follow(&mut self, params: &ZoneParams, zone: &Zone, seen: Sighting, crossings: &mut Vec<Crossing>) -> bool {
         if self.side == Side::Passing {
             return true; // the next fix tells
         }
-        let mut tell = |what, since| news.push(Crossing { zone: zone.id, news: what, since, by_way: false });
+        let mut raise = |what, since| crossings.push(Crossing { zone: zone.id, event: what, since, by_way: false });
         let is_in_force = is_in_force(zone, seen.at);
         let is_inside = self.side == Side::Inside;
         match is_within(params, zone, seen.place) {
@@ -287,7 +288,7 @@ impl Presence {
                         ZoneRule::Dwell | ZoneRule::Forbidden => false,
                     };
                     if wanted && is_in_force && (self.is_news || !within) {
-                        tell(if within { ZoneEvent::Entered } else { ZoneEvent::Left }, self.since);
+                        raise(if within { ZoneEvent::Entered } else { ZoneEvent::Left }, self.since);
                     }
                 }
             }
@@ -296,8 +297,8 @@ impl Presence {
         }
         if self.side == Side::Inside {
             if !is_in_force {
-                self.is_stay_told = false; // the next window tells again
-            } else if !self.is_stay_told {
+                self.is_stay_raised = false; // the next window raises it again
+            } else if !self.is_stay_raised {
                 // A stay counts from the window's beginning.
                 let window = zone.schedule.as_ref().and_then(|s| s.in_force_since(seen.at));
                 let since = window.map_or(self.since, |w| w.max(self.since));
@@ -309,8 +310,8 @@ impl Presence {
                     _ => None,
                 };
                 if let Some(what) = what {
-                    self.is_stay_told = true;
-                    tell(what, since);
+                    self.is_stay_raised = true;
+                    raise(what, since);
                 }
             }
         }

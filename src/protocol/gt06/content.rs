@@ -4,20 +4,11 @@
 use crate::domain::{Moment, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
-use crate::protocol::dialect::Dialect;
 use crate::protocol::gt06::alarm;
 use crate::protocol::gt06::frame::Frame;
+use crate::protocol::gt06::hints::Hints;
 use crate::protocol::gt06::place::{self, CellForm, GPS_BYTES};
 use crate::protocol::gt06::{location, modules, radio, state, words};
-
-/// What reading a content needs to know of the tracker.
-#[derive(Clone, Copy)]
-pub struct Hints {
-    /// Offset of its clock, seconds east of UTC.
-    pub offset_s: i32,
-    /// Its dialect.
-    pub dialect: &'static Dialect,
-}
 
 /// Whether a frame of 0x17 or 0x69 lists access points: then its time is BCD and no GPS block follows.
 pub fn is_wifi(frame: &Frame<'_>) -> bool {

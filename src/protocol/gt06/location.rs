@@ -4,8 +4,8 @@ use crate::domain::{AlarmKind, Moment};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
 use crate::protocol::gt06::alarm;
-use crate::protocol::gt06::content::Hints;
 use crate::protocol::gt06::frame::Frame;
+use crate::protocol::gt06::hints::Hints;
 use crate::protocol::gt06::modules;
 use crate::protocol::gt06::place::{self, CellForm, GPS_BYTES};
 

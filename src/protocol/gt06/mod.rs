@@ -7,6 +7,7 @@ mod alarm;
 mod command;
 mod content;
 mod frame;
+mod hints;
 mod location;
 mod modules;
 mod place;
@@ -19,8 +20,8 @@ pub use frame::frame;
 
 use crate::domain::{Profile, ReplyBytes, Report};
 use crate::protocol::{DecodeError, dialect};
-use content::Hints;
 use frame::{Frame, build};
+use hints::Hints;
 use std::borrow::Cow;
 
 /// Reads one frame.

@@ -4,8 +4,8 @@ use crate::domain::{Moment, Report, Timestamp};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
 use crate::protocol::gt06::alarm;
-use crate::protocol::gt06::content::Hints;
 use crate::protocol::gt06::frame::Frame;
+use crate::protocol::gt06::hints::Hints;
 use crate::protocol::gt06::place;
 
 /// Length of a heartbeat with satellites, battery, working mode and temperature.

@@ -5,8 +5,7 @@
 
 use crate::domain::{Report, Status};
 use crate::protocol::cursor::Cursor;
-use crate::protocol::jt808::items::{bcd_iccid, text};
-use crate::protocol::jt808::message::push_status;
+use crate::protocol::jt808::values::{bcd_iccid, push_status, text};
 use crate::protocol::{DecodeError, keep};
 use compact_str::CompactString;
 

@@ -1,7 +1,7 @@
 //! Items that are lists themselves: cells, access points, and what vendors nest.
 
 use crate::domain::{Alarm, AlarmKind, Cell, Moment};
-use crate::protocol::jt808::items::{battery, bcd_iccid, driving, number, signal_percent, text};
+use crate::protocol::jt808::values::{battery, bcd_iccid, driving, number, signal_percent, text};
 
 /// Country codes begin above this; below it, 0xeb holds a list.
 const MCC_MIN: u32 = 200;

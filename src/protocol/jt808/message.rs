@@ -1,10 +1,10 @@
 //! What stands in a message, by its id.
 
-use crate::domain::{Moment, Report, Status};
+use crate::domain::{Report, Status};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
-use crate::protocol::jt808::items::{signal_percent, text};
 use crate::protocol::jt808::location::{self, Hints};
+use crate::protocol::jt808::values::{push_status, signal_percent, text};
 use crate::protocol::jt808::{attributes, lock, transparent};
 use compact_str::CompactString;
 
@@ -72,13 +72,6 @@ pub fn read(hints: Hints, header: Head, bytes: &[u8], report: &mut Report) -> Re
 pub fn authenticated(imei: Option<&[u8]>, firmware: Option<&[u8]>, report: &mut Report) {
     report.tracker_idents.extend(imei.and_then(word));
     push_status(report, Status { firmware: firmware.and_then(text), ..Status::default() });
-}
-
-/// Adds a moment for a status that says something.
-pub fn push_status(report: &mut Report, status: Status) {
-    if status != Status::default() {
-        report.moments.push(Moment { status, ..Moment::default() });
-    }
 }
 
 /// The answer to a command, in words.

@@ -14,6 +14,7 @@ pub(super) mod message;
 mod parts;
 mod reply;
 mod transparent;
+pub(super) mod values;
 
 pub use command::{Request, encode};
 pub use frame::{escape_frame, frame, frame_in_payload};

@@ -3,8 +3,8 @@
 use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
-use crate::protocol::jt808::items::{driving, number};
 use crate::protocol::jt808::location::{self, Hints};
+use crate::protocol::jt808::values::{driving, number};
 
 /// Reads a body. Kinds without a place or a state that we know are kept as they are.
 ///

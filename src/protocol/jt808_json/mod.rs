@@ -12,6 +12,7 @@ use crate::protocol::elements::Reader;
 use crate::protocol::jt808::location::{self, Hints, Numbers};
 use crate::protocol::jt808::message::{self, Head};
 use crate::protocol::jt808::name;
+use crate::protocol::jt808::values;
 use crate::protocol::{DecodeError, words};
 use base64::Engine as _;
 use compact_str::CompactString;
@@ -136,7 +137,7 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
             if body["iccid"].is_string() && iccid.is_none() {
                 Reader(&mut report.unknown).keep("iccid", body["iccid"].as_str().unwrap_or_default());
             }
-            message::push_status(&mut report, Status { iccid, firmware, ..Status::default() });
+            values::push_status(&mut report, Status { iccid, firmware, ..Status::default() });
             keep_others(&body, &["iccid", "firmware_version"], &[], &mut report);
         }
         0x0104 => parameters(&body, &mut report),

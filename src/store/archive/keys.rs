@@ -12,7 +12,7 @@ use tokio_postgres::GenericClient;
 
 /// Length of every key, bytes.
 const KEY_BYTES: usize = 32;
-/// What stands in `journal_master`, sealed: it opens under the right file only.
+/// What is in `journal_master`, sealed: it opens under the right file only.
 const KNOWN_WORDS: &[u8] = b"the journal of this database";
 /// What the known words are bound to.
 const KNOWN_PLACE: &str = "rideguard journal master 1";
@@ -88,7 +88,7 @@ impl KeyStore {
 pub(in crate::store) struct Key(LessSafeKey);
 
 impl Key {
-    fn of(bytes: &[u8; KEY_BYTES]) -> anyhow::Result<Self> {
+    pub(super) fn of(bytes: &[u8; KEY_BYTES]) -> anyhow::Result<Self> {
         Ok(Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| anyhow!("no AES-256 key"))?)))
     }
 

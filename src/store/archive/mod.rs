@@ -5,3 +5,6 @@ pub(in crate::store) mod read;
 pub(in crate::store) mod segment;
 pub(in crate::store) mod shred;
 pub mod write;
+
+#[cfg(test)]
+mod tests;

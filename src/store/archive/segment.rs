@@ -31,7 +31,7 @@ impl KeyScope {
     }
 }
 
-/// As it stands in `journal_key`.
+/// As it is in `journal_key`.
 impl fmt::Display for KeyScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -53,7 +53,7 @@ pub(in crate::store) struct Index {
     outcomes: Vec<u8>,
 }
 
-/// What one holder has in a range. In columns: like beside like is smaller.
+/// What one scope has in a range. In columns: like beside like is smaller.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::store) struct Block {
     /// Distance of each entry in the range to the one before it; the first from the entry before the range.
@@ -71,7 +71,7 @@ pub(in crate::store) struct Block {
 /// Rows of a lane being taken apart.
 #[derive(Default)]
 pub(in crate::store) struct Segment {
-    frame: Index,
+    index: Index,
     parts: BTreeMap<KeyScope, Part>,
     newest: Timestamp,
     span: Option<(Timestamp, Timestamp)>,
@@ -87,17 +87,17 @@ struct Part {
 }
 
 impl Segment {
-    /// Takes the next row in. A mark of something that was let go is nobody's: its place stays empty.
+    /// Takes the next row in. A tombstone of something purged is nobody's: its place stays empty.
     ///
     /// # Errors
     /// A row whose outcomes are not of its length.
     pub fn push(&mut self, lane: i16, entries: Vec<Entry>, outcomes: &[u8]) -> anyhow::Result<()> {
         ensure!(outcomes.len() == entries.len(), "it has {} entries and {} outcomes", entries.len(), outcomes.len());
-        self.frame.rows.push(u32::try_from(entries.len())?);
-        self.frame.outcomes.extend_from_slice(outcomes);
+        self.index.rows.push(u32::try_from(entries.len())?);
+        self.index.outcomes.extend_from_slice(outcomes);
         for entry in entries {
-            let (place, at) = (self.frame.steps_us.len() as i64, entry.at());
-            self.frame.steps_us.push(at.micros().wrapping_sub(self.newest.micros()));
+            let (place, at) = (self.index.steps_us.len() as i64, entry.at());
+            self.index.steps_us.push(at.micros().wrapping_sub(self.newest.micros()));
             self.newest = at;
             self.span = Some(self.span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
             if let Entry::Packet(packet) = &entry {
@@ -114,7 +114,7 @@ impl Segment {
 
     /// How many entries are in it.
     pub fn entries(&self) -> usize {
-        self.frame.steps_us.len()
+        self.index.steps_us.len()
     }
 
     /// First and last time.
@@ -122,9 +122,9 @@ impl Segment {
         self.span.unwrap_or_default()
     }
 
-    /// The frame, and what each holder has.
+    /// The index, and what each scope has.
     pub fn parts(self) -> (Index, impl Iterator<Item = (KeyScope, Block)>) {
-        (self.frame, self.parts.into_iter().map(|(holder, part)| (holder, part.block)))
+        (self.index, self.parts.into_iter().map(|(scope, part)| (scope, part.block)))
     }
 }
 
@@ -159,7 +159,7 @@ impl Block {
     /// Its entries with their places in the range.
     ///
     /// # Errors
-    /// Columns that do not fit each other or the frame.
+    /// Columns that do not fit each other or the index.
     pub fn read(self, times: &[Timestamp]) -> anyhow::Result<Vec<(usize, Entry)>> {
         ensure!(self.steps.len() == self.kinds.len(), "{} places and {} kinds", self.steps.len(), self.kinds.len());
         let (mut lengths, mut others) = (self.lengths.into_iter(), self.others.into_iter());
@@ -261,7 +261,7 @@ impl Index {
 mod tests {
     use super::*;
     use crate::domain::{GapCause, LatLon, Zone, ZoneId, ZoneRule, ZoneShape};
-    use crate::store::journal::{pack_tight, unpack_any};
+    use crate::store::journal::codec::{pack_tight, unpack_any};
     use proptest::prelude::*;
 
     fn zone(vehicle: Option<VehicleId>) -> Setting {
@@ -315,15 +315,15 @@ mod tests {
                 expected.push((left.collect::<Vec<_>>(), outcomes.into_iter().map(Outcome::from_byte).collect::<Vec<_>>()));
             }
             let count = range.entries();
-            let (frame, parts) = range.parts();
-            let frame: Index = unpack_any(&pack_tight(&frame).unwrap()).unwrap();
-            let blocks: Vec<_> = parts.filter(|(holder, _)| *holder != erased).map(|(_, block)| block).collect();
+            let (index, parts) = range.parts();
+            let index: Index = unpack_any(&pack_tight(&index).unwrap()).unwrap();
+            let blocks: Vec<_> = parts.filter(|(scope, _)| *scope != erased).map(|(_, block)| block).collect();
             prop_assert!(blocks.iter().map(Block::entries).sum::<usize>() <= count);
             // A block written again is the same block.
             for block in &blocks {
-                prop_assert_eq!(&Block::of(stored(block).read(&frame.times()).unwrap()).unwrap(), block);
+                prop_assert_eq!(&Block::of(stored(block).read(&index.times()).unwrap()).unwrap(), block);
             }
-            prop_assert_eq!(frame.join(blocks.iter().map(stored).collect()).unwrap(), expected);
+            prop_assert_eq!(index.join(blocks.iter().map(stored).collect()).unwrap(), expected);
         }
 
         #[test]
@@ -338,9 +338,9 @@ mod tests {
 
     #[test]
     fn places_are_told_by_row() {
-        let frame = Index { rows: vec![2, 0, 3, 1], ..Index::default() };
-        assert_eq!(frame.by_row([0, 1, 3, 5].into_iter()), [(0, vec![0, 1]), (2, vec![1]), (3, vec![0])]);
-        assert!(frame.by_row([].into_iter()).is_empty());
+        let index = Index { rows: vec![2, 0, 3, 1], ..Index::default() };
+        assert_eq!(index.by_row([0, 1, 3, 5].into_iter()), [(0, vec![0, 1]), (2, vec![1]), (3, vec![0])]);
+        assert!(index.by_row([].into_iter()).is_empty());
     }
 
     #[test]

@@ -1,18 +1,18 @@
-//! Sealed ranges let go of: a holder's by deleting keys, everybody's by age.
+//! Sealed ranges purged: a scope's by deleting keys, everybody's by age.
 
 use crate::domain::{Entry, Timestamp};
 use crate::store::archive::keys::KeyStore;
 use crate::store::archive::read::{block_place, key_place, lock, open_part};
 use crate::store::archive::segment::{Block, Index, KeyScope};
-use crate::store::journal;
-use crate::store::retention::Report;
+use crate::store::journal::codec;
 use crate::store::retention::held;
 use crate::store::retention::held::HeldPackets;
+use crate::store::retention::report::Report;
 use tokio_postgres::{Client, Transaction};
 
-/// What is erased: of a holder, received in a time.
+/// What is erased: of a scope, received in a time.
 pub(in crate::store) struct ShredRequest {
-    pub holder: KeyScope,
+    pub scope: KeyScope,
     pub from: Timestamp,
     pub to: Timestamp,
 }
@@ -24,7 +24,7 @@ pub(in crate::store) struct Shredded {
     pub quarantined: i64,
 }
 
-/// Erases from what is sealed: a key whose time lies within what is wanted, and under no hold, is deleted; of others what
+/// Erases from what is sealed: a key whose time lies within what is requested, and under no hold, is deleted; of others what
 /// stays is sealed again under a new one. Rows must have been gone through before: they only move this way.
 ///
 /// # Errors
@@ -32,18 +32,18 @@ pub(in crate::store) struct Shredded {
 pub(in crate::store) async fn erase(
     client: &mut Client,
     key_store: &KeyStore,
-    wanted: &[ShredRequest],
+    requests: &[ShredRequest],
     held: &[HeldPackets],
     goes: impl Fn(&Entry) -> bool,
     dry_run: bool,
 ) -> anyhow::Result<Shredded> {
     let mut gone = Shredded::default();
-    for ShredRequest { holder, from, to } in wanted {
+    for ShredRequest { scope, from, to } in requests {
         let keys = client
             .query(
                 "SELECT DISTINCT k.lane, k.key_id FROM journal_key k JOIN journal_block b USING (lane, key_id) JOIN journal_range r USING (lane, from_n)
                  WHERE k.holder = $1 AND r.first_at < $3 AND r.last_at >= $2 ORDER BY 1, 2",
-                &[&holder.to_string(), from, to],
+                &[&scope.to_string(), from, to],
             )
             .await?;
         for key in &keys {
@@ -62,7 +62,7 @@ pub(in crate::store) async fn erase(
                 continue;
             };
             let is_held =
-                held.iter().any(|h| *holder == KeyScope::Tracker(h.ident.clone()) && first < h.to && last >= h.from);
+                held.iter().any(|h| *scope == KeyScope::Tracker(h.ident.clone()) && first < h.to && last >= h.from);
             let went = if first < *from || last >= *to || is_held {
                 redact(&transaction, key_store, (lane, key), &goes, dry_run).await?
             } else if dry_run {
@@ -93,27 +93,27 @@ async fn redact(
     let row = transaction
         .query_one("SELECT holder, day::text FROM journal_key WHERE lane = $1 AND key_id = $2", &[&lane, &key])
         .await?;
-    let (holder, day): (String, String) = (row.get(0), row.get(1));
+    let (scope, day): (String, String) = (row.get(0), row.get(1));
     let ranges = transaction
         .query("SELECT from_n FROM journal_block WHERE lane = $1 AND key_id = $2 ORDER BY 1", &[&lane, &key])
         .await?;
-    let (new_key, wrapped) = master.new_key(&key_place(lane, &holder, &day))?;
+    let (new_key, wrapped) = master.new_key(&key_place(lane, &scope, &day))?;
     let (mut gone, mut stays) = (Shredded::default(), Vec::new());
     for range in &ranges {
         let opened = open_part(transaction, master, (lane, range.get(0)), (None, Some(key))).await?;
         let place = opened.place;
-        let (frame, entries) = opened.placed()?;
+        let (index, entries) = opened.placed()?;
         let (went, kept): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, entry)| goes(entry));
         gone.entries += went.len();
         if !dry_run && !went.is_empty() {
-            gone.quarantined += note(transaction, place, &frame, &went).await?;
+            gone.quarantined += note(transaction, place, &index, &went).await?;
         }
         if !kept.is_empty() {
             let block = Block::of(kept)?;
             stays.push((
                 place,
                 block.entries() as i32,
-                new_key.seal(&block_place(place, &holder), &journal::pack_tight(&block)?)?,
+                new_key.seal(&block_place(place, &scope), &codec::pack_tight(&block)?)?,
             ));
         }
     }
@@ -123,7 +123,7 @@ async fn redact(
     if !stays.is_empty() {
         let sql =
             "INSERT INTO journal_key (lane, holder, day, wrapped) VALUES ($1, $2, $3::text::date, $4) RETURNING key_id";
-        let new: i64 = transaction.query_one(sql, &[&lane, &holder, &day, &wrapped]).await?.get(0);
+        let new: i64 = transaction.query_one(sql, &[&lane, &scope, &day, &wrapped]).await?.get(0);
         for ((_, from_n, _), entries, content) in &stays {
             let sql = "INSERT INTO journal_block (lane, from_n, key_id, entries, content) VALUES ($1, $2, $3, $4, $5)";
             transaction.execute(sql, &[&lane, from_n, &new, entries, content]).await?;
@@ -134,23 +134,23 @@ async fn redact(
     Ok(gone)
 }
 
-/// Notes that entries of a range were let go, and takes them out of quarantine, too; says how much was there.
+/// Notes that entries of a range were purged, and takes them out of quarantine, too; says how much was there.
 async fn note(
     transaction: &Transaction<'_>,
     (lane, from_n, _): (i16, i64, i64),
-    frame: &Index,
+    index: &Index,
     went: &[(usize, Entry)],
 ) -> anyhow::Result<i64> {
     let sql = "UPDATE journal_range SET let_go = let_go + $3 WHERE lane = $1 AND from_n = $2";
     transaction.execute(sql, &[&lane, &from_n, &(went.len() as i32)]).await?;
     let mut quarantined = 0;
-    for row in frame.by_row(went.iter().map(|(place, _)| *place)) {
+    for row in index.by_row(went.iter().map(|(place, _)| *place)) {
         quarantined += held::purge_quarantined(transaction, (lane, from_n + row.0), &row.1).await?;
     }
     Ok(quarantined)
 }
 
-/// Lets go of a lane's ranges up to row `to`, one at a time; of trackers under a hold their part stays.
+/// Purges a lane's ranges up to row `to`, one at a time; of trackers under a hold their part stays.
 ///
 /// # Errors
 /// The database's own word.

@@ -5,13 +5,13 @@ use crate::domain::{Lane, Timestamp};
 use crate::store::archive::keys::{Key, KeyStore};
 use crate::store::archive::read::{block_place, frame_place, key_place, lock};
 use crate::store::archive::segment::{KeyScope, Segment};
-use crate::store::journal;
+use crate::store::journal::codec;
 use anyhow::Context;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{Client, Transaction};
 
-/// Most entries of a range: who opens one has all of it in memory, 300 bytes or so each. An hour of a lane of
+/// Most entries of a range: opening one takes all of it into memory, 300 bytes or so each. An hour of a lane of
 /// 60,000 trackers that report every half minute is more, and becomes several ranges.
 const ENTRIES_MAX: usize = 500_000;
 /// Most bytes of packets in a range.
@@ -94,23 +94,22 @@ async fn seal_next(
     let Chosen { range, from_n, to_n, bytes: bytes_before } = chosen;
     let (entries, (first_at, last_at)) = (range.entries(), range.span());
     let place = (lane, from_n, to_n);
-    let (frame, parts) = range.parts();
+    let (index, parts) = range.parts();
     let parts: Vec<_> = parts.collect();
-    let holders =
-        parts.iter().map(|(holder, _)| holder.to_string()).chain([KeyScope::Lane(lane).to_string()]).collect();
-    let keys = keys(&transaction, &master, lane, last_at, holders).await?;
-    let of = |holder: &KeyScope| {
-        let holder = holder.to_string();
-        keys.get(&holder).map(|(id, key)| (*id, key, holder)).context("a holder without a key")
+    let scopes = parts.iter().map(|(scope, _)| scope.to_string()).chain([KeyScope::Lane(lane).to_string()]).collect();
+    let keys = keys(&transaction, &master, lane, last_at, scopes).await?;
+    let of = |scope: &KeyScope| {
+        let scope = scope.to_string();
+        keys.get(&scope).map(|(id, key)| (*id, key, scope)).context("a holder without a key")
     };
     let (mut bytes, mut blocks, mut in_blocks) = (0, 0, 0);
     for some in parts.chunks(BLOCKS) {
         let (mut ids, mut counts, mut contents) = (Vec::new(), Vec::new(), Vec::new());
-        for (holder, block) in some {
-            let (id, key, holder) = of(holder)?;
+        for (scope, block) in some {
+            let (id, key, scope) = of(scope)?;
             ids.push(id);
             counts.push(block.entries() as i32);
-            contents.push(key.seal(&block_place(place, &holder), &journal::pack_tight(block)?)?);
+            contents.push(key.seal(&block_place(place, &scope), &codec::pack_tight(block)?)?);
         }
         bytes += contents.iter().map(|c| c.len() as i64).sum::<i64>();
         in_blocks += counts.iter().sum::<i32>();
@@ -119,8 +118,8 @@ async fn seal_next(
         blocks += transaction.execute(sql, &[&lane, &from_n, &ids, &counts, &contents]).await? as i64;
     }
     let (id, key, _) = of(&KeyScope::Lane(lane))?;
-    let frame = key.seal(&frame_place(place), &journal::pack_tight(&frame)?)?;
-    bytes += frame.len() as i64;
+    let index = key.seal(&frame_place(place), &codec::pack_tight(&index)?)?;
+    bytes += index.len() as i64;
     transaction
         .execute(
             "INSERT INTO journal_range (lane, from_n, to_n, first_at, last_at, entries, let_go, key_id, frame)
@@ -134,7 +133,7 @@ async fn seal_next(
                 &(entries as i32),
                 &(entries as i32 - in_blocks),
                 &id,
-                &frame,
+                &index,
             ],
         )
         .await?;
@@ -192,7 +191,7 @@ async fn choose(transaction: &Transaction<'_>, lane: i16, before: Timestamp) -> 
                 hour_ends = Timestamp::from_micros(end_us).min(before);
                 Chosen { range: Segment::default(), from_n: n, to_n: n, bytes: 0 }
             });
-            let entries = journal::unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
+            let entries = codec::unpack(content).with_context(|| format!("journal row {n} of lane {lane}"))?;
             chosen.range.push(lane, entries, outcomes).with_context(|| format!("journal row {n} of lane {lane}"))?;
             chosen.to_n = n;
             chosen.bytes += (content.len() + outcomes.len()) as i64;
@@ -200,13 +199,13 @@ async fn choose(transaction: &Transaction<'_>, lane: i16, before: Timestamp) -> 
     }
 }
 
-/// The keys of some holders for a day, made where there are none.
+/// The keys of some scopes for a day, made where there are none.
 async fn keys(
     transaction: &Transaction<'_>,
     master: &Key,
     lane: i16,
     at: Timestamp,
-    holders: BTreeSet<String>,
+    scopes: BTreeSet<String>,
 ) -> anyhow::Result<BTreeMap<String, (i64, Key)>> {
     let rows = transaction
         .query(
@@ -218,24 +217,24 @@ async fn keys(
     let day: String = rows.first().context("a time without a day")?.get(3);
     let mut keys = BTreeMap::new();
     for row in &rows {
-        let Some(holder) = row.get::<_, Option<String>>(0).filter(|holder| holders.contains(holder)) else { continue };
+        let Some(scope) = row.get::<_, Option<String>>(0).filter(|scope| scopes.contains(scope)) else { continue };
         let id: i64 = row.get(1);
-        let key = master.unwrap(&key_place(lane, &holder, &day), row.get(2));
-        keys.insert(holder, (id, key.with_context(|| format!("key {id} of lane {lane}"))?));
+        let key = master.unwrap(&key_place(lane, &scope, &day), row.get(2));
+        keys.insert(scope, (id, key.with_context(|| format!("key {id} of lane {lane}"))?));
     }
     let (mut names, mut wrappings, mut made) = (Vec::new(), Vec::new(), BTreeMap::new());
-    for holder in holders.into_iter().filter(|holder| !keys.contains_key(holder)) {
-        let (key, wrapped) = master.new_key(&key_place(lane, &holder, &day))?;
-        names.push(holder.clone());
+    for scope in scopes.into_iter().filter(|scope| !keys.contains_key(scope)) {
+        let (key, wrapped) = master.new_key(&key_place(lane, &scope, &day))?;
+        names.push(scope.clone());
         wrappings.push(wrapped);
-        made.insert(holder, key);
+        made.insert(scope, key);
     }
     let sql = "INSERT INTO journal_key (lane, holder, day, wrapped)
         SELECT $1, h, $2::text::date, w FROM unnest($3::text[], $4::bytea[]) u (h, w) RETURNING key_id, holder";
     for row in transaction.query(sql, &[&lane, &day, &names, &wrappings]).await? {
-        let holder: String = row.get(1);
-        let key = made.remove(&holder).context("a key for nobody")?;
-        keys.insert(holder, (row.get(0), key));
+        let scope: String = row.get(1);
+        let key = made.remove(&scope).context("a key for nobody")?;
+        keys.insert(scope, (row.get(0), key));
     }
     Ok(keys)
 }

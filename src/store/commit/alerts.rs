@@ -6,58 +6,7 @@ use crate::store::commit::statements::Statements;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient};
 
-// The lane of the tracker before may not have read yet that another's tracker carries the vehicle. Clocks of servers
-// may differ by minutes; a later incident than that is none of its past (a journal folded again, lane after lane).
-pub(in crate::store) const CLOSE_OTHERS: &str =
-    "UPDATE incident SET closed_at = greatest($2, opened_at), ended_by = 'tracker_changed', state = 'closed'
- WHERE vehicle_id = $1 AND closed_at IS NULL AND incident_id <> $3 AND opened_at < $2::timestamptz + interval '5 minutes'";
-
-pub(in crate::store) const OPEN_INCIDENT: &str =
-    "INSERT INTO incident (incident_id, vehicle_id, opened_at, fixes_from, score, severity)
- VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-
-pub(in crate::store) const CHANGE_INCIDENT: &str =
-    "UPDATE incident SET state = $2, score = $3, severity = $4 WHERE incident_id = $1 AND closed_at IS NULL";
-
-pub(in crate::store) const NOTE: &str =
-    "INSERT INTO incident_note (incident_id, at, kind, detail) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-
-pub(in crate::store) const ANSWER: &str = "UPDATE incident SET answer = $2, answered_at = $3 WHERE incident_id = $1";
-
-// Of an incident that is over the first answer stands.
-pub(in crate::store) const ANSWER_AFTER_END: &str =
-    "UPDATE incident SET answer = $2, answered_at = $3 WHERE incident_id = $1 AND answer IS NULL";
-
-pub(in crate::store) const CLOSE_INCIDENT: &str =
-    "UPDATE incident SET closed_at = $2, ended_by = $3, state = $4 WHERE incident_id = $1 AND closed_at IS NULL";
-
-// A vehicle has one open incident: a later one that stands there already stays.
-pub(in crate::store) const REOPEN_INCIDENT: &str =
-    "UPDATE incident SET closed_at = NULL, ended_by = NULL, state = 'confirmed', score = $2, severity = $3
- WHERE incident_id = $1 AND NOT EXISTS (SELECT FROM incident o WHERE o.vehicle_id = incident.vehicle_id AND o.closed_at IS NULL)";
-
-pub(in crate::store) const BEGIN_OUTAGE: &str =
-    "INSERT INTO outage_part (lane, kind, name, began_at, noticed_at, lost, members)
- VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
-
-pub(in crate::store) const END_OUTAGE: &str =
-    "UPDATE outage_part SET ended_at = $5 WHERE lane = $1 AND kind = $2 AND name = $3 AND began_at = $4";
-
-pub(in crate::store) const NOTE_GAP: &str =
-    "INSERT INTO coverage_gap (lane, cause, from_at, until_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-
-// Born in one statement: the alert, and a row for each owner who wants to be told by a channel.
-pub(in crate::store) const RAISE: &str = "WITH a AS (
-    INSERT INTO alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, cause, late, lat, lon, held_back, evidence)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING alert_id
- ), o AS (
-    INSERT INTO outbox (alert_id, account_id, channel)
-    SELECT a.alert_id, c.account_id, c.channel FROM a, ownership w JOIN account_channel c USING (account_id)
-    WHERE w.vehicle_id = $2 AND w.valid_to IS NULL AND $4 AND c.is_enabled
- )
- SELECT alert_id FROM a";
-
-/// An alert as it was written: what live streams and people are told.
+/// An alert as it was written: what live streams and people get.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// Its row.
@@ -66,7 +15,7 @@ pub struct Written {
     pub alert: Alert,
 }
 
-/// Writes what the guard of a lane found. An alert that stands there already is not told again.
+/// Writes what the guard of a lane found. An alert that is stored already is not raised again.
 pub(in crate::store) async fn write(
     client: &impl GenericClient,
     statements: &Statements,

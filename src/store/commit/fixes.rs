@@ -1,6 +1,6 @@
-//! Fixes into the hot table, two ways.
+//! Fixes into the hot table, two modes.
 //!
-//! COPY is half the price, but one row that stands there already fails it. The duplicate filters of
+//! COPY is half the price, but one row that is there already fails it. The duplicate filters of
 //! the fold let hardly any through, so COPY is the rule; after a batch that failed, and where
 //! duplicates are likely (after a reconnect or a restart), rows are inserted until some batches in a row
 //! had nothing to leave out. So are fixes of slices that the rollup has closed: they go to `fix_late`.
@@ -20,26 +20,8 @@ use tokio_postgres::{Client, Error, GenericClient, Statement};
 /// much as two batches, so it pays where fewer than every other batch would fail; after eight good ones that is likely.
 const CLEAN_BATCHES: u32 = 8;
 
-pub(in crate::store) const COPY: &str =
-    "COPY fix (tracker_id, fixed_at, digest, received_at, vehicle_id, speed_kmh, course_deg, altitude_m,
-    accuracy_m, satellites, source, flags, position) FROM STDIN (FORMAT binary)";
 /// Columns of the COPY.
 const COLUMNS: i16 = 13;
-
-// A fix whose day has no partition, or whose slice is closed, goes to fix_late: a strange time blocks
-// no batch and makes no partition. The days are asked for once a batch; a rebuild asks for those of the real table, too.
-pub(in crate::store) const INSERT: &str = "WITH r AS (
-    SELECT t, f, d, a, v, s, c, h, e, n, q, g, ST_SetSRID(ST_MakePoint(lon, lat), 4326) AS p,
-           f >= (SELECT closing_to FROM rollup_mark) AND (f AT TIME ZONE 'UTC')::date IN (
-               SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-               WHERE i.inhparent = 'public.fix'::regclass AND NOT i.inhdetachpending) AS hot
-    FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::bigint[], $6::real[], $7::real[],
-        $8::real[], $9::real[], $10::smallint[], $11::smallint[], $12::smallint[], $13::float8[], $14::float8[])
-        AS u (t, f, d, a, v, s, c, h, e, n, q, g, lon, lat)
- ), late AS (
-    INSERT INTO fix_late SELECT t, f, d, a, v, s, c, h, e, n, q, g, p FROM r WHERE NOT hot ON CONFLICT DO NOTHING
- )
- INSERT INTO fix SELECT t, f, d, a, v, s, c, h, e, n, q, g, p FROM r WHERE hot ON CONFLICT DO NOTHING";
 
 /// Which way a batch's fixes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +63,7 @@ impl InsertModes {
 /// Our code for a batch with fixes of closed slices (`lane_advance`).
 const CLOSED: &str = "P0411";
 
-/// Whether a COPY failed for what its rows are: one stands there already, its day has no partition, or
+/// Whether a COPY failed for what its rows are: one is there already, its day has no partition, or
 /// its slice is closed.
 pub(in crate::store) fn is_conflict(error: &Error) -> bool {
     error
@@ -243,16 +225,16 @@ mod tests {
 
     #[test]
     fn rows_are_copied_after_some_batches_without_duplicates_and_inserted_after_any_with_one() {
-        let mut ways = InsertModes::default();
+        let mut modes = InsertModes::default();
         for _ in 0..CLEAN_BATCHES {
-            assert_eq!(ways.now(), InsertMode::Insert, "a restart is followed by redeliveries");
-            ways.learn(0, 0); // a batch of settings or ticks says nothing
-            ways.learn(300, 300);
+            assert_eq!(modes.now(), InsertMode::Insert, "a restart is followed by redeliveries");
+            modes.learn(0, 0); // a batch of settings or ticks says nothing
+            modes.learn(300, 300);
         }
-        assert_eq!(ways.now(), InsertMode::Copy);
-        ways.learn(300, 300);
-        assert_eq!(ways.now(), InsertMode::Copy);
-        ways.learn(300, 299);
-        assert_eq!(ways.now(), InsertMode::Insert);
+        assert_eq!(modes.now(), InsertMode::Copy);
+        modes.learn(300, 300);
+        assert_eq!(modes.now(), InsertMode::Copy);
+        modes.learn(300, 299);
+        assert_eq!(modes.now(), InsertMode::Insert);
     }
 }

@@ -22,9 +22,6 @@ use std::ops::Range;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient};
 
-pub(in crate::store) const ADVANCE: &str = "SELECT lane_advance($1, $2, $3, $4, $5, $6, $7, $8)";
-pub(in crate::store) const OUTCOMES: &str = "INSERT INTO journal_outcome (lane, n, outcomes) VALUES ($1, $2, $3)";
-
 /// A batch's effects, entry by entry, with the packets they came from.
 pub struct Applied<'a> {
     /// Number of the journal row.
@@ -88,17 +85,17 @@ impl<'p> Part<'p, '_> {
 pub async fn commit(
     client: &Client,
     statements: &Statements,
-    ways: &mut InsertModes,
+    modes: &mut InsertModes,
     lease: Lease,
     applied: &mut Applied<'_>,
 ) -> anyhow::Result<Vec<Written>> {
-    let way = ways.now();
-    let tried = attempt(client, statements, ways, lease, applied).await;
+    let mode = modes.now();
+    let tried = attempt(client, statements, modes, lease, applied).await;
     let written = match tried {
-        Err(error) if way == InsertMode::Copy && fixes::is_conflict(&error) => {
-            ways.expect_duplicates();
+        Err(error) if mode == InsertMode::Copy && fixes::is_conflict(&error) => {
+            modes.expect_duplicates();
             client.batch_execute("ROLLBACK").await?;
-            attempt(client, statements, ways, lease, applied).await
+            attempt(client, statements, modes, lease, applied).await
         }
         tried => tried,
     };
@@ -115,21 +112,21 @@ pub async fn commit(
 async fn attempt(
     client: &Client,
     statements: &Statements,
-    ways: &mut InsertModes,
+    modes: &mut InsertModes,
     lease: Lease,
     applied: &Applied<'_>,
 ) -> Result<Vec<Written>, Error> {
-    let (way, rows) = (ways.now(), applied.whole().fixes());
+    let (mode, rows) = (modes.now(), applied.whole().fixes());
     let has_findings = applied.whole().findings().next().is_some();
-    // Only what is copied must not be of a closed slice; the other way sorts it out itself.
-    let oldest = (way == InsertMode::Copy).then(|| rows.iter().map(|r| r.fixed_at).min()).flatten();
+    // Only what is copied must not be of a closed slice; the other mode sorts it out itself.
+    let oldest = (mode == InsertMode::Copy).then(|| rows.iter().map(|r| r.fixed_at).min()).flatten();
     // Biased: each future sends its statement when it is first asked, so they go out in this order.
     let (begun, advanced, fixed, seen, committed) = tokio::join!(
         biased;
         client.batch_execute("BEGIN"),
         advance(client, statements, lease, applied, oldest),
         async {
-            match way {
+            match mode {
                 InsertMode::Copy => fixes::copy_parts(client, &statements.copy_fixes, &rows).await,
                 InsertMode::Insert => fixes::insert(client, &statements.insert_fixes, &rows).await,
             }
@@ -143,7 +140,7 @@ async fn attempt(
     let fixed = fixed?;
     seen?;
     committed?;
-    ways.learn(rows.len(), fixed);
+    modes.learn(rows.len(), fixed);
     let mut written = Vec::new();
     if has_findings {
         for finding in applied.whole().findings() {

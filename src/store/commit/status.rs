@@ -7,30 +7,6 @@ use std::collections::BTreeMap;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, GenericClient, Statement};
 
-pub(in crate::store) const PUT: &str = "INSERT INTO tracker_status
-    SELECT t, v, h, f, r, ST_SetSRID(ST_MakePoint(lon, lat), 4326), s, c, e, n, q, b, x, i, g, w, p
-    FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::float8[], $7::float8[],
-        $8::real[], $9::real[], $10::real[], $11::smallint[], $12::smallint[], $13::smallint[], $14::boolean[], $15::boolean[],
-        $16::smallint[], $17::text[], $18::integer[]) AS u (t, v, h, f, r, lon, lat, s, c, e, n, q, b, x, i, g, w, p)
- ON CONFLICT (tracker_id) DO UPDATE SET vehicle_id = EXCLUDED.vehicle_id, last_heard_at = EXCLUDED.last_heard_at,
-    fixed_at = EXCLUDED.fixed_at, received_at = EXCLUDED.received_at, position = EXCLUDED.position,
-    speed_kmh = EXCLUDED.speed_kmh, course_deg = EXCLUDED.course_deg, accuracy_m = EXCLUDED.accuracy_m,
-    satellites = EXCLUDED.satellites, source = EXCLUDED.source, battery_percent = EXCLUDED.battery_percent,
-    external_power = EXCLUDED.external_power, ignition = EXCLUDED.ignition,
-    signal_percent = EXCLUDED.signal_percent, firmware = EXCLUDED.firmware, report_interval_s = EXCLUDED.report_interval_s";
-
-// Of two lanes whose trackers a vehicle has carried, the later word counts; of one lane the last.
-pub(in crate::store) const PUT_GUARDS: &str = "INSERT INTO guard_status AS g (vehicle_id, armed, since, guard_lat, guard_lon, by, told_at, lane)
-    SELECT *, $8::smallint FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[], $4::float8[], $5::float8[], $6::text[], $7::timestamptz[])
- ON CONFLICT (vehicle_id) DO UPDATE SET armed = EXCLUDED.armed, since = EXCLUDED.since,
-    guard_lat = EXCLUDED.guard_lat, guard_lon = EXCLUDED.guard_lon, by = EXCLUDED.by, told_at = EXCLUDED.told_at, lane = EXCLUDED.lane
- WHERE g.lane IS NULL OR g.lane = EXCLUDED.lane OR g.told_at <= EXCLUDED.told_at";
-
-pub(in crate::store) const SET_ASIDE: &str = "INSERT INTO quarantine
-    (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload)
-    SELECT $1::smallint, $2::bigint, * FROM unnest($3::int[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::boolean[],
-        $10::timestamptz[], $11::bytea[]) ON CONFLICT DO NOTHING";
-
 /// Status rows; only the last of each tracker counts within a batch.
 pub(in crate::store) async fn put<'a>(
     client: &impl GenericClient,

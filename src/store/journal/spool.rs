@@ -29,7 +29,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens the spool of a lane, and removes what a kill left half written: nobody was told of it.
+    /// Opens the spool of a lane, and removes what a kill left half written: nothing of it was acknowledged.
     ///
     /// # Errors
     /// Names the folder that cannot be made or read.
@@ -95,8 +95,8 @@ impl Spool {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// The oldest batch, with the file to [`Spool::forget`] once it stands in the journal. A file that the
-    /// disk has spoilt is renamed and told of, because it must not hold up the others.
+    /// The oldest batch, with the file to [`Spool::forget`] once it is in the journal. A file that the
+    /// disk has spoilt is renamed and logged, because it must not hold up the others.
     ///
     /// # Errors
     /// Names the folder or file that cannot be read or renamed.
@@ -116,7 +116,7 @@ impl Spool {
         Ok(None)
     }
 
-    /// Removes a batch that stands in the journal.
+    /// Removes a batch that is in the journal.
     ///
     /// # Errors
     /// Names the file that cannot be removed.

@@ -1,4 +1,4 @@
-//! What a rebuild takes as it stands, because the journal that it came from has been let go, and what it leaves out,
+//! What a rebuild copies as it is, because the journal that it came from has been purged, and what it leaves out,
 //! because it was erased.
 
 use crate::domain::Lane;
@@ -7,12 +7,12 @@ use crate::store::journal;
 use anyhow::Context;
 use tokio_postgres::{Error, Transaction};
 
-/// The latest beginning of any lane's journal; nothing is seeded while all of it is there.
+/// The latest beginning of any lane's journal; nothing is copied while all of it is there.
 const BASE: &str = "(SELECT max(at) FROM public.journal_base WHERE n > 0)";
 
 /// Rows from before the journal's beginning, copied into the tables that are folded into. What a status or a guard was
-/// told since has to follow from the journal again.
-fn seeds() -> Vec<(&'static str, String)> {
+/// set to since has to follow from the journal again.
+fn copies() -> Vec<(&'static str, String)> {
     let all = |table: &'static str, rows: &str| {
         (table, format!("INSERT INTO refold.{table} SELECT * FROM public.{table} WHERE {rows}"))
     };
@@ -52,23 +52,26 @@ fn seeds() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Fills the tables with what is taken as it stands; says of how many rows of each.
+/// Fills the tables with what is copied as it is; says of how many rows of each.
 ///
 /// # Errors
 /// The database's own word.
-pub(in crate::store) async fn plant(transaction: &Transaction<'_>) -> Result<Vec<(&'static str, i64)>, Error> {
-    let mut planted = Vec::new();
-    for (table, sql) in seeds() {
-        planted.push((table, transaction.execute(&sql, &[]).await? as i64));
+pub(in crate::store) async fn copy(transaction: &Transaction<'_>) -> Result<Vec<(&'static str, i64)>, Error> {
+    let mut copied = Vec::new();
+    for (table, sql) in copies() {
+        copied.push((table, transaction.execute(&sql, &[]).await? as i64));
     }
-    Ok(planted)
+    Ok(copied)
 }
 
 /// Where a lane's journal begins, and the state there.
 ///
 /// # Errors
 /// The database's own word, or a damaged starting state, named.
-pub(in crate::store) async fn beginning(transaction: &Transaction<'_>, lane: Lane) -> anyhow::Result<(i64, LaneState)> {
+pub(in crate::store) async fn starting_state(
+    transaction: &Transaction<'_>,
+    lane: Lane,
+) -> anyhow::Result<(i64, LaneState)> {
     let row = transaction
         .query_opt(
             "SELECT n, state FROM public.journal_base b JOIN public.journal_seam s USING (lane, n) WHERE lane = $1",

@@ -14,7 +14,7 @@ const ROWS: i64 = 256;
 /// An alert, by what names it: whose, of which kind, when.
 pub type Told = (VehicleId, String, Timestamp);
 
-/// Whoever folds a journal.
+/// A reader that folds a journal.
 pub trait Reader {
     /// A lane's journal begins from this state.
     fn begin(&mut self, state: LaneState);
@@ -37,7 +37,7 @@ pub async fn run(
     for lane in Lane::all() {
         let applied: i64 =
             transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
-        let (mut n, state) = baseline::beginning(&transaction, lane).await?;
+        let (mut n, state) = baseline::starting_state(&transaction, lane).await?;
         reader.begin(state);
         while n < applied {
             let batches = journal::read_after(&transaction, key_store, lane, n, ROWS).await?;
@@ -62,7 +62,7 @@ async fn told(transaction: &Transaction<'_>) -> Result<BTreeSet<Told>, tokio_pos
     Ok(rows.iter().map(|row| (VehicleId(row.get(0)), row.get(1), row.get(2))).collect())
 }
 
-/// An alert that was told of a tracker's vehicle.
+/// An alert that was raised for a tracker's vehicle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SentAlerts {
     /// The tracker.

@@ -18,7 +18,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 /// Tables that follow from the journal, with the columns that must be equal.
 const DERIVED: &[(&str, &str)] = &[
-    // Hot days only: what is older stands in pieces, which keep no digests.
+    // Hot days only: what is older is in segments, which keep no digests.
     // Footprints (4096, 8192) are for the search only; a migration makes more of them than ingest.
     ("fix_known", "tracker_id, fixed_at, digest, vehicle_id, flags & 4095, ST_X(position), ST_Y(position)"),
     (
@@ -47,7 +47,7 @@ pub struct Compared {
     pub missing: i64,
     /// Rows that are there and should not.
     pub extra: i64,
-    /// Rows taken as they stand, because their part of the journal was let go, or not compared, because they are of
+    /// Rows copied as they are, because their part of the journal was purged, or not compared, because they are of
     /// somebody who was erased.
     pub purge: i64,
 }
@@ -85,7 +85,7 @@ pub async fn run(
              SET LOCAL search_path = refold, public",
         )
         .await?;
-    let planted = baseline::plant(&transaction).await?;
+    let copied = baseline::copy(&transaction).await?;
     let statements = Statements::prepare(&transaction).await?;
     for lane in Lane::all() {
         fold_lane(&transaction, &statements, key_store, lane, fold).await?;
@@ -98,7 +98,7 @@ pub async fn run(
                 "SELECT count(*) FROM (SELECT {columns} FROM {from}.{table} x WHERE NOT {erased} EXCEPT SELECT {columns} FROM {without}.{table} x WHERE NOT {erased}) d"
             )
         };
-        let seeded: i64 = planted.iter().filter(|(t, _)| t == table).map(|(_, rows)| rows).sum();
+        let seeded: i64 = copied.iter().filter(|(t, _)| t == table).map(|(_, rows)| rows).sum();
         let count = async |sql: String| transaction.query_one(&sql, &[]).await.map(|r| r.get::<_, i64>(0));
         compared.push(Compared {
             table,
@@ -127,14 +127,14 @@ async fn fold_lane(
 ) -> anyhow::Result<()> {
     let applied: i64 =
         transaction.query_one("SELECT applied FROM lane WHERE lane = $1", &[&(lane.0 as i16)]).await?.get(0);
-    let (mut n, mut state) = baseline::beginning(transaction, lane).await?;
+    let (mut n, mut state) = baseline::starting_state(transaction, lane).await?;
     while n < applied {
         let batches = journal::read_after(transaction, key_store, lane, n, ROWS).await?;
         if batches.is_empty() {
             anyhow::bail!("lane {} has applied up to {applied}, but its journal ends at {n}", lane.0);
         }
         for batch in batches.iter().filter(|b| b.n <= applied) {
-            let effects = state.fold_all(&batch.entries, fold);
+            let effects = state.apply_all(&batch.entries, fold);
             let entries = batch.entries.iter().map(as_packet).zip(effects).collect();
             bisect::write(transaction, statements, lane, &mut Applied { n: batch.n, entries }).await?;
         }
@@ -150,7 +150,7 @@ fn as_packet(entry: &Entry) -> Option<&crate::domain::Packet> {
     }
 }
 
-/// Positions and states are replaced (what pieces hold already finds its place in them again). Incidents and alerts are only added: what was told to people
+/// Positions and states are replaced (what segments hold already finds its place in them again). Incidents and alerts are only added: what people were notified of
 /// is never withdrawn.
 async fn put_right(transaction: &Transaction<'_>) -> anyhow::Result<()> {
     transaction

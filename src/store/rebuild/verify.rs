@@ -63,7 +63,7 @@ const INVARIANTS: &[(&str, &str)] = &[
         "SELECT count(*) FROM outbox o WHERE state = 'done' AND NOT EXISTS (SELECT 1 FROM notification n WHERE n.outbox_id = o.outbox_id AND n.result LIKE '2%')",
     ),
     (
-        // What a run was to let go; the position of somebody who was erased is of no purpose.
+        // What a run was to purge; the position of somebody who was erased is of no purpose.
         "no_position_outlives_its_purpose",
         "SELECT count(*) FROM track t, retention_mark m WHERE t.from_at < m.tracks_to AND NOT is_kept(t.vehicle_id, t.from_at, t.until_at)",
     ),

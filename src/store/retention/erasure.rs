@@ -211,7 +211,7 @@ async fn forget_in_states(transaction: &Transaction<'_>, erasure: i64) -> anyhow
                 let (lane, n): (i16, i64) = (row.get(0), row.get(1));
                 let mut state: LaneState =
                     journal::unpack_any(row.get(2)).with_context(|| format!("{table} {n} of lane {lane}"))?;
-                state.fold(&forget, &FoldSettings { max_fix_age_s: 0.0 });
+                state.apply(&forget, &FoldSettings { max_fix_age_s: 0.0 });
                 let packed = journal::pack_any(&state)?;
                 let sql = format!("UPDATE {table} SET state = $3 WHERE lane = $1 AND n = $2");
                 written += transaction.execute(&sql, &[&lane, &n, &packed]).await? as usize;
@@ -255,10 +255,10 @@ impl Theirs {
     }
 
     /// The same for what is sealed.
-    fn wanted(&self) -> Vec<ShredRequest> {
+    fn requests(&self) -> Vec<ShredRequest> {
         let packets = self.packets.iter().map(|p| (KeyScope::Tracker(p.ident.clone()), p.from, p.to));
         let zones = self.vehicles.iter().map(|(vehicle, from, to)| (KeyScope::Vehicle(*vehicle), *from, *to));
-        packets.chain(zones).map(|(holder, from, to)| ShredRequest { holder, from, to }).collect()
+        packets.chain(zones).map(|(scope, from, to)| ShredRequest { scope, from, to }).collect()
     }
 
     fn has(&self, entry: &Entry) -> bool {
@@ -313,7 +313,7 @@ async fn purge_packets(
             transaction.commit().await?;
         }
     }
-    let gone = shred::erase(client, key_store, &theirs.wanted(), &held, goes, dry_run).await?;
+    let gone = shred::erase(client, key_store, &theirs.requests(), &held, goes, dry_run).await?;
     Ok(
         json!({ "packets": packets + gone.entries, "of_them_sealed": gone.entries, "quarantined": quarantined + gone.quarantined }),
     )

@@ -1,57 +1,20 @@
-//! What the nightly job purges: days of tracks, incidents, and (in `held`) the journal.
+//! What the nightly job purges: days of tracks, incidents, and (in `journal`) the journal.
 
 pub mod erasure;
 pub(in crate::store) mod held;
 pub mod holds;
+mod journal;
+pub mod report;
 
 use crate::config::{Journal, Retention};
 use crate::store::archive::keys::KeyStore;
 use crate::store::archive::write;
 use crate::store::tracks::partitions;
-use serde::Serialize;
+pub use report::Report;
 use tokio_postgres::{Client, Error, GenericClient, Transaction};
 
 /// Key of the advisory lock of the one run at work.
 const RUN_LOCK: i64 = 7_241_007;
-
-/// What a run has let go of, or would.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Whether it only counted.
-    pub dry_run: bool,
-    /// Positions from before this day are gone, but for what a longer purpose keeps.
-    pub tracks_before: Option<String>,
-    /// Whole days of pieces dropped.
-    pub days_dropped: usize,
-    /// Pieces in them.
-    pub pieces_dropped: i64,
-    /// Pieces that went from days of which something is kept.
-    pub pieces_deleted: i64,
-    /// Older pieces that stay for an incident or a case.
-    pub pieces_kept: i64,
-    /// Late fixes of days that are gone.
-    pub late_fixes: i64,
-    /// Hours × cells of the history map.
-    pub traffic_cells: i64,
-    /// Incidents with their alerts.
-    pub incidents: i64,
-    /// Alerts, those of the incidents among them.
-    pub alerts: i64,
-    /// Journal rows that went.
-    pub journal_rows: i64,
-    /// Journal rows of which the packets under a hold stay.
-    pub journal_rows_kept: i64,
-    /// What was sealed of the journal.
-    pub sealed: write::Sealed,
-    /// Why not all of what is old enough was sealed.
-    pub not_sealed: Option<String>,
-    /// Packets set aside.
-    pub quarantined: i64,
-    /// Holds in force.
-    pub holds: i64,
-    /// Erased windows that were gone through again, for what came late.
-    pub erasures_repeated: usize,
-}
 
 /// Whether the job has not run since the last passing of its hour. A new database waits for half a day.
 ///
@@ -70,18 +33,18 @@ pub async fn is_due(client: &Client, hour_utc: u32) -> Result<bool, Error> {
 pub async fn run(
     client: &mut Client,
     keep: &Retention,
-    journal: &Journal,
+    settings: &Journal,
     dry_run: bool,
 ) -> anyhow::Result<Option<Report>> {
     if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&RUN_LOCK]).await?.get::<_, bool>(0) {
         return Ok(None);
     }
-    let done = purge(client, keep, journal, dry_run).await;
+    let done = purge(client, keep, settings, dry_run).await;
     client.execute("SELECT pg_advisory_unlock($1)", &[&RUN_LOCK]).await?;
     done.map(Some)
 }
 
-async fn purge(client: &mut Client, keep: &Retention, journal: &Journal, dry_run: bool) -> anyhow::Result<Report> {
+async fn purge(client: &mut Client, keep: &Retention, settings: &Journal, dry_run: bool) -> anyhow::Result<Report> {
     let mut report = Report { dry_run, ..Report::default() };
     report.holds = client.query_one("SELECT count(*) FROM hold_in_force", &[]).await?.get(0);
     if dry_run {
@@ -101,13 +64,13 @@ async fn purge(client: &mut Client, keep: &Retention, journal: &Journal, dry_run
         purge_incidents(&transaction, keep, &mut report).await?;
         transaction.commit().await?;
     }
-    held::purge_journal(client, keep.journal_days, &mut report).await?;
+    journal::purge(client, keep.journal_days, &mut report).await?;
     if !dry_run {
-        let key_store = KeyStore::of(journal);
+        let key_store = KeyStore::of(settings);
         if key_store.has_key() {
             // A wrong key file holds up nothing else: the journal stays as it came, and the report says why.
             report.not_sealed =
-                match write::older_than(client, &key_store, journal.seal_after_days, &mut report.sealed).await {
+                match write::older_than(client, &key_store, settings.seal_after_days, &mut report.sealed).await {
                     Ok(()) => None,
                     Err(error) => {
                         tracing::error!(error = %format!("{error:#}"), "The journal could not be sealed");
@@ -126,7 +89,7 @@ async fn purge(client: &mut Client, keep: &Retention, journal: &Journal, dry_run
     Ok(report)
 }
 
-/// Sets what the purposes' windows go by, and the day before which positions go: never what is not in pieces yet.
+/// Sets what the purposes' windows go by, and the day before which positions go: never what is not in segments yet.
 async fn raise_mark(client: &impl GenericClient, keep: &Retention, report: &mut Report) -> Result<(), Error> {
     let [normal, incident, case] = [keep.normal_days, keep.incident_days, keep.case_days].map(|days| days as i32);
     let row = client
@@ -142,7 +105,7 @@ async fn raise_mark(client: &impl GenericClient, keep: &Retention, report: &mut 
     Ok(())
 }
 
-/// Counts the pieces of days that are due, and deletes those that go from days of which something stays; says which days
+/// Counts the segments of days that are due, and deletes those that go from days of which something stays; says which days
 /// these are. The others are dropped as a whole, outside of any transaction.
 async fn purge_tracks(client: &impl GenericClient, report: &mut Report) -> Result<Vec<String>, Error> {
     let Some(before) = report.tracks_before.clone() else { return Ok(Vec::new()) };
@@ -153,21 +116,21 @@ async fn purge_tracks(client: &impl GenericClient, report: &mut Report) -> Resul
             &[&before],
         )
         .await?;
-    // The windows are few, the pieces many: one pass over the day, hashed by vehicle.
+    // The windows are few, the segments many: one pass over the day, hashed by vehicle.
     const KEPT: &str = "EXISTS (SELECT FROM kept_windows() k WHERE k.vehicle_id = t.vehicle_id AND t.from_at < k.to_at AND t.until_at >= k.from_at)";
     let mut with_kept: Vec<String> = Vec::new();
     for day in days.iter().map(|row| row.get::<_, String>(0)) {
         let sql = format!("SELECT count(*), count(*) FILTER (WHERE {KEPT}) FROM {day} t");
         let row = client.query_one(&sql, &[]).await?;
-        let (pieces, pieces_kept): (i64, i64) = (row.get(0), row.get(1));
+        let (segments, pieces_kept): (i64, i64) = (row.get(0), row.get(1));
         if pieces_kept == 0 {
             report.days_dropped += 1;
-            report.pieces_dropped += pieces;
+            report.pieces_dropped += segments;
             continue;
         }
         report.pieces_kept += pieces_kept;
-        report.pieces_deleted += pieces - pieces_kept;
-        if pieces > pieces_kept {
+        report.pieces_deleted += segments - pieces_kept;
+        if segments > pieces_kept {
             client.execute(&format!("DELETE FROM {day} t WHERE NOT {KEPT}"), &[]).await?;
         }
         with_kept.push(day);
@@ -187,7 +150,7 @@ async fn purge_incidents(transaction: &Transaction<'_>, keep: &Retention, report
     Ok(())
 }
 
-/// What the last runs have let go of, for people who check: one sentence each.
+/// What the last runs have purged, for people who check: one sentence each.
 ///
 /// # Errors
 /// The database's own word.

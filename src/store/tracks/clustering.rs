@@ -1,16 +1,16 @@
-//! A day of pieces that is over is written anew, in the order in which searches by area find its rows.
+//! A day of segments that is over is written again, in the order in which searches by area find its rows.
 
 use anyhow::Context;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use tokio_postgres::Client;
 
-/// Writes the newest day of pieces that has been over for three hours, and is in no order yet, anew by `writer`, with what
+/// Writes the newest day of segments that has been over for three hours, and is in no order yet, again by `writer`, with what
 /// `reader` reads of it; says which. `None`: all are in order. One transaction: killed anywhere, it happened or it did not.
 ///
 /// # Errors
 /// The database's own word; a lock that somebody holds for longer among them. Nothing has changed then.
-pub async fn order_next_day(writer: &mut Client, reader: &Client) -> anyhow::Result<Option<String>> {
+pub async fn cluster_next_day(writer: &mut Client, reader: &Client) -> anyhow::Result<Option<String>> {
     let Some(day) = writer.query_one("SELECT day_to_order()", &[]).await?.get::<_, Option<String>>(0) else {
         return Ok(None);
     };

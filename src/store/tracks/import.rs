@@ -2,7 +2,7 @@
 
 use crate::domain::{Profile, Timestamp, TrackerKey, VehicleId};
 use crate::engine::FixRow;
-use crate::store::commit::fixes;
+use crate::store::commit::{fixes, statements};
 use tokio_postgres::{Client, Error, Statement};
 
 /// Registers trackers `sim1`, `sim2`, … in vehicles of their own, where they are not yet; their
@@ -34,7 +34,7 @@ pub async fn register(client: &Client, count: u32) -> Result<Vec<(TrackerKey, Ve
     Ok(rows.iter().map(|r| (TrackerKey(r.get(0)), VehicleId(r.get(1)))).collect())
 }
 
-/// The latest time before which fixes are pieces or late: nothing older can be loaded as hot.
+/// The latest time before which fixes are segments or late: nothing older can be loaded as hot.
 ///
 /// # Errors
 /// The database's own word.
@@ -54,7 +54,10 @@ impl Hot {
     /// # Errors
     /// The database's own word.
     pub async fn prepare(client: &Client) -> Result<Self, Error> {
-        Ok(Self { copy: client.prepare(fixes::COPY).await?, insert: client.prepare(fixes::INSERT).await? })
+        Ok(Self {
+            copy: client.prepare(statements::COPY_FIXES).await?,
+            insert: client.prepare(statements::INSERT_FIXES).await?,
+        })
     }
 
     /// Writes fixes, those that stand there already left out; says whether COPY was enough.
@@ -75,11 +78,11 @@ impl Hot {
 /// # Errors
 /// The database's own word.
 pub async fn copy_bare(client: &Client, table: &str, rows: &[FixRow]) -> Result<(), Error> {
-    let statement = client.prepare(&fixes::COPY.replacen("fix", table, 1)).await?;
+    let statement = client.prepare(&statements::COPY_FIXES.replacen("fix", table, 1)).await?;
     fixes::copy(client, &statement, &rows.iter().collect::<Vec<_>>()).await.map(drop)
 }
 
-/// Puts the newest of these fixes into the trackers' status, where it is newer than what stands there.
+/// Puts the newest of these fixes into the trackers' status, where it is newer than what is there.
 ///
 /// # Errors
 /// The database's own word.

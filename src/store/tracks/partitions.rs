@@ -1,4 +1,4 @@
-//! Partitions by day: made ahead, let go when their rows are pieces.
+//! Partitions by day: made ahead, dropped when their rows are stored as segments.
 //!
 //! Every change has a lock timeout: behind one long question it would otherwise stop every writer.
 
@@ -11,7 +11,7 @@ const AHEAD_DAYS: i32 = 3;
 /// A day, microseconds.
 const DAY_US: i64 = 86_400_000_000;
 
-/// Creates what is missing: hot days from `hot_days` ago, and days of pieces, to some days ahead.
+/// Creates what is missing: hot days from `hot_days` ago, and days of segments, to some days ahead.
 ///
 /// # Errors
 /// The database's own word.
@@ -53,7 +53,7 @@ pub async fn summarize(client: &Client, at: Timestamp) -> Result<i64, Error> {
     Ok(client.query_one(sql, &[&at]).await?.get(0))
 }
 
-/// Lets go of hot days that lie `hot_days` back and are pieces through and through; says how many.
+/// Drops hot days that lie `hot_days` back and are segments through and through; says how many.
 /// The mark goes first: nothing reads or writes those days afterwards, wherever this is interrupted.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Questions about tracks: the audited functions, answered with pieces.
+//! Questions about tracks: the audited functions, answered with segments.
 
 use crate::domain::{Timestamp, VehicleId};
 use crate::store::tracks::segments;
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
-/// Most pieces that one search by area brings: some megabytes, read in some hundredths of a second. A fifth of them may
+/// Most segments that one search by area brings: some megabytes, read in some hundredths of a second. A fifth of them may
 /// only seem to touch it.
 pub const AREA_PIECES_MAX: i32 = 25_000;
 /// Most rides that one search for company brings.
@@ -41,7 +41,7 @@ async fn ask(client: &Client, sql: &str, values: &[(&(dyn ToSql + Sync), Type)])
 /// The track of an owner's vehicle, from when it became theirs.
 ///
 /// # Errors
-/// The database's own word, with the schema's codes; a piece of an unknown kind.
+/// The database's own word, with the schema's codes; a segment of an unknown kind.
 pub async fn mine(client: &Client, account: i64, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Hit>> {
     let values: [(&(dyn ToSql + Sync), Type); 4] =
         [(&account, Type::INT8), (&vehicle, Type::INT8), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];

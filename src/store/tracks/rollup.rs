@@ -1,4 +1,4 @@
-//! What the rollup reads and writes: marks, slices of hot fixes, pieces, late fixes.
+//! What the rollup reads and writes: marks, slices of hot fixes, segments, late fixes.
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 use crate::engine::FixFlags;
@@ -18,7 +18,7 @@ const LEADER_LOCK: i64 = 7_241_006;
 pub struct Marks {
     /// Fixes from before go to `fix_late`.
     pub closing_to: Timestamp,
-    /// Fixes from before are pieces.
+    /// Fixes from before are segments.
     pub rolled_to: Timestamp,
     /// Raised when somebody else changes open dwells.
     pub open_version: i64,
@@ -170,7 +170,7 @@ impl Measured {
 /// Every dwell that goes on.
 ///
 /// # Errors
-/// The database's own word, or a damaged piece, named.
+/// The database's own word, or a damaged segment, named.
 pub async fn open_dwells(client: &Client) -> anyhow::Result<Vec<Segment>> {
     let rows = client
         .query("SELECT tracker_id, vehicle_id, from_at, until_at, kind, fixes, path, more FROM track_open", &[])
@@ -178,12 +178,12 @@ pub async fn open_dwells(client: &Client) -> anyhow::Result<Vec<Segment>> {
     rows.iter().map(segments::read).collect()
 }
 
-/// Adds complete pieces.
+/// Adds complete segments.
 ///
 /// # Errors
 /// The database's own word.
-pub async fn add_pieces(transaction: &Transaction<'_>, pieces: &[Segment]) -> Result<(), Error> {
-    segments::copy(transaction, pieces).await
+pub async fn add_segments(transaction: &Transaction<'_>, segments: &[Segment]) -> Result<(), Error> {
+    segments::copy(transaction, segments).await
 }
 
 /// Keeps the dwells that go on, and forgets those of trackers that have left.
@@ -199,8 +199,8 @@ pub async fn put_open(
         transaction.execute("DELETE FROM track_open WHERE tracker_id = ANY($1)", &[&left]).await?;
     }
     for some in going_on.chunks(10_000) {
-        let pieces: Vec<_> = some.iter().map(|(tracker, dwell)| Segment::dwell(*tracker, dwell)).collect();
-        segments::put_open(transaction, &pieces).await?;
+        let segments: Vec<_> = some.iter().map(|(tracker, dwell)| Segment::dwell(*tracker, dwell)).collect();
+        segments::put_open(transaction, &segments).await?;
     }
     Ok(())
 }
@@ -241,7 +241,7 @@ pub async fn add_traffic(transaction: &Transaction<'_>, cells: &[CellCount]) -> 
 /// Moves the mark from a slice's begin to its end; fails if somebody else did, or changed the open dwells.
 ///
 /// # Errors
-/// The mark stands elsewhere, or the database's own word.
+/// The mark is elsewhere, or the database's own word.
 pub async fn advance(transaction: &Transaction<'_>, before: Marks, to: Timestamp) -> anyhow::Result<()> {
     let moved = transaction
         .execute(
@@ -303,11 +303,11 @@ fn late_fix(row: &Row) -> ReceivedFix {
     }
 }
 
-/// Pieces of a tracker that reach into a span, complete ones first; the flag says which go on.
+/// Segments of a tracker that reach into a span, complete ones first; the flag says which go on.
 ///
 /// # Errors
 /// The database's own word, or a row that is not ours.
-pub async fn pieces_around(
+pub async fn segments_around(
     transaction: &Transaction<'_>,
     tracker: TrackerKey,
     from: Timestamp,
@@ -325,23 +325,23 @@ pub async fn pieces_around(
     rows.iter().map(|r| Ok((segments::read(r)?, r.get(8)))).collect()
 }
 
-/// Removes complete pieces; the content is compared too, so only these very ones go.
+/// Removes complete segments; the content is compared too, so only these very ones go.
 ///
 /// # Errors
-/// The database's own word, or a piece that is not there any more.
+/// The database's own word, or a segment that is not there any more.
 pub async fn remove_pieces(transaction: &Transaction<'_>, gone: &[&Segment]) -> anyhow::Result<()> {
-    for piece in gone {
+    for segment in gone {
         let removed = transaction
             .execute(
                 "DELETE FROM track WHERE tracker_id = $1 AND from_at = $2 AND kind = $3 AND path = $4 AND more = $5",
-                &[&piece.tracker.0, &piece.from, &(piece.kind as i16), &piece.path, &piece.more],
+                &[&segment.tracker.0, &segment.from, &(segment.kind as i16), &segment.path, &segment.more],
             )
             .await?;
         anyhow::ensure!(
             removed == 1,
             "a piece of tracker {} at {} is there {removed} times",
-            piece.tracker.0,
-            piece.from
+            segment.tracker.0,
+            segment.from
         );
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Pieces of tracks as rows.
+//! Segments of tracks as rows.
 
 use crate::domain::{LatLon, Timestamp, TrackerKey, VehicleId};
 use crate::store::types::pg_micros;
@@ -55,44 +55,44 @@ fn read_kind(number: i16) -> anyhow::Result<SegmentKind> {
     }
 }
 
-/// Appends pieces, in the order given.
+/// Appends segments, in the order given.
 ///
 /// # Errors
 /// The database's own word.
-pub(in crate::store) async fn copy(transaction: &Transaction<'_>, pieces: &[Segment]) -> Result<(), Error> {
-    if pieces.is_empty() {
+pub(in crate::store) async fn copy(transaction: &Transaction<'_>, segments: &[Segment]) -> Result<(), Error> {
+    if segments.is_empty() {
         return Ok(());
     }
     let mut sink = pin!(transaction.copy_in::<str, Bytes>(COPY).await?);
     // A server that has failed meanwhile says why at the end.
-    for some in pieces.chunks(1000) {
-        if sink.feed(encode(some, std::ptr::eq(some.as_ptr(), pieces.as_ptr()))).await.is_err() {
+    for some in segments.chunks(1000) {
+        if sink.feed(encode(some, std::ptr::eq(some.as_ptr(), segments.as_ptr()))).await.is_err() {
             break;
         }
     }
     sink.finish().await.map(drop)
 }
 
-fn encode(pieces: &[Segment], is_first: bool) -> Bytes {
-    let mut out = BytesMut::with_capacity(32 + pieces.len() * 600);
+fn encode(segments: &[Segment], is_first: bool) -> Bytes {
+    let mut out = BytesMut::with_capacity(32 + segments.len() * 600);
     if is_first {
         out.put_slice(b"PGCOPY\n\xff\r\n\0");
         out.put_i64(0); // no flags, no extension
     }
-    for piece in pieces {
+    for segment in segments {
         out.put_i16(COLUMNS);
-        put(&mut out, &piece.tracker.0.to_be_bytes());
-        match piece.vehicle {
+        put(&mut out, &segment.tracker.0.to_be_bytes());
+        match segment.vehicle {
             Some(vehicle) => put(&mut out, &vehicle.0.to_be_bytes()),
             None => out.put_i32(-1),
         }
-        put(&mut out, &pg_micros(piece.from).to_be_bytes());
-        put(&mut out, &pg_micros(piece.until).to_be_bytes());
-        put(&mut out, &(piece.kind as i16).to_be_bytes());
-        put(&mut out, &piece.fixes.to_be_bytes());
-        put(&mut out, &piece.path);
-        put(&mut out, &piece.more);
-        let (low, high) = piece.bounds();
+        put(&mut out, &pg_micros(segment.from).to_be_bytes());
+        put(&mut out, &pg_micros(segment.until).to_be_bytes());
+        put(&mut out, &(segment.kind as i16).to_be_bytes());
+        put(&mut out, &segment.fixes.to_be_bytes());
+        put(&mut out, &segment.path);
+        put(&mut out, &segment.more);
+        let (low, high) = segment.bounds();
         put(&mut out, &cell::of_box(low, high).to_be_bytes());
         put(&mut out, &high.lon.to_be_bytes());
         put(&mut out, &high.lat.to_be_bytes());
@@ -109,15 +109,15 @@ fn put(out: &mut BytesMut, bytes: &[u8]) {
 ///
 /// # Errors
 /// The database's own word.
-pub(in crate::store) async fn put_open(transaction: &Transaction<'_>, pieces: &[Segment]) -> Result<(), Error> {
-    let trackers: Vec<i64> = pieces.iter().map(|p| p.tracker.0).collect();
-    let vehicles: Vec<Option<i64>> = pieces.iter().map(|p| p.vehicle.map(|v| v.0)).collect();
-    let (from, until): (Vec<Timestamp>, Vec<Timestamp>) = pieces.iter().map(|p| (p.from, p.until)).unzip();
-    let kinds: Vec<i16> = pieces.iter().map(|p| p.kind as i16).collect();
-    let fixes: Vec<i16> = pieces.iter().map(|p| p.fixes).collect();
+pub(in crate::store) async fn put_open(transaction: &Transaction<'_>, segments: &[Segment]) -> Result<(), Error> {
+    let trackers: Vec<i64> = segments.iter().map(|p| p.tracker.0).collect();
+    let vehicles: Vec<Option<i64>> = segments.iter().map(|p| p.vehicle.map(|v| v.0)).collect();
+    let (from, until): (Vec<Timestamp>, Vec<Timestamp>) = segments.iter().map(|p| (p.from, p.until)).unzip();
+    let kinds: Vec<i16> = segments.iter().map(|p| p.kind as i16).collect();
+    let fixes: Vec<i16> = segments.iter().map(|p| p.fixes).collect();
     let cell = |(low, high)| cell::of_box(low, high);
-    let cells: Vec<i64> = pieces.iter().map(|p| cell(p.bounds())).collect();
-    let (paths, more): (Vec<&[u8]>, Vec<&[u8]>) = pieces.iter().map(|p| (&p.path[..], &p.more[..])).unzip();
+    let cells: Vec<i64> = segments.iter().map(|p| cell(p.bounds())).collect();
+    let (paths, more): (Vec<&[u8]>, Vec<&[u8]>) = segments.iter().map(|p| (&p.path[..], &p.more[..])).unzip();
     transaction
         .execute(
             "INSERT INTO track_open SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[],

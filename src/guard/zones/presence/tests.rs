@@ -44,12 +44,12 @@ impl Ride {
         self
     }
 
-    /// What is told when it is seen so far east, so many seconds after noon.
+    /// What is raised when it is seen so far east, so many seconds after noon.
     fn at(&mut self, after_s: f64, east_m: f64) -> Vec<ZoneEvent> {
         let seen = Sighting { at: NOON.plus_secs_f64(after_s), place: place(east_m) };
         observe(&ZoneParams::default(), &mut self.zones, self.who, &mut self.sides, seen)
             .iter()
-            .map(|c| c.news)
+            .map(|c| c.event)
             .collect()
     }
 
@@ -94,7 +94,7 @@ fn a_zone_ridden_through_between_two_sparse_fixes_is_told_when_the_next_fix_agre
 
 #[test]
 fn a_wrong_fix_beyond_a_zone_and_back_crossed_nothing() {
-    // At a speed that a vehicle can have, so only the way back tells.
+    // At a speed that a vehicle can have, so only the way back shows it.
     assert_eq!(Ride::through(market(ZoneRule::Both)).along(120.0, &[-900.0, 900.0, -900.0, -900.0]), []);
     // A leap that no vehicle makes.
     assert_eq!(Ride::through(market(ZoneRule::Both)).along(10.0, &[-30_000.0, 9000.0, 9100.0, 9200.0]), []);
