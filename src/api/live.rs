@@ -41,21 +41,23 @@ const SESSION_ENDED: u16 = 4401;
 
 /// What a stream is asked for.
 #[derive(Default, Deserialize, ToSchema)]
-pub(super) struct Ask {
+pub(super) struct LiveTicketRequest {
     /// The grant that allows it (police).
-    grant: Option<String>,
+    #[serde(alias = "grant")]
+    #[schema(value_type = Option<types::Id>)]
+    grant_id: Option<String>,
 }
 
 /// A ticket for a live stream: once, for 30 s. A token never stands in an address.
-#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = types::Ticket), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<LiveTicketRequest>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = types::LiveTicket), (status = 403, description = "no grant"), (status = 422, description = "the body has another form")))]
 pub(super) async fn ticket(
     State(api): State<Api>,
     person: Person,
-    body: Option<Json<Ask>>,
-) -> Result<Json<types::Ticket>, Problem> {
+    body: Option<Json<LiveTicketRequest>>,
+) -> Result<Json<types::LiveTicket>, Problem> {
     person.must_be(&[Role::Owner, Role::Police, Role::Operator])?;
     let ask = body.map(|Json(b)| b).unwrap_or_default();
-    let grant = ask.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
+    let grant = ask.grant_id.as_deref().map(|g| id(g, "grant_id")).transpose()?;
     let ticket = new_token();
     let row = api
         .pool
@@ -66,7 +68,7 @@ pub(super) async fn ticket(
             &[&person.account, &person.role.name(), &grant, &digest(&ticket), &person.session],
         )
         .await?;
-    Ok(Json(types::Ticket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
+    Ok(Json(types::LiveTicket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
 }
 
 #[derive(Deserialize)]
@@ -130,8 +132,8 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
     let mut told = api.live.told.subscribe();
     let snapshot = watcher.changes(&api.live.memory());
     account(api, &watcher, snapshot.len()).await;
-    let mut held_up = api.live.is_held_up();
-    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot, "held_up": held_up }))).await?;
+    let mut delayed = api.live.is_delayed();
+    socket.send(text(&positions("snapshot", &snapshot, delayed))).await?;
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
     let (mut accounted, mut said, mut looked) = (Instant::now(), Instant::now(), Instant::now());
     loop {
@@ -140,7 +142,7 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
                 Some(Ok(Message::Text(said))) => if watcher.look_elsewhere(&said) {
                     account(api, &watcher, watcher.shown.len()).await;
                     let snapshot = watcher.changes(&api.live.memory());
-                    socket.send(text(&json!({ "type": "snapshot", "vehicles": snapshot, "held_up": held_up }))).await?;
+                    socket.send(text(&positions("snapshot", &snapshot, delayed))).await?;
                 },
                 Some(Ok(Message::Close(_))) | None => return Ok(()),
                 Some(Ok(_)) => {}
@@ -154,14 +156,14 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
             },
             _ = every_second.tick() => {
                 let changed = watcher.changes(&api.live.memory());
-                let before = std::mem::replace(&mut held_up, api.live.is_held_up());
-                if !changed.is_empty() || held_up != before || said.elapsed() >= SILENCE_MAX {
+                let before = std::mem::replace(&mut delayed, api.live.is_delayed());
+                if !changed.is_empty() || delayed != before || said.elapsed() >= SILENCE_MAX {
                     said = Instant::now();
-                    socket.send(text(&json!({ "type": "delta", "vehicles": changed, "held_up": held_up }))).await?;
+                    socket.send(text(&positions("delta", &changed, delayed))).await?;
                 }
                 if looked.elapsed() >= LOOK_AT_SESSION_EVERY {
                     looked = Instant::now();
-                    // A database that cannot be asked has ended no session: the stream goes on and says `held_up`.
+                    // A database that cannot be asked has ended no session: the stream goes on and says `delayed`.
                     let person = tokio::time::timeout(LOOK_MAX, person_of(api, &watcher.session)).await;
                     if matches!(person, Ok(Ok(None))) {
                         return end(&mut socket).await;
@@ -179,6 +181,11 @@ async fn serve(api: &Api, mut socket: WebSocket, ticket: &str) -> Result<(), axu
 
 async fn end(socket: &mut WebSocket) -> Result<(), axum::Error> {
     socket.send(Message::Close(Some(CloseFrame { code: SESSION_ENDED, reason: "session ended".into() }))).await
+}
+
+/// A message with positions; `delayed`: newer ones do not arrive at us just now.
+fn positions(kind: &str, vehicles: &[Value], delayed: bool) -> Value {
+    json!({ "type": kind, "vehicles": vehicles, "delayed": delayed })
 }
 
 fn text(value: &Value) -> Message {

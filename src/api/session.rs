@@ -5,6 +5,7 @@ use crate::api::codes::Code;
 use crate::api::error::Problem;
 use crate::api::live::is_own_origin;
 use crate::api::types;
+pub(super) use crate::api::types::Role;
 use crate::domain::Timestamp;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -13,7 +14,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -26,7 +27,11 @@ const CREDENTIAL_BYTES_MAX: usize = 256;
 /// What a person types.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Credentials {
+    /// What is typed.
+    #[schema(max_length = 256)]
     login: String,
+    /// The secret.
+    #[schema(max_length = 256, format = Password)]
     password: String,
     /// The page asks for a cookie that no script can read; programs get a token.
     #[serde(default)]
@@ -47,16 +52,6 @@ pub(super) struct Person {
     pub(super) role: Role,
     pub(super) organisation: Option<String>,
     pub(super) session: Vec<u8>,
-}
-
-/// What a person may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Role {
-    Owner,
-    Police,
-    Operator,
-    Admin,
 }
 
 impl Role {
@@ -154,7 +149,7 @@ pub(super) fn new_token() -> String {
 
 /// Log in.
 #[utoipa::path(post, path = "/session", operation_id = "log_in", tag = "session", request_body = Credentials,
-    responses((status = 200, description = "a token", body = types::Opened), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
+    responses((status = 200, description = "a token", body = types::SessionCreated), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
 pub(super) async fn log_in(
     State(api): State<Api>,
     body: Result<Json<Credentials>, axum::extract::rejection::JsonRejection>,
@@ -180,14 +175,15 @@ pub(super) async fn log_in(
             &[&digest(&token), &row.get::<_, i64>(0), &(SESSION_HOURS * 3600.0)],
         )
         .await?;
-    let account = types::Account { login: given.login, name: row.get(1), role: row.get(2) };
+    let role = Role::parse(row.get(2)).ok_or(Problem::Unavailable)?;
+    let account = types::Account { login: given.login, name: row.get(1), role };
     let expires_at = session.get::<_, Timestamp>(0).into();
     if given.cookie {
         let cookie = set_cookie(&api, &token, SESSION_HOURS * 3600.0)?;
-        let opened = Json(types::Opened { token: None, expires_at, account });
+        let opened = Json(types::SessionCreated { token: None, expires_at, account });
         return Ok(([(header::SET_COOKIE, cookie)], opened).into_response());
     }
-    Ok(Json(types::Opened { token: Some(token), expires_at, account }).into_response())
+    Ok(Json(types::SessionCreated { token: Some(token), expires_at, account }).into_response())
 }
 
 /// Log out: the token is dead at once, and so are its live streams.

@@ -25,6 +25,7 @@ mod kills;
 mod limits;
 mod live;
 mod misbehaving;
+mod names;
 mod operating;
 mod plates;
 mod publisher;
