@@ -14,6 +14,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use utoipa::{IntoParams, ToSchema};
@@ -69,7 +70,7 @@ impl Place {
 fn behind(mut rows: Vec<(Place, Value)>, after: Option<Place>, is_all: bool) -> Vec<(Place, Value)> {
     let oldest = rows.iter().map(|(place, _)| place.opened_at).min();
     rows.retain(|(place, _)| after.is_none_or(|after| *place < after) && (is_all || Some(place.opened_at) > oldest));
-    rows.sort_by(|a, b| b.0.cmp(&a.0));
+    rows.sort_by_key(|(place, _)| Reverse(*place));
     rows
 }
 

@@ -127,3 +127,16 @@ pub async fn record(
     transaction.commit().await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_keep_the_fields_they_know_and_get_those_of_the_api() {
+        let alert = notified(json!({ "id": "7", "wakes_owner": true, "held_back": false }));
+        let sent = json!({ "id": "7", "wakes_owner": true, "held_back": false, "level": "alarm", "suppressed": false });
+        assert_eq!(alert, sent);
+        assert_eq!(notified(json!({ "wakes_owner": false }))["level"], "notice");
+    }
+}
