@@ -109,7 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             decode::run(std::io::stdin().lock(), std::io::stdout().lock())?;
         }
         Command::Replay { scenario, alerts } => return Ok(whole(replay::run(&scenario, &alerts)?)),
-        Command::Openapi => say(rideguard::api::openapi().to_pretty_json()?)?,
+        Command::Openapi => say(serde_json::to_string_pretty(&rideguard::api::openapi())?)?,
         Command::Backtest(args) => return Ok(whole(backtest::run(&args)?)),
         Command::Score(args) => backtest::told::run(&args)?,
         Command::Up(args) => up::up(args)?,

@@ -1,4 +1,5 @@
-//! The words of refusals: those of the code, the schema, the page of the docs and the web page in both languages are the same.
+//! The words of the API: those of refusals are the same in code, schema, docs and page; schemas have names that say
+//! what they are; the checked-in document is that of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +31,7 @@ fn texts(folder: &Path, ending: &str, found: &mut Vec<String>) {
 /// The codes of the OpenAPI document, which is made from the code.
 fn codes() -> BTreeSet<String> {
     let document = serde_json::to_value(rideguard::api::openapi()).expect("JSON");
-    let list = document["components"]["schemas"]["Code"].clone();
+    let list = document["components"]["schemas"]["ErrorCode"].clone();
     // Variants with a comment of their own stand apart.
     let mut found = BTreeSet::new();
     let parts = list["oneOf"].as_array().cloned().unwrap_or_else(|| vec![list]);
@@ -134,4 +135,105 @@ fn every_reason_for_setting_a_packet_aside_has_words() {
     }
     let missing: Vec<_> = reasons.iter().filter(|r| !page.contains(&format!("`{r}`"))).collect();
     assert!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
+}
+
+/// Schemas named by one word. All others have two or more, so that a stranger knows what they are of.
+const ONE_WORD: [&str; 30] = [
+    "Account",
+    "Alert",
+    "Alerts",
+    "Answer",
+    "Circle",
+    "Companion",
+    "Credentials",
+    "Crs",
+    "Fix",
+    "Grant",
+    "Grants",
+    "Id",
+    "Incident",
+    "Incidents",
+    "Outage",
+    "Outages",
+    "Position",
+    "Protection",
+    "Role",
+    "Severity",
+    "Stop",
+    "Time",
+    "Track",
+    "Trackers",
+    "Trip",
+    "Trips",
+    "Vehicle",
+    "Vehicles",
+    "Zone",
+    "Zones",
+];
+
+/// Names of two words that are no nouns of the field.
+const NOT_NOUNS: [&str; 4] = ["Asked", "Body", "Said", "Seen"];
+
+#[test]
+fn every_schema_has_a_name_that_says_what_it_is() {
+    let document = rideguard::api::openapi();
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    assert!(schemas.len() > 60, "only {} schemas", schemas.len());
+    for (name, schema) in schemas {
+        let words = name.chars().filter(char::is_ascii_uppercase).count();
+        assert!(words > 1 || ONE_WORD.contains(&name.as_str()), "{name} is one word, and not of the list");
+        let is_odd = NOT_NOUNS.iter().any(|end| name.ends_with(end)) && name != "ErrorBody";
+        assert!(!is_odd, "{name} is no noun of the field");
+        let says = schema.to_string().contains("\"description\"");
+        assert!(says, "{name} has no description");
+    }
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, call) in item.as_object().expect("calls") {
+            let body = call["requestBody"]["content"]["application/json"]["schema"].to_string();
+            let is_request = ["Request\"", "Release\"", "Credentials\""].iter().any(|end| body.contains(end));
+            assert!(call.get("requestBody").is_none() || is_request, "{method} {path} takes {body}");
+        }
+    }
+}
+
+#[test]
+fn every_call_says_which_refusals_it_can_answer_with() {
+    let document = rideguard::api::openapi();
+    let mut calls = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, call) in item.as_object().expect("calls") {
+            let has_body = call.get("requestBody").is_some();
+            let is_secured = call.get("security").is_some();
+            for (status, can) in [
+                ("503", true),
+                ("401", is_secured),
+                ("404", path.contains("{id}")),
+                ("400", has_body),
+                ("413", has_body),
+            ] {
+                let said = &call["responses"][status];
+                assert!(!can || said["description"].is_string(), "{method} {path} does not say {status}");
+            }
+            for (status, said) in call["responses"].as_object().expect("answers") {
+                let form = &said["content"]["application/json"]["schema"]["$ref"];
+                let is_refusal = form == "#/components/schemas/ErrorBody";
+                assert_eq!(is_refusal, status.starts_with(['4', '5']), "{method} {path} {status}: {said}");
+            }
+            calls += 1;
+        }
+    }
+    assert!(calls >= 34, "only {calls} calls");
+}
+
+/// The page's types are made from it (`npm run types`), and its check needs no program.
+#[test]
+fn the_document_beside_the_page_is_that_of_the_program() {
+    let path = root().join("web/openapi.json");
+    let document = serde_json::to_string_pretty(&rideguard::api::openapi()).expect("JSON") + "\n";
+    if std::env::var_os("RIDEGUARD_UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &document).expect("written");
+    }
+    let kept = fs::read_to_string(&path).expect("web/openapi.json");
+    let how = "run `rideguard openapi > web/openapi.json` and `npm run types` in web/";
+    assert!(kept == document, "web/openapi.json is not what the program says; {how}");
 }

@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::api::error::Problem;
 use crate::api::session::{Person, Role};
-use crate::api::types;
+use crate::api::types::{self, stored};
 use crate::api::vehicles::id;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -17,9 +17,12 @@ const ALERTS_MAX: i32 = 200;
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Page {
     /// How many, 1 to 200 (50).
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i32>,
-    /// Only older than this cursor.
-    before: Option<String>,
+    /// `next_cursor` of the page before.
+    #[serde(alias = "before")]
+    #[param(value_type = Option<types::Id>)]
+    cursor: Option<String>,
 }
 
 /// Alerts of my vehicles, newest first.
@@ -34,14 +37,14 @@ pub(super) async fn list(
     if !(1..=ALERTS_MAX).contains(&limit) {
         return Err(Problem::range("limit", limit, 1, ALERTS_MAX));
     }
-    let before = page.before.as_deref().map(|b| id(b, "before")).transpose()?;
+    let before = page.cursor.as_deref().map(|c| id(c, "cursor")).transpose()?;
     let rows = api
         .pool
         .get()
         .await?
         .query("SELECT * FROM api_my_alerts($1, $2, $3)", &[&person.account, &before, &limit])
         .await?;
-    let alerts: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    let alerts: Vec<Value> = rows.iter().map(|r| stored::alert(r.get(0))).collect();
     let next = if alerts.len() == limit as usize { alerts.last().map(|a| a["id"].clone()) } else { None };
-    Ok(Json(json!({ "alerts": alerts, "next": next })))
+    Ok(Json(json!({ "alerts": alerts, "next_cursor": next })))
 }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 /// Why something was refused, as one word. docs/errors.md says what each means and which values it brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ErrorCode)]
 #[allow(missing_docs)] // docs/errors.md has them; a test holds it against this list
 pub enum Code {
     NotUnderstood,

@@ -5,7 +5,7 @@ use crate::api::codes::Code;
 use crate::api::error::Problem;
 use crate::api::session::{Person, Role, digest, new_token};
 use crate::api::settings::is_in_force;
-use crate::api::types;
+use crate::api::types::{self, stored};
 use crate::api::vehicles::id;
 use crate::domain::{GuardPolicy, Schedule, setting::AUTO_AFTER_S};
 use axum::Json;
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 const TOKEN_CHARS: usize = 64;
 
 /// When it is guarded by itself.
-#[utoipa::path(get, path = "/vehicles/{id}/guard-policy", operation_id = "get_guard_policy", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the guard's settings", body = types::Guarding), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/guard-policy", operation_id = "get_guard_policy", tag = "vehicles", params(("id" = types::Id, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the guard's settings", body = types::GuardPolicy), (status = 404, description = "none of yours")))]
 pub(super) async fn get(
     State(api): State<Api>,
     person: Person,
@@ -30,26 +30,27 @@ pub(super) async fn get(
     let vehicle = id(&vehicle, "id")?;
     let row =
         api.pool.get().await?.query_opt("SELECT * FROM api_guarding($1, $2)", &[&person.account, &vehicle]).await?;
-    Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
+    Ok(Json(stored::guard_policy(row.ok_or(Problem::NotFound)?.get(0))))
 }
 
 /// When it is to be guarded by itself.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct GuardingBody {
+pub(super) struct GuardPolicyRequest {
     /// Windows of the week; none: by no schedule.
-    #[schema(value_type = Option<types::Schedule>)]
+    #[schema(value_type = Option<types::WeekSchedule>)]
     schedule: Option<Schedule>,
     /// Seconds after parking with the ignition off, 60 to 3600; none: not by parking.
+    #[schema(minimum = 60, maximum = 3600)]
     auto_after_s: Option<u32>,
 }
 
 /// Set when it is to be guarded by itself.
-#[utoipa::path(put, path = "/vehicles/{id}/guard-policy", operation_id = "update_guard_policy", tag = "vehicles", params(("id" = String, Path)), request_body = GuardingBody, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::Guarding), (status = 202, description = "not yet: as it is now", body = types::Guarding), (status = 404, description = "none of yours"), (status = 422, description = "no such schedule can be")))]
+#[utoipa::path(put, path = "/vehicles/{id}/guard-policy", operation_id = "update_guard_policy", tag = "vehicles", params(("id" = types::Id, Path)), request_body = GuardPolicyRequest, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardPolicy), (status = 202, description = "not yet: as it is now", body = types::GuardPolicy), (status = 404, description = "none of yours"), (status = 409, description = "the vehicle carries no tracker"), (status = 422, description = "no such schedule can be")))]
 pub(super) async fn put(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
-    body: Result<Json<GuardingBody>, JsonRejection>,
+    body: Result<Json<GuardPolicyRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     person.must_be(&[Role::Owner])?;
     let Json(wanted) = body?;
@@ -76,12 +77,12 @@ pub(super) async fn put(
 
 /// Make a token for the owner's phone; it is shown once. Whoever has it can end this vehicle's guard
 /// session, and nothing else.
-#[utoipa::path(post, path = "/vehicles/{id}/phone-tokens", operation_id = "create_phone_token", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 201, description = "the token", body = types::Token), (status = 404, description = "none of yours")))]
+#[utoipa::path(post, path = "/vehicles/{id}/phone-tokens", operation_id = "create_phone_token", tag = "vehicles", params(("id" = types::Id, Path)), security(("bearer" = ["owner"])), responses((status = 201, description = "the token", body = types::PhoneToken), (status = 404, description = "none of yours"), (status = 409, description = "as many phones as there may be")))]
 pub(super) async fn make_phone(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
-) -> Result<(StatusCode, Json<types::Token>), Problem> {
+) -> Result<(StatusCode, Json<types::PhoneToken>), Problem> {
     person.must_be(&[Role::Owner])?;
     let vehicle = id(&vehicle, "id")?;
     let token = new_token();
@@ -92,11 +93,11 @@ pub(super) async fn make_phone(
         .query_one("SELECT api_make_phone($1, $2, $3)", &[&person.account, &vehicle, &digest(&token)])
         .await?
         .get(0);
-    if made { Ok((StatusCode::CREATED, Json(types::Token { token }))) } else { Err(Problem::NotFound) }
+    if made { Ok((StatusCode::CREATED, Json(types::PhoneToken { token }))) } else { Err(Problem::NotFound) }
 }
 
 /// Forget every phone of a vehicle.
-#[utoipa::path(delete, path = "/vehicles/{id}/phone-tokens", operation_id = "delete_phone_tokens", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 204, description = "forgotten"), (status = 404, description = "none of yours")))]
+#[utoipa::path(delete, path = "/vehicles/{id}/phone-tokens", operation_id = "delete_phone_tokens", tag = "vehicles", params(("id" = types::Id, Path)), security(("bearer" = ["owner"])), responses((status = 204, description = "forgotten"), (status = 404, description = "none of yours")))]
 pub(super) async fn remove_phones(
     State(api): State<Api>,
     person: Person,
@@ -111,18 +112,18 @@ pub(super) async fn remove_phones(
 
 /// A phone's word.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct PhoneBody {
+pub(super) struct PhonePresenceRequest {
     /// The token that was made for it.
     token: String,
 }
 
 /// "My phone is with the bike": ends the guard session, as the owner's disarm does. Needs no log-in, so
 /// that a phone can say it by itself.
-#[utoipa::path(post, path = "/phone-presence", operation_id = "report_phone_presence", tag = "vehicles", request_body = PhoneBody, responses((status = 200, description = "in force", body = types::Ended), (status = 202, description = "not yet", body = types::Ended), (status = 404, description = "no such token"), (status = 429, description = "too often")))]
+#[utoipa::path(post, path = "/phone-presence", operation_id = "report_phone_presence", tag = "vehicles", request_body = PhonePresenceRequest, responses((status = 200, description = "in force", body = types::GuardSessionEnded), (status = 202, description = "not yet", body = types::GuardSessionEnded), (status = 404, description = "no such token"), (status = 429, description = "too often")))]
 pub(super) async fn phone(
     State(api): State<Api>,
-    body: Result<Json<PhoneBody>, JsonRejection>,
-) -> Result<(StatusCode, Json<types::Ended>), Problem> {
+    body: Result<Json<PhonePresenceRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<types::GuardSessionEnded>), Problem> {
     let Json(said) = body?;
     let unknown = || Problem::missing(Code::UnknownPhone, "no vehicle has a phone with this token");
     if said.token.len() != TOKEN_CHARS {
@@ -136,5 +137,5 @@ pub(super) async fn phone(
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
-    Ok((status, Json(types::Ended { armed: false })))
+    Ok((status, Json(types::GuardSessionEnded { armed: false })))
 }

@@ -50,21 +50,23 @@ const GONE: (u16, &str) = (0, "");
 
 /// What a stream is asked for.
 #[derive(Default, Deserialize, ToSchema)]
-pub(super) struct Ask {
+pub(super) struct LiveTicketRequest {
     /// The grant that allows it (police).
-    grant: Option<String>,
+    #[serde(alias = "grant")]
+    #[schema(value_type = Option<types::Id>)]
+    grant_id: Option<String>,
 }
 
 /// A ticket for a live stream: once, for 30 s. A token never stands in an address.
-#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<Ask>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = types::Ticket), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<LiveTicketRequest>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = types::LiveTicket), (status = 403, description = "no grant"), (status = 422, description = "the body has another form")))]
 pub(super) async fn ticket(
     State(api): State<Api>,
     person: Person,
-    body: Option<Json<Ask>>,
-) -> Result<Json<types::Ticket>, Problem> {
+    body: Option<Json<LiveTicketRequest>>,
+) -> Result<Json<types::LiveTicket>, Problem> {
     person.must_be(&[Role::Owner, Role::Police, Role::Operator])?;
     let ask = body.map(|Json(b)| b).unwrap_or_default();
-    let grant = ask.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
+    let grant = ask.grant_id.as_deref().map(|g| id(g, "grant_id")).transpose()?;
     let ticket = new_token();
     let row = api
         .pool
@@ -75,7 +77,7 @@ pub(super) async fn ticket(
             &[&person.account, &person.role.name(), &grant, &digest(&ticket), &person.session],
         )
         .await?;
-    Ok(Json(types::Ticket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
+    Ok(Json(types::LiveTicket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
 }
 
 #[derive(Deserialize)]
@@ -104,7 +106,7 @@ pub(super) async fn stream(
     upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |mut socket| async move {
         let _place = place;
         let Some(watcher) = watcher else { return close(&mut socket, TICKET_REFUSED).await };
-        let mut stream = Stream { api: &api, socket, watcher, held_up: false, said: Instant::now() };
+        let mut stream = Stream { api: &api, socket, watcher, delayed: false, said: Instant::now() };
         let reason = stream.serve().await.err().unwrap_or(GONE);
         let last = stream.account("end").await;
         close(&mut stream.socket, last.err().unwrap_or(reason)).await;
@@ -138,7 +140,7 @@ struct Stream<'a> {
     api: &'a Api,
     socket: WebSocket,
     watcher: Watcher,
-    held_up: bool,
+    delayed: bool,
     /// When it was last sent something.
     said: Instant,
 }
@@ -197,16 +199,16 @@ impl Stream<'_> {
     async fn snapshot(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
         let vehicles = self.watcher.changes(&self.api.live.memory());
         self.account(why).await?;
-        self.held_up = self.api.live.is_held_up();
-        self.send(text(&json!({ "type": "snapshot", "vehicles": vehicles, "held_up": self.held_up }))).await
+        self.delayed = self.api.live.is_delayed();
+        self.send(text(&positions("snapshot", &vehicles, self.delayed))).await
     }
 
     /// What changed since the last message, or a sign of life.
     async fn delta(&mut self) -> Result<(), (u16, &'static str)> {
         let vehicles = self.watcher.changes(&self.api.live.memory());
-        let before = std::mem::replace(&mut self.held_up, self.api.live.is_held_up());
-        if !vehicles.is_empty() || self.held_up != before || self.said.elapsed() >= SILENCE_MAX {
-            self.send(text(&json!({ "type": "delta", "vehicles": vehicles, "held_up": self.held_up }))).await?;
+        let before = std::mem::replace(&mut self.delayed, self.api.live.is_delayed());
+        if !vehicles.is_empty() || self.delayed != before || self.said.elapsed() >= SILENCE_MAX {
+            self.send(text(&positions("delta", &vehicles, self.delayed))).await?;
         }
         Ok(())
     }
@@ -262,6 +264,11 @@ impl Stream<'_> {
             _ => Err(GONE),
         }
     }
+}
+
+/// A message with positions; `delayed`: newer ones do not arrive at us just now.
+fn positions(kind: &str, vehicles: &[Value], delayed: bool) -> Value {
+    json!({ "type": kind, "vehicles": vehicles, "delayed": delayed })
 }
 
 fn text(value: &Value) -> Message {

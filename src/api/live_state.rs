@@ -1,6 +1,7 @@
 //! The memory behind all live streams: where every vehicle is, kept up to date by the lanes' news.
 
 use crate::api::error::Problem;
+use crate::api::types::stored;
 use crate::config::Broker;
 use crate::domain::{Lane, Timestamp};
 use crate::ingest::client_options::{jittered, options};
@@ -71,7 +72,7 @@ impl Hub {
 
     /// Whether some lane has been silent for too long: its vehicles' positions may be old, as when PostgreSQL hangs,
     /// the broker is gone or no worker holds the lane.
-    pub(super) fn is_held_up(&self) -> bool {
+    pub(super) fn is_delayed(&self) -> bool {
         self.memory().heard.0.values().any(|at| at.elapsed() > self.unheard_max)
     }
 
@@ -207,6 +208,6 @@ impl Hub {
         let row =
             self.pool.get().await?.query_opt("SELECT * FROM api_my_alerts($1, $2, 1)", &[&owner, &(alert + 1)]).await?;
         let id = Value::from(alert.to_string());
-        Ok(row.map(|r| r.get::<_, Value>(0)).filter(|shown| shown["id"] == id))
+        Ok(row.map(|r| stored::alert(r.get(0))).filter(|shown| shown["id"] == id))
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::{LatLon, Timestamp, VehicleId};
 use crate::store::tracks::queries;
 use crate::store::tracks::queries::Officer;
 use crate::tracks::area::{Area, Window};
-use crate::tracks::co_travel::{companions, ride_minutes};
+use crate::tracks::co_travel;
 use crate::tracks::presence::{SILENT_S, presences};
 use axum::Json;
 use axum::extract::State;
@@ -40,17 +40,20 @@ const WATCHED_MAX: usize = 500;
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Circle {
     /// Degrees north.
+    #[schema(minimum = -85, maximum = 85)]
     lat: f64,
     /// Degrees east.
+    #[schema(minimum = -180, maximum = 180)]
     lon: f64,
     /// Metres, above 0, at most 50,000.
+    #[schema(exclusive_minimum = 0, maximum = 50_000)]
     radius_m: f64,
 }
 
 /// What counts.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Did {
+pub(super) enum AreaCondition {
     /// Had a fix inside.
     #[default]
     Inside,
@@ -62,9 +65,11 @@ pub(super) enum Did {
 
 /// An area and a window. Exactly one of `polygon`, `polygons`, `circle`.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct AreaAsked {
+pub(super) struct AreaSearchRequest {
     /// The grant that allows it.
-    grant: String,
+    #[serde(alias = "grant")]
+    #[schema(value_type = types::Id)]
+    grant_id: String,
     /// Corners of one ring, `[lon, lat]`, WGS-84 degrees.
     polygon: Option<Vec<[f64; 2]>>,
     /// Polygons of rings, as the coordinates of a GeoJSON MultiPolygon: the first ring of each is its outside,
@@ -73,53 +78,57 @@ pub(super) struct AreaAsked {
     /// A circle.
     circle: Option<Circle>,
     /// First instant, RFC 3339.
+    #[schema(value_type = types::Time)]
     from: String,
     /// First instant after, RFC 3339.
+    #[schema(value_type = types::Time)]
     to: String,
     /// `inside` (default), `entered` or `left`.
-    #[serde(default)]
-    did: Did,
+    #[serde(default, alias = "did")]
+    condition: AreaCondition,
     /// Only who stayed at least so many seconds without leaving.
-    #[serde(default)]
-    stayed_s: f64,
+    #[serde(default, alias = "stayed_s")]
+    #[schema(minimum = 0)]
+    min_stay_s: f64,
     /// Vehicles of a page, 1 to 500.
+    #[schema(minimum = 1, maximum = 500)]
     limit: Option<usize>,
-    /// From the page before.
+    /// `next_cursor` of the page before; it is good for the same question only.
     cursor: Option<String>,
 }
 
 /// Which vehicles were inside an area within a window, by first fix inside.
-#[utoipa::path(post, path = "/search/area", operation_id = "search_area", tag = "search", request_body = AreaAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::Area), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/area", operation_id = "search_area", tag = "search", request_body = AreaSearchRequest, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::AreaSearchResult), (status = 400, description = "too large, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn area(
     State(api): State<Api>,
     person: Person,
-    body: Result<Json<AreaAsked>, JsonRejection>,
-) -> Result<Json<types::Area>, Problem> {
+    body: Result<Json<AreaSearchRequest>, JsonRejection>,
+) -> Result<Json<types::AreaSearchResult>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body?;
-    let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
+    let officer = Officer { account: person.account, grant: id(&asked.grant_id, "grant_id")? };
     let (from, to) = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let (area, wkt) = as_area(&asked)?;
     let limit = asked.limit.unwrap_or(VEHICLES_MAX);
     if !(1..=VEHICLES_MAX).contains(&limit) {
         return Err(Problem::range("limit", limit, 1, VEHICLES_MAX));
     }
-    let question = format!("{officer:?} {wkt} {from} {to} {} {}", asked.did as u8, asked.stayed_s);
+    let question = format!("{officer:?} {wkt} {from} {to} {} {}", asked.condition as u8, asked.min_stay_s);
     let after = asked.cursor.as_deref().map(|c| api.cursors.read(&question, c)).transpose()?;
     let window = Window { from, to, known_to: to.plus_secs_f64(SILENT_S).min(now()) };
-    let (did, stayed_s) = (asked.did, asked.stayed_s);
+    let (condition, min_stay_s) = (asked.condition, asked.min_stay_s);
     let (present, names, is_more) = api
         .tracks
         .run(move |client| async move {
             let found = queries::near(&client, officer, &wkt, (from, to), SILENT_S).await?;
             let mut present = presences(&area, window, &found)?;
             present.retain(|p| {
-                let did = match did {
-                    Did::Inside => true,
-                    Did::Entered => p.entered,
-                    Did::Left => p.left,
+                let is_met = match condition {
+                    AreaCondition::Inside => true,
+                    AreaCondition::Entered => p.entered,
+                    AreaCondition::Left => p.left,
                 };
-                did && p.stayed_s >= stayed_s && after.is_none_or(|a| (p.first.micros(), p.vehicle.0) > a)
+                is_met && p.stayed_s >= min_stay_s && after.is_none_or(|a| (p.first.micros(), p.vehicle.0) > a)
             });
             let is_more = present.len() > limit;
             present.truncate(limit);
@@ -135,16 +144,16 @@ pub(super) async fn area(
             let (first_at, last_at) = (p.first.into(), p.last.into());
             let (fixes, entered, left, stayed_s) = (p.fixes, p.entered, p.left, p.stayed_s);
             let vehicle_id = p.vehicle.0.into();
-            types::Presence { vehicle_id, plate, tracker, first_at, last_at, fixes, entered, left, stayed_s }
+            types::AreaPresence { vehicle_id, plate, tracker, first_at, last_at, fixes, entered, left, stayed_s }
         })
         .collect();
     let last = present.last().filter(|_| is_more);
-    let next = last.map(|p| api.cursors.write(&question, p.first.micros(), p.vehicle.0));
-    Ok(Json(types::Area { vehicles, truncated: is_more, next }))
+    let next_cursor = last.map(|p| api.cursors.write(&question, p.first.micros(), p.vehicle.0));
+    Ok(Json(types::AreaSearchResult { vehicles, truncated: is_more, next_cursor }))
 }
 
 /// The area asked for, and its outline as WKT for the grant's check.
-fn as_area(asked: &AreaAsked) -> Result<(Area, String), Problem> {
+fn as_area(asked: &AreaSearchRequest) -> Result<(Area, String), Problem> {
     match (&asked.polygon, &asked.polygons, &asked.circle) {
         (Some(ring), None, None) => as_polygons(&[vec![ring.clone()]]),
         (None, Some(polygons), None) => as_polygons(polygons),
@@ -212,24 +221,32 @@ fn as_wkt(polygons: &[Vec<Vec<[f64; 2]>>]) -> String {
 
 /// A vehicle and what "together" means.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct CompanyAsked {
+pub(super) struct CoTravelRequest {
     /// The grant that allows it.
-    grant: String,
+    #[serde(alias = "grant")]
+    #[schema(value_type = types::Id)]
+    grant_id: String,
     /// The vehicle in question.
+    #[schema(value_type = types::Id)]
     vehicle_id: String,
     /// First instant, RFC 3339.
+    #[schema(value_type = types::Time)]
     from: String,
     /// First instant after, RFC 3339.
+    #[schema(value_type = types::Time)]
     to: String,
-    /// So near, metres, 5 to 500.
-    #[serde(default = "within_50_m")]
-    within_m: f64,
-    /// So soon before or after, seconds, 1 to 300.
-    #[serde(default = "within_30_s")]
-    within_s: f64,
-    /// For so many minutes at least, 1 to 600.
-    #[serde(default = "five_minutes")]
-    minutes: usize,
+    /// So near, metres, 5 to 500 (50).
+    #[serde(default = "within_50_m", alias = "within_m")]
+    #[schema(minimum = 5, maximum = 500, default = 50)]
+    max_distance_m: f64,
+    /// So soon before or after, seconds, 1 to 300 (30).
+    #[serde(default = "within_30_s", alias = "within_s")]
+    #[schema(minimum = 1, maximum = 300, default = 30)]
+    max_time_offset_s: f64,
+    /// For so many minutes at least, 1 to 600 (5).
+    #[serde(default = "five_minutes", alias = "minutes")]
+    #[schema(minimum = 1, maximum = 600, default = 5)]
+    min_minutes: usize,
 }
 
 fn within_50_m() -> f64 {
@@ -243,31 +260,31 @@ fn five_minutes() -> usize {
 }
 
 /// Which vehicles travelled with this one; the longest company first.
-#[utoipa::path(post, path = "/search/co-travel", operation_id = "search_co_travel", tag = "search", request_body = CompanyAsked, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = types::Company), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/co-travel", operation_id = "search_co_travel", tag = "search", request_body = CoTravelRequest, security(("bearer" = ["police"])), responses((status = 200, description = "companions", body = types::CoTravelResult), (status = 400, description = "too much, with what to narrow"), (status = 403, description = "no grant")))]
 pub(super) async fn company(
     State(api): State<Api>,
     person: Person,
-    body: Result<Json<CompanyAsked>, JsonRejection>,
-) -> Result<Json<types::Company>, Problem> {
+    body: Result<Json<CoTravelRequest>, JsonRejection>,
+) -> Result<Json<types::CoTravelResult>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body?;
-    let officer = Officer { account: person.account, grant: id(&asked.grant, "grant")? };
+    let officer = Officer { account: person.account, grant: id(&asked.grant_id, "grant_id")? };
     let vehicle = id(&asked.vehicle_id, "vehicle_id")?;
     let span = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let within = |name: &str, value: f64, low: f64, high: f64| {
         if (low..=high).contains(&value) { Ok(()) } else { Err(Problem::range(name, value, low, high)) }
     };
-    within("within_m", asked.within_m, 5.0, 500.0)?;
-    within("within_s", asked.within_s, 1.0, 300.0)?;
-    within("minutes", asked.minutes as f64, 1.0, 600.0)?;
-    let within = (asked.within_m, asked.within_s);
-    let minutes = asked.minutes;
-    let (together, names, minutes_on_the_way) = api
+    within("max_distance_m", asked.max_distance_m, 5.0, 500.0)?;
+    within("max_time_offset_s", asked.max_time_offset_s, 1.0, 300.0)?;
+    within("min_minutes", asked.min_minutes as f64, 1.0, 600.0)?;
+    let within = (asked.max_distance_m, asked.max_time_offset_s);
+    let minutes = asked.min_minutes;
+    let (together, names, ride_minutes) = api
         .tracks
         .run(move |client| async move {
             let found = queries::beside(&client, officer, vehicle, span, within).await?;
-            let samples = ride_minutes(VehicleId(vehicle), &found);
-            let together = companions(VehicleId(vehicle), &samples, &found, within, minutes)?;
+            let samples = co_travel::ride_minutes(VehicleId(vehicle), &found);
+            let together = co_travel::companions(VehicleId(vehicle), &samples, &found, within, minutes)?;
             let ids: Vec<_> = together.iter().take(VEHICLES_MAX).map(|c| c.vehicle).collect();
             let names = queries::names(&client, officer, &ids).await?;
             Ok((together, names, samples.len()))
@@ -282,32 +299,36 @@ pub(super) async fn company(
             types::Companion { vehicle_id: c.vehicle.0.into(), plate, tracker, minutes: c.minutes, first_at, last_at }
         })
         .collect();
-    Ok(Json(types::Company { companions, minutes_on_the_way, truncated: together.len() > VEHICLES_MAX }))
+    Ok(Json(types::CoTravelResult { companions, ride_minutes, truncated: together.len() > VEHICLES_MAX }))
 }
 
 /// A watch list, or a box.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct NewestAsked {
+pub(super) struct LatestPositionsRequest {
     /// The grant that allows it.
-    grant: String,
+    #[serde(alias = "grant")]
+    #[schema(value_type = types::Id)]
+    grant_id: String,
     /// Vehicles, at most 500.
+    #[schema(value_type = Option<Vec<types::Id>>, min_items = 1, max_items = 500)]
     vehicles: Option<Vec<String>>,
     /// West, south, east, north, degrees.
-    #[serde(rename = "box")]
-    bounds: Option<[f64; 4]>,
+    #[serde(alias = "box")]
+    #[schema(min_items = 4, max_items = 4)]
+    bbox: Option<[f64; 4]>,
 }
 
 /// Where the vehicles of a watch list, or all in a box, were last.
-#[utoipa::path(post, path = "/search/latest", operation_id = "search_latest", tag = "search", request_body = NewestAsked, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::Newest), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
+#[utoipa::path(post, path = "/search/latest", operation_id = "search_latest", tag = "search", request_body = LatestPositionsRequest, security(("bearer" = ["police"])), responses((status = 200, description = "vehicles", body = types::LatestPositions), (status = 400, description = "too many"), (status = 403, description = "no grant")))]
 pub(super) async fn newest(
     State(api): State<Api>,
     person: Person,
-    body: Result<Json<NewestAsked>, JsonRejection>,
+    body: Result<Json<LatestPositionsRequest>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body?;
-    let grant = id(&asked.grant, "grant")?;
-    match (asked.vehicles, asked.bounds) {
+    let grant = id(&asked.grant_id, "grant_id")?;
+    match (asked.vehicles, asked.bbox) {
         (Some(watched), None) => {
             if watched.is_empty() || watched.len() > WATCHED_MAX {
                 return Err(Problem::range("vehicles", watched.len(), 1, WATCHED_MAX));
@@ -322,7 +343,7 @@ pub(super) async fn newest(
             let corners = [LatLon::new(south, west), LatLon::new(north, east)];
             if corners.iter().any(|c| !c.is_in_range()) || west >= east || south >= north {
                 let said = format!(
-                    "box is [{west}, {south}, {east}, {north}]; it must be west, south, east, north in degrees"
+                    "bbox is [{west}, {south}, {east}, {north}]; it must be west, south, east, north in degrees"
                 );
                 return Err(Problem::bad(Code::BadBox, said, json!({})));
             }
@@ -332,7 +353,7 @@ pub(super) async fn newest(
                 Ok(client.query(sql, &[&person.account, &grant, &west, &south, &east, &north, &limit]).await?)
             };
             let rows = api.tracks.run(ask).await?;
-            let seen = |r: &tokio_postgres::Row| types::Seen {
+            let seen = |r: &tokio_postgres::Row| types::LatestPosition {
                 vehicle_id: r.get::<_, i64>(0).into(),
                 plate: r.get(1),
                 fixed_at: r.get::<_, Option<Timestamp>>(2).map(Into::into),
@@ -343,7 +364,7 @@ pub(super) async fn newest(
             let vehicles: Vec<_> = rows.iter().take(VEHICLES_MAX).map(seen).collect();
             Ok(Json(json!({ "vehicles": vehicles, "truncated": rows.len() > VEHICLES_MAX })))
         }
-        _ => Err(one_of("vehicles and box")),
+        _ => Err(one_of("vehicles and bbox")),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::api::audit::Asker;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
 use crate::api::types;
+pub(super) use crate::api::types::Role;
 use crate::api::{device, limits};
 use crate::domain::Timestamp;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
@@ -14,7 +15,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -27,7 +28,11 @@ const CREDENTIAL_BYTES_MAX: usize = 256;
 /// What a person types.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Credentials {
+    /// What is typed.
+    #[schema(max_length = 256)]
     login: String,
+    /// The secret.
+    #[schema(max_length = 256, format = Password)]
     password: String,
     /// The page asks for a cookie that no script can read; programs get a token.
     #[serde(default)]
@@ -48,16 +53,6 @@ pub(super) struct Person {
     pub(super) role: Role,
     pub(super) organisation: Option<String>,
     pub(super) session: Vec<u8>,
-}
-
-/// What a person may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Role {
-    Owner,
-    Police,
-    Operator,
-    Admin,
 }
 
 impl Role {
@@ -159,7 +154,7 @@ pub(super) fn new_token() -> String {
 
 /// Log in.
 #[utoipa::path(post, path = "/session", operation_id = "log_in", tag = "session", request_body = Credentials,
-    responses((status = 200, description = "a token", body = types::Opened), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
+    responses((status = 200, description = "a token", body = types::SessionCreated), (status = 401, description = "wrong login or password"), (status = 429, description = "too many attempts")))]
 pub(super) async fn log_in(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -202,7 +197,8 @@ pub(super) async fn log_in(
             &[&digest(&token), &row.get::<_, i64>(0), &(SESSION_HOURS * 3600.0)],
         )
         .await?;
-    let account = types::Account { login: given.login, name: row.get(1), role: row.get(2) };
+    let role = Role::parse(row.get(2)).ok_or(Problem::Unavailable)?;
+    let account = types::Account { login: given.login, name: row.get(1), role };
     let expires_at = session.get::<_, Timestamp>(0).into();
     if given.cookie {
         let known = device::issue(&api.cursors, &account.login);
@@ -210,10 +206,10 @@ pub(super) async fn log_in(
             set_cookie(&api, COOKIE, &token, SESSION_HOURS * 3600.0)?,
             set_cookie(&api, device::COOKIE, &known, device::KNOWN_DAYS * 86_400.0)?,
         ];
-        let opened = Json(types::Opened { token: None, expires_at, account });
+        let opened = Json(types::SessionCreated { token: None, expires_at, account });
         return Ok((AppendHeaders(cookies.map(|c| (header::SET_COOKIE, c))), opened).into_response());
     }
-    Ok(Json(types::Opened { token: Some(token), expires_at, account }).into_response())
+    Ok(Json(types::SessionCreated { token: Some(token), expires_at, account }).into_response())
 }
 
 /// Log out: the token is dead at once, and so are its live streams.

@@ -4,7 +4,7 @@ use crate::api::Api;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
 use crate::api::session::{Person, Role};
-use crate::api::types;
+use crate::api::types::{self, stored};
 use crate::api::vehicles::id;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -17,14 +17,18 @@ const TRACKERS_MAX: i32 = 500;
 
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Page {
-    /// `all` (default), `online`, `late`, `silent` or `never`.
+    /// `all` (default), or how they are heard.
+    #[param(value_type = Option<types::TrackerFilter>)]
     state: Option<String>,
     /// Part of a tracker id or plate.
     q: Option<String>,
     /// How many, 1 to 500 (100).
+    #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<i32>,
-    /// Only after this cursor.
-    after: Option<String>,
+    /// `next_cursor` of the page before.
+    #[serde(alias = "after")]
+    #[param(value_type = Option<types::Id>)]
+    cursor: Option<String>,
 }
 
 /// The trackers and how they are.
@@ -49,13 +53,13 @@ pub(super) async fn list(
         ));
     }
     let text: String = page.q.unwrap_or_default().chars().take(32).collect();
-    let after = page.after.as_deref().map(|a| id(a, "after")).transpose()?.unwrap_or(0);
+    let after = page.cursor.as_deref().map(|c| id(c, "cursor")).transpose()?.unwrap_or(0);
     let client = api.pool.get().await?;
     let rows = client.query("SELECT * FROM api_trackers($1, $2, $3, $4)", &[&state, &text, &after, &limit]).await?;
     let trackers: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
     let counts: Value = client.query_one("SELECT api_tracker_counts()", &[]).await?.get(0);
     let next = if trackers.len() == limit as usize { trackers.last().map(|t| t["id"].clone()) } else { None };
-    Ok(Json(json!({ "trackers": trackers, "next": next, "counts": counts })))
+    Ok(Json(json!({ "trackers": trackers, "next_cursor": next, "counts": counts })))
 }
 
 /// Most gaps in one answer.
@@ -79,6 +83,6 @@ const OUTAGES_MAX: i32 = 50;
 pub(super) async fn outages(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Operator, Role::Admin])?;
     let rows = api.pool.get().await?.query("SELECT * FROM api_outages($1)", &[&OUTAGES_MAX]).await?;
-    let outages: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
+    let outages: Vec<Value> = rows.iter().map(|r| stored::outage(r.get(0))).collect();
     Ok(Json(json!({ "outages": outages })))
 }

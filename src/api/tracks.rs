@@ -4,7 +4,7 @@ use crate::api::Api;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
 use crate::api::session::{Person, Role};
-use crate::api::types::{Gap, Point, Track, Trips};
+use crate::api::types::{Id, Time, Track, TrackGap, TrackPoint, Trips};
 use crate::api::vehicles::{id, span};
 use crate::store::tracks::queries;
 use crate::store::tracks::queries::Officer;
@@ -32,14 +32,20 @@ const HISTORY_ZOOMS: std::ops::RangeInclusive<i32> = 6..=16;
 #[derive(Deserialize, IntoParams)]
 pub(super) struct TrackAsked {
     /// First instant, RFC 3339.
+    #[param(value_type = Time)]
     from: String,
     /// First instant after, RFC 3339.
+    #[param(value_type = Time)]
     to: String,
     /// The grant that allows it (police).
-    grant: Option<String>,
+    #[serde(alias = "grant")]
+    #[param(value_type = Option<Id>)]
+    grant_id: Option<String>,
     /// Leaves out points that are no farther off the line than so many metres, 0 to 1000.
+    #[param(minimum = 0, maximum = 1000)]
     tolerance_m: Option<f64>,
     /// Leaves out points until there are so many at most, 2 to 50,000.
+    #[param(minimum = 2, maximum = 50_000)]
     points_max: Option<usize>,
 }
 
@@ -48,7 +54,7 @@ async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) ->
     person.must_be(&[Role::Owner, Role::Police])?;
     let span = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
     let (account, is_owner) = (person.account, person.role == Role::Owner);
-    let grant = if is_owner { 0 } else { id(asked.grant.as_deref().unwrap_or_default(), "grant")? };
+    let grant = if is_owner { 0 } else { id(asked.grant_id.as_deref().unwrap_or_default(), "grant_id")? };
     let opened = api.tracks.run(move |client| async move {
         let found = if is_owner {
             queries::mine(&client, account, vehicle, span).await?
@@ -76,7 +82,7 @@ fn thinning(asked: &TrackAsked) -> Result<Simplify, Problem> {
 }
 
 /// The track of a vehicle, oldest first, with its stops and gaps.
-#[utoipa::path(get, path = "/vehicles/{id}/track", operation_id = "get_track", tag = "tracks", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Track), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/track", operation_id = "get_track", tag = "tracks", params(("id" = Id, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Track), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn track(
     State(api): State<Api>,
     person: Person,
@@ -87,7 +93,8 @@ pub(super) async fn track(
     let how = thinning(&asked)?;
     let bodies = opened(&api, &person, vehicle, &asked).await?;
     let all = summary::points(&bodies);
-    let gaps = summary::gaps(&all).iter().map(|(from, to)| Gap { from: (*from).into(), to: (*to).into() }).collect();
+    let gaps =
+        summary::gaps(&all).iter().map(|(from, to)| TrackGap { from: (*from).into(), to: (*to).into() }).collect();
     let (stops, _) = summary::stops_and_trips(&bodies);
     let mut points = summary::simplify(all, how);
     let truncated = points.len() > TRACK_POINTS_MAX;
@@ -96,7 +103,7 @@ pub(super) async fn track(
         .iter()
         .map(|p| {
             let at = p.spot.position();
-            Point(p.at.micros() / 1000, at.lon_deg, at.lat_deg, p.speed_tenths.map(|v| f64::from(v) / 10.0))
+            TrackPoint(p.at.micros() / 1000, at.lon_deg, at.lat_deg, p.speed_tenths.map(|v| f64::from(v) / 10.0))
         })
         .collect();
     let stops = stops.iter().map(Into::into).collect();
@@ -104,7 +111,7 @@ pub(super) async fn track(
 }
 
 /// The trips of a vehicle and the stops between them.
-#[utoipa::path(get, path = "/vehicles/{id}/trips", operation_id = "list_trips", tag = "tracks", params(("id" = String, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Trips), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/trips", operation_id = "list_trips", tag = "tracks", params(("id" = Id, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Trips), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn trips(
     State(api): State<Api>,
     person: Person,
@@ -121,15 +128,19 @@ pub(super) async fn trips(
 #[derive(Deserialize, IntoParams)]
 pub(super) struct HistoryAsked {
     /// First hour, RFC 3339.
+    #[param(value_type = Time)]
     from: String,
     /// First instant after, RFC 3339.
+    #[param(value_type = Time)]
     to: String,
     /// The grant that allows it (police).
-    grant: Option<String>,
+    #[serde(alias = "grant")]
+    #[param(value_type = Option<Id>)]
+    grant_id: Option<String>,
 }
 
 /// A tile of where traffic was (Mapbox vector tile, layer `traffic`): cells with three vehicles or more.
-#[utoipa::path(get, path = "/tiles/traffic/{z}/{x}/{y}", operation_id = "get_traffic_tile", tag = "tracks", params(("z" = String, Path), ("x" = String, Path), ("y" = String, Path), HistoryAsked), security(("bearer" = ["police", "operator"])), responses((status = 200, description = "a vector tile"), (status = 403, description = "no grant")))]
+#[utoipa::path(get, path = "/tiles/traffic/{z}/{x}/{y}", operation_id = "get_traffic_tile", tag = "tracks", params(("z" = u32, Path, minimum = 6, maximum = 16), ("x" = u32, Path), ("y" = u32, Path), HistoryAsked), security(("bearer" = ["police", "operator"])), responses((status = 200, description = "a vector tile", content_type = "application/vnd.mapbox-vector-tile", body = Vec<u8>), (status = 403, description = "no grant")))]
 pub(super) async fn history(
     State(api): State<Api>,
     person: Person,
@@ -146,7 +157,7 @@ pub(super) async fn history(
         let said = format!("tile {z}/{x}/{y} is not there; zooms are {min} to {max}");
         return Err(Problem::bad(Code::NoSuchTile, said, json!({ "min": min, "max": max })));
     }
-    let grant = asked.grant.as_deref().map(|g| id(g, "grant")).transpose()?;
+    let grant = asked.grant_id.as_deref().map(|g| id(g, "grant_id")).transpose()?;
     let role = if person.role == Role::Police { "police" } else { "operator" };
     let account = person.account;
     let ask = move |client: Object| async move {

@@ -33,9 +33,12 @@ pub(super) fn id(text: &str, what: &str) -> Result<i64, Problem> {
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Search {
     /// Part of a plate in any spelling, or of a tracker id: 3 letters and digits at least (police).
+    #[param(min_length = 3, max_length = 32)]
     q: Option<String>,
     /// The grant that allows it (police).
-    grant: Option<String>,
+    #[serde(alias = "grant")]
+    #[param(value_type = Option<types::Id>)]
+    grant_id: Option<String>,
 }
 
 /// My vehicles; for the police, those that match.
@@ -58,7 +61,7 @@ pub(super) async fn list(
             let values = json!({ "characters": characters, "min": min, "max": max });
             return Err(Problem::bad(Code::SearchLength, said, values));
         }
-        let grant = id(search.grant.as_deref().unwrap_or_default(), "grant")?;
+        let grant = id(search.grant_id.as_deref().unwrap_or_default(), "grant_id")?;
         client.query("SELECT * FROM api_police_vehicles($1, $2, $3)", &[&person.account, &grant, &text]).await?
     };
     let vehicles: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
@@ -66,7 +69,7 @@ pub(super) async fn list(
 }
 
 /// One of my vehicles.
-#[utoipa::path(get, path = "/vehicles/{id}", operation_id = "get_vehicle", tag = "vehicles", params(("id" = String, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = types::Vehicle), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}", operation_id = "get_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = types::Vehicle), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
@@ -103,14 +106,14 @@ pub(super) fn span(from: &str, to: &str, days_max: f64) -> Result<(Timestamp, Ti
 /// What is said with arming and disarming.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SwitchBody {
+pub(super) struct ArmRequest {
     /// Ends an incident that is answered "stolen", too.
     #[serde(default)]
     withdraw: bool,
 }
 
 /// Guard it (设防).
-#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = String, Path)), request_body = Option<SwitchBody>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
+#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), request_body = Option<ArmRequest>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
 pub(super) async fn arm(
     State(api): State<Api>,
     person: Person,
@@ -121,7 +124,7 @@ pub(super) async fn arm(
 }
 
 /// Guard it no longer (撤防).
-#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = String, Path)), request_body = Option<SwitchBody>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::Pending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
+#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), request_body = Option<ArmRequest>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
 pub(super) async fn disarm(
     State(api): State<Api>,
     person: Person,
@@ -136,7 +139,7 @@ async fn switch(api: &Api, person: &Person, vehicle: &str, armed: bool, body: &B
     let vehicle = id(vehicle, "id")?;
     let client = api.pool.get().await?;
     // Clients that have nothing to say send nothing, whatever type they declare.
-    let withdraw = !body.is_empty() && Json::<SwitchBody>::from_bytes(body)?.withdraw;
+    let withdraw = !body.is_empty() && Json::<ArmRequest>::from_bytes(body)?.withdraw;
     let setting: Option<i64> = client
         .query_one("SELECT api_switch($1, $2, $3, $4)", &[&person.account, &vehicle, &armed, &withdraw])
         .await?

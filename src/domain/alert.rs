@@ -140,6 +140,11 @@ impl AlertKind {
     }
 }
 
+/// The word for whether an alert wakes its owner: `alarm` or `notice`.
+pub fn alert_level(wakes_owner: bool) -> &'static str {
+    if wakes_owner { "alarm" } else { "notice" }
+}
+
 /// A named number that a rule compared with, for `explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {

@@ -20,10 +20,12 @@ pub mod topic;
 pub mod tracker;
 pub mod zone;
 
-pub use alert::{Alert, AlertKind, Cause, Evidence, EvidenceFix, IncidentId, PacketDigest, Threshold, Weight};
+pub use alert::{
+    Alert, AlertKind, Cause, Evidence, EvidenceFix, IncidentId, PacketDigest, Threshold, Weight, alert_level,
+};
 pub use finding::{Finding, Outage, OutageKind};
 pub use geometry::{LatLon, distance_m};
-pub use incident::{Answer, IncidentEnd, IncidentState, Note};
+pub use incident::{Answer, IncidentEnd, IncidentState, Note, severity};
 pub use journal::{Entry, GapCause, Outcome, Packet};
 pub use plate::{Plate, PlateError};
 pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, ReplyBytes, Report, Status};

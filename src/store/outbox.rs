@@ -1,6 +1,7 @@
 //! The outbox: what is still owed to people.
 
-use serde_json::Value;
+use crate::domain::alert_level;
+use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 /// A claimed notification.
@@ -68,9 +69,16 @@ pub async fn claim(client: &Client, limit: i64, lease_s: f64) -> anyhow::Result<
             channel: r.get(2),
             address: r.get(3),
             secret: r.get(4),
-            alert: r.get(5),
+            alert: notified(r.get(5)),
         })
         .collect())
+}
+
+/// The alert as channels send it: the fields of the API beside those that receivers know from before.
+fn notified(mut alert: Value) -> Value {
+    alert["level"] = json!(alert_level(alert["wakes_owner"] == true));
+    alert["suppressed"] = alert["held_back"].clone();
+    alert
 }
 
 /// What came of an attempt.
@@ -118,4 +126,17 @@ pub async fn record(
         .await?;
     transaction.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_keep_the_fields_they_know_and_get_those_of_the_api() {
+        let alert = notified(json!({ "id": "7", "wakes_owner": true, "held_back": false }));
+        let sent = json!({ "id": "7", "wakes_owner": true, "held_back": false, "level": "alarm", "suppressed": false });
+        assert_eq!(alert, sent);
+        assert_eq!(notified(json!({ "wakes_owner": false }))["level"], "notice");
+    }
 }

@@ -60,22 +60,25 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     let late = json!({ "answer": "stolen" });
     let (status, refused) = owner.ask("POST", &format!("/incidents/{incident}/answer"), Some(late)).await;
     assert_eq!((status, &refused["error"]), (409, &json!("incident_closed")), "{refused}");
-    assert_eq!((&refused["values"]["state"], &refused["incident"]["end"]), (&json!("closed"), &json!("disarmed")));
+    assert_eq!(
+        (&refused["values"]["state"], &refused["incident"]["close_reason"]),
+        (&json!("closed"), &json!("disarmed"))
+    );
 
     // The police: nothing without a grant, everything with one leaves a row.
     let police = up.log_in("police").await;
-    assert_eq!(police.ask("GET", "/vehicles?q=D0001&grant=999", None).await.0, 403);
+    assert_eq!(police.ask("GET", "/vehicles?q=D0001&grant_id=999", None).await.0, 403);
     let grant = police.get("/grants").await["grants"][0]["id"].as_str().unwrap().to_owned();
     let audited = up.count("SELECT count(*) FROM audit WHERE grant_id IS NOT NULL").await;
-    assert_eq!(police.get(&format!("/vehicles?q=D0001&grant={grant}")).await["vehicles"][0]["id"], id);
+    assert_eq!(police.get(&format!("/vehicles?q=D0001&grant_id={grant}")).await["vehicles"][0]["id"], id);
     assert!(
-        !police.get(&format!("/vehicles/{id}/track?{today}&grant={grant}")).await["points"]
+        !police.get(&format!("/vehicles/{id}/track?{today}&grant_id={grant}")).await["points"]
             .as_array()
             .unwrap()
             .is_empty()
     );
     let around = json!([[112.2, 28.4], [112.6, 28.4], [112.6, 28.7], [112.2, 28.7]]);
-    let area = |polygon, from: &str| json!({ "grant": grant, "polygon": polygon, "from": from, "to": to });
+    let area = |polygon, from: &str| json!({ "grant_id": grant, "polygon": polygon, "from": from, "to": to });
     let (status, found) = police.ask("POST", "/search/area", Some(area(around.clone(), &from))).await;
     assert_eq!(status, 200, "{found}");
     assert!(!found["vehicles"].as_array().unwrap().is_empty());
@@ -88,26 +91,25 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     let mut page = area(around.clone(), &from);
     page["limit"] = json!(1);
     let (_, first) = police.ask("POST", "/search/area", Some(page.clone())).await;
-    page["cursor"] = first["next"].clone();
+    page["cursor"] = first["next_cursor"].clone();
     let (status, second) = police.ask("POST", "/search/area", Some(page.clone())).await;
     assert_eq!(status, 200, "{second}");
     assert_ne!(first["vehicles"][0]["vehicle_id"], second["vehicles"][0]["vehicle_id"]);
-    page["stayed_s"] = json!(1);
+    page["min_stay_s"] = json!(1);
     assert_eq!(police.ask("POST", "/search/area", Some(page)).await.0, 400, "another question");
-    let circle =
-        json!({ "grant": grant, "circle": { "lat": 28.55, "lon": 112.35, "radius_m": 5000 }, "from": from, "to": to });
+    let circle = json!({ "grant_id": grant, "circle": { "lat": 28.55, "lon": 112.35, "radius_m": 5000 }, "from": from, "to": to });
     assert_eq!(police.ask("POST", "/search/area", Some(circle)).await.0, 200);
-    let watched = json!({ "grant": grant, "vehicles": [id] });
+    let watched = json!({ "grant_id": grant, "vehicles": [id] });
     let (_, newest) = police.ask("POST", "/search/latest", Some(watched)).await;
     assert!(newest["vehicles"][0]["last_fix"]["lat"].is_number(), "{newest}");
-    let boxed = json!({ "grant": grant, "box": [112.3, 28.5, 112.4, 28.6] });
+    let boxed = json!({ "grant_id": grant, "bbox": [112.3, 28.5, 112.4, 28.6] });
     assert_eq!(police.ask("POST", "/search/latest", Some(boxed)).await.0, 200);
-    let company = json!({ "grant": grant, "vehicle_id": id, "from": from, "to": to });
+    let company = json!({ "grant_id": grant, "vehicle_id": id, "from": from, "to": to });
     assert_eq!(police.ask("POST", "/search/co-travel", Some(company)).await.0, 200);
-    assert!(police.get(&format!("/vehicles/{id}/trips?{today}&grant={grant}")).await["stops"].is_array());
-    let simplify = police.get(&format!("/vehicles/{id}/track?{today}&grant={grant}&points_max=2")).await;
+    assert!(police.get(&format!("/vehicles/{id}/trips?{today}&grant_id={grant}")).await["stops"].is_array());
+    let simplify = police.get(&format!("/vehicles/{id}/track?{today}&grant_id={grant}&points_max=2")).await;
     assert_eq!(simplify["points"].as_array().unwrap().len(), 2);
-    let tile = format!("/tiles/traffic/12/3326/1708?{today}&grant={grant}");
+    let tile = format!("/tiles/traffic/12/3326/1708?{today}&grant_id={grant}");
     assert_eq!((police.ask("GET", &tile, None).await.0, owner.ask("GET", &tile, None).await.0), (200, 403));
 
     // The operator: health, no places.
@@ -134,16 +136,16 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     assert_eq!(owner.ask("GET", "/vehicles", None).await.0, 401);
 
     // Zones: made, told, gone.
-    let zone = json!({ "name": "城区", "rule": "both", "shape": { "type": "circle", "centre": { "lat_deg": 28.55, "lon_deg": 112.35 }, "radius_m": 500.0 } });
+    let zone = json!({ "name": "城区", "rule": "both", "shape": { "type": "circle", "centre": { "lat": 28.55, "lon": 112.35 }, "radius_m": 500.0 } });
     let (status, made) = operator.ask("POST", "/zones", Some(zone)).await;
     assert_eq!(status, 201, "{made}");
     assert_eq!(operator.ask("DELETE", &format!("/zones/{}", made["id"].as_str().unwrap()), None).await.0, 204);
-    assert_eq!(operator.ask("POST", "/zones", Some(json!({ "name": "x", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 91.0, "lon_deg": 0.0 }, "radius_m": 5.0 } }))).await.0, 422);
+    assert_eq!(operator.ask("POST", "/zones", Some(json!({ "name": "x", "rule": "enter", "shape": { "type": "circle", "centre": { "lat": 91.0, "lon": 0.0 }, "radius_m": 5.0 } }))).await.0, 422);
 
     // Odd texts are refused, not failures.
-    let odd = json!({ "name": "a\u{0}b", "rule": "enter", "shape": { "type": "circle", "centre": { "lat_deg": 28.55, "lon_deg": 112.35 }, "radius_m": 500.0 } });
+    let odd = json!({ "name": "a\u{0}b", "rule": "enter", "shape": { "type": "circle", "centre": { "lat": 28.55, "lon": 112.35 }, "radius_m": 500.0 } });
     assert_eq!(operator.ask("POST", "/zones", Some(odd)).await.0, 400);
-    assert_eq!(police.ask("GET", &format!("/vehicles?q=abc%00&grant={grant}"), None).await.0, 400);
+    assert_eq!(police.ask("GET", &format!("/vehicles?q=abc%00&grant_id={grant}"), None).await.0, 400);
     assert_eq!(operator.ask("GET", "/trackers?q=%00", None).await.0, 400);
     assert_eq!(owner.ask("POST", "/session", Some(json!({ "login": "a\u{0}", "password": "x" }))).await.0, 400);
 

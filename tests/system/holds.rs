@@ -30,13 +30,13 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
         Some(asked)
     };
 
-    let (status, placed) = police.ask("POST", "/holds", hold(json!({ "grant": "1" }))).await;
+    let (status, placed) = police.ask("POST", "/holds", hold(json!({ "grant_id": "1" }))).await;
     assert_eq!((status, placed["case_number"].as_str()), (201, Some(&*case)), "{placed}");
     assert_eq!(
         (&placed["plate"], &placed["reason"], &placed["placed_by"], &placed["in_force"], &placed["released_by"]),
         (&json!(plate), &json!("stolen, seen by a camera"), &json!("police"), &json!(true), &Value::Null)
     );
-    let (status, other) = police.ask("POST", "/holds", hold(json!({ "grant": "2" }))).await;
+    let (status, other) = police.ask("POST", "/holds", hold(json!({ "grant_id": "2" }))).await;
     assert_eq!((status, other["case_number"].as_str()), (201, Some("C-2")), "{other}");
     let (status, of_chief) = chief.ask("POST", "/holds", hold(json!({ "case_number": "C-9" }))).await;
     assert_eq!((status, of_chief["placed_by"].as_str()), (201, Some("chief")), "{of_chief}");
@@ -46,17 +46,17 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
     // What cannot be is refused with the limit, and places nothing.
     for (who, more, status, said) in [
         (&police, json!({}), 403, "no grant (none) of yours"),
-        (&police, json!({ "grant": "3" }), 403, "no grant 3 of yours"),
-        (&police, json!({ "grant": "1", "case_number": "C-9" }), 400, "case_number is for administrators"),
-        (&chief, json!({ "grant": "1", "case_number": "C-9" }), 400, "grant is for police"),
+        (&police, json!({ "grant_id": "3" }), 403, "no grant 3 of yours"),
+        (&police, json!({ "grant_id": "1", "case_number": "C-9" }), 400, "case_number is for administrators"),
+        (&chief, json!({ "grant_id": "1", "case_number": "C-9" }), 400, "grant_id is for police"),
         (&chief, json!({}), 400, "case_number has 0 characters"),
         (&chief, json!({ "case_number": "C".repeat(65) }), 400, "case_number has 65 characters"),
-        (&police, json!({ "grant": "1", "reason": "  " }), 400, "reason has 0 characters"),
-        (&police, json!({ "grant": "1", "to": day(-3.0) }), 400, "from and to are"),
-        (&police, json!({ "grant": "1", "ends_at": day(-1.0) }), 400, "within 5 years"),
-        (&police, json!({ "grant": "1", "ends_at": day(2000.0) }), 400, "within 5 years"),
-        (&police, json!({ "grant": "1", "ends_at": "soon" }), 400, "ends_at is \"soon\""),
-        (&police, json!({ "grant": "1", "plate": "湘H·Z9999" }), 404, "no vehicle has the plate 湘H·Z9999"),
+        (&police, json!({ "grant_id": "1", "reason": "  " }), 400, "reason has 0 characters"),
+        (&police, json!({ "grant_id": "1", "to": day(-3.0) }), 400, "from and to are"),
+        (&police, json!({ "grant_id": "1", "ends_at": day(-1.0) }), 400, "within 5 years"),
+        (&police, json!({ "grant_id": "1", "ends_at": day(2000.0) }), 400, "within 5 years"),
+        (&police, json!({ "grant_id": "1", "ends_at": "soon" }), 400, "ends_at is \"soon\""),
+        (&police, json!({ "grant_id": "1", "plate": "湘H·Z9999" }), 404, "no vehicle has the plate 湘H·Z9999"),
     ] {
         let (got, answer) = who.ask("POST", "/holds", hold(more.clone())).await;
         assert_eq!(got, status, "{more}: {answer}");
@@ -67,17 +67,17 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
     // Each sees the holds of the case; the administrator sees all, page by page.
     let ids =
         |page: &Value| -> Vec<Value> { page["holds"].as_array().unwrap().iter().map(|h| h["id"].clone()).collect() };
-    assert_eq!(ids(&police.get("/holds?grant=1").await), [placed["id"].clone()]);
-    assert_eq!(ids(&police.get("/holds?grant=2").await), [other["id"].clone()]);
+    assert_eq!(ids(&police.get("/holds?grant_id=1").await), [placed["id"].clone()]);
+    assert_eq!(ids(&police.get("/holds?grant_id=2").await), [other["id"].clone()]);
     assert_eq!(police.ask("GET", "/holds", None).await.0, 403);
     let first = chief.get("/holds?limit=2").await;
-    let second = chief.get(&format!("/holds?limit=2&before={}", first["next"].as_str().unwrap())).await;
+    let second = chief.get(&format!("/holds?limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).await;
     assert_eq!(ids(&first), [of_chief["id"].clone(), other["id"].clone()]);
-    assert_eq!((ids(&second), &second["next"]), (vec![placed["id"].clone()], &Value::Null));
+    assert_eq!((ids(&second), &second["next_cursor"]), (vec![placed["id"].clone()], &Value::Null));
 
     // A hold of another case is as if it were not there.
     let release = |hold: &Value| format!("/holds/{}/release", hold["id"].as_str().unwrap());
-    let over = |grant: &str| Some(json!({ "grant": grant, "reason": "case closed" }));
+    let over = |grant: &str| Some(json!({ "grant_id": grant, "reason": "case closed" }));
     assert_eq!(police.ask("POST", &release(&other), over("1")).await.0, 404);
     assert_eq!(police.ask("POST", &release(&of_chief), over("2")).await.0, 404);
     assert_eq!(up.count(in_force).await, 3);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const PLACE: (f64, f64) = (28.554, 112.355);
 
 fn corners(points: &[(f64, f64)]) -> Vec<Value> {
-    points.iter().map(|(lat, lon)| json!({ "lat_deg": PLACE.0 + lat, "lon_deg": PLACE.1 + lon })).collect()
+    points.iter().map(|(lat, lon)| json!({ "lat": PLACE.0 + lat, "lon": PLACE.1 + lon })).collect()
 }
 
 fn zone(rule: &str, shape: Value) -> Value {
@@ -17,7 +17,7 @@ fn zone(rule: &str, shape: Value) -> Value {
 }
 
 fn circle(radius_m: f64) -> Value {
-    json!({ "type": "circle", "centre": { "lat_deg": PLACE.0, "lon_deg": PLACE.1 }, "radius_m": radius_m })
+    json!({ "type": "circle", "centre": { "lat": PLACE.0, "lon": PLACE.1 }, "radius_m": radius_m })
 }
 
 /// Zones that are none are refused with a text that says why; those that are come back as they are kept.
@@ -50,8 +50,8 @@ async fn zones_are_checked(operator: &Person) {
     ban["vehicle_kind"] = json!("motorcycle");
     ban["schedule"] = json!({ "windows": [{ "days": [1, 2, 3, 4, 5], "from_min": 420, "to_min": 1320 }] });
     let (status, made) = operator.ask("POST", "/zones", Some(ban.clone())).await;
-    assert_eq!((status, &made["crs"], &made["drawn_crs"]), (201, &json!("wgs84"), &json!("gcj02")), "{made}");
-    let moved_deg = (made["shape"]["centre"]["lon_deg"].as_f64().unwrap() - PLACE.1).abs();
+    assert_eq!((status, &made["crs"], &made["source_crs"]), (201, &json!("wgs84"), &json!("gcj02")), "{made}");
+    let moved_deg = (made["shape"]["centre"]["lon"].as_f64().unwrap() - PLACE.1).abs();
     assert!((0.003..0.008).contains(&moved_deg), "the datum of Chinese maps lies hundreds of metres off: {made}");
     assert_eq!(made["schedule"]["time_zone"], "Asia/Shanghai");
     let path = format!("/zones/{}", made["id"].as_str().unwrap());
@@ -83,7 +83,11 @@ async fn the_owner_takes_stolen_back_and_says_it_again(up: &Up, owner: &Person, 
 
     // It is me; the rest of the ride wakes nobody.
     let (status, mine) = say(json!({ "answer": "me", "version": version, "withdraw": true })).await;
-    assert_eq!((status, &mine["state"], &mine["end"]), (200, &json!("false_alarm"), &json!("false_alarm")), "{mine}");
+    assert_eq!(
+        (status, &mine["state"], &mine["close_reason"]),
+        (200, &json!("false_alarm"), &json!("false_alarm")),
+        "{mine}"
+    );
     let told = stream.until(|said| said["type"] == "incident" && said["incident"]["answer"] == "me").await;
     assert_eq!(told["incident"]["id"], seen_before["id"], "{told}");
     up.wait_for("SELECT count(*) FROM incident_note WHERE kind = 'held_off'", 1).await;
@@ -156,7 +160,7 @@ async fn of_two_answers_at_once_one_stands_and_the_other_is_told_so() {
             "me" => json!("false_alarm"),
             _ => Value::Null,
         };
-        assert_eq!(now["end"], end, "{now}");
+        assert_eq!(now["close_reason"], end, "{now}");
         assert_eq!(now["answers"].as_array().unwrap().len(), 1, "{now}");
     }
 
@@ -225,7 +229,7 @@ async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
     let wanted = json!({ "schedule": week, "auto_after_s": 300 });
     let (status, set) = owner.ask("PUT", &guarding, Some(wanted)).await;
     assert_eq!(
-        (status, &set["armed"], &set["by"], &set["auto_after_s"]),
+        (status, &set["armed"], &set["armed_by"], &set["auto_after_s"]),
         (200, &json!(true), &json!("schedule"), &json!(300)),
         "{set}"
     );
@@ -240,7 +244,7 @@ async fn an_owner_answers_an_incident_and_guards_by_schedule_and_phone() {
     let now = owner.get(&guarding).await;
     let earlier = owner.get(&format!("/vehicles/{second}/guarding")).await;
     assert_eq!(earlier["auto_after_s"], now["auto_after_s"], "the earlier path still answers");
-    assert_eq!((&now["armed"], &now["by"], &now["phones"]), (&json!(false), &json!("phone"), &json!(1)), "{now}");
+    assert_eq!((&now["armed"], &now["armed_by"], &now["phones"]), (&json!(false), &json!("phone"), &json!(1)), "{now}");
     assert_eq!(owner.ask("DELETE", &format!("/vehicles/{second}/phone-tokens"), None).await.0, 204);
     assert_eq!(nobody.ask("POST", "/phone-presence", Some(json!({ "token": made["token"] }))).await.0, 404);
 

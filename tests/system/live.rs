@@ -1,6 +1,7 @@
 //! The live stream says when what it shows may be old.
 
 use crate::harness::{PATIENCE, Person, Up, use_ring};
+use crate::support::shapes::must_fit_live;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -52,7 +53,11 @@ impl Stream {
                     socket.send(Message::text(text)).unwrap();
                 }
                 let said = match socket.read() {
-                    Ok(Message::Text(text)) => serde_json::from_str(&text).unwrap(),
+                    Ok(Message::Text(text)) => {
+                        let said = serde_json::from_str(&text).unwrap();
+                        must_fit_live(&said);
+                        said
+                    }
                     Ok(Message::Close(frame)) => json!({ "closed": frame.map(|f| u16::from(f.code)) }),
                     Ok(_) => continue,
                     Err(tungstenite::Error::Io(e)) if e.kind() == std::io::ErrorKind::WouldBlock => continue,
@@ -109,12 +114,12 @@ async fn while_the_database_hangs_the_live_stream_says_that_positions_are_held_u
     let watching = tokio::task::spawn_blocking(move || {
         let (mut socket, _) = tungstenite::connect(request).unwrap();
         let mut read = move || socket.read().unwrap();
-        read_until(&mut read, |said| said["type"] == "snapshot" && said["held_up"] == false);
+        read_until(&mut read, |said| said["type"] == "snapshot" && said["delayed"] == false);
         up.signal("services/postgres/data/postmaster.pid", Signal::SIGSTOP);
         up.end_backends();
-        read_until(&mut read, |said| said["held_up"] == true);
+        read_until(&mut read, |said| said["delayed"] == true);
         up.signal("services/postgres/data/postmaster.pid", Signal::SIGCONT);
-        read_until(&mut read, |said| said["held_up"] == false);
+        read_until(&mut read, |said| said["delayed"] == false);
         up // kept until here, and ended where it began
     });
     drop(watching.await.unwrap());

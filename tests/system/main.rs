@@ -26,6 +26,7 @@ mod kills;
 mod limits;
 mod live;
 mod misbehaving;
+mod names;
 mod operating;
 mod plates;
 mod publisher;

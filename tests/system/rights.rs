@@ -78,17 +78,17 @@ async fn refusals_say_why_with_a_word_and_values() {
         json!([[112.0, 28.0], [112.0 + across, 28.0], [112.0 + across, 28.0 + across], [112.0, 28.0 + across]])
     };
     let area = |more: Value| {
-        let mut asked = json!({ "grant": "1", "polygon": ring(0.01), "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
+        let mut asked = json!({ "grant_id": "1", "polygon": ring(0.01), "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
         more.as_object().unwrap().iter().for_each(|(name, value)| asked[name] = value.clone());
         Some(asked)
     };
     let zone = |more: Value| {
-        let centre = json!({ "lat_deg": 28.5, "lon_deg": 112.3 });
+        let centre = json!({ "lat": 28.5, "lon": 112.3 });
         let mut asked = json!({ "name": "a", "rule": "enter", "vehicle_id": mine, "shape": { "type": "circle", "centre": centre, "radius_m": 100 } });
         more.as_object().unwrap().iter().for_each(|(name, value)| asked[name] = value.clone());
         Some(asked)
     };
-    let corner = |lat: f64, lon: f64| json!({ "lat_deg": lat, "lon_deg": lon });
+    let corner = |lat: f64, lon: f64| json!({ "lat": lat, "lon": lon });
     let bow_tie = json!({ "type": "polygon", "holes": [], "outer": [corner(28.0, 112.0), corner(28.1, 112.1), corner(28.1, 112.0), corner(28.0, 112.1)] });
     let corridor = json!({ "type": "corridor", "width_m": 5, "line": [corner(28.0, 112.0), corner(28.1, 112.1)] });
     for (who, method, path, body, status, code, values) in [
@@ -172,11 +172,11 @@ async fn refusals_say_why_with_a_word_and_values() {
             "unknown_word",
             json!({ "field": "state", "value": "asleep" }),
         ),
-        (&police, "GET", "/vehicles?q=D0001&grant=77", None, 403, "no_grant", json!({ "grant": "77" })),
+        (&police, "GET", "/vehicles?q=D0001&grant_id=77", None, 403, "no_grant", json!({ "grant": "77" })),
         (
             &police,
             "GET",
-            "/vehicles?q=D0&grant=1",
+            "/vehicles?q=D0&grant_id=1",
             None,
             400,
             "search_length",

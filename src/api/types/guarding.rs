@@ -1,6 +1,6 @@
 //! Guard sessions, incidents, zones.
 
-use crate::api::types::{Alert, Id, Time};
+use crate::api::types::{Alert, AlertKind, Answer, ArmedBy, CloseReason, Id, IncidentState, Severity, Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +17,7 @@ pub struct GuardState {
 /// A guard session that was ended.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Ended {
+pub struct GuardSessionEnded {
     /// Always false.
     pub armed: bool,
 }
@@ -25,16 +25,17 @@ pub struct Ended {
 /// When a vehicle is guarded by itself, and whether it is.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Guarding {
+pub struct GuardPolicy {
     /// Whether it is guarded.
     pub armed: bool,
-    /// Who began or ended that: `owner`, `schedule`, `parked` or `phone`.
-    pub by: Option<String>,
+    /// Who began or ended that.
+    pub armed_by: Option<ArmedBy>,
     /// Since when.
     pub since: Option<Time>,
     /// Windows of the week; none: by no schedule.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<WeekSchedule>,
     /// Seconds after parking with the ignition off; none: not by parking.
+    #[schema(minimum = 60, maximum = 3600)]
     pub auto_after_s: Option<i32>,
     /// Phones that may end a session.
     pub phones: i64,
@@ -43,24 +44,27 @@ pub struct Guarding {
 /// Windows of the week.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = WeekSchedule)]
-pub struct Schedule {
-    /// `Asia/Shanghai`, `UTC` or an offset such as `+08:00`.
+pub struct WeekSchedule {
+    /// `Asia/Shanghai` (where it is left out), `UTC` or an offset such as `+08:00`.
+    #[schema(required = false)]
     pub time_zone: String,
     /// At most 14.
-    pub windows: Vec<Window>,
+    #[schema(min_items = 1, max_items = 14)]
+    pub windows: Vec<WeekWindow>,
 }
 
 /// The same hours on some days.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = WeekWindow)]
-pub struct Window {
+pub struct WeekWindow {
     /// 1 is Monday, 7 is Sunday.
+    #[schema(min_items = 1, max_items = 7)]
     pub days: Vec<u8>,
     /// Minutes from midnight.
+    #[schema(minimum = 0, maximum = 1439)]
     pub from_min: u16,
     /// Minutes from midnight; at or before the beginning it is the next day's.
+    #[schema(minimum = 0, maximum = 1440)]
     pub to_min: u16,
 }
 
@@ -70,6 +74,8 @@ pub struct Window {
 pub struct Incidents {
     /// Newest first.
     pub incidents: Vec<IncidentSummary>,
+    /// The cursor of the next page.
+    pub next_cursor: Option<String>,
 }
 
 /// What happened to a vehicle, in short.
@@ -86,15 +92,16 @@ pub struct IncidentSummary {
     /// When it ended.
     pub closed_at: Option<Time>,
     /// What ended it.
-    pub end: Option<String>,
-    /// `suspected`, `confirmed`, `followed`, `recovered`, `closed` or `false_alarm`.
-    pub state: String,
+    pub close_reason: Option<CloseReason>,
+    /// How far it has come.
+    pub state: IncidentState,
     /// How sure, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
     pub score: f64,
-    /// `low`, `high` or `critical`.
-    pub severity: String,
-    /// What the owner said: `me`, `stolen` or `recovered`.
-    pub answer: Option<String>,
+    /// How grave, by its score.
+    pub severity: Severity,
+    /// What the owner said.
+    pub answer: Option<Answer>,
     /// When.
     pub answered_at: Option<Time>,
     /// Its fixes are the track of its vehicle from here …
@@ -104,15 +111,15 @@ pub struct IncidentSummary {
     /// Grows with each answer, end or new beginning; an answer carries the one that it saw.
     pub version: i32,
     /// What the owner said, in order.
-    pub answers: Vec<GivenAnswer>,
+    pub answers: Vec<IncidentAnswer>,
 }
 
 /// An answer that the owner gave.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct GivenAnswer {
-    /// `me`, `stolen` or `recovered`.
-    pub answer: String,
+pub struct IncidentAnswer {
+    /// What.
+    pub answer: Answer,
     /// When.
     pub at: Time,
 }
@@ -126,96 +133,38 @@ pub struct Incident {
     /// Its alerts, with their evidence.
     pub alerts: Vec<Alert>,
     /// What happened, in order.
-    pub timeline: Vec<TimelineLine>,
+    pub timeline: Vec<TimelineEntry>,
 }
 
-/// One line of a timeline; more fields follow from its kind.
+/// One line of a timeline; its kind says which of the fields it has.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct TimelineLine {
+pub struct TimelineEntry {
     /// When we knew.
     pub at: Time,
     /// `alert`, or the kind of a note: an answer, a state, what explained an alert.
     pub kind: String,
-    /// The rest.
+    /// The alert, of `alert`, `at_home` and `held_off`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AlertKind, required = false)]
+    pub alert: Option<AlertKind>,
+    /// What the owner said, of `answered`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Answer, required = false)]
+    pub answer: Option<Answer>,
+    /// The state it came to, of `became`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = IncidentState, required = false)]
+    pub state: Option<IncidentState>,
+    /// When it happened, where we heard of it later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Time, required = false)]
+    pub happened_at: Option<Time>,
+    /// How many alarms were held off, of `ride_over`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u32, required = false)]
+    pub held_off: Option<u32>,
+    /// What a later version may say more.
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(ignore)]
     pub more: serde_json::Map<String, serde_json::Value>,
-}
-
-/// A page of zones.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Zones {
-    /// In the order of their numbers.
-    pub zones: Vec<Zone>,
-    /// The cursor of the next page.
-    pub next: Option<Id>,
-}
-
-/// A zone and its rule.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Zone {
-    /// Its number.
-    pub id: Id,
-    /// For people.
-    pub name: String,
-    /// `enter`, `exit`, `both`, `dwell` or `forbidden`.
-    pub rule: String,
-    /// Its area.
-    pub shape: Shape,
-    /// What the positions of its shape are: always `wgs84`.
-    pub crs: String,
-    /// What they were when it was drawn: `wgs84` or `gcj02`.
-    pub drawn_crs: String,
-    /// The vehicle it is for; none: the city.
-    pub vehicle_id: Option<Id>,
-    /// The stay that a dwell rule asks for, s.
-    pub dwell_s: i32,
-    /// When the rule counts; none: always.
-    pub schedule: Option<Schedule>,
-    /// `ebike` or `motorcycle`; none: every kind.
-    pub vehicle_kind: Option<String>,
-    /// When it was made.
-    pub created_at: Time,
-    /// Whether the asker made it.
-    pub mine: bool,
-}
-
-/// An area.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Shape {
-    /// Everything within a distance of a point.
-    Circle {
-        /// Its centre.
-        centre: Corner,
-        /// Its radius, metres.
-        radius_m: f64,
-    },
-    /// A ring of corners with holes.
-    Polygon {
-        /// The outer ring.
-        outer: Vec<Corner>,
-        /// Rings cut out of it.
-        #[serde(default)]
-        holes: Vec<Vec<Corner>>,
-    },
-    /// Everything within half the width of a line.
-    Corridor {
-        /// The line's points in order.
-        line: Vec<Corner>,
-        /// Its width, metres, both sides together.
-        width_m: f64,
-    },
-}
-
-/// A position of a shape.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Corner {
-    /// Latitude, degrees.
-    pub lat_deg: f64,
-    /// Longitude, degrees.
-    pub lon_deg: f64,
 }

@@ -7,17 +7,17 @@ use utoipa::ToSchema;
 /// Legal holds.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Holds {
+pub struct LegalHolds {
     /// The newest first.
-    pub holds: Vec<Hold>,
+    pub holds: Vec<LegalHold>,
     /// The cursor of the next page.
-    pub next: Option<Id>,
+    pub next_cursor: Option<Id>,
 }
 
 /// What is kept for a case.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Hold {
+pub struct LegalHold {
     /// Its number.
     pub id: Id,
     /// The case.

@@ -1,14 +1,14 @@
 //! Sessions, grants, and what operators see.
 
 use crate::api::Code;
-use crate::api::types::{Id, Time};
+use crate::api::types::{ContactState, CoverageGapCause, Id, OutageKind, Role, Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Why something was refused.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Refusal {
+pub struct ErrorBody {
     /// The word of its status: `bad_request`, `unauthenticated`, `forbidden`, `not_found`, `method_not_allowed`,
     /// `too_large`, `unprocessable`, `too_many_requests`, `unavailable`, `internal`; of a conflict its code.
     pub error: String,
@@ -21,16 +21,17 @@ pub struct Refusal {
     pub values: serde_json::Map<String, serde_json::Value>,
     /// The incident as it is now, where an answer to it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = super::Incident, required = false)]
     pub incident: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A session that was opened.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Opened {
+pub struct SessionCreated {
     /// The bearer token; it is shown once. Left out where a cookie holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub token: Option<String>,
     /// Then it is dead.
     pub expires_at: Time,
@@ -46,20 +47,20 @@ pub struct Account {
     pub login: String,
     /// For people.
     pub name: String,
-    /// `owner`, `police`, `operator` or `admin`.
-    pub role: String,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// Who asks.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Me {
+pub struct CurrentAccount {
     /// What is typed.
     pub login: String,
     /// For people.
     pub name: String,
-    /// `owner`, `police`, `operator` or `admin`.
-    pub role: String,
+    /// What it may do.
+    pub role: Role,
     /// Where the person works.
     pub organisation: Option<String>,
 }
@@ -67,7 +68,7 @@ pub struct Me {
 /// A secret that is shown once.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Token {
+pub struct PhoneToken {
     /// 64 hexadecimal digits.
     pub token: String,
 }
@@ -75,7 +76,7 @@ pub struct Token {
 /// What opens one live stream.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Ticket {
+pub struct LiveTicket {
     /// 64 hexadecimal digits.
     pub ticket: String,
     /// Then it opens nothing.
@@ -115,7 +116,7 @@ pub struct Trackers {
     /// In the order of their numbers.
     pub trackers: Vec<TrackerHealth>,
     /// The cursor of the next page.
-    pub next: Option<Id>,
+    pub next_cursor: Option<Id>,
     /// Of all trackers, whatever was asked for.
     pub counts: TrackerCounts,
 }
@@ -134,15 +135,17 @@ pub struct TrackerHealth {
     pub plate: Option<String>,
     /// Who looks after it.
     pub organisation: Option<String>,
-    /// `online`, `late` (one report is missing), `silent` (three are) or `never`, by its own interval.
-    pub state: String,
+    /// How it is heard.
+    pub state: ContactState,
     /// When anything came from it.
     pub last_heard_at: Option<Time>,
     /// How often it reports, seconds, as learnt; none before two reports.
     pub report_interval_s: Option<i32>,
     /// Its battery, %.
+    #[schema(minimum = 0, maximum = 100)]
     pub battery_percent: Option<i16>,
     /// Its signal, %.
+    #[schema(minimum = 0, maximum = 100)]
     pub signal_percent: Option<i16>,
     /// Satellites of its newest fix.
     pub satellites: Option<i16>,
@@ -183,8 +186,8 @@ pub struct Outages {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Outage {
-    /// What they have in common: `lane`, `firmware`, `area` or `cell`.
-    pub kind: String,
+    /// What they have in common.
+    pub kind: OutageKind,
     /// Which one.
     pub name: String,
     /// When the first fell silent.
@@ -194,9 +197,9 @@ pub struct Outage {
     /// When most were heard again.
     pub ended_at: Option<Time>,
     /// Trackers that fell silent.
-    pub lost: i64,
+    pub silent_count: i64,
     /// Trackers there are.
-    pub members: i64,
+    pub member_count: i64,
     /// Lanes that noticed it.
     pub lanes: i64,
 }
@@ -213,9 +216,8 @@ pub struct CoverageGaps {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CoverageGap {
-    /// `connection`: to the broker, which kept what came; `session_lost`: it has lost what it had kept for us;
-    /// `away`: nobody worked on the lane, the broker kept what came.
-    pub cause: String,
+    /// Why.
+    pub cause: CoverageGapCause,
     /// From.
     pub from: Time,
     /// To.

@@ -1,6 +1,6 @@
 //! Tracks, and what the police search for.
 
-use crate::api::types::{Id, Place, Time, Vehicle};
+use crate::api::types::{Id, Position, Time, Vehicle};
 use crate::tracks::summary;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,23 +12,23 @@ pub struct Track {
     /// Its vehicle.
     pub vehicle_id: Id,
     /// Oldest first, at most 50,000.
-    pub points: Vec<Point>,
+    pub points: Vec<TrackPoint>,
     /// Whether there are more points.
     pub truncated: bool,
     /// Where it stood.
     pub stops: Vec<Stop>,
     /// Where nothing is known.
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<TrackGap>,
 }
 
 /// Time (ms since 1970), longitude and latitude (degrees), speed (km/h) or null.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct Point(pub i64, pub f64, pub f64, pub Option<f64>);
+pub struct TrackPoint(pub i64, pub f64, pub f64, pub Option<f64>);
 
 /// A while without fixes.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Gap {
+pub struct TrackGap {
     /// The last fix before it.
     pub from: Time,
     /// The first fix after it.
@@ -44,7 +44,7 @@ pub struct Stop {
     /// Its end.
     pub to: Time,
     /// Where.
-    pub place: Place,
+    pub place: Position,
 }
 
 impl From<&summary::Stop> for Stop {
@@ -74,13 +74,15 @@ pub struct Trip {
     /// Its end.
     pub to: Time,
     /// Where it began.
-    pub start: Place,
+    pub start: Position,
     /// Where it ended.
-    pub end: Place,
+    pub end: Position,
     /// Its length, m.
-    pub metres: f64,
+    #[schema(minimum = 0)]
+    pub distance_m: f64,
     /// Its fastest fix, km/h.
-    pub fastest_kmh: f64,
+    #[schema(minimum = 0)]
+    pub max_speed_kmh: f64,
 }
 
 impl From<&summary::Trip> for Trip {
@@ -90,8 +92,8 @@ impl From<&summary::Trip> for Trip {
             to: trip.until.into(),
             start: trip.start.into(),
             end: trip.end.into(),
-            metres: trip.metres.round(),
-            fastest_kmh: trip.fastest_kmh,
+            distance_m: trip.metres.round(),
+            max_speed_kmh: trip.fastest_kmh,
         }
     }
 }
@@ -99,19 +101,19 @@ impl From<&summary::Trip> for Trip {
 /// A page of vehicles that were in an area.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Area {
+pub struct AreaSearchResult {
     /// In the order in which they were first inside.
-    pub vehicles: Vec<Presence>,
+    pub vehicles: Vec<AreaPresence>,
     /// Whether there are more.
     pub truncated: bool,
     /// The cursor of the next page.
-    pub next: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 /// A vehicle in an area.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Presence {
+pub struct AreaPresence {
     /// The vehicle.
     pub vehicle_id: Id,
     /// Its plate.
@@ -135,11 +137,11 @@ pub struct Presence {
 /// Vehicles that travelled with one.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Company {
+pub struct CoTravelResult {
     /// Longest first.
     pub companions: Vec<Companion>,
     /// Minutes in which the vehicle itself was on the way.
-    pub minutes_on_the_way: usize,
+    pub ride_minutes: usize,
     /// Whether there are more.
     pub truncated: bool,
 }
@@ -165,7 +167,7 @@ pub struct Companion {
 /// Where vehicles were last.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
-pub enum Newest {
+pub enum LatestPositions {
     /// Those of a watch list.
     Watched {
         /// The vehicles.
@@ -176,7 +178,7 @@ pub enum Newest {
     /// Those in a box.
     InBox {
         /// The vehicles, at most 500.
-        vehicles: Vec<Seen>,
+        vehicles: Vec<LatestPosition>,
         /// Whether there are more.
         truncated: bool,
     },
@@ -185,7 +187,7 @@ pub enum Newest {
 /// Where a vehicle was last.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Seen {
+pub struct LatestPosition {
     /// The vehicle.
     pub vehicle_id: Id,
     /// Its plate.

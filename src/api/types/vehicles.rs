@@ -1,6 +1,6 @@
 //! Vehicles and alerts.
 
-use crate::api::types::{Id, Time};
+use crate::api::types::{AlertKind, AlertLevel, Answer, ContactState, FixSource, Id, Protection, Time, VehicleKind};
 use crate::tracks::GridPoint;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,8 +21,8 @@ pub struct Vehicle {
     pub id: Id,
     /// Its plate.
     pub plate: String,
-    /// `ebike` or `motorcycle`.
-    pub kind: String,
+    /// What it is.
+    pub kind: VehicleKind,
     /// Maker and model.
     pub model: Option<String>,
     /// What its tracker calls itself; none: it carries none.
@@ -31,19 +31,20 @@ pub struct Vehicle {
     pub armed: bool,
     /// Since when.
     pub armed_at: Option<Time>,
-    /// `off`, `protected`, or `no_contact`: guarded, but its tracker is silent or never spoke, so nobody watches.
-    pub protection: String,
+    /// Whether somebody watches over it.
+    pub protection: Protection,
     /// Where it is guarded.
-    pub guard_point: Option<Place>,
+    pub guard_point: Option<Position>,
     /// Its newest fix by event time.
     pub last_fix: Option<Fix>,
     /// When anything came from its tracker.
     pub last_heard_at: Option<Time>,
-    /// `online`, `late`, `silent` or `never`, by the tracker's own interval.
-    pub contact: String,
+    /// How its tracker is heard.
+    pub contact: ContactState,
     /// How often its tracker reports, seconds, as learnt.
     pub report_interval_s: Option<i32>,
     /// The tracker's battery, %.
+    #[schema(minimum = 0, maximum = 100)]
     pub battery_percent: Option<i16>,
     /// Whether the vehicle feeds the tracker.
     pub external_power: Option<bool>,
@@ -51,21 +52,24 @@ pub struct Vehicle {
     pub ignition: Option<bool>,
     /// The incident that is not closed.
     pub open_incident: Option<Id>,
-    /// What the owner said of it: `me`, `stolen` or `recovered`.
-    pub open_incident_answer: Option<String>,
+    /// What the owner said of it.
+    pub open_incident_answer: Option<Answer>,
 }
 
-/// A position, WGS-84 degrees.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
+/// A position, degrees.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Position {
     /// Latitude, degrees.
+    #[serde(alias = "lat_deg")]
+    #[schema(minimum = -90, maximum = 90)]
     pub lat: f64,
     /// Longitude, degrees.
+    #[serde(alias = "lon_deg")]
+    #[schema(minimum = -180, maximum = 180)]
     pub lon: f64,
 }
 
-impl From<GridPoint> for Place {
+impl From<GridPoint> for Position {
     fn from(spot: GridPoint) -> Self {
         let at = spot.position();
         Self { lat: at.lat_deg, lon: at.lon_deg }
@@ -81,19 +85,24 @@ pub struct Fix {
     /// Our time.
     pub received_at: Time,
     /// Latitude, degrees.
+    #[schema(minimum = -90, maximum = 90)]
     pub lat: f64,
     /// Longitude, degrees.
+    #[schema(minimum = -180, maximum = 180)]
     pub lon: f64,
     /// Speed, km/h.
+    #[schema(minimum = 0)]
     pub speed_kmh: Option<f64>,
     /// Course, degrees from north, clockwise.
+    #[schema(minimum = 0, maximum = 360)]
     pub course_deg: Option<f64>,
     /// Satellites used.
+    #[schema(minimum = 0)]
     pub satellites: Option<i16>,
     /// Accuracy as the tracker tells it, metres.
     pub accuracy_m: Option<f64>,
-    /// `gnss`, `cell` or `wifi`.
-    pub source: Option<String>,
+    /// Where it comes from.
+    pub source: Option<FixSource>,
 }
 
 /// A page of alerts.
@@ -103,7 +112,7 @@ pub struct Alerts {
     /// Newest first.
     pub alerts: Vec<Alert>,
     /// The cursor of the next page.
-    pub next: Option<Id>,
+    pub next_cursor: Option<Id>,
 }
 
 /// Something the owner should know.
@@ -116,16 +125,18 @@ pub struct Alert {
     pub vehicle_id: Id,
     /// The vehicle's plate.
     pub plate: Option<String>,
-    /// `moved`, `power_cut`, `silent`, …; those that begin with `pre_` wake nobody.
-    pub kind: String,
+    /// What it states.
+    pub kind: AlertKind,
+    /// Whether it wakes the owner, as a word.
+    pub level: AlertLevel,
     /// When the guard raised it, by our clock.
     pub raised_at: Time,
     /// Raised from data that came late.
     pub late: bool,
     /// Whether it rings.
     pub wakes_owner: bool,
-    /// One too many of a storm: kept and listed, not sent.
-    pub held_back: bool,
+    /// One too many of a storm: stored and listed, not sent.
+    pub suppressed: bool,
     /// Its incident.
     pub incident_id: Option<Id>,
     /// Latitude, degrees, where known.
@@ -133,7 +144,7 @@ pub struct Alert {
     /// Longitude, degrees, where known.
     pub lon: Option<f64>,
     /// What it was raised from; in an incident's alerts only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
     pub evidence: Option<serde_json::Value>,
 }

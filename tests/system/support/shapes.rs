@@ -10,36 +10,36 @@ type Check = fn(&Value) -> Result<(), String>;
 
 /// Every answer that has a body of JSON: method, path, name of its shape.
 const SHAPES: &[(&str, &str, &str, Check)] = &[
-    ("POST", "/session", "Opened", check::<Opened>),
-    ("GET", "/me", "Me", check::<Me>),
+    ("POST", "/session", "SessionCreated", check::<SessionCreated>),
+    ("GET", "/me", "CurrentAccount", check::<CurrentAccount>),
     ("GET", "/vehicles", "Vehicles", check::<Vehicles>),
     ("GET", "/vehicles/{id}", "Vehicle", check::<Vehicle>),
     ("GET", "/vehicles/{id}/track", "Track", check::<Track>),
     ("GET", "/vehicles/{id}/trips", "Trips", check::<Trips>),
     ("POST", "/vehicles/{id}/arm", "GuardState", check::<GuardState>),
     ("POST", "/vehicles/{id}/disarm", "GuardState", check::<GuardState>),
-    ("GET", "/vehicles/{id}/guard-policy", "Guarding", check::<Guarding>),
-    ("PUT", "/vehicles/{id}/guard-policy", "Guarding", check::<Guarding>),
-    ("POST", "/vehicles/{id}/phone-tokens", "Token", check::<Token>),
-    ("POST", "/phone-presence", "Ended", check::<Ended>),
+    ("GET", "/vehicles/{id}/guard-policy", "GuardPolicy", check::<GuardPolicy>),
+    ("PUT", "/vehicles/{id}/guard-policy", "GuardPolicy", check::<GuardPolicy>),
+    ("POST", "/vehicles/{id}/phone-tokens", "PhoneToken", check::<PhoneToken>),
+    ("POST", "/phone-presence", "GuardSessionEnded", check::<GuardSessionEnded>),
     ("GET", "/alerts", "Alerts", check::<Alerts>),
     ("GET", "/incidents", "Incidents", check::<Incidents>),
     ("GET", "/incidents/{id}", "Incident", check::<Incident>),
     ("POST", "/incidents/{id}/answer", "Incident", check::<Incident>),
     ("GET", "/grants", "Grants", check::<Grants>),
-    ("GET", "/holds", "Holds", check::<Holds>),
-    ("POST", "/holds", "Hold", check::<Hold>),
-    ("POST", "/holds/{id}/release", "Hold", check::<Hold>),
-    ("POST", "/search/area", "Area", check::<Area>),
-    ("POST", "/search/co-travel", "Company", check::<Company>),
-    ("POST", "/search/latest", "Newest", check::<Newest>),
+    ("GET", "/holds", "LegalHolds", check::<LegalHolds>),
+    ("POST", "/holds", "LegalHold", check::<LegalHold>),
+    ("POST", "/holds/{id}/release", "LegalHold", check::<LegalHold>),
+    ("POST", "/search/area", "AreaSearchResult", check::<AreaSearchResult>),
+    ("POST", "/search/co-travel", "CoTravelResult", check::<CoTravelResult>),
+    ("POST", "/search/latest", "LatestPositions", check::<LatestPositions>),
     ("GET", "/zones", "Zones", check::<Zones>),
     ("POST", "/zones", "Zone", check::<Zone>),
     ("PUT", "/zones/{id}", "Zone", check::<Zone>),
     ("GET", "/trackers", "Trackers", check::<Trackers>),
     ("GET", "/outages", "Outages", check::<Outages>),
     ("GET", "/coverage-gaps", "CoverageGaps", check::<CoverageGaps>),
-    ("POST", "/live/ticket", "Ticket", check::<Ticket>),
+    ("POST", "/live/ticket", "LiveTicket", check::<LiveTicket>),
 ];
 
 fn check<T: DeserializeOwned + Serialize>(answer: &Value) -> Result<(), String> {
@@ -71,14 +71,19 @@ fn is_of(template: &str, path: &str) -> bool {
 pub fn must_fit(method: &str, path: &str, status: u16, answer: &Value) {
     let path = path.split('?').next().unwrap();
     let fits = match status {
-        202 if !path.ends_with("/guard-policy") && path != "/phone-presence" => check::<Pending>(answer),
+        202 if !path.ends_with("/guard-policy") && path != "/phone-presence" => check::<ChangePending>(answer),
         200..300 => match SHAPES.iter().find(|(m, p, ..)| *m == method && is_of(p, path)) {
             Some((.., check)) => check(answer),
             None => return,
         },
-        _ => check::<Refusal>(answer),
+        _ => check::<ErrorBody>(answer),
     };
     assert_eq!(fits, Ok(()), "{method} {path}: {status} {answer}");
+}
+
+/// The same of a message of the live stream.
+pub fn must_fit_live(message: &Value) {
+    assert_eq!(check::<LiveMessage>(message), Ok(()), "{message}");
 }
 
 #[test]
@@ -104,7 +109,7 @@ fn every_answer_of_the_document_has_the_shape_that_is_checked() {
                     "200" => assert!(path.contains("/tiles/traffic/"), "{method} {path}: {response}"),
                     "204" => assert_eq!(name, None),
                     "202" => assert!(name.is_some(), "{method} {path} {status}"),
-                    _ => assert_eq!(name, Some("Refusal"), "{method} {path} {status}"),
+                    _ => assert_eq!(name, Some("ErrorBody"), "{method} {path} {status}"),
                 }
             }
         }

@@ -43,8 +43,8 @@ test('a refusal brings its values and the incident as it stands', async () => {
 
 test('what people type is escaped', async () => {
   const calls: Call[] = [];
-  await api(json(200, { vehicles: [] }), calls).searchVehicles('湘H&grant=9', '1');
-  expect(new URL(calls[0]!.url, 'http://x').searchParams.getAll('grant')).toEqual(['1']);
+  await api(json(200, { vehicles: [] }), calls).searchVehicles('湘H&grant_id=9', '1');
+  expect(new URL(calls[0]!.url, 'http://x').searchParams.getAll('grant_id')).toEqual(['1']);
 });
 
 test('of a refusal with a code of its own, that is taken', async () => {

@@ -1,8 +1,8 @@
 // The typed client of docs/api.md. Every failure is an ApiError with the server's own code.
 
-import type { Listed } from './news';
-import type { Account, Alert, Answer, AreaPage, Contact, CoverageGap, Did, Grant, Guarding, Incident, LonLat, NewZone, Outage, Schedule, Track, Tracker } from './types';
-import type { Vehicle, Zone } from './types';
+import type { LonLat } from './geometry';
+import type { Answered, Asked, Method, PathOf } from './operations';
+import type { Account, Answer, AreaCondition, ErrorBody, Incident, TrackerFilter, Vehicle, WeekSchedule, ZoneRequest } from './types';
 
 export class ApiError extends Error {
   constructor(
@@ -20,14 +20,6 @@ export class ApiError extends Error {
 /** What a refusal's sentence holds, by name. */
 export type Values = Record<string, unknown>;
 
-interface Refusal {
-  error?: string;
-  code?: string;
-  message?: string;
-  values?: Values;
-  incident?: Incident;
-}
-
 /** How long an answer is waited for, ms; the server itself gives up after 30 s. */
 const ANSWER_MS_MAX = 35_000;
 
@@ -44,15 +36,18 @@ export class Api {
     private readonly ask: typeof fetch = (...a) => fetch(...a),
   ) {}
 
-  private async call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  private async call<M extends Method, P extends PathOf<M>>(method: M, path: P, { id, query, body }: Asked<M, P> = {}): Promise<Answered<M, P>> {
     // A foreign page cannot set this header, so its questions carry no session.
     const headers: Record<string, string> = { 'x-rideguard': '1' };
     const { session } = this;
     if (body !== undefined) headers['Content-Type'] = 'application/json';
+    const given = Object.entries((query ?? {}) as Record<string, unknown>).filter(([, value]) => value !== undefined);
+    const search = given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : '';
+    const address = `/api/v1${path.replace('{id}', encodeURIComponent(id ?? ''))}${search}`;
     let answer: Response;
     try {
-      answer = await this.ask(`/api/v1${path}`, {
-        method,
+      answer = await this.ask(address, {
+        method: method.toUpperCase(),
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),
         signal: AbortSignal.timeout(ANSWER_MS_MAX),
@@ -60,10 +55,10 @@ export class Api {
     } catch {
       throw new ApiError(0, 'unreachable', 'the server cannot be reached');
     }
-    if (answer.status === 204) return undefined as T;
+    if (answer.status === 204) return undefined as Answered<M, P>;
     const said: unknown = await answer.json().catch(() => null);
-    if (answer.ok) return said as T;
-    const { error, code, message, values, incident } = (said ?? {}) as Refusal;
+    if (answer.ok) return said as Answered<M, P>;
+    const { error, code, message, values, incident } = (said ?? {}) as Partial<ErrorBody>;
     if (answer.status === 401 && this.isIn && session === this.session) {
       this.end();
       this.onSessionEnd();
@@ -81,76 +76,50 @@ export class Api {
 
   async logIn(login: string, password: string): Promise<Account> {
     this.isIn = false;
-    const said = await this.call<{ account: Account }>('POST', '/session', { login, password, cookie: true });
+    const said = await this.call('post', '/session', { body: { login, password, cookie: true } });
     this.begin();
     return said.account;
   }
 
   async logOut(): Promise<void> {
     try {
-      await this.call<void>('DELETE', '/session');
+      await this.call('delete', '/session');
     } finally {
       this.end();
     }
   }
 
-  me = () => this.call<Account>('GET', '/me');
-  myVehicles = async () => (await this.call<{ vehicles: Vehicle[] }>('GET', '/vehicles')).vehicles;
-  searchVehicles = async (q: string, grant: string) =>
-    (await this.call<{ vehicles: Vehicle[] }>('GET', `/vehicles?${new URLSearchParams({ q, grant })}`)).vehicles;
-  track = (vehicle: string, from: Date, to: Date, grant?: string) => {
-    const query = new URLSearchParams({ from: from.toISOString(), to: to.toISOString(), ...(grant && { grant }) });
-    return this.call<Track>('GET', `/vehicles/${encodeURIComponent(vehicle)}/track?${query}`);
-  };
-  setArmed = (vehicle: string, armed: boolean, withdraw = false) =>
-    this.call<{ armed?: boolean; since?: string; pending?: boolean }>(
-      'POST',
-      `/vehicles/${encodeURIComponent(vehicle)}/${armed ? 'arm' : 'disarm'}`,
-      withdraw ? { withdraw } : undefined,
-    );
-  alerts = (before?: string) =>
-    this.call<{ alerts: Alert[]; next: string | null }>(
-      'GET',
-      `/alerts?${new URLSearchParams({ limit: '50', ...(before && { before }) })}`,
-    );
-  incidents = async () => (await this.call<{ incidents: Listed[] }>('GET', '/incidents?limit=100')).incidents;
-  incident = (id: string) => this.call<Incident>('GET', `/incidents/${encodeURIComponent(id)}`);
+  me = () => this.call('get', '/me');
+  myVehicles = async () => (await this.call('get', '/vehicles')).vehicles;
+  searchVehicles = async (q: string, grant_id: string) => (await this.call('get', '/vehicles', { query: { q, grant_id } })).vehicles;
+  track = (id: string, from: Date, to: Date, grant_id?: string) =>
+    this.call('get', '/vehicles/{id}/track', { id, query: { from: from.toISOString(), to: to.toISOString(), grant_id } });
+  setArmed = (id: string, armed: boolean, withdraw = false) =>
+    this.call('post', `/vehicles/{id}/${armed ? 'arm' : 'disarm'}`, { id, body: withdraw ? { withdraw } : undefined });
+  alerts = (cursor?: string) => this.call('get', '/alerts', { query: { limit: 50, cursor } });
+  incidents = async () => (await this.call('get', '/incidents', { query: { limit: 100 } })).incidents;
+  incident = (id: string) => this.call('get', '/incidents/{id}', { id });
   answer = (id: string, answer: Answer, version?: number, withdraw = false) =>
-    this.call<Incident | { pending: true }>('POST', `/incidents/${encodeURIComponent(id)}/answer`, {
-      answer,
-      version,
-      ...(withdraw && { withdraw }),
-    });
-  guarding = (vehicle: string) => this.call<Guarding>('GET', `/vehicles/${encodeURIComponent(vehicle)}/guard-policy`);
-  setGuarding = (vehicle: string, schedule: Schedule | null, auto_after_s: number | null) =>
-    this.call<Guarding>('PUT', `/vehicles/${encodeURIComponent(vehicle)}/guard-policy`, { schedule, auto_after_s });
-  makePhone = async (vehicle: string) =>
-    (await this.call<{ token: string }>('POST', `/vehicles/${encodeURIComponent(vehicle)}/phone-tokens`)).token;
-  removePhones = (vehicle: string) => this.call<void>('DELETE', `/vehicles/${encodeURIComponent(vehicle)}/phone-tokens`);
-  coverageGaps = async () => (await this.call<{ gaps: CoverageGap[] }>('GET', '/coverage-gaps')).gaps;
-  outages = async () => (await this.call<{ outages: Outage[] }>('GET', '/outages')).outages;
+    this.call('post', '/incidents/{id}/answer', { id, body: { answer, version, ...(withdraw && { withdraw }) } });
+  guarding = (id: string) => this.call('get', '/vehicles/{id}/guard-policy', { id });
+  setGuarding = (id: string, schedule: WeekSchedule | null, auto_after_s: number | null) =>
+    this.call('put', '/vehicles/{id}/guard-policy', { id, body: { schedule, auto_after_s } });
+  makePhone = async (id: string) => (await this.call('post', '/vehicles/{id}/phone-tokens', { id })).token;
+  removePhones = (id: string) => this.call('delete', '/vehicles/{id}/phone-tokens', { id });
+  coverageGaps = async () => (await this.call('get', '/coverage-gaps')).gaps;
+  outages = async () => (await this.call('get', '/outages')).outages;
   /** Where vehicles are now, by their ids. */
-  newest = async (grant: string, vehicles: string[]) =>
-    (await this.call<{ vehicles: Vehicle[] }>('POST', '/search/latest', { grant, vehicles })).vehicles;
-  grants = async () => (await this.call<{ grants: Grant[] }>('GET', '/grants')).grants;
-  searchArea = (grant: string, polygon: LonLat[], from: Date, to: Date, did: Did, cursor?: string | null) =>
-    this.call<AreaPage>('POST', '/search/area', {
-      grant,
-      polygon,
-      from: from.toISOString(),
-      to: to.toISOString(),
-      did,
-      ...(cursor && { cursor }),
+  newest = async (grant_id: string, vehicles: string[]) =>
+    // Of a watch list, the answer holds whole vehicles.
+    (await this.call('post', '/search/latest', { body: { grant_id, vehicles } })).vehicles.filter((v): v is Vehicle => 'id' in v);
+  grants = async () => (await this.call('get', '/grants')).grants;
+  searchArea = (grant_id: string, polygon: LonLat[], from: Date, to: Date, condition: AreaCondition, cursor?: string | null) =>
+    this.call('post', '/search/area', {
+      body: { grant_id, polygon, from: from.toISOString(), to: to.toISOString(), condition, ...(cursor && { cursor }) },
     });
-  zones = async () => (await this.call<{ zones: Zone[] }>('GET', '/zones')).zones;
-  addZone = (zone: NewZone) => this.call<Zone>('POST', '/zones', zone);
-  deleteZone = (id: string) => this.call<void>('DELETE', `/zones/${encodeURIComponent(id)}`);
-  trackers = (state: string, q: string, after?: string) =>
-    this.call<{
-      trackers: Tracker[];
-      next: string | null;
-      counts: Record<Contact, number>;
-    }>('GET', `/trackers?${new URLSearchParams({ state, q, limit: '100', ...(after && { after }) })}`);
-  liveTicket = async (grant?: string) =>
-    (await this.call<{ ticket: string }>('POST', '/live/ticket', grant ? { grant } : {})).ticket;
+  zones = async () => (await this.call('get', '/zones')).zones;
+  addZone = (zone: ZoneRequest) => this.call('post', '/zones', { body: zone });
+  deleteZone = (id: string) => this.call('delete', '/zones/{id}', { id });
+  trackers = (state: TrackerFilter, q: string, cursor?: string) => this.call('get', '/trackers', { query: { state, q, limit: 100, cursor } });
+  liveTicket = async (grant_id?: string) => (await this.call('post', '/live/ticket', { body: grant_id ? { grant_id } : {} })).ticket;
 }

@@ -1,7 +1,5 @@
 import { expect, test } from 'vitest';
-import { alongside, areaKm2, distanceM, firstView, outlines, parseCorners, ring, trackLengthM, writeCorners } from './geometry';
-import type { LonLat } from './types';
-
+import { alongside, areaKm2, distanceM, firstView, outlines, parseCorners, ring, trackLengthM, writeCorners, type LonLat } from './geometry';
 const YIYANG: LonLat = [112.35, 28.55];
 
 test('a degree of latitude is about 111.2 km', () => {
@@ -27,7 +25,7 @@ test('a ring keeps its radius and is closed', () => {
 });
 
 test('a polygon zone is closed, with its holes; an empty one is nothing', () => {
-  const at = (lat_deg: number, lon_deg: number) => ({ lat_deg, lon_deg });
+  const at = (lat: number, lon: number) => ({ lat, lon });
   const corners = [at(1, 2), at(3, 4), at(5, 6)];
   const drawn: LonLat[] = [[2, 1], [4, 3], [6, 5], [2, 1]];
   expect(outlines({ type: 'polygon', outer: corners, holes: [corners] })).toEqual([drawn, drawn]);

@@ -1,4 +1,7 @@
-import type { Corner, LiveVehicle, LonLat, Shape, TrackPoint } from './types';
+import type { LiveVehicle, Position, TrackPoint, ZoneShape } from './types';
+
+/** Longitude and latitude, degrees. */
+export type LonLat = [number, number];
 
 /** Mean radius of the earth, m (IUGG). */
 const EARTH_M = 6_371_008.8;
@@ -45,18 +48,18 @@ export function firstView(vehicles: readonly Pick<LiveVehicle, 'lat' | 'lon' | '
   return places.filter((at) => distanceM(at, [first.lon, first.lat]) <= FIRST_VIEW_M);
 }
 
-const lonLat = (p: Corner): LonLat => [p.lon_deg, p.lat_deg];
+const lonLat = (p: Position): LonLat => [p.lon, p.lat];
 const closed = (corners: LonLat[]): LonLat[] => (corners[0] ? [...corners, corners[0]] : []);
 
 /** The outlines of a zone, closed: its border, and its holes. */
-export function outlines(shape: Shape): LonLat[][] {
+export function outlines(shape: ZoneShape): LonLat[][] {
   switch (shape.type) {
     case 'circle':
       return [ring(lonLat(shape.centre), shape.radius_m)];
     case 'corridor':
       return [alongside(shape.line.map(lonLat), shape.width_m / 2)];
     case 'polygon':
-      return [shape.outer, ...shape.holes].map((corners) => closed(corners.map(lonLat)));
+      return [shape.outer, ...(shape.holes ?? [])].map((corners) => closed(corners.map(lonLat)));
   }
 }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ApiError } from './api';
 import { backoffMs, Live, merge, type LiveState } from './live';
-import type { Alert, IncidentNews, LiveVehicle } from './types';
+import type { Alert, IncidentChange, LiveVehicle } from './types';
 
 const vehicle = (id: string, lat: number): LiveVehicle => ({
   id, plate: null, lat, lon: 112, fixed_at: '2026-11-24T00:00:00Z', speed_kmh: null, armed: true, incident: false,
@@ -36,7 +36,7 @@ afterEach(() => {
 function watch(ticket: () => Promise<string>) {
   const states: LiveState[] = [];
   let ended = 0;
-  const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[]; incidents: IncidentNews[] } = { vehicles: new Map(), alerts: [], incidents: [] };
+  const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[]; incidents: IncidentChange[] } = { vehicles: new Map(), alerts: [], incidents: [] };
   const live = new Live(
     ticket,
     {
@@ -52,22 +52,22 @@ function watch(ticket: () => Promise<string>) {
 }
 
 test('a snapshot replaces, a delta adds', () => {
-  const first = merge(new Map(), { type: 'snapshot', vehicles: [vehicle('1', 28), vehicle('2', 28)], held_up: false });
-  const moved = merge(first, { type: 'delta', vehicles: [vehicle('2', 29)], held_up: false });
+  const first = merge(new Map(), { type: 'snapshot', vehicles: [vehicle('1', 28), vehicle('2', 28)], delayed: false });
+  const moved = merge(first, { type: 'delta', vehicles: [vehicle('2', 29)], delayed: false });
   expect([moved.size, moved.get('2')?.lat, first.get('2')?.lat]).toEqual([2, 29, 28]);
-  expect(merge(moved, { type: 'snapshot', vehicles: [vehicle('3', 1)], held_up: false }).size).toBe(1);
+  expect(merge(moved, { type: 'snapshot', vehicles: [vehicle('3', 1)], delayed: false }).size).toBe(1);
 });
 
 test('positions that do not arrive at the server are said, and said to be back', async () => {
   const { live, states } = watch(async () => 't');
   await live.connect();
-  const say = (type: string, held_up: boolean) => FakeSocket.opened[0]!.say({ type, vehicles: [], held_up });
+  const say = (type: string, delayed: boolean) => FakeSocket.opened[0]!.say({ type, vehicles: [], delayed });
   say('snapshot', false);
   say('delta', false);
   say('delta', true);
   say('delta', true);
   say('delta', false);
-  expect(states).toEqual(['live', 'held_up', 'live']);
+  expect(states).toEqual(['live', 'delayed', 'live']);
   live.close();
 });
 
@@ -81,7 +81,7 @@ test('a broken connection is opened again with a new ticket', async () => {
   let tickets = 0;
   const { live, states, seen } = watch(async () => `t${++tickets}`);
   await live.connect();
-  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [vehicle('1', 28)], held_up: false });
+  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [vehicle('1', 28)], delayed: false });
   FakeSocket.opened[0]!.onclose?.({ code: 1006 });
   expect(states).toEqual(['live', 'stale']);
   expect(seen.vehicles.size).toBe(1); // what was known stays on the map
@@ -107,14 +107,14 @@ test('an ended session and a refused right are told, and not asked for again', a
 test('a line that is dropped is broken at once, and opened at once when the network is back', async () => {
   const { live, states } = watch(async () => 't');
   await live.connect();
-  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [], held_up: false });
+  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [], delayed: false });
   live.drop();
   expect([states.at(-1), FakeSocket.opened[0]!.closed]).toEqual(['stale', true]);
   live.retry();
   live.retry();
   await vi.advanceTimersByTimeAsync(0);
   expect(FakeSocket.opened.length).toBe(2);
-  FakeSocket.opened[1]!.say({ type: 'snapshot', vehicles: [], held_up: false });
+  FakeSocket.opened[1]!.say({ type: 'snapshot', vehicles: [], delayed: false });
   await vi.advanceTimersByTimeAsync(30_000);
   expect([states.at(-1), FakeSocket.opened.length]).toEqual(['live', 2]);
   live.close();
@@ -166,9 +166,9 @@ test('a stream that is closed with 4401 ends the session, and is not opened agai
 test('a line that says nothing for 40 s is dead and opened again', async () => {
   const { live, states } = watch(() => Promise.resolve('t'));
   await live.connect();
-  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [], held_up: false });
+  FakeSocket.opened[0]!.say({ type: 'snapshot', vehicles: [], delayed: false });
   await vi.advanceTimersByTimeAsync(39_000);
-  FakeSocket.opened[0]!.say({ type: 'delta', vehicles: [], held_up: false });
+  FakeSocket.opened[0]!.say({ type: 'delta', vehicles: [], delayed: false });
   await vi.advanceTimersByTimeAsync(39_000);
   expect([states.at(-1), FakeSocket.opened.length]).toEqual(['live', 1]);
   await vi.advanceTimersByTimeAsync(3000);

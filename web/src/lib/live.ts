@@ -1,13 +1,13 @@
 // The live stream: one WebSocket, opened with a ticket, kept open with patience.
 
 import { ApiError } from './api';
-import type { Alert, IncidentNews, LiveMessage, LiveVehicle } from './types';
+import type { Alert, IncidentChange, LiveMessage, LiveVehicle } from './types';
 
 /**
- * `held_up`: the line stands, but positions do not arrive at the server.
+ * `delayed`: the line stands, but positions do not arrive at the server.
  * `refused`: the server lets us watch no longer, for example because a grant has ended.
  */
-export type LiveState = 'off' | 'connecting' | 'live' | 'held_up' | 'stale' | 'refused';
+export type LiveState = 'off' | 'connecting' | 'live' | 'delayed' | 'stale' | 'refused';
 
 /** The codes with which the server closes a stream whose session has ended. */
 const SESSION_ENDED = [4002, 4401];
@@ -36,7 +36,7 @@ export interface LiveEvents {
   onVehicles(vehicles: Map<string, LiveVehicle>): void;
   onAlert(alert: Alert): void;
   /** An incident was opened, answered, changed or closed. */
-  onIncident(incident: IncidentNews): void;
+  onIncident(incident: IncidentChange): void;
   /** The stream says that the session has ended. */
   onSessionEnd(): void;
 }
@@ -48,7 +48,7 @@ export class Live {
   private attempt = 0;
   private closed = false;
   private vehicles = new Map<string, LiveVehicle>();
-  private heldUp = false;
+  private delayed = false;
 
   constructor(
     private readonly ticket: () => Promise<string>,
@@ -119,10 +119,10 @@ export class Live {
       this.events.onIncident(message.incident);
       return;
     }
-    if (message.type === 'snapshot' || message.held_up !== this.heldUp) {
+    if (message.type === 'snapshot' || message.delayed !== this.delayed) {
       this.attempt = 0;
-      this.heldUp = message.held_up;
-      this.events.onState(message.held_up ? 'held_up' : 'live');
+      this.delayed = message.delayed;
+      this.events.onState(message.delayed ? 'delayed' : 'live');
     }
     this.vehicles = merge(this.vehicles, message);
     this.events.onVehicles(this.vehicles);

@@ -4,7 +4,7 @@ import type { Alert } from './types';
 
 const alert = (id: number, wakes_owner = true, incident_id: string | null = null): Alert => ({
   id: String(id), vehicle_id: '1', plate: '湘H·D0001', kind: 'moved', raised_at: new Date(id * 1000).toISOString(), late: false,
-  wakes_owner, held_back: false, incident_id, lat: null, lon: null,
+  level: wakes_owner ? 'alarm' : 'notice', wakes_owner, suppressed: false, incident_id, lat: null, lon: null,
 });
 const ids = (news: News) => news.unseen.map((a) => a.id);
 
@@ -37,7 +37,7 @@ test('an alert that the stream brings before the first look at the list stays to
 });
 
 const incident = (id: string, rest: Partial<Listed> = {}): Listed => ({
-  id, vehicle_id: '1', plate: '湘H·D0001', opened_at: new Date(Number(id) * 1000).toISOString(), closed_at: null, end: null,
+  id, vehicle_id: '1', plate: '湘H·D0001', opened_at: new Date(Number(id) * 1000).toISOString(), closed_at: null, close_reason: null, answers: [],
   state: 'suspected', severity: 'high', score: 0.7, answer: null, answered_at: null, version: 1, fixes_from: '', fixes_to: null, ...rest,
 });
 const warned = (news: News) => news.warnings.map((w) => [w.incident?.id ?? w.alert?.id, w.kind]);
@@ -45,7 +45,7 @@ const warned = (news: News) => news.warnings.map((w) => [w.incident?.id ?? w.ale
 test('an open incident that nobody answered warns whoever opens the page after the theft', () => {
   const news = new News();
   news.caughtUp([alert(8, true, '7'), alert(7, true, '7'), alert(3, true, '2')]);
-  news.stand([incident('7'), incident('5'), incident('2', { closed_at: new Date(4000).toISOString(), end: 'disarmed' })]);
+  news.stand([incident('7'), incident('5'), incident('2', { closed_at: new Date(4000).toISOString(), close_reason: 'disarmed' })]);
   expect(warned(news)).toEqual([['7', 'moved'], ['5', null]]);
   expect(news.count).toBe(2);
 });

@@ -1,9 +1,9 @@
 // What the banner warns of: every open incident that nobody answered, and alerts that came and were not dismissed.
 
-import type { Alert, AlertKind, Incident, IncidentNews } from './types';
+import type { Alert, AlertKind, IncidentChange, IncidentSummary } from './types';
 
 /** An incident of the list; the stream brings less of it. */
-export type Listed = Omit<Incident, 'alerts' | 'timeline'>;
+export type Listed = IncidentSummary;
 
 export interface Warning {
   key: string;
@@ -50,7 +50,7 @@ export class News {
   }
 
   /** What the stream says of one. */
-  changed(news: IncidentNews) {
+  changed(news: IncidentChange) {
     this.incidents = this.incidents.map((i) => (i.id === news.id ? { ...i, ...news } : i));
     if (!isWaiting(news)) this.settle(news);
   }

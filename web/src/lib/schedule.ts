@@ -1,4 +1,4 @@
-import type { Schedule } from './types';
+import type { WeekSchedule } from './types';
 
 /** The one window that the page's form knows: some days, from, to. */
 export interface Window {
@@ -17,13 +17,13 @@ const clock = (minute: number) =>
   `${String(Math.floor(minute / 60) % 24).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
 
 /** A window as the server keeps it, on Yiyang's clock. An end at midnight is the day's last minute. */
-export function toSchedule(window: Window): Schedule {
+export function toSchedule(window: Window): WeekSchedule {
   const window_ = { days: [...window.days].sort(), from_min: minutes(window.from), to_min: minutes(window.to) || 1440 };
   return { time_zone: 'Asia/Shanghai', windows: [window_] };
 }
 
 /** The first window of a schedule, as the form shows it. */
-export function toWindow(schedule: Schedule): Window {
+export function toWindow(schedule: WeekSchedule): Window {
   const first = schedule.windows[0];
   return { days: first?.days ?? [], from: clock(first?.from_min ?? 0), to: clock(first?.to_min ?? 0) };
 }

@@ -86,7 +86,7 @@ await fact('trackers that are late are counted and can be asked for', { as: 'ope
   const asked = [];
   await page.route(/\/api\/v1\/trackers/, (route) => {
     asked.push(new URL(route.request().url()).searchParams.get('state'));
-    return route.fulfill({ json: { trackers: [tracker('1', 'late')], next: null, counts: { online: 5, late: 1, silent: 2, never: 3 } } });
+    return route.fulfill({ json: { trackers: [tracker('1', 'late')], next_cursor: null, counts: { online: 5, late: 1, silent: 2, never: 3 } } });
   });
   await page.reload();
   await page.waitForSelector('[data-count=late]:has-text("迟到 1")');

@@ -17,7 +17,7 @@ export const incident = (rest = {}) => ({
 });
 
 export const alert = (rest = {}) => ({
-  id: '501', vehicle_id: '71', plate: '湘H·T0071', kind: 'moved', raised_at: ago(4), late: false, wakes_owner: true, held_back: false,
+  id: '501', vehicle_id: '71', plate: '湘H·T0071', kind: 'moved', raised_at: ago(4), late: false, level: 'alarm', wakes_owner: true, suppressed: false,
   incident_id: '901', lat: 28.55, lon: 112.35, ...rest,
 });
 
@@ -25,7 +25,7 @@ export const alert = (rest = {}) => ({
 export async function owns(page, world) {
   const stand = (path, body) => page.route((to) => to.pathname === `/api/v1${path}`, (route) => route.fulfill({ json: body() }));
   await stand('/vehicles', () => ({ vehicles: world.vehicles ?? [vehicle()] }));
-  await stand('/alerts', () => ({ alerts: world.alerts ?? [alert()], next: null }));
+  await stand('/alerts', () => ({ alerts: world.alerts ?? [alert()], next_cursor: null }));
   await stand('/incidents', () => ({ incidents: (world.incidents ?? []).map(({ alerts, timeline, ...listed }) => listed) }));
   for (const one of world.incidents ?? []) await stand(`/incidents/${one.id}`, () => world.incidents.find((i) => i.id === one.id));
 }
@@ -36,7 +36,7 @@ export async function stream(page) {
   await answer(page, '/live/ticket', 200, { ticket: 't', expires_at: ago(-1) });
   await page.routeWebSocket(/\/api\/v1\/live/, (line) => {
     lines.push(line);
-    line.send(JSON.stringify({ type: 'snapshot', vehicles: [], held_up: false }));
+    line.send(JSON.stringify({ type: 'snapshot', vehicles: [], delayed: false }));
   });
   return {
     say: (message) => lines.at(-1).send(JSON.stringify(message)),

@@ -29,7 +29,7 @@ await fact('too many attempts and a failing server are told at the log-in, in bo
 
 await fact('an owner who has nothing is told so on every page', { as: 'owner', map: false }, async (page) => {
   await answer(page, '/vehicles', 200, { vehicles: [] });
-  await answer(page, '/alerts', 200, { alerts: [], next: null });
+  await answer(page, '/alerts', 200, { alerts: [], next_cursor: null });
   await answer(page, '/zones', 200, { zones: [] });
   await page.reload();
   for (const [name, text] of [
@@ -131,9 +131,9 @@ await fact('a broken live line is told with its age, and what it missed is told 
   const later = new Date(Date.now() + 3_600_000).toISOString();
   const alert = {
     id: '9007199254740993', vehicle_id: '1', plate: '湘H·D0002', kind: 'power_cut', raised_at: later, late: false,
-    wakes_owner: true, held_back: false, incident_id: null, lat: 28.55, lon: 112.35,
+    level: 'alarm', wakes_owner: true, suppressed: false, incident_id: null, lat: 28.55, lon: 112.35,
   };
-  await answer(page, '/alerts', 200, { alerts: [alert], next: null });
+  await answer(page, '/alerts', 200, { alerts: [alert], next_cursor: null });
   await page.context().setOffline(false);
   await page.waitForSelector('[data-live=live]', { state: 'attached' });
   await page.waitForSelector('[data-unseen] [role=alert]:has-text("power was cut")');

@@ -3,8 +3,9 @@
 import * as maplibre from 'maplibre-gl';
 import 'maplibre-gl/dist/maplibre-gl.css';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
+import type { LonLat } from '../geometry';
 import { OLD_MS, type Language } from '../time';
-import type { LiveVehicle, LonLat, TrackPoint, Vehicle } from '../types';
+import type { LiveVehicle, TrackPoint, Vehicle } from '../types';
 import { WORDS } from '../words';
 import { MARKS } from './marks';
 import { labels, style, YIYANG } from './style';

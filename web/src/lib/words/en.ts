@@ -39,7 +39,7 @@ export const en: Record<Key, string> = {
   live_connecting: 'Connecting to live positions…',
   live_live: 'Live',
   live_stale: 'The live connection broke; connecting again. The positions below may be old.',
-  live_held_up: 'New positions are not arriving at the server just now. The positions below may be old.',
+  live_delayed: 'New positions are not arriving at the server just now. The positions below may be old.',
   live_refused: 'You may not watch live positions any longer; a grant may have ended.',
   dataAsOf: 'Data as of {at} ({age}).',
   noData: 'No data yet.',

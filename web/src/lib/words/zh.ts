@@ -37,7 +37,7 @@ export const zh = {
   live_connecting: '正在连接实时位置…',
   live_live: '实时',
   live_stale: '实时连接中断，正在重连。以下位置可能已过时。',
-  live_held_up: '服务器暂时收不到最新位置，正在恢复。以下位置可能已过时。',
+  live_delayed: '服务器暂时收不到最新位置，正在恢复。以下位置可能已过时。',
   live_refused: '无权继续查看实时位置，例如授权已到期。',
   dataAsOf: '数据截至 {at}（{age}）。',
   noData: '尚未收到数据。',
