@@ -1,8 +1,11 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
-use rideguard::cli::import;
-use rideguard::cli::{admin, backstage, backtest, backup, decode, keeping, replay, say, up};
+use rideguard::cli::recording::LeftOut;
+use rideguard::cli::{
+    admin, backtest, backup, decode, erase, explain, hold, import, journal, purge, rebuild, replay, restore, say,
+    score, up, verify,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,26 +57,26 @@ enum Command {
     /// Plays recordings to the guard with other parameters and compares what it says.
     Backtest(backtest::Args),
     /// Scores the alerts that this deployment told against what really happened.
-    Score(backtest::told::Args),
+    Score(score::Args),
     /// Prints the packets of the journal as JSON lines.
-    Journal(backstage::JournalArgs),
+    Journal(journal::Args),
     /// Checks the invariants of a live database.
     Verify(up::RoleArgs),
     /// Folds the journal again and compares or replaces what is there.
-    Rebuild(backstage::RebuildArgs),
+    Rebuild(rebuild::Args),
     /// Prints why an incident was raised.
-    Explain(backstage::ExplainArgs),
+    Explain(explain::Args),
     /// Deletes what no purpose keeps any more, as the nightly job does.
     #[command(alias = "retain")]
-    Purge(keeping::PurgeArgs),
+    Purge(purge::Args),
     /// Legal holds: what a case needs is kept.
-    Hold(keeping::HoldArgs),
+    Hold(hold::Args),
     /// Erases a person's data and proves it.
-    Erase(keeping::EraseArgs),
+    Erase(erase::Args),
     /// Backs a running deployment up.
-    Backup(backup::BackupArgs),
+    Backup(backup::Args),
     /// Makes a data folder of a backup.
-    Restore(backup::RestoreArgs),
+    Restore(restore::Args),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -98,7 +101,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// A recording of which lines were left out was played, but it is not whole.
-fn whole(left_out: rideguard::cli::recording::LeftOut) -> ExitCode {
+fn whole(left_out: LeftOut) -> ExitCode {
     if left_out.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -111,7 +114,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay { scenario, alerts } => return Ok(whole(replay::run(&scenario, &alerts)?)),
         Command::Openapi => say(rideguard::api::openapi().to_pretty_json()?)?,
         Command::Backtest(args) => return Ok(whole(backtest::run(&args)?)),
-        Command::Score(args) => backtest::told::run(&args)?,
+        Command::Score(args) => score::run(&args)?,
         Command::Up(args) => up::up(args)?,
         Command::Ingest(args) => up::role(args, up::INGEST)?,
         Command::Api(args) => up::role(args, up::API)?,
@@ -120,15 +123,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(&args)?,
         Command::Migrate(args) => up::migrate(args)?,
         Command::Admin(args) => admin::run(args)?,
-        Command::Journal(args) => backstage::journal(args)?,
-        Command::Verify(args) => return backstage::verify(args),
-        Command::Rebuild(args) => return backstage::rebuild(args),
-        Command::Explain(args) => backstage::explain(args)?,
-        Command::Purge(args) => keeping::purge(args)?,
-        Command::Hold(args) => keeping::hold(args)?,
-        Command::Backup(args) => backup::backup(&args)?,
-        Command::Restore(args) => backup::restore(&args)?,
-        Command::Erase(args) => keeping::erase(args)?,
+        Command::Journal(args) => journal::run(args)?,
+        Command::Verify(args) => return verify::run(args),
+        Command::Rebuild(args) => return rebuild::run(args),
+        Command::Explain(args) => explain::run(args)?,
+        Command::Purge(args) => purge::run(args)?,
+        Command::Hold(args) => hold::run(args)?,
+        Command::Backup(args) => backup::run(&args)?,
+        Command::Restore(args) => restore::run(&args)?,
+        Command::Erase(args) => erase::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
