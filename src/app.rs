@@ -87,7 +87,7 @@ pub async fn run(
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
     if roles.ingest {
-        install_profiles(config.ingest.profiles_folder.as_deref())?;
+        install_profiles(config.ingest.profiles_dir.as_deref())?;
         let share = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
             share: share.clone(),

@@ -17,7 +17,7 @@ use tokio_postgres::Transaction;
 #[derive(Parser)]
 pub struct Args {
     /// Settings file.
-    #[arg(long, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
+    #[arg(long, global = true, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
     config: PathBuf,
     #[command(subcommand)]
     command: Command,

@@ -31,14 +31,14 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let compared = block_on(async {
         let (config, mut client) = connect(&args.role).await?;
-        app::install_profiles(config.ingest.profiles_folder.as_deref())?;
+        app::install_profiles(config.ingest.profiles_dir.as_deref())?;
         let fold = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * 86_400.0 };
         rebuild::run(&mut client, &KeyStore::of(&config.journal), &fold, args.replace).await
     })?;
     let is_equal = |c: &rebuild::Compared| c.missing == 0 && c.extra == 0;
     for c in &compared {
         let word = if is_equal(c) { "ok" } else { "FAIL" };
-        let purge = if c.purge > 0 { format!(", {} let go", c.purge) } else { String::new() };
+        let purge = if c.purge > 0 { format!(", {} purged", c.purge) } else { String::new() };
         say(format_args!("{word} {}: {} rows, {} missing, {} extra{purge}", c.table, c.rows, c.missing, c.extra))?;
     }
     Ok(if args.replace || compared.iter().all(is_equal) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -44,12 +44,12 @@ pub struct Args {
     #[arg(long, default_value = "127.0.0.1:9188")]
     pub metrics: SocketAddr,
     /// TLS port of the broker; a free one if not given.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub mqtt_port: Option<u16>,
     /// Host name under which trackers connect from outside: the broker then listens on every address,
     /// and its certificate bears this name. Without it only this machine reaches the broker.
-    #[arg(long, requires = "mqtt_port")]
-    pub mqtt_public: Option<String>,
+    #[arg(long, alias = "mqtt-public", requires = "mqtt_port")]
+    pub mqtt_hostname: Option<String>,
     /// Oldest plausible fix, days.
     #[arg(long, default_value_t = 30)]
     pub max_fix_age_days: u32,
@@ -57,10 +57,10 @@ pub struct Args {
     #[arg(long)]
     pub demo: bool,
     /// Vehicles of the demonstration.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
+    #[arg(long, requires = "demo", default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
     pub demo_vehicles: u16,
     /// Makes the demonstration's people and vehicles but leaves the simulator to somebody else.
-    #[arg(long)]
+    #[arg(long, requires = "demo")]
     pub demo_without_simulator: bool,
 }
 
@@ -117,7 +117,7 @@ pub fn up(args: Args) -> anyhow::Result<()> {
         known_credentials(&folder)?
     };
     let mut postgres = Postgres::start(&folder, None)?;
-    let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_public.as_deref()) {
+    let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_hostname.as_deref()) {
         Ok(broker) => broker,
         Err(error) => {
             postgres.stop();
@@ -233,7 +233,7 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     }
     tracing::error!("Mosquitto ended; starting it again");
     subscribed.forget_all();
-    match Mosquitto::start(folder, Some(broker.port), args.mqtt_public.as_deref()) {
+    match Mosquitto::start(folder, Some(broker.port), args.mqtt_hostname.as_deref()) {
         Ok(started) => {
             *broker = started;
             true
@@ -294,7 +294,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
             "# Written by `rideguard up` at every start, for the other commands of this data folder.
 [database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\napi_user = {:?}\napi_password_file = \"secrets/database-api\"\n
 [broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n{}
-[ingest]\nmax_fix_age_days = {}\nspool_folder = \"spool\"\n
+[ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\n
 [journal]\nkey_file = \"secrets/journal-key\"\n",

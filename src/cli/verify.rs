@@ -21,7 +21,7 @@ pub fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
         say(format_args!("{} {}: {}", if check.broken == 0 { "ok" } else { "FAIL" }, check.name, check.broken))?;
     }
     for gone in purge {
-        say(format_args!("let go: {gone}"))?;
+        say(format_args!("purged: {gone}"))?;
     }
     if unclear > 0 {
         say(format_args!("unclear plates: {unclear}; `rideguard admin plates` lists them"))?;

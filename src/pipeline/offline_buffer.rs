@@ -55,7 +55,7 @@ impl OfflineBuffer {
                 })
                 .ok()
         };
-        let spool = settings.spool_folder.as_ref().and_then(open);
+        let spool = settings.spool_dir.as_ref().and_then(open);
         shared.metrics.spool_bytes.add(spool.as_ref().map_or(0, Spool::bytes) as i64);
         Self {
             lane,

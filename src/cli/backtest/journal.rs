@@ -21,7 +21,7 @@ const DAY_S: f64 = 86_400.0;
 pub fn run(role: &RoleArgs, variants: &[Variant], list: bool) -> anyhow::Result<()> {
     let (sent, refolded) = block_on(async {
         let (config, mut client) = connect(role).await?;
-        app::install_profiles(config.ingest.profiles_folder.as_deref())?;
+        app::install_profiles(config.ingest.profiles_dir.as_deref())?;
         let settings = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * DAY_S };
         let mut refolded = Refolded { settings, lane: Vec::new(), by_variant: Vec::new(), variants };
         refolded.by_variant.resize_with(variants.len(), Story::default);
