@@ -46,7 +46,7 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     store::check_durability(&client).await?;
     let applied = migrate::migrate(&mut client).await?;
     if applied > 0 {
-        tracing::info!(applied, "The schema is up to date");
+        tracing::info!(applied, "Schema migrated");
     }
     let unclear = store::plates::count_unclear(&client).await?;
     if unclear > 0 {
@@ -150,7 +150,7 @@ async fn serve(listener: tokio::net::TcpListener, router: axum::Router, stop: wa
     let late = stopped(stop.clone());
     let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stop));
     tokio::select! {
-        ended = served => if let Err(error) = ended { tracing::error!(%error, "The HTTP server ended") },
+        ended = served => if let Err(error) = ended { tracing::error!(%error, "HTTP server failed") },
         () = async { late.await; tokio::time::sleep(DRAIN_MAX).await } => {}
     }
 }
@@ -183,7 +183,7 @@ async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut s
             anyhow::Ok(partitions::make(&client, config.ingest.hot_days).await?)
         };
         if let Err(error) = made.await {
-            tracing::error!(error = %format!("{error:#}"), "Partitions could not be made; there are three days left from the last time");
+            tracing::error!(error = %format!("{error:#}"), "Creating partitions failed; retrying in an hour, three days are ready");
         }
     }
 }

@@ -218,7 +218,7 @@ async fn account(api: &Api, watcher: &Watcher, rows: usize) {
         Ok::<(), Problem>(())
     };
     if let Err(problem) = noted.await {
-        tracing::error!(?problem, "A look at the live map could not be accounted for");
+        tracing::error!(?problem, "Auditing a look at the live map failed");
     }
 }
 

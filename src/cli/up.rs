@@ -219,10 +219,10 @@ fn bring_back_database(folder: &Folder, postgres: &mut Postgres) {
     if postgres.is_alive() {
         return;
     }
-    tracing::error!("PostgreSQL ended; starting it again");
+    tracing::error!("PostgreSQL ended; restarting it");
     match Postgres::start(folder, Some(postgres.port)) {
         Ok(started) => *postgres = started,
-        Err(error) => tracing::error!(error = %format!("{error:#}"), "PostgreSQL does not come back; trying again"),
+        Err(error) => tracing::error!(error = %format!("{error:#}"), "PostgreSQL did not restart; retrying"),
     }
 }
 
@@ -231,7 +231,7 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     if broker.is_alive() {
         return false;
     }
-    tracing::error!("Mosquitto ended; starting it again");
+    tracing::error!("Mosquitto ended; restarting it");
     subscribed.forget_all();
     match Mosquitto::start(folder, Some(broker.port), args.mqtt_hostname.as_deref()) {
         Ok(started) => {
@@ -239,7 +239,7 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
             true
         }
         Err(error) => {
-            tracing::error!(error = %format!("{error:#}"), "Mosquitto does not come back; trying again");
+            tracing::error!(error = %format!("{error:#}"), "Mosquitto did not restart; retrying");
             false
         }
     }

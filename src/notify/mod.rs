@@ -68,7 +68,7 @@ pub async fn run(
     let channels = channels(&config);
     while !*stop.borrow() {
         if let Err(error) = work(&config, &database, &metrics, &channels, wake.clone(), &mut stop).await {
-            tracing::error!(error = %format!("{error:#}"), "Notifications are held up; trying again");
+            tracing::error!(error = %format!("{error:#}"), "Notification worker failed; restarting in {LOOK_EVERY:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -86,7 +86,7 @@ pub async fn connect(settings: &tokio_postgres::Config, purpose: &str) -> anyhow
         .with_context(|| format!("PostgreSQL does not let us in ({})", place(&settings)))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "A database connection ended");
+            tracing::debug!(%error, "Database connection ended");
         }
     });
     Ok(client)

@@ -84,7 +84,7 @@ impl LeftOut {
     /// Says on stderr how much was left out, if anything was.
     pub fn report(self) {
         if self != Self::default() {
-            eprintln!("rideguard: left out: {} lines, {} values that cannot be", self.lines, self.values);
+            eprintln!("rideguard: left out: {} lines, {} values out of range", self.lines, self.values);
         }
     }
 

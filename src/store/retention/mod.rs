@@ -110,7 +110,7 @@ async fn purge(client: &mut Client, keep: &Retention, journal: &Journal, dry_run
                 match write::older_than(client, &key_store, journal.seal_after_days, &mut report.sealed).await {
                     Ok(()) => None,
                     Err(error) => {
-                        tracing::error!(error = %format!("{error:#}"), "The journal could not be sealed");
+                        tracing::error!(error = %format!("{error:#}"), "Sealing the journal failed");
                         Some(format!("{error:#}"))
                     }
                 };
