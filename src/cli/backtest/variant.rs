@@ -61,7 +61,8 @@ fn with(params: Params, name: &str, value: &str) -> anyhow::Result<Params> {
     let mut all = serde_json::to_value(params)?;
     let place = all.pointer_mut(&format!("/{}", name.replace('.', "/"))).filter(|v| v.is_number());
     let place = place.with_context(|| format!("there is no parameter {name:?}"))?;
-    *place = serde_json::from_str(value).with_context(|| format!("{name} = {value:?} is no number"))?;
+    *place =
+        serde_json::from_str(value).with_context(|| format!("{name} = {value:?} is not valid; expected a number"))?;
     serde_json::from_value(all).with_context(|| format!("{name} = {value}"))
 }
 

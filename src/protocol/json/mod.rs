@@ -152,7 +152,7 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
         let problem = format!("version {version} is not read; {VERSION} is");
         return Err(DecodeError::Field { field: "v", problem });
     }
-    let Element::Text(id) = &message.id else { return Err(message.id.is_no("id", "text")) };
+    let Element::Text(id) = &message.id else { return Err(message.id.is_not("id", "text")) };
     let mut report = message.report;
     report.tracker_idents.push(id.as_ref().into());
     let mut reader = Reader(&mut report.unknown);
