@@ -245,7 +245,7 @@ async fn watch_over(State(api): State<Api>, request: Request<axum::body::Body>, 
         response = error::in_our_form(response).await;
     }
     let class = format!("{}xx", response.status().as_u16() / 100);
-    api.metrics.http_answers.with_label_values(&[class.as_str()]).inc();
+    api.metrics.http_responses.with_label_values(&[class.as_str()]).inc();
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");

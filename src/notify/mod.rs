@@ -86,7 +86,7 @@ async fn work(
     let mut on_their_way = FuturesUnordered::new();
     while !*stop.borrow() {
         let room = ON_THEIR_WAY_MAX - on_their_way.len();
-        metrics.held_back.inc_by(outbox::admit(&client).await?.unsigned_abs().into());
+        metrics.notifications_suppressed.inc_by(outbox::admit(&client).await?.unsigned_abs().into());
         let claimed = if room > 0 { outbox::claim(&client, room as i64, CLAIM_S).await? } else { Vec::new() };
         if !claimed.is_empty() {
             failpoint::pass(Point::Claimed);

@@ -90,7 +90,7 @@ async fn work(
         rollup.close(last_closed(now(), config.rollup.closes_after_s)).await?;
         while !*stop.borrow() && rollup.roll_next().await?.is_some() {}
         while !*stop.borrow() && rollup.merge_late(config.rollup.merge_late_after_s as f64).await? > 0 {}
-        metrics.rollup_behind_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
+        metrics.rollup_lag_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
         // Last, and whatever comes of it: what is to go can wait, fixes that are to become pieces cannot.
         if is_due && !*stop.borrow() {
             if let Err(error) = rollup.let_go(config).await {
