@@ -37,7 +37,7 @@ enum Command {
     Import(import::Args),
     /// Brings the schema of a given database up to date.
     Migrate(up::RoleArgs),
-    /// Enters people and things.
+    /// Enters people, vehicles, trackers and grants.
     Admin(admin::Args),
     /// Decodes packets: JSON lines in, JSON lines out.
     Decode {
@@ -54,15 +54,15 @@ enum Command {
         #[arg(long)]
         alerts: PathBuf,
     },
-    /// Plays recordings to the guard with other parameters and compares what it says.
+    /// Plays recordings to the guard with other parameters and compares the alerts.
     Backtest(backtest::Args),
-    /// Scores the alerts that this deployment told against what really happened.
+    /// Scores the alerts that this deployment raised against what really happened.
     Score(score::Args),
     /// Prints the packets of the journal as JSON lines.
     Journal(journal::Args),
     /// Checks the invariants of a live database.
     Verify(up::RoleArgs),
-    /// Folds the journal again and compares or replaces what is there.
+    /// Applies the journal again, and compares or replaces what is stored.
     Rebuild(rebuild::Args),
     /// Prints why an incident was raised.
     Explain(explain::Args),

@@ -1,4 +1,4 @@
-//! `rideguard admin`: enters people and things into a database.
+//! `rideguard admin`: enters people, vehicles, trackers and grants into a database.
 
 use crate::api::hash_password;
 use crate::cli::{block_on, demo, say};
@@ -27,7 +27,7 @@ pub struct Args {
 enum Command {
     #[command(flatten)]
     One(Thing),
-    /// Lists the vehicles whose plate was shared or none before plates had one form, as JSON lines.
+    /// Lists the vehicles whose plate was shared or empty before plates had one form, as JSON lines.
     Plates,
     /// Enters the people, vehicles and trackers of the demonstration.
     Demo {
@@ -43,7 +43,7 @@ enum Command {
 /// What is entered one at a time.
 #[derive(Subcommand)]
 enum Thing {
-    /// Makes an account, or gives it a new password (read from standard input). What is not said stays as it is.
+    /// Makes an account, or gives it a new password (read from standard input). What is not given stays as it is.
     Account {
         /// What is typed to log in: 1 to 64 of A-Z a-z 0-9 . _ @ -
         #[arg(value_parser = login)]
@@ -99,7 +99,7 @@ enum Thing {
         /// The plate, in any spelling.
         #[arg(required_unless_present = "none", conflicts_with = "none")]
         plate: Option<String>,
-        /// It has none.
+        /// The vehicle has none.
         #[arg(long)]
         none: bool,
     },

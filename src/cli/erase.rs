@@ -21,7 +21,7 @@ pub struct Args {
     /// Number of the person's request.
     #[arg(long)]
     request: String,
-    /// Only counts what would go.
+    /// Only counts what would be deleted.
     #[arg(long)]
     dry_run: bool,
 }

@@ -12,7 +12,7 @@ use clap::Parser;
 pub struct Args {
     #[command(flatten)]
     role: RoleArgs,
-    /// Only counts what would go.
+    /// Only counts what would be deleted.
     #[arg(long)]
     dry_run: bool,
 }

@@ -24,7 +24,7 @@ pub struct Args {
     replace: bool,
 }
 
-/// Folds the journal again; exit status 1 if something differs.
+/// Applies the journal again; exit status 1 if something differs.
 ///
 /// # Errors
 /// The database is away, or a row is damaged.

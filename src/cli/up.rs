@@ -59,7 +59,7 @@ pub struct Args {
     /// Vehicles of the demonstration.
     #[arg(long, requires = "demo", default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
     pub demo_vehicles: u16,
-    /// Makes the demonstration's people and vehicles but leaves the simulator to somebody else.
+    /// Makes the demonstration's people and vehicles, and plays nothing.
     #[arg(long, requires = "demo")]
     pub demo_without_simulator: bool,
 }
@@ -245,7 +245,7 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     }
 }
 
-/// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into one wish to stop: the servants are in
+/// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into one wish to stop: the managed services are in
 /// process groups of their own and would outlive us otherwise.
 fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
     let (tell, told) = watch::channel(false);
