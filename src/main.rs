@@ -1,10 +1,11 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
+use rideguard::cli::args::SettingsArgs;
 use rideguard::cli::recording::LeftOut;
 use rideguard::cli::{
-    admin, backtest, backup, decode, erase, explain, hold, import, journal, purge, rebuild, replay, restore, say,
-    score, up, verify,
+    admin, backtest, backup, decode, erase, explain, hold, import, journal, migrate, purge, rebuild, replay, restore,
+    roles, say, score, up, verify,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,18 +26,18 @@ enum Command {
     /// Runs the whole system on this machine, with a private PostgreSQL and Mosquitto.
     Up(up::Args),
     /// Runs the ingest role against a given broker and database.
-    Ingest(up::RoleArgs),
+    Ingest(SettingsArgs),
     /// Runs the API role.
-    Api(up::RoleArgs),
+    Api(SettingsArgs),
     /// Runs the notification role.
-    Notify(up::RoleArgs),
+    Notify(SettingsArgs),
     /// Runs the rollup role: hot fixes to tracks.
-    Rollup(up::RoleArgs),
+    Rollup(SettingsArgs),
     /// Imports recorded tracks (`simulator tracks`) into the hot table.
     #[command(alias = "load")]
     Import(import::Args),
     /// Brings the schema of a given database up to date.
-    Migrate(up::RoleArgs),
+    Migrate(SettingsArgs),
     /// Enters people, vehicles, trackers and grants.
     Admin(admin::Args),
     /// Decodes packets: JSON lines in, JSON lines out.
@@ -61,7 +62,7 @@ enum Command {
     /// Prints the packets of the journal as JSON lines.
     Journal(journal::Args),
     /// Checks the invariants of a live database.
-    Verify(up::RoleArgs),
+    Verify(SettingsArgs),
     /// Applies the journal again, and compares or replaces what is stored.
     Rebuild(rebuild::Args),
     /// Prints why an incident was raised.
@@ -116,12 +117,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backtest(args) => return Ok(whole(backtest::run(&args)?)),
         Command::Score(args) => score::run(&args)?,
         Command::Up(args) => up::up(args)?,
-        Command::Ingest(args) => up::role(args, up::INGEST)?,
-        Command::Api(args) => up::role(args, up::API)?,
-        Command::Notify(args) => up::role(args, up::NOTIFY)?,
-        Command::Rollup(args) => up::role(args, up::ROLLUP)?,
+        Command::Ingest(args) => roles::run(args, roles::INGEST)?,
+        Command::Api(args) => roles::run(args, roles::API)?,
+        Command::Notify(args) => roles::run(args, roles::NOTIFY)?,
+        Command::Rollup(args) => roles::run(args, roles::ROLLUP)?,
         Command::Import(args) => import::run(&args)?,
-        Command::Migrate(args) => up::migrate(args)?,
+        Command::Migrate(args) => migrate::run(args)?,
         Command::Admin(args) => admin::run(args)?,
         Command::Journal(args) => journal::run(args)?,
         Command::Verify(args) => return verify::run(args),

@@ -1,7 +1,7 @@
 //! `rideguard backup`: copies a running deployment.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say};
 use crate::clock::now;
 use crate::store;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Folder of the backup; empty or missing.
     folder: PathBuf,
 }
@@ -24,11 +24,11 @@ pub struct Args {
 /// The database is away, a program is missing, or the folder is in use.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, major) = block_on(async {
-        let (config, client) = connect(&args.role).await?;
+        let (config, client) = connect(&args.settings).await?;
         let major = store::server_major(&client).await?;
         Ok((config, major))
     })?;
-    let about = backup::make(&config, &args.role.config, major, now().to_string(), &args.folder)?;
+    let about = backup::make(&config, &args.settings.config, major, now().to_string(), &args.folder)?;
     let folder = args.folder.display();
     Ok(say(format_args!("{folder} holds everything as of {} (PostgreSQL {})", about.made_at, about.postgres))?)
 }

@@ -1,6 +1,6 @@
 //! The connection of the commands that ask a database once.
 
-use crate::cli::up::RoleArgs;
+use crate::cli::args::SettingsArgs;
 use crate::config::Config;
 use crate::store::{self, Role};
 use tokio_postgres::Client;
@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 ///
 /// # Errors
 /// A setting is wrong, or the database is away.
-pub async fn connect(args: &RoleArgs) -> anyhow::Result<(Config, Client)> {
+pub async fn connect(args: &SettingsArgs) -> anyhow::Result<(Config, Client)> {
     let config = Config::read(&args.config)?;
     let client = store::connect(&store::settings(&config.database, Role::Owner)?, "command").await?;
     Ok((config, client))

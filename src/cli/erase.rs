@@ -1,7 +1,7 @@
 //! `rideguard erase`: erases a person's data and proves it.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say};
 use crate::store::archive::keys::KeyStore;
 use crate::store::retention::erasure;
@@ -12,7 +12,7 @@ use clap::Parser;
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Login of the person, an owner.
     login: String,
     /// Login of the administrator who carries it out.
@@ -32,7 +32,7 @@ pub struct Args {
 /// The database is away, or there is no such owner or administrator.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let report = block_on(async {
-        let (config, mut client) = connect(&args.role).await?;
+        let (config, mut client) = connect(&args.settings).await?;
         let asked = Asked { login: &args.login, by: &args.by, request: &args.request, dry_run: args.dry_run };
         erasure::erase(&mut client, &KeyStore::of(&config.journal), &asked).await
     })?;

@@ -1,7 +1,7 @@
 //! `rideguard explain`: why an incident was raised.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say};
 use crate::store::explain;
 use clap::Parser;
@@ -10,7 +10,7 @@ use clap::Parser;
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Number of the incident.
     incident: i64,
 }
@@ -21,7 +21,7 @@ pub struct Args {
 /// The database is away, or there is no such incident.
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
-        let (_, client) = connect(&args.role).await?;
+        let (_, client) = connect(&args.settings).await?;
         let incident = explain::incident(&client, args.incident).await?;
         let incident = incident.ok_or_else(|| anyhow::anyhow!("there is no incident {}", args.incident))?;
         Ok(say(serde_json::to_string_pretty(&incident)?)?)

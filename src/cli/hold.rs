@@ -1,7 +1,7 @@
 //! `rideguard hold`: legal holds. What a case needs is kept.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say, time};
 use crate::domain::Timestamp;
 use crate::store::retention::holds;
@@ -19,7 +19,7 @@ pub struct Args {
 #[derive(Parser)]
 struct Who {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Login of the officer or administrator.
     #[arg(long)]
     by: String,
@@ -64,7 +64,7 @@ enum What {
         reason: String,
     },
     /// Prints every hold as a JSON line, the newest first.
-    List(RoleArgs),
+    List(SettingsArgs),
 }
 
 /// Places, releases or lists holds.
@@ -73,10 +73,10 @@ enum What {
 /// The database is away, or who may not.
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
-        let (What::Place { who: Who { role, .. }, .. }
-        | What::Release { who: Who { role, .. }, .. }
-        | What::List(role)) = &args.what;
-        let (_, client) = connect(role).await?;
+        let (What::Place { who: Who { settings, .. }, .. }
+        | What::Release { who: Who { settings, .. }, .. }
+        | What::List(settings)) = &args.what;
+        let (_, client) = connect(settings).await?;
         let by = |who: &Who| By { login: who.by.clone(), grant: who.grant };
         match args.what {
             What::Place { who, case_number, plate, from, to, ends, reason } => {

@@ -1,7 +1,7 @@
 //! `rideguard journal`: the packets of the journal as JSON lines.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, time};
 use crate::domain::topic::Address;
 use crate::domain::{Entry, Outcome, Timestamp};
@@ -16,7 +16,7 @@ use std::io::{BufWriter, Write};
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Packets received at or after this time, RFC 3339; from the beginning if not given.
     #[arg(long, value_parser = time)]
     from: Option<Timestamp>,
@@ -36,7 +36,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let from = args.from.unwrap_or(Timestamp::from_secs(0));
     let to = args.to.unwrap_or(Timestamp::from_secs(253_402_300_799));
     block_on(async {
-        let (config, mut client) = connect(&args.role).await?;
+        let (config, mut client) = connect(&args.settings).await?;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let asked = Asked { from, to, tracker: args.tracker.clone() };
         store::journal::scan(&mut client, &KeyStore::of(&config.journal), &asked, |row| {

@@ -1,6 +1,7 @@
 //! The subcommands, one file each; `docs/cli.md` documents them.
 
 pub mod admin;
+pub mod args;
 pub mod backtest;
 pub mod backup;
 mod database;
@@ -11,11 +12,13 @@ pub mod explain;
 pub mod hold;
 pub mod import;
 pub mod journal;
+pub mod migrate;
 pub mod purge;
 pub mod rebuild;
 pub mod recording;
 pub mod replay;
 pub mod restore;
+pub mod roles;
 pub mod score;
 pub mod up;
 pub mod verify;

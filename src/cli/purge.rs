@@ -1,7 +1,7 @@
 //! `rideguard purge`: deletes what no purpose keeps any more, as the nightly job does.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say};
 use crate::store::retention;
 use anyhow::bail;
@@ -11,7 +11,7 @@ use clap::Parser;
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Only counts what would be deleted.
     #[arg(long)]
     dry_run: bool,
@@ -23,7 +23,7 @@ pub struct Args {
 /// The database is away, a row is damaged, or a run is at work.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let report = block_on(async {
-        let (config, mut client) = connect(&args.role).await?;
+        let (config, mut client) = connect(&args.settings).await?;
         retention::run(&mut client, &config.retention, &config.journal, args.dry_run).await
     })?;
     match report {

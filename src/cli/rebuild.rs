@@ -1,8 +1,8 @@
 //! `rideguard rebuild`: applies the journal again, and compares or replaces what is there.
 
 use crate::app;
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say};
 use crate::engine::FoldSettings;
 use crate::store::archive::keys::KeyStore;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub struct Args {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Only compares.
     #[arg(long, group = "what")]
     check: bool,
@@ -30,7 +30,7 @@ pub struct Args {
 /// The database is away, or a row is damaged.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let compared = block_on(async {
-        let (config, mut client) = connect(&args.role).await?;
+        let (config, mut client) = connect(&args.settings).await?;
         app::install_profiles(config.ingest.profiles_dir.as_deref())?;
         let fold = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * 86_400.0 };
         rebuild::run(&mut client, &KeyStore::of(&config.journal), &fold, args.replace).await

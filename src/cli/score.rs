@@ -1,11 +1,11 @@
 //! `rideguard score`: the alerts that a deployment told, against what really happened.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::backtest::scoring::{Played, Truth, truths};
 use crate::cli::backtest::table;
 use crate::cli::backtest::variant::{Answer, Variant};
 use crate::cli::block_on;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::domain::Timestamp;
 use crate::guard::Params;
 use crate::store::rebuild::history::{SentAlerts, told_of_trackers};
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// What really happened, as `simulator city --truth` writes it; vehicles by the idents of their trackers.
     #[arg(long)]
     truth: PathBuf,
@@ -39,7 +39,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (truths, played) = truths(&args.truth)?;
     let told = block_on(async {
-        let (_, client) = connect(&args.role).await?;
+        let (_, client) = connect(&args.settings).await?;
         let since = played.map_or(Timestamp::default(), |p| Timestamp::from_secs_f64(p.began));
         Ok(told_of_trackers(&client, since).await?)
     })?;

@@ -1,7 +1,8 @@
-//! `rideguard up` and the single roles.
+//! `rideguard up`: the whole system on this machine.
 
 use crate::app::{self, Roles};
-use crate::cli::{announce, block_on, demo, say};
+use crate::cli::roles::stop_signal;
+use crate::cli::{announce, block_on, demo};
 use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::ingest::session::Subscribed;
 use crate::supervisor::broker::{self, Credential, Mosquitto};
@@ -11,22 +12,10 @@ use crate::supervisor::{Folder, postgres};
 use anyhow::{anyhow, bail};
 use clap::Parser;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-
-/// Only ingest.
-pub const INGEST: Roles = Roles { ingest: true, notify: false, api: false, rollup: false };
-/// Only the API.
-pub const API: Roles = Roles { ingest: false, notify: false, api: true, rollup: false };
-/// Only notifications.
-pub const NOTIFY: Roles = Roles { ingest: false, notify: true, api: false, rollup: false };
-
-/// Only the rollup.
-pub const ROLLUP: Roles = Roles { ingest: false, notify: false, api: false, rollup: true };
 
 /// Flags of `up`.
 #[derive(Parser)]
@@ -62,39 +51,6 @@ pub struct Args {
     /// Makes the demonstration's people and vehicles, and plays nothing.
     #[arg(long, requires = "demo")]
     pub demo_without_simulator: bool,
-}
-
-/// Flags of a single role.
-#[derive(Parser)]
-pub struct RoleArgs {
-    /// Settings file; see rideguard.example.toml. `rideguard up` writes one into its data folder.
-    #[arg(long, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
-    pub config: PathBuf,
-}
-
-/// Runs one role until it is told to stop.
-///
-/// # Errors
-/// A setting, file, port or service that is wrong.
-pub fn role(args: RoleArgs, roles: Roles) -> anyhow::Result<()> {
-    let config = Config::read(&args.config)?;
-    block_on(async {
-        if roles.ingest || roles.rollup {
-            app::prepare(&config).await?;
-        }
-        let stop = stop_signal()?;
-        app::run(config, roles, Subscribed::default(), stop).await
-    })
-}
-
-/// Brings a database up to date.
-///
-/// # Errors
-/// PostgreSQL is away, or a migration fails.
-pub fn migrate(args: RoleArgs) -> anyhow::Result<()> {
-    let config = Config::read(&args.config)?;
-    block_on(app::prepare(&config))?;
-    Ok(say("The schema is up to date.")?)
 }
 
 /// The whole system on this machine.
@@ -243,25 +199,6 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
             false
         }
     }
-}
-
-/// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into one wish to stop: the managed services are in
-/// process groups of their own and would outlive us otherwise.
-fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
-    let (tell, told) = watch::channel(false);
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-        let _ = tell.send(true);
-        drop(writeln!(std::io::stderr(), "Stopping …"));
-        tell.closed().await;
-    });
-    Ok(told)
 }
 
 /// Writes the settings that the other commands of this data folder read.

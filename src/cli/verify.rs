@@ -1,7 +1,7 @@
 //! `rideguard verify`: the invariants of a live database, `ok|FAIL name: figure` each.
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
-use crate::cli::up::RoleArgs;
 use crate::cli::{block_on, say};
 use crate::store::rebuild::verify;
 use crate::store::{plates, retention};
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 ///
 /// # Errors
 /// The database is away.
-pub fn run(args: RoleArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: SettingsArgs) -> anyhow::Result<ExitCode> {
     let (checked, purge, unclear) = block_on(async {
         let (_, client) = connect(&args).await?;
         let unclear = plates::count_unclear(&client).await?;

@@ -9,10 +9,10 @@ pub mod scoring;
 pub mod table;
 pub mod variant;
 
+use crate::cli::args::SettingsArgs;
 use crate::cli::backtest::scoring::Truth;
 use crate::cli::backtest::variant::{Answer, Variant};
 use crate::cli::recording::{self, LeftOut};
-use crate::cli::up::RoleArgs;
 use crate::domain::{Finding, VehicleId};
 use crate::guard::Guard;
 use anyhow::bail;
@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["scenario", "truth"])]
     journal: bool,
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// What really happened in each scenario, in the same order; without it alerts are only counted.
     #[arg(long)]
     truth: Vec<PathBuf>,
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<LeftOut> {
     }
     let variants = variant::all(&args.params, &args.vary)?;
     if args.journal {
-        journal::run(&args.role, &variants, args.list)?;
+        journal::run(&args.settings, &variants, args.list)?;
         return Ok(LeftOut::default());
     }
     let per_scenario = play_all(args, &variants)?;
