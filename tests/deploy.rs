@@ -124,7 +124,7 @@ fn every_variable_is_documented() {
 #[test]
 fn every_variable_that_our_program_is_given_is_read_by_it() {
     let (settings, help) =
-        (services()["ingest"]["environment"].clone(), read("src/cli/up.rs") + &read("src/telemetry.rs"));
+        (services()["ingest"]["environment"].clone(), read("src/cli/args.rs") + &read("src/telemetry.rs"));
     for (name, _) in settings.as_mapping().expect("environment") {
         let name = name.as_str().expect("a name");
         // RUST_LOG is EnvFilter's own.
