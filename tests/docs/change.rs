@@ -21,7 +21,12 @@ fn listed(section: &str) -> BTreeSet<String> {
     rows.filter_map(|row| row.split('`').next().map(str::to_owned)).collect()
 }
 
-/// Files below a folder that hold one of the texts; tests apart.
+/// Whether a program writes the file: its head says so.
+fn is_generated(text: &str) -> bool {
+    text.lines().take(5).any(|line| line.to_lowercase().contains("generated"))
+}
+
+/// Files below a folder that hold one of the texts; tests and generated files apart.
 fn holding(folder: &str, texts: &[&str], found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("readable") {
         let entry = entry.expect("readable");
@@ -32,7 +37,8 @@ fn holding(folder: &str, texts: &[&str], found: &mut BTreeSet<String>) {
                 holding(&path, texts, found);
             }
         } else if !name.contains("test")
-            && fs::read_to_string(entry.path()).is_ok_and(|text| texts.iter().any(|t| text.contains(t)))
+            && fs::read_to_string(entry.path())
+                .is_ok_and(|text| !is_generated(&text) && texts.iter().any(|t| text.contains(t)))
         {
             found.insert(path);
         }
