@@ -147,7 +147,7 @@ async fn climb(place: &mut Place, what: &str, fixes: u16, replies: bool, step_s:
         let batch = place.packets_per_batch().await?;
         let is_held = !missing.is_any() && lag_s <= LAG_S_MAX && step.broken == 0 && real > 0.97 * rate as f64;
         eprintln!(
-            "{what}: {rate}/s offered, {real:.0}/s sent, lag {lag_s:.2} s, {missing}, {} connections broken, {batch:.0} a batch: {}; us a fix: {}",
+            "{what}: {rate}/s offered, {real:.0}/s sent, lag {lag_s:.2} s, {missing}, {} connections broken, {batch:.0} a batch: {}; µs a fix: {}",
             step.broken,
             if is_held { "held" } else { "not held" },
             cpu_us(&spent, step.sent)
@@ -230,7 +230,7 @@ async fn sustain(place: &mut Place, rate: u64, seconds: u64) -> anyhow::Result<(
     println!("ingest.sustained_missing: {} fixes", missing.any());
     println!("ingest.sustained_s: {sent_s:.0} s");
     println!("ingest.sustained_lag: {lag_s:.2} s");
-    eprintln!("sustained, second half: us a fix: {}", cpu_us(&spent, second.sent));
+    eprintln!("sustained, second half: µs a fix: {}", cpu_us(&spent, second.sent));
     println!("ingest.rss_half_time: {:.0} MB", half as f64 / 1e6);
     println!("ingest.rss_end: {:.0} MB", end as f64 / 1e6);
     flood.end().await;

@@ -46,7 +46,7 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     store::check_durability(&client).await?;
     let applied = migrate::migrate(&mut client).await?;
     if applied > 0 {
-        tracing::info!(applied, "The schema is up to date");
+        tracing::info!(applied, "Schema migrated");
     }
     let unclear = store::plates::count_unclear(&client).await?;
     if unclear > 0 {
@@ -87,7 +87,7 @@ pub async fn run(
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
     if roles.ingest {
-        install_profiles(config.ingest.profiles_folder.as_deref())?;
+        install_profiles(config.ingest.profiles_dir.as_deref())?;
         let lane_quota = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
             lane_quota: lane_quota.clone(),
@@ -168,7 +168,7 @@ async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut s
             anyhow::Ok(partitions::make(&client, config.ingest.hot_days).await?)
         };
         if let Err(error) = made.await {
-            tracing::error!(error = %format!("{error:#}"), "Partitions could not be made; there are three days left from the last time");
+            tracing::error!(error = %format!("{error:#}"), "Creating partitions failed; retrying in an hour, three days are ready");
         }
     }
 }

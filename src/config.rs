@@ -95,14 +95,16 @@ pub struct Ingest {
     pub checkpoint_every_s: u64,
     /// Seconds between clock ticks in the journal.
     pub tick_every_s: u64,
-    /// Days that fixes stay hot after they are pieces of tracks; older ones come late.
+    /// Days that fixes stay hot after they were rolled up; older ones come late.
     pub hot_days: u32,
     /// Folder for what trackers send while PostgreSQL is away; without one the broker has to keep it.
-    pub spool_folder: Option<PathBuf>,
+    #[serde(alias = "spool_folder")]
+    pub spool_dir: Option<PathBuf>,
     /// Most that may lie there, megabytes; beyond that the broker has to keep it.
     pub spool_mb_max: u64,
     /// Folder of tracker profiles (`*.toml`, docs/protocols.md) that go before the embedded ones.
-    pub profiles_folder: Option<PathBuf>,
+    #[serde(alias = "profiles_folder")]
+    pub profiles_dir: Option<PathBuf>,
 }
 
 impl Default for Ingest {
@@ -114,9 +116,9 @@ impl Default for Ingest {
             checkpoint_every_s: 60,
             tick_every_s: 5,
             hot_days: 3,
-            spool_folder: None,
+            spool_dir: None,
             spool_mb_max: 1024,
-            profiles_folder: None,
+            profiles_dir: None,
         }
     }
 }
@@ -192,13 +194,14 @@ impl Default for Notify {
 pub struct Rollup {
     /// Seconds after its end at which a slice of 15 minutes is closed; later fixes of it are late.
     pub closes_after_s: u64,
-    /// Seconds that late fixes rest before they are merged: a backlog is merged together.
-    pub late_rest_s: u64,
+    /// Seconds after which late fixes are merged: a backlog is merged together.
+    #[serde(alias = "late_rest_s")]
+    pub merge_late_after_s: u64,
 }
 
 impl Default for Rollup {
     fn default() -> Self {
-        Self { closes_after_s: 300, late_rest_s: 600 }
+        Self { closes_after_s: 300, merge_late_after_s: 600 }
     }
 }
 
@@ -249,8 +252,10 @@ impl Config {
     /// # Errors
     /// Names the file, and the key or the line that is wrong.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the settings file {}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let path = path.display();
+            anyhow!("cannot read the settings file {path}: {error}; choose it with --config FILE or RIDEGUARD_CONFIG")
+        })?;
         let mut config: Self = toml::from_str(&text).map_err(|e| {
             let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             anyhow!("the settings file {}, line {line}: {}", path.display(), e.message())
@@ -266,8 +271,8 @@ impl Config {
         }
         config.journal.key_file = config.journal.key_file.map(|file| base.join(file));
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
-        config.ingest.spool_folder = config.ingest.spool_folder.map(|folder| base.join(folder));
-        config.ingest.profiles_folder = config.ingest.profiles_folder.map(|folder| base.join(folder));
+        config.ingest.spool_dir = config.ingest.spool_dir.map(|folder| base.join(folder));
+        config.ingest.profiles_dir = config.ingest.profiles_dir.map(|folder| base.join(folder));
         config.check()?;
         Ok(config)
     }
@@ -288,7 +293,7 @@ impl Config {
         within("ingest.hot_days", self.ingest.hot_days.into(), 1, 400)?;
         within("ingest.spool_mb_max", self.ingest.spool_mb_max, 16, 1 << 20)?;
         within("rollup.closes_after_s", self.rollup.closes_after_s, 60, 86_400)?;
-        within("rollup.late_rest_s", self.rollup.late_rest_s, 0, 86_400)?;
+        within("rollup.merge_late_after_s", self.rollup.merge_late_after_s, 0, 86_400)?;
         // Each needs what comes before it: hot days are compared with the journal, incidents outlive both.
         let hot = u64::from(self.ingest.hot_days);
         let Retention { normal_days, incident_days, case_days, journal_days, hour_utc } = self.retention;
@@ -356,6 +361,27 @@ mod tests {
         std::fs::write(&path, "[database]\nhots = 'x'\n").unwrap();
         let error = Config::read(&path).unwrap_err().to_string();
         assert!(error.contains("line 2: unknown field `hots`") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn earlier_names_of_keys_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rideguard.toml");
+        let example = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rideguard.example.toml"));
+        let names = [
+            ("\nspool_dir =", "\nspool_folder ="),
+            ("\n# profiles_dir =", "\nprofiles_folder ="),
+            ("\nmerge_late_after_s =", "\nlate_rest_s ="),
+        ];
+        let earlier = names.iter().fold(example.unwrap(), |text, (new, old)| {
+            assert!(text.contains(new), "the example has no {new:?}");
+            text.replace(new, old)
+        });
+        std::fs::write(&path, earlier.replace("= 600 ", "= 601 ")).unwrap();
+        let config = Config::read(&path).unwrap();
+        assert_eq!(config.ingest.spool_dir, Some(folder.path().join("spool")));
+        assert_eq!(config.ingest.profiles_dir, Some(folder.path().join("profiles")));
+        assert_eq!(config.rollup.merge_late_after_s, 601);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! The `rideguard` program: one subcommand per job. A checklist; the work is in the library.
 
 use clap::{Parser, Subcommand};
-use rideguard::cli::import;
-use rideguard::cli::{admin, backstage, backtest, backup, decode, keeping, replay, say, up};
+use rideguard::cli::args::SettingsArgs;
+use rideguard::cli::recording::LeftOut;
+use rideguard::cli::{
+    admin, backtest, backup, decode, erase, explain, hold, import, journal, migrate, purge, rebuild, replay, restore,
+    roles, say, score, up, verify,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,19 +26,19 @@ enum Command {
     /// Runs the whole system on this machine, with a private PostgreSQL and Mosquitto.
     Up(up::Args),
     /// Runs the ingest role against a given broker and database.
-    Ingest(up::RoleArgs),
+    Ingest(SettingsArgs),
     /// Runs the API role.
-    Api(up::RoleArgs),
+    Api(SettingsArgs),
     /// Runs the notification role.
-    Notify(up::RoleArgs),
+    Notify(SettingsArgs),
     /// Runs the rollup role: hot fixes to tracks.
-    Rollup(up::RoleArgs),
+    Rollup(SettingsArgs),
     /// Imports recorded tracks (`simulator tracks`) into the hot table.
     #[command(alias = "load")]
     Import(import::Args),
     /// Brings the schema of a given database up to date.
-    Migrate(up::RoleArgs),
-    /// Enters people and things.
+    Migrate(SettingsArgs),
+    /// Enters people, vehicles, trackers and grants.
     Admin(admin::Args),
     /// Decodes packets: JSON lines in, JSON lines out.
     Decode {
@@ -51,29 +55,29 @@ enum Command {
         #[arg(long)]
         alerts: PathBuf,
     },
-    /// Plays recordings to the guard with other parameters and compares what it says.
+    /// Plays recordings to the guard with other parameters and compares the alerts.
     Backtest(backtest::Args),
-    /// Scores the alerts that this deployment told against what really happened.
-    Score(backtest::told::Args),
+    /// Scores the alerts that this deployment raised against what really happened.
+    Score(score::Args),
     /// Prints the packets of the journal as JSON lines.
-    Journal(backstage::JournalArgs),
+    Journal(journal::Args),
     /// Checks the invariants of a live database.
-    Verify(up::RoleArgs),
-    /// Folds the journal again and compares or replaces what is there.
-    Rebuild(backstage::RebuildArgs),
+    Verify(SettingsArgs),
+    /// Applies the journal again, and compares or replaces what is stored.
+    Rebuild(rebuild::Args),
     /// Prints why an incident was raised.
-    Explain(backstage::ExplainArgs),
+    Explain(explain::Args),
     /// Deletes what no purpose keeps any more, as the nightly job does.
     #[command(alias = "retain")]
-    Purge(keeping::PurgeArgs),
+    Purge(purge::Args),
     /// Legal holds: what a case needs is kept.
-    Hold(keeping::HoldArgs),
+    Hold(hold::Args),
     /// Erases a person's data and proves it.
-    Erase(keeping::EraseArgs),
+    Erase(erase::Args),
     /// Backs a running deployment up.
-    Backup(backup::BackupArgs),
+    Backup(backup::Args),
     /// Makes a data folder of a backup.
-    Restore(backup::RestoreArgs),
+    Restore(restore::Args),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -98,7 +102,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// A recording of which lines were left out was played, but it is not whole.
-fn whole(left_out: rideguard::cli::recording::LeftOut) -> ExitCode {
+fn whole(left_out: LeftOut) -> ExitCode {
     if left_out.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -111,24 +115,24 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay { scenario, alerts } => return Ok(whole(replay::run(&scenario, &alerts)?)),
         Command::Openapi => say(serde_json::to_string_pretty(&rideguard::api::openapi())?)?,
         Command::Backtest(args) => return Ok(whole(backtest::run(&args)?)),
-        Command::Score(args) => backtest::told::run(&args)?,
+        Command::Score(args) => score::run(&args)?,
         Command::Up(args) => up::up(args)?,
-        Command::Ingest(args) => up::role(args, up::INGEST)?,
-        Command::Api(args) => up::role(args, up::API)?,
-        Command::Notify(args) => up::role(args, up::NOTIFY)?,
-        Command::Rollup(args) => up::role(args, up::ROLLUP)?,
+        Command::Ingest(args) => roles::run(args, roles::INGEST)?,
+        Command::Api(args) => roles::run(args, roles::API)?,
+        Command::Notify(args) => roles::run(args, roles::NOTIFY)?,
+        Command::Rollup(args) => roles::run(args, roles::ROLLUP)?,
         Command::Import(args) => import::run(&args)?,
-        Command::Migrate(args) => up::migrate(args)?,
+        Command::Migrate(args) => migrate::run(args)?,
         Command::Admin(args) => admin::run(args)?,
-        Command::Journal(args) => backstage::journal(args)?,
-        Command::Verify(args) => return backstage::verify(args),
-        Command::Rebuild(args) => return backstage::rebuild(args),
-        Command::Explain(args) => backstage::explain(args)?,
-        Command::Purge(args) => keeping::purge(args)?,
-        Command::Hold(args) => keeping::hold(args)?,
-        Command::Backup(args) => backup::backup(&args)?,
-        Command::Restore(args) => backup::restore(&args)?,
-        Command::Erase(args) => keeping::erase(args)?,
+        Command::Journal(args) => journal::run(args)?,
+        Command::Verify(args) => return verify::run(args),
+        Command::Rebuild(args) => return rebuild::run(args),
+        Command::Explain(args) => explain::run(args)?,
+        Command::Purge(args) => purge::run(args)?,
+        Command::Hold(args) => hold::run(args)?,
+        Command::Backup(args) => backup::run(&args)?,
+        Command::Restore(args) => restore::run(&args)?,
+        Command::Erase(args) => erase::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -88,7 +88,7 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
     let mut wait = FIRST_WAIT;
     let mut buffer = OfflineBuffer::new(&shared, lane);
     while !*stop.borrow() {
-        let (started, mut longest) = (Instant::now(), LONGEST_WAIT);
+        let (started, mut longest, mut failed) = (Instant::now(), LONGEST_WAIT, None);
         match Pipeline::open(shared.clone(), lane, &mut buffer).await {
             Ok(Some(mut pipeline)) => {
                 shared.metrics.lanes_held.inc();
@@ -100,11 +100,11 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                         buffer.release_lane();
                     }
                     Err(error) if error.is::<LeaseLost>() => {
-                        tracing::warn!(lane = lane.0, "Another worker has taken the lane");
+                        tracing::warn!(lane = lane.0, "Another worker took the lane");
                         buffer.release_lane();
                     }
                     Err(error) => {
-                        tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane stumbled; beginning again");
+                        failed = Some(error);
                         let Pipeline { state, buffer, .. } = pipeline;
                         buffer.state = Some(state);
                     }
@@ -114,16 +114,18 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                 buffer.release_lane();
                 longest = if shared.lane_quota.has_room() { LONGEST_WAIT_FOR_A_LANE } else { LONGEST_WAIT };
             }
-            Err(error) => {
-                tracing::error!(lane = lane.0, error = %format!("{error:#}"), "The lane cannot begin; trying again")
-            }
+            Err(error) => failed = Some(error.context("cannot start")),
+        }
+        wait = if started.elapsed() > Duration::from_secs(10) { FIRST_WAIT } else { (wait * 2).min(longest) };
+        let pause = jittered(wait);
+        if let Some(error) = failed {
+            tracing::error!(lane = lane.0, error = %format!("{error:#}"), "Lane failed; restarting in {pause:.1?}");
         }
         if *stop.borrow() {
             break;
         }
-        wait = if started.elapsed() > Duration::from_secs(10) { FIRST_WAIT } else { (wait * 2).min(longest) };
         tokio::select! {
-            () = buffer.wait(&shared, jittered(wait)) => {}
+            () = buffer.wait(&shared, pause) => {}
             _ = stop.changed() => {}
         }
     }
@@ -202,7 +204,7 @@ impl<'a> Pipeline<'a> {
             }
         }
         let (lane, trackers) = (self.lane.0, self.state.trackers());
-        tracing::debug!(lane, from = checkpoint, to = n, trackers, "The lane has recovered");
+        tracing::debug!(lane, from = checkpoint, to = n, trackers, "Lane recovered");
         Ok(last_at)
     }
 
@@ -259,7 +261,7 @@ impl<'a> Pipeline<'a> {
                 self.write_checkpoint().await?;
             }
             if self.permit.release_if_over_quota() {
-                tracing::info!(lane = self.lane.0, "The lane goes to another worker");
+                tracing::info!(lane = self.lane.0, "Lane released to another worker");
                 break;
             }
         }
@@ -413,7 +415,7 @@ impl<'a> Pipeline<'a> {
             lane::give_back(&self.client, self.lease).await
         };
         if let Err(error) = ended.await {
-            tracing::warn!(lane = self.lane.0, error = %format!("{error:#}"), "The lane was not closed cleanly");
+            tracing::warn!(lane = self.lane.0, error = %format!("{error:#}"), "Closing the lane failed");
         }
     }
 }

@@ -26,34 +26,34 @@ pub fn start_logging(json: bool) {
 pub struct Metrics {
     registry: Registry,
     packets: IntCounterVec,
-    quarantined: IntCounterVec,
-    wrong_check_sums: IntCounter,
+    quarantined_packets: IntCounterVec,
+    checksum_errors: IntCounter,
     fixes: IntCounter,
     alerts: IntCounterVec,
     batches: IntCounter,
-    packet_age_s: Histogram,
+    packet_latency_s: Histogram,
     /// Lanes held by this process.
     pub lanes_held: IntGauge,
     /// Limits of the broker that are at odds with ours.
     pub broker_conflicts: IntGauge,
-    /// What the broker sends of retained messages, which is not kept, by what it is.
-    pub retained: IntCounterVec,
+    /// What the broker sends of retained messages, which is not stored, by kind.
+    pub retained_messages: IntCounterVec,
     /// Answers and live positions that found no room on their way out.
     pub publications_dropped: IntCounter,
     /// What lies in the spool, bytes.
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
     pub notifications: IntCounterVec,
-    /// Notifications held back from a storm.
-    pub held_back: IntCounter,
+    /// Notifications suppressed in a storm.
+    pub notifications_suppressed: IntCounter,
     outages: IntCounterVec,
     coverage_gaps: IntCounterVec,
     /// Live streams open.
     pub live_streams: IntGauge,
-    /// HTTP answers, by status class.
-    pub http_answers: IntCounterVec,
+    /// HTTP responses, by status class.
+    pub http_responses: IntCounterVec,
     /// Seconds from the end of the last slice that was rolled up.
-    pub rollup_behind_s: IntGauge,
+    pub rollup_lag_s: IntGauge,
 }
 
 impl Metrics {
@@ -73,34 +73,38 @@ impl Metrics {
         let vec = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]);
         Ok(Self {
             packets: register!(vec("rideguard_packets_total", "Packets received, by outcome", "outcome")),
-            quarantined: register!(vec("rideguard_quarantined_total", "Packets set aside, by reason", "reason")),
-            wrong_check_sums: register!(IntCounter::new(
-                "rideguard_wrong_check_sums_total",
-                "Packets read although their check sum is wrong, as their trackers' profiles tolerate"
+            quarantined_packets: register!(vec(
+                "rideguard_quarantined_packets_total",
+                "Packets and parts of packets quarantined, by reason",
+                "reason"
             )),
-            fixes: register!(IntCounter::new("rideguard_fixes_total", "Fixes kept")),
-            alerts: register!(vec("rideguard_alerts_total", "Alerts written, by kind", "kind")),
+            checksum_errors: register!(IntCounter::new(
+                "rideguard_checksum_errors_total",
+                "Packets read although their check sum is wrong, as their trackers' profiles allow"
+            )),
+            fixes: register!(IntCounter::new("rideguard_fixes_total", "Fixes stored")),
+            alerts: register!(vec("rideguard_alerts_total", "Alerts raised, by kind", "kind")),
             batches: register!(IntCounter::new("rideguard_batches_total", "Batches committed")),
-            packet_age_s: register!(Histogram::with_opts(
+            packet_latency_s: register!(Histogram::with_opts(
                 HistogramOpts::new(
-                    "rideguard_packet_seconds",
+                    "rideguard_packet_latency_seconds",
                     "From a packet's arrival to the commit of its effects, seconds"
                 )
                 .buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0])
             )),
-            lanes_held: register!(IntGauge::new("rideguard_lanes_held", "Lanes this process works on")),
+            lanes_held: register!(IntGauge::new("rideguard_lanes_held", "Lanes that this process works on")),
             broker_conflicts: register!(IntGauge::new(
                 "rideguard_broker_conflicts",
-                "Limits of the broker that are at odds with ours, as it told them at the start; the log names them"
+                "Limits of the broker that conflict with ours, as it told them at the start; the log names them"
             )),
-            retained: register!(vec(
-                "rideguard_retained_total",
-                "Copies of messages that the broker had retained, and clearings of such; neither is kept",
-                "what"
+            retained_messages: register!(vec(
+                "rideguard_retained_messages_total",
+                "Copies of messages that the broker had retained, and clearings of such; neither is stored",
+                "kind"
             )),
             publications_dropped: register!(IntCounter::new(
                 "rideguard_publications_dropped_total",
-                "Answers to trackers and live positions that found no room on their way out"
+                "Answers to trackers and live positions dropped because their queue was full"
             )),
             spool_bytes: register!(IntGauge::new(
                 "rideguard_spool_bytes",
@@ -111,10 +115,13 @@ impl Metrics {
                 "Notification attempts, by result",
                 "result"
             )),
-            held_back: register!(IntCounter::new("rideguard_held_back_total", "Notifications held back from a storm")),
+            notifications_suppressed: register!(IntCounter::new(
+                "rideguard_notifications_suppressed_total",
+                "Notifications suppressed in a storm"
+            )),
             outages: register!(vec(
                 "rideguard_outages_total",
-                "Neighbourhoods that fell silent together, as lanes saw them, by kind",
+                "Groups of trackers that fell silent together, as lanes saw them, by kind",
                 "kind"
             )),
             coverage_gaps: register!(vec(
@@ -123,9 +130,13 @@ impl Metrics {
                 "cause"
             )),
             live_streams: register!(IntGauge::new("rideguard_live_streams", "Live streams open")),
-            http_answers: register!(vec("rideguard_http_answers_total", "HTTP answers, by status class", "class")),
-            rollup_behind_s: register!(IntGauge::new(
-                "rideguard_rollup_behind_seconds",
+            http_responses: register!(vec(
+                "rideguard_http_responses_total",
+                "HTTP responses, by status class",
+                "class"
+            )),
+            rollup_lag_s: register!(IntGauge::new(
+                "rideguard_rollup_lag_seconds",
                 "Seconds since the end of the last slice that was rolled up; 0 where another process does it"
             )),
             registry,
@@ -141,12 +152,12 @@ impl Metrics {
                 self.packets.with_label_values(&[outcome.name()]).inc();
             }
             if let Some(packet) = packet {
-                self.packet_age_s.observe(now.seconds_since(packet.received_at).max(0.0));
+                self.packet_latency_s.observe(now.seconds_since(packet.received_at).max(0.0));
             }
             for aside in effects.quarantined.iter().chain(&effects.left_over) {
-                self.quarantined.with_label_values(&[aside.reason]).inc();
+                self.quarantined_packets.with_label_values(&[aside.reason]).inc();
             }
-            self.wrong_check_sums.inc_by(effects.is_check_sum_wrong.into());
+            self.checksum_errors.inc_by(effects.is_check_sum_wrong.into());
             self.fixes.inc_by(effects.fixes.len() as u64);
             for finding in &effects.findings {
                 match finding {

@@ -3,9 +3,9 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rideguard::cli::backtest::scoring;
 use rideguard::cli::recording::{self, Event};
 use rideguard::cli::replay::{replay, run};
-use rideguard::cli::score;
 use rideguard::domain::{Finding, Timestamp, VehicleId};
 use rideguard::guard::{Arrival, Guard, Params};
 use sha2::{Digest, Sha256};
@@ -46,10 +46,10 @@ fn the_dev_set_is_guarded_well() {
         }
     })
     .expect("the recording is readable");
-    let (truths, _) = score::truths(&folder.join("truth.jsonl.gz")).expect("the corpus holds the truth");
+    let (truths, _) = scoring::truths(&folder.join("truth.jsonl.gz")).expect("the corpus holds the truth");
     let none = Vec::new();
     let scores: Vec<_> = truths.iter().map(|(name, truth)| truth.score(woken.get(name).unwrap_or(&none))).collect();
-    let pooled = score::Pooled::of(&scores);
+    let pooled = scoring::Pooled::of(&scores);
     println!("{:.1} false alarms per 1,000 armed days, {pooled:?}", pooled.per_1000_days());
     assert!(pooled.per_1000_days() <= 3.0);
     assert!(pooled.share_of_oracle() >= 0.88);

@@ -124,7 +124,7 @@ fn every_variable_is_documented() {
 #[test]
 fn every_variable_that_our_program_is_given_is_read_by_it() {
     let (settings, help) =
-        (services()["ingest"]["environment"].clone(), read("src/cli/up.rs") + &read("src/telemetry.rs"));
+        (services()["ingest"]["environment"].clone(), read("src/cli/args.rs") + &read("src/telemetry.rs"));
     for (name, _) in settings.as_mapping().expect("environment") {
         let name = name.as_str().expect("a name");
         // RUST_LOG is EnvFilter's own.
@@ -207,4 +207,39 @@ fn rules_and_scrapes_name_only_what_we_export() {
     for file in texts(&prometheus["rule_files"]) {
         assert!(Path::new(&root()).join("deploy/prometheus").join(&file).exists(), "{file}");
     }
+}
+
+/// Status and the lines of `scripts/install run` with nothing in the path but this.
+fn install(path: &Path, home: &Path) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new("/bin/bash");
+    command.arg(root().join("scripts/install")).arg("run").env("PATH", path).env("HOME", home);
+    let output = command.output().expect("it runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn installing_without_rust_says_in_one_sentence_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (bin, home) = (folder.path().join(".cargo/bin"), folder.path());
+    let needed = read("Cargo.toml")
+        .split("rust-version = \"")
+        .nth(1)
+        .and_then(|t| t.split('"').next())
+        .expect("a version")
+        .to_owned();
+    let nowhere = folder.path().join("empty");
+    for path in [&bin, &nowhere] {
+        fs::create_dir_all(path).expect("made");
+    }
+    let check = |path: &Path, words: &[&str]| {
+        let (status, said) = install(path, home);
+        assert_eq!((status, said.lines().count()), (Some(1), 1), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    };
+    check(&nowhere, &["cargo is missing", &needed, "https://rustup.rs"]);
+    let cargo = bin.join("cargo");
+    fs::write(&cargo, "#!/bin/bash\necho 'cargo 1.63.0 (fd9c4297c 2022-07-01)'\n").expect("written");
+    fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+    check(&nowhere, &["not in the path", ".cargo/env"]);
+    check(&bin, &["too old (cargo 1.63.0", &needed, "rustup default stable"]);
 }

@@ -1,5 +1,12 @@
 //! What the pages say is what the code has.
 
+#[path = "docs/change.rs"]
+mod change;
+#[path = "docs/changelog.rs"]
+mod changelog;
+#[path = "docs/words.rs"]
+mod words;
+
 use rideguard::domain::AlertKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -222,7 +229,7 @@ fn paragraphs(page: &str) -> Vec<String> {
 }
 
 /// The words of a text without blanks: each begins with a letter or digit of ASCII.
-fn words(token: &str) -> Vec<&str> {
+fn words_of(token: &str) -> Vec<&str> {
     let is_inner = |c: char| c.is_alphanumeric() || "_'’.,/%-".contains(c);
     let (mut found, mut rest) = (Vec::new(), token);
     while let Some(begin) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
@@ -251,7 +258,7 @@ impl Prose {
             let plain: String = links.iter().flat_map(|l| [l.before, l.words]).chain([rest]).collect();
             let (mut length, mut numbers) = (0, 0);
             for token in replaced(&plain, "`", "code").split_whitespace() {
-                let words = words(token);
+                let words = words_of(token);
                 length += words.len();
                 numbers += words.iter().filter(|w| w.chars().all(|c| c.is_ascii_digit() || ".,%".contains(c))).count();
                 if token.ends_with(['.', '!', '?']) {
@@ -386,6 +393,15 @@ fn links_and_paths_resolve() {
     }
     assert!(checked > 100, "only {checked} links and paths were found: have the pages another form?");
     assert!(wrong.is_empty(), "these lead nowhere: {wrong:#?}");
+}
+
+/// Most lines of README.md: who opens it reads it to its end.
+const README_LINES_MAX: usize = 90;
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines; at most {README_LINES_MAX}");
 }
 
 /// Longest line outside tables, characters.

@@ -19,7 +19,7 @@ fn every_language_of_the_simulator_is_read_as_it_was_meant() {
         ("teltonika", 6e-8, 0.51),
     ] {
         let output = Command::new(&simulator)
-            .args(["say", "--protocol", language, "--count", "200", "--seed", "11"])
+            .args(["messages", "--protocol", language, "--count", "200", "--seed", "11"])
             .output()
             .expect("it runs");
         assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));

@@ -66,8 +66,8 @@ pub struct Args {
     #[arg(long)]
     truth: Option<PathBuf>,
     /// Where to write what was sent, what the broker has acknowledged and what the server has answered.
-    #[arg(long)]
-    obligations: Option<PathBuf>,
+    #[arg(long, alias = "obligations")]
+    acknowledged: Option<PathBuf>,
     /// Trackers keep each message until the server's answer, and repeat it meanwhile.
     #[arg(long)]
     wait_for_answers: bool,
@@ -103,7 +103,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let broker = Broker::new(&args.broker, &args.ca)?;
     let trackers = credentials(&args.credentials, args.vehicles)?;
-    let (truth, obligations) = (Lines::open(args.truth.as_deref())?, Lines::open(args.obligations.as_deref())?);
+    let (truth, obligations) = (Lines::open(args.truth.as_deref())?, Lines::open(args.acknowledged.as_deref())?);
     let fates = fates(&args, &trackers)?;
     let (tell, stop) = watch::channel(false);
     let mut playing = JoinSet::new();

@@ -4,11 +4,11 @@
 mod city;
 mod encode;
 mod fleet;
-mod flood;
 mod load;
+mod messages;
 mod mqtt;
 mod owners;
-mod say;
+mod stress;
 mod tracks;
 mod truth;
 mod vehicle;
@@ -30,14 +30,16 @@ enum Command {
     Fleet(fleet::Args),
     /// Sends at a fixed rate, whatever the answers, and hides thefts in it.
     Load(load::Args),
-    /// Presses: thousands of connections at the rates it is told.
-    Flood(flood::Args),
+    /// Presses a broker from thousands of connections, at given rates.
+    #[command(alias = "flood")]
+    Stress(stress::Args),
     /// A city's days with thefts and outages, into a file for the guard's replay or to a broker.
     City(city::command::Args),
     /// Writes days of a city's tracks into a file, for benches.
     Tracks(tracks::Args),
-    /// Prints what trackers would say, with the truth.
-    Say(say::Args),
+    /// Prints messages of trackers as JSON lines, with the truth.
+    #[command(alias = "say")]
+    Messages(messages::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,10 +50,10 @@ fn main() -> ExitCode {
                     match Cli::parse().command {
                         Command::Fleet(args) => fleet::run(args).await,
                         Command::Load(args) => load::run(args).await,
-                        Command::Flood(args) => flood::run(&args),
+                        Command::Stress(args) => stress::run(&args),
                         Command::City(args) => city::command::run(args).await,
                         Command::Tracks(args) => tracks::run(&args),
-                        Command::Say(args) => say::run(&args),
+                        Command::Messages(args) => messages::run(&args),
                     }
                 })
             },

@@ -116,7 +116,7 @@ async fn ask(host: &str, method: &str, path: &str, token: &str, body: Option<&Va
     stream.write_all((head + &body).as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
-    read(&answer).with_context(|| format!("{method} {path}: the answer is no HTTP"))
+    read(&answer).with_context(|| format!("{method} {path}: the answer is not HTTP"))
 }
 
 /// Status and body of a whole answer; a body that is no JSON is null.

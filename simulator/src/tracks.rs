@@ -52,7 +52,7 @@ pub struct Args {
 
 /// Hours in quarters, as seconds.
 fn quarters(text: &str) -> Result<i64, String> {
-    let hours: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let hours: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     if !(0.0..=24.0).contains(&hours) || (hours * 4.0).fract() != 0.0 {
         return Err(format!("{hours} hours; it must be 0 to 24, in quarters of an hour"));
     }

@@ -38,7 +38,7 @@ impl Lines {
         if let Some(file) = &self.0 {
             let mut file = file.lock().unwrap_or_else(|e| e.into_inner());
             if writeln!(file, "{line}").and_then(|()| file.flush()).is_err() {
-                eprintln!("simulator: a line of truth could not be written");
+                eprintln!("simulator: cannot write a line of the truth");
             }
         }
     }

@@ -227,7 +227,7 @@ impl From<tokio_postgres::Error> for Problem {
                 _ => {}
             }
         }
-        tracing::error!(error = %error, code = error.code().map_or("none", |c| c.code()), "The database refused a request of the API");
+        tracing::error!(error = %error, code = error.code().map_or("none", |c| c.code()), "Database refused an API request");
         Self::Unavailable
     }
 }
@@ -237,7 +237,7 @@ impl From<anyhow::Error> for Problem {
         match error.downcast::<tokio_postgres::Error>() {
             Ok(error) => error.into(),
             Err(error) => {
-                tracing::error!(%error, "A question of the API has no answer");
+                tracing::error!(%error, "API request failed");
                 Self::Unavailable
             }
         }
@@ -246,7 +246,7 @@ impl From<anyhow::Error> for Problem {
 
 impl From<deadpool_postgres::PoolError> for Problem {
     fn from(error: deadpool_postgres::PoolError) -> Self {
-        tracing::error!(%error, "The API has no database connection");
+        tracing::error!(%error, "No database connection for the API");
         Self::Unavailable
     }
 }

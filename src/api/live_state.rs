@@ -110,7 +110,7 @@ impl Hub {
                     self.take(lane, news).await;
                 },
                 _ = reread.tick() => if let Err(problem) = self.reread().await {
-                    tracing::warn!(?problem, "The live map's memory could not be read again");
+                    tracing::warn!(?problem, "Reloading live positions failed; retrying in {REREAD_EVERY:?}");
                 },
             }
         }
@@ -175,7 +175,7 @@ impl Hub {
         }
         for incident in news.told_incidents {
             if let Err(problem) = self.tell_incident(incident).await {
-                tracing::warn!(?problem, "An incident could not be read for the live stream");
+                tracing::warn!(?problem, "Reading an incident for the live stream failed");
             }
         }
         for (alert, vehicle) in news.alerts {
@@ -184,7 +184,7 @@ impl Hub {
             match self.alert(owner, alert).await {
                 Ok(Some(shown)) => drop(self.told.send((owner, json!({ "type": "alert", "alert": shown })))),
                 Ok(None) => {}
-                Err(problem) => tracing::warn!(?problem, "An alert could not be read for the live stream"),
+                Err(problem) => tracing::warn!(?problem, "Reading an alert for the live stream failed"),
             }
         }
     }

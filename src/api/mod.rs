@@ -267,7 +267,7 @@ async fn watch_over(State(api): State<Api>, mut request: Request<axum::body::Bod
         api.note_refused(&asker, &method, &path, response.status()).await;
     }
     let class = format!("{}xx", response.status().as_u16() / 100);
-    api.metrics.http_answers.with_label_values(&[class.as_str()]).inc();
+    api.metrics.http_responses.with_label_values(&[class.as_str()]).inc();
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");

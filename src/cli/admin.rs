@@ -1,4 +1,4 @@
-//! `rideguard admin`: enters people and things into a database.
+//! `rideguard admin`: enters people, vehicles, trackers and grants into a database.
 
 use crate::api::hash_password;
 use crate::cli::{block_on, demo, say};
@@ -19,7 +19,7 @@ use tokio_postgres::Transaction;
 #[derive(Parser)]
 pub struct Args {
     /// Settings file.
-    #[arg(long, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
+    #[arg(long, global = true, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
     config: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -29,7 +29,7 @@ pub struct Args {
 enum Command {
     #[command(flatten)]
     One(Thing),
-    /// Lists the vehicles whose plate was shared or none before plates had one form, as JSON lines.
+    /// Lists the vehicles whose plate was shared or empty before plates had one form, as JSON lines.
     Plates,
     /// Enters the people, vehicles and trackers of the demonstration.
     Demo {
@@ -45,7 +45,7 @@ enum Command {
 /// What is entered one at a time.
 #[derive(Subcommand)]
 enum Thing {
-    /// Makes an account, or gives it a new password (read from standard input). What is not said stays as it is.
+    /// Makes an account, or gives it a new password (read from standard input). What is not given stays as it is.
     Account {
         /// What is typed to log in: 1 to 64 of A-Z a-z 0-9 . _ @ -
         #[arg(value_parser = login)]
@@ -101,7 +101,7 @@ enum Thing {
         /// The plate, in any spelling.
         #[arg(required_unless_present = "none", conflicts_with = "none")]
         plate: Option<String>,
-        /// It has none.
+        /// The vehicle has none.
         #[arg(long)]
         none: bool,
     },

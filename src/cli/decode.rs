@@ -60,7 +60,7 @@ fn answer(line: &[u8]) -> Value {
         Ok(question) => question,
         Err(error) => {
             let id = serde_json::from_slice::<Value>(line).map(|v| v["id"].clone()).unwrap_or_default();
-            return rejected(&id, &format!("the line is no question: {error}"));
+            return rejected(&id, &format!("the line is not a valid question: {error}"));
         }
     };
     let has_16_byte_values = question.decoder_option.as_deref().is_some_and(|o| o.starts_with("extended"));

@@ -1,18 +1,29 @@
 //! The subcommands, one file each; `docs/cli.md` documents them.
 
 pub mod admin;
-pub mod backstage;
+pub mod args;
 pub mod backtest;
 pub mod backup;
+mod database;
 pub mod decode;
 mod demo;
+pub mod erase;
+pub mod explain;
+pub mod hold;
 pub mod import;
-pub mod keeping;
+pub mod journal;
+pub mod migrate;
+pub mod purge;
+pub mod rebuild;
 pub mod recording;
 pub mod replay;
+pub mod restore;
+pub mod roles;
 pub mod score;
 pub mod up;
+pub mod verify;
 
+use crate::domain::Timestamp;
 use std::fmt::Display;
 use std::future::Future;
 use std::io::Write;
@@ -39,4 +50,10 @@ pub fn say(line: impl Display) -> std::io::Result<()> {
 /// The same where the work goes on without a reader: a server whose terminal was closed.
 fn announce(line: impl Display) {
     drop(say(line));
+}
+
+/// Reads a flag's time.
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text)
+        .ok_or_else(|| "not a valid time; expected RFC 3339, like 2026-11-23T10:00:00Z".to_owned())
 }

@@ -1,7 +1,8 @@
-//! `rideguard up` and the single roles.
+//! `rideguard up`: the whole system on this machine.
 
 use crate::app::{self, Roles};
-use crate::cli::{announce, block_on, demo, say};
+use crate::cli::roles::stop_signal;
+use crate::cli::{announce, block_on, demo};
 use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::domain::topic::up_topic;
 use crate::ingest::session::Subscribed;
@@ -12,22 +13,10 @@ use crate::supervisor::{Folder, postgres};
 use anyhow::{anyhow, bail};
 use clap::Parser;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-
-/// Only ingest.
-pub const INGEST: Roles = Roles { ingest: true, notify: false, api: false, rollup: false };
-/// Only the API.
-pub const API: Roles = Roles { ingest: false, notify: false, api: true, rollup: false };
-/// Only notifications.
-pub const NOTIFY: Roles = Roles { ingest: false, notify: true, api: false, rollup: false };
-
-/// Only the rollup.
-pub const ROLLUP: Roles = Roles { ingest: false, notify: false, api: false, rollup: true };
 
 /// Flags of `up`.
 #[derive(Parser)]
@@ -45,12 +34,12 @@ pub struct Args {
     #[arg(long, default_value = "127.0.0.1:9188")]
     pub metrics: SocketAddr,
     /// TLS port of the broker; a free one if not given.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub mqtt_port: Option<u16>,
     /// Host name under which trackers connect from outside: the broker then listens on every address,
     /// and its certificate bears this name. Without it only this machine reaches the broker.
-    #[arg(long, requires = "mqtt_port")]
-    pub mqtt_public: Option<String>,
+    #[arg(long, alias = "mqtt-public", requires = "mqtt_port")]
+    pub mqtt_hostname: Option<String>,
     /// Oldest plausible fix, days.
     #[arg(long, default_value_t = 30)]
     pub max_fix_age_days: u32,
@@ -58,44 +47,11 @@ pub struct Args {
     #[arg(long)]
     pub demo: bool,
     /// Vehicles of the demonstration.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
+    #[arg(long, requires = "demo", default_value_t = 200, value_parser = clap::value_parser!(u16).range(3..=5000))]
     pub demo_vehicles: u16,
-    /// Makes the demonstration's people and vehicles but leaves the simulator to somebody else.
-    #[arg(long)]
+    /// Makes the demonstration's people and vehicles, and plays nothing.
+    #[arg(long, requires = "demo")]
     pub demo_without_simulator: bool,
-}
-
-/// Flags of a single role.
-#[derive(Parser)]
-pub struct RoleArgs {
-    /// Settings file; see rideguard.example.toml. `rideguard up` writes one into its data folder.
-    #[arg(long, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
-    pub config: PathBuf,
-}
-
-/// Runs one role until it is told to stop.
-///
-/// # Errors
-/// A setting, file, port or service that is wrong.
-pub fn role(args: RoleArgs, roles: Roles) -> anyhow::Result<()> {
-    let config = Config::read(&args.config)?;
-    block_on(async {
-        if roles.ingest || roles.rollup {
-            app::prepare(&config).await?;
-        }
-        let stop = stop_signal()?;
-        app::run(config, roles, Subscribed::default(), stop).await
-    })
-}
-
-/// Brings a database up to date.
-///
-/// # Errors
-/// PostgreSQL is away, or a migration fails.
-pub fn migrate(args: RoleArgs) -> anyhow::Result<()> {
-    let config = Config::read(&args.config)?;
-    block_on(app::prepare(&config))?;
-    Ok(say("The schema is up to date.")?)
 }
 
 /// The whole system on this machine.
@@ -118,7 +74,7 @@ pub fn up(args: Args) -> anyhow::Result<()> {
         known_credentials(&folder)?
     };
     let mut postgres = Postgres::start(&folder, None)?;
-    let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_public.as_deref()) {
+    let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_hostname.as_deref()) {
         Ok(broker) => broker,
         Err(error) => {
             postgres.stop();
@@ -225,10 +181,10 @@ fn bring_back_database(folder: &Folder, postgres: &mut Postgres) {
     if postgres.is_alive() {
         return;
     }
-    tracing::error!("PostgreSQL ended; starting it again");
+    tracing::error!("PostgreSQL ended; restarting it");
     match Postgres::start(folder, Some(postgres.port)) {
         Ok(started) => *postgres = started,
-        Err(error) => tracing::error!(error = %format!("{error:#}"), "PostgreSQL does not come back; trying again"),
+        Err(error) => tracing::error!(error = %format!("{error:#}"), "PostgreSQL did not restart; retrying"),
     }
 }
 
@@ -237,37 +193,18 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     if broker.is_alive() {
         return false;
     }
-    tracing::error!("Mosquitto ended; starting it again");
+    tracing::error!("Mosquitto ended; restarting it");
     subscribed.forget_all();
-    match Mosquitto::start(folder, Some(broker.port), args.mqtt_public.as_deref()) {
+    match Mosquitto::start(folder, Some(broker.port), args.mqtt_hostname.as_deref()) {
         Ok(started) => {
             *broker = started;
             true
         }
         Err(error) => {
-            tracing::error!(error = %format!("{error:#}"), "Mosquitto does not come back; trying again");
+            tracing::error!(error = %format!("{error:#}"), "Mosquitto did not restart; retrying");
             false
         }
     }
-}
-
-/// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into one wish to stop: the servants are in
-/// process groups of their own and would outlive us otherwise.
-fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
-    let (tell, told) = watch::channel(false);
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-        let _ = tell.send(true);
-        drop(writeln!(std::io::stderr(), "Stopping …"));
-        tell.closed().await;
-    });
-    Ok(told)
 }
 
 /// Writes the settings that the other commands of this data folder read.
@@ -300,7 +237,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
             "# Written by `rideguard up` at every start, for the other commands of this data folder.
 [database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\napi_user = {:?}\napi_password_file = \"secrets/database-api\"\n
 [broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n{}
-[ingest]\nmax_fix_age_days = {}\nspool_folder = \"spool\"\n
+[ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\n
 [journal]\nkey_file = \"secrets/journal-key\"\n",

@@ -18,7 +18,7 @@ pub struct Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// Not one of our forms.
-    #[error("the topic has none of the forms v1/SHARD/IDENT/up and v1/SHARD/IDENT/gw/GATEWAY/up")]
+    #[error("the topic is not valid; expected v1/SHARD/IDENT/up or v1/SHARD/IDENT/gw/GATEWAY/up")]
     Form,
     /// The identifier is none.
     #[error("{0}")]

@@ -41,7 +41,7 @@ pub struct Limits {
 pub enum Conflict {
     /// It could send us what we do not take.
     #[error(
-        "the broker takes packets of up to {0} bytes, ingest up to {PACKET_BYTES_MAX}: a larger one breaks a lane's connection twice before it is taken, cut, and set aside; set the broker's max_packet_size to {PACKET_BYTES_MAX} or less"
+        "the broker takes packets of up to {0} bytes, ingest up to {PACKET_BYTES_MAX}: a larger one breaks a lane's connection twice before it is taken, cut and quarantined; set the broker's max_packet_size to {PACKET_BYTES_MAX} or less"
     )]
     LargePackets(u64),
     /// Batches cannot fill.
@@ -141,7 +141,7 @@ pub async fn check(broker: Broker, ingest: Ingest) -> usize {
                 return conflicts.len();
             }
             Err(error) if wait == BACKOFF.0 => {
-                tracing::info!(error = %format!("{error:#}"), "The broker does not tell its limits by MQTT 5 now; asking again");
+                tracing::info!(error = %format!("{error:#}"), "Broker limits unknown; asking again by MQTT 5");
             }
             Err(_) => {}
         }

@@ -54,7 +54,7 @@ pub(super) enum ConnectionError {
     Silent(Duration),
     #[error("the broker took none of our acknowledgements for {} s", .0.as_secs())]
     Deaf(Duration),
-    #[error("what the broker sends is no MQTT, or beyond our limit: {0}")]
+    #[error("the broker sent invalid MQTT, or more than the limit: {0}")]
     Malformed(mqttbytes::Error),
     #[error("the broker refuses us: {0:?}")]
     Refused(ConnectReturnCode),

@@ -126,7 +126,7 @@ fn connect(broker: &Broker, name: &str) -> anyhow::Result<Connection> {
                 // What woke us is lost with the connection; the next message wakes the next one.
                 lock(&waiting).is_woken = false;
                 if std::mem::take(&mut is_connected) {
-                    tracing::warn!(%error, "A connection for answers and live positions broke; connecting again");
+                    tracing::warn!(%error, "Publishing connection broke; reconnecting");
                 }
                 tokio::time::sleep(jittered(Duration::from_secs(1))).await;
             }

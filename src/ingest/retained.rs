@@ -34,10 +34,10 @@ pub async fn keep_clear(broker: Broker) {
         wait = EVERY;
         match clear(&broker).await {
             Ok(0) => {}
-            Ok(cleared) => tracing::debug!(cleared, "The broker had retained messages of trackers; they are cleared"),
+            Ok(cleared) => tracing::debug!(cleared, "Cleared retained messages of trackers from the broker"),
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::info!(%error, "What the broker has retained could not be cleared; trying again in an hour");
+                tracing::info!(%error, "Clearing retained messages failed; retrying in an hour");
             }
         }
     }

@@ -194,9 +194,10 @@ impl Keeper {
                 }
                 Err(error) => error,
             };
-            tracing::warn!(lane = self.lane.0, %error, "The broker's connection broke; connecting again");
+            let pause = jittered(wait);
+            tracing::warn!(lane = self.lane.0, %error, "Broker connection broke; reconnecting in {pause:.1?}");
             oversize_ends = if error.is_oversize() { oversize_ends + 1 } else { 0 };
-            tokio::time::sleep(jittered(wait)).await;
+            tokio::time::sleep(pause).await;
             wait = (wait * 2).min(BACKOFF.1);
         }
     }
@@ -205,7 +206,7 @@ impl Keeper {
     fn begin(&mut self, away_since: Timestamp, is_known: bool) {
         let cause = if is_known || !self.was_here { GapCause::Connection } else { GapCause::SessionLost };
         if cause == GapCause::SessionLost {
-            tracing::warn!(lane = self.lane.0, "The broker has lost our session");
+            tracing::warn!(lane = self.lane.0, "Broker lost our session");
         }
         self.was_here = true;
         self.tell_gap(away_since, cause);
@@ -288,7 +289,7 @@ impl Keeper {
         tracing::error!(
             lane = self.lane.0,
             limit = PACKET_BYTES_MAX,
-            "The broker keeps sending a packet beyond our limit, and nothing comes behind it: taking it once, cut. Set the broker's max_packet_size below the limit"
+            "Broker repeats a packet beyond the limit and blocks the lane; taking it once, cut. Set the broker's max_packet_size to the limit or less"
         );
         PROTOCOL_BYTES_MAX
     }

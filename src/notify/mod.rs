@@ -68,7 +68,7 @@ pub async fn run(
     let channels = channels(&config);
     while !*stop.borrow() {
         if let Err(error) = work(&config, &database, &metrics, &channels, wake.clone(), &mut stop).await {
-            tracing::error!(error = %format!("{error:#}"), "Notifications are held up; trying again");
+            tracing::error!(error = %format!("{error:#}"), "Notification worker failed; restarting in {LOOK_EVERY:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -86,7 +86,7 @@ async fn work(
     let mut on_their_way = FuturesUnordered::new();
     while !*stop.borrow() {
         let room = ON_THEIR_WAY_MAX - on_their_way.len();
-        metrics.held_back.inc_by(outbox::admit(&client).await?.unsigned_abs().into());
+        metrics.notifications_suppressed.inc_by(outbox::admit(&client).await?.unsigned_abs().into());
         let claimed = if room > 0 { outbox::claim(&client, room as i64, CLAIM_S).await? } else { Vec::new() };
         if !claimed.is_empty() {
             failpoint::pass(Point::Claimed);

@@ -18,9 +18,9 @@ use std::time::Duration;
 /// Longest an attempt may take.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
-/// The address is no http or https URL.
+/// The address is not a URL of http or https.
 fn no_url() -> SendError {
-    SendError::never("the webhook address is no http or https URL")
+    SendError::never("the webhook address is not a valid URL; expected http or https")
 }
 
 /// Sends webhooks.

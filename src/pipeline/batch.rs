@@ -31,7 +31,7 @@ impl Batch {
     /// Takes a delivery in. What only shows retained messages is acknowledged in its turn, counted, and no input.
     pub fn take(&mut self, delivery: Delivery, metrics: &Metrics) {
         match delivery.of_retained() {
-            Some(kind) => metrics.retained.with_label_values(&[kind.name()]).inc(),
+            Some(kind) => metrics.retained_messages.with_label_values(&[kind.name()]).inc(),
             None => self.entries.push(Entry::Packet(delivery.packet)),
         }
         self.receipts.push(delivery.receipt);

@@ -87,7 +87,7 @@ impl LaneQuota {
                 _ = stop.changed() => return,
             };
             if let Err(error) = ended {
-                tracing::debug!(error = %format!("{error:#}"), "The other workers cannot be counted; the share stays");
+                tracing::debug!(error = %format!("{error:#}"), "Counting workers failed; lane quota unchanged");
             }
             tokio::time::sleep(ASK_EVERY).await;
         }

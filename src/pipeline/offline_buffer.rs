@@ -51,11 +51,11 @@ impl OfflineBuffer {
         let open = |root: &PathBuf| {
             Spool::open(root, lane, settings.spool_mb_max * 1_000_000 / u64::from(crate::domain::shard::LANES))
                 .inspect_err(|error| {
-                    tracing::error!(lane = lane.0, error = %format!("{error:#}"), "Without a spool the broker has to keep what comes while PostgreSQL is away");
+                    tracing::error!(lane = lane.0, error = %format!("{error:#}"), "Cannot open the spool; the broker keeps messages while PostgreSQL is away");
                 })
                 .ok()
         };
-        let spool = settings.spool_folder.as_ref().and_then(open);
+        let spool = settings.spool_dir.as_ref().and_then(open);
         shared.metrics.spool_bytes.add(spool.as_ref().map_or(0, Spool::bytes) as i64);
         Self {
             lane,
@@ -108,7 +108,7 @@ impl OfflineBuffer {
         self.state = None;
         self.away_since = None;
         if std::mem::take(&mut self.is_spooling) {
-            tracing::info!(lane = self.lane.0, "The spool is drained");
+            tracing::info!(lane = self.lane.0, "Spool drained");
         }
     }
 
@@ -120,7 +120,7 @@ impl OfflineBuffer {
         if away >= SPOOL_AFTER && self.spool.is_some() && self.session.is_some() {
             while Instant::now() < until && self.session.is_some() {
                 if let Err(error) = self.spool_batch(shared, until).await {
-                    tracing::error!(lane = self.lane.0, error = %format!("{error:#}"), "The broker has to keep what comes now");
+                    tracing::error!(lane = self.lane.0, error = %format!("{error:#}"), "Cannot write to the spool; the broker keeps messages");
                     break;
                 }
             }
@@ -151,7 +151,7 @@ impl OfflineBuffer {
         }
         self.metrics.spool_bytes.add((spool.bytes() - before) as i64);
         if !std::mem::replace(&mut self.is_spooling, true) {
-            tracing::warn!(lane = self.lane.0, "PostgreSQL is away; what trackers send goes to the spool");
+            tracing::warn!(lane = self.lane.0, "PostgreSQL is away; writing messages to the spool");
         }
         self.release(&batch.receipts);
         if let Some(state) = &self.state {

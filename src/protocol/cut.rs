@@ -30,7 +30,7 @@ impl LeftOver {
 
     fn said(self) -> Option<Box<str>> {
         let (at, problem) = self.first?;
-        Some(format!("{} bytes from byte {at} on are no frame: {problem}", self.bytes).into())
+        Some(format!("{} bytes from byte {at} on are not a frame: {problem}", self.bytes).into())
     }
 }
 

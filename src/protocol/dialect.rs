@@ -244,17 +244,19 @@ impl Dialect {
         };
         for (code, word) in &file.alarms {
             let number = code.strip_prefix("0x").map_or_else(|| code.parse(), |hex| u8::from_str_radix(hex, 16));
-            let number = number.map_err(|_| format!("alarm code {code:?} is none; 0 to 255 or 0x00 to 0xff are"))?;
+            let number =
+                number.map_err(|_| format!("alarm code {code:?} is not valid; expected 0 to 255 or 0x00 to 0xff"))?;
             let kind = match word.as_str() {
                 "none" => None,
-                word => {
-                    Some(AlarmKind::of_name(word).ok_or_else(|| format!("alarm {code} is {word:?}, no known word"))?)
-                }
+                word => Some(
+                    AlarmKind::of_name(word)
+                        .ok_or_else(|| format!("alarm {code} is {word:?}, which is not a known word"))?,
+                ),
             };
             dialect.alarms.0[usize::from(number)] = kind;
         }
         if let Some(bit) = [file.armed_bit, file.moving_bit].into_iter().flatten().find(|bit| *bit > 31) {
-            return Err(format!("status bit {bit} is none; 0 to 31 are"));
+            return Err(format!("status bit {bit} is not valid; expected 0 to 31"));
         }
         if let Some(clock) = &file.clock {
             dialect.clock_offset_s = offset_s(clock)?;

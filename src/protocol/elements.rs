@@ -176,12 +176,11 @@ impl Element<'_> {
     }
 
     /// The error of an element without which there is no report.
-    pub fn is_no(&self, field: &'static str, wanted: &str) -> DecodeError {
-        let problem = match self {
-            Self::Absent => "is missing".to_owned(),
-            other => format!("{:?} is no {wanted}", other.shown().chars().take(40).collect::<String>()),
-        };
-        DecodeError::Field { field, problem }
+    pub fn is_not(&self, field: &'static str, expected: &str) -> DecodeError {
+        match self {
+            Self::Absent => DecodeError::Field { field, problem: "is missing".to_owned() },
+            other => DecodeError::invalid(field, &other.shown(), expected),
+        }
     }
 
     /// A number without which there is no report.
@@ -191,7 +190,7 @@ impl Element<'_> {
     pub fn must_be_number(&self, field: &'static str) -> Result<f64, DecodeError> {
         match self {
             Self::Number(number) => Ok(*number),
-            other => Err(other.is_no(field, "number")),
+            other => Err(other.is_not(field, "a number")),
         }
     }
 
@@ -202,7 +201,7 @@ impl Element<'_> {
     pub fn must_be_whole(&self, field: &'static str, range: RangeInclusive<f64>) -> Result<i64, DecodeError> {
         match self {
             Self::Number(n) if n.fract() == 0.0 && range.contains(n) => Ok(*n as i64),
-            other => Err(other.is_no(field, &format!("whole number from {} to {}", range.start(), range.end()))),
+            other => Err(other.is_not(field, &format!("a whole number from {} to {}", range.start(), range.end()))),
         }
     }
 }

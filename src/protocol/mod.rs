@@ -126,6 +126,17 @@ pub enum DecodeError {
     },
 }
 
+/// Most characters of a value that an error shows.
+const VALUE_CHARS_SHOWN_MAX: usize = 40;
+
+impl DecodeError {
+    /// A value that is not what its field takes.
+    fn invalid(field: &'static str, value: &str, expected: &str) -> Self {
+        let shown: String = value.chars().take(VALUE_CHARS_SHOWN_MAX).collect();
+        Self::Field { field, problem: format!("{shown:?} is not valid; expected {expected}") }
+    }
+}
+
 /// The table of a reflected CRC of 16 bits, one entry for each byte.
 const fn crc16_table(polynomial: u16) -> [u16; 256] {
     let mut table = [0; 256];

@@ -33,7 +33,7 @@ const LATE_MAX: i64 = 20_000;
 /// Works until `stop`; after a failure it begins again with what the database says.
 pub async fn run(config: Config, database: tokio_postgres::Config, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     if let Err(error) = alone(move || tenures(config, database, metrics, stop)).await {
-        tracing::error!(%error, "The rollup has no thread of its own");
+        tracing::error!(%error, "Rollup thread failed");
     }
 }
 
@@ -61,7 +61,7 @@ async fn tenures(
 ) {
     while !*stop.borrow() {
         if let Err(error) = work(&config, &database, &metrics, &mut stop).await {
-            tracing::error!(error = %format!("{error:#}"), "The rollup is held up; trying again");
+            tracing::error!(error = %format!("{error:#}"), "Rollup failed; restarting in {LOOK_EVERY:?}");
         }
         if *stop.borrow() {
             return; // its change has been seen, so nobody would wake us below
@@ -85,23 +85,23 @@ async fn work(
     while !*stop.borrow() {
         let is_due = tended_at.is_none_or(|t| t.elapsed() > PARTITIONS_EVERY);
         if is_due && let Err(error) = partitions::make(&rollup.client, config.ingest.hot_days).await {
-            tracing::error!(%error, "Days ahead could not be made; trying again");
+            tracing::error!(%error, "Creating partitions failed; retrying in {PARTITIONS_EVERY:?}");
         }
         rollup.close(last_closed(now(), config.rollup.closes_after_s)).await?;
         while !*stop.borrow() && rollup.roll_next().await?.is_some() {}
-        while !*stop.borrow() && rollup.merge_late(config.rollup.late_rest_s as f64).await? > 0 {}
-        metrics.rollup_behind_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
+        while !*stop.borrow() && rollup.merge_late(config.rollup.merge_late_after_s as f64).await? > 0 {}
+        metrics.rollup_lag_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
         // Last, and whatever comes of it: what is to go can wait, fixes that are to become segments cannot.
         if is_due && !*stop.borrow() {
             if let Err(error) = rollup.purge(config).await {
                 let error = format!("{error:#}");
-                tracing::error!(error, "What is to go could not be let go; the rollup goes on, and tries again");
+                tracing::error!(error, "Retention run failed; retrying in {PARTITIONS_EVERY:?}");
             }
             tokio::select! {
                 ordered = rollup.put_in_order(database) => {
                     if let Err(error) = ordered {
                         let error = format!("{error:#}");
-                        tracing::info!(error, "A day of pieces could not be put in order; trying again");
+                        tracing::info!(error, "Clustering a track partition failed; retrying in {PARTITIONS_EVERY:?}");
                     }
                 }
                 _ = stop.changed() => {} // one transaction: it has happened or has not
@@ -147,12 +147,12 @@ impl Rollup {
     async fn purge(&mut self, config: &Config) -> anyhow::Result<()> {
         let released = partitions::release(&self.client, config.ingest.hot_days).await?;
         if released > 0 {
-            tracing::info!(released, "Hot days that are pieces now were dropped");
+            tracing::info!(released, "Dropped hot partitions that are rolled up");
         }
         if retention::is_due(&self.client, config.retention.hour_utc).await?
             && let Some(report) = retention::run(&mut self.client, &config.retention, &config.journal, false).await?
         {
-            tracing::info!(report = %serde_json::to_string(&report)?, "What no purpose keeps any more was let go");
+            tracing::info!(report = %serde_json::to_string(&report)?, "Retention run finished");
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Rollup {
     async fn put_in_order(&mut self, database: &tokio_postgres::Config) -> anyhow::Result<()> {
         let reader = connect(database, "rollup").await?;
         if let Some(day) = clustering::cluster_next_day(&mut self.client, &reader).await? {
-            tracing::info!(day, "A day of pieces was put in order");
+            tracing::info!(day, "Clustered track partition");
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Rollup {
         }
         let to = Timestamp::from_micros((from.micros().div_euclid(SLICE_US) + 1) * SLICE_US).min(self.marks.closing_to);
         if let Err(error) = partitions::summarize(&self.client, from).await {
-            tracing::debug!(%error, "The slice is read without its newest index entries");
+            tracing::debug!(%error, "Index summary failed; reading the slice without it");
         }
         let transaction = self.client.transaction().await?;
         let heard = store::read_slice(&transaction, from, to).await?;

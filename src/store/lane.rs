@@ -222,7 +222,7 @@ pub async fn read_checkpoint(client: &Client, lane: Lane, applied: i64) -> anyho
         {
             Ok(state) => return Ok((n, state)),
             Err(error) => {
-                tracing::warn!(lane = lane.0, error = %format!("{error:#}"), "Cannot read a checkpoint; folding from an earlier one")
+                tracing::warn!(lane = lane.0, error = %format!("{error:#}"), "Checkpoint is corrupt; recovering from an earlier one")
             }
         }
     }

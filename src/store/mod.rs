@@ -83,10 +83,10 @@ pub async fn connect(settings: &tokio_postgres::Config, purpose: &str) -> anyhow
     let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, settings.connect(NoTls))
         .await
         .with_context(|| format!("PostgreSQL does not answer ({})", place(&settings)))?
-        .with_context(|| format!("PostgreSQL does not let us in ({})", place(&settings)))?;
+        .with_context(|| format!("PostgreSQL refuses the connection ({})", place(&settings)))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "A database connection ended");
+            tracing::debug!(%error, "Database connection ended");
         }
     });
     Ok(client)
@@ -108,7 +108,7 @@ fn place(settings: &tokio_postgres::Config) -> String {
 /// The database's own word.
 pub async fn server_major(client: &Client) -> anyhow::Result<u32> {
     let number: String = client.query_one("SHOW server_version_num", &[]).await?.get(0);
-    Ok(number.parse::<u32>().context("PostgreSQL's version is no number")? / 10_000)
+    Ok(number.parse::<u32>().context("PostgreSQL's version is not a number")? / 10_000)
 }
 
 /// Refuses a server that could forget what it has committed.

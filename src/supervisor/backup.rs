@@ -70,7 +70,7 @@ pub fn make(config: &Config, settings: &Path, major: u32, made_at: String, to: &
 /// It is no backup, is damaged, was made by another PostgreSQL, or the folder is in use.
 pub fn restore(from: &Path, data: &Path) -> anyhow::Result<About> {
     let text = fs::read_to_string(from.join("backup.json"))
-        .with_context(|| format!("{} is no finished backup: it has no backup.json", from.display()))?;
+        .with_context(|| format!("{} is not a finished backup: it has no backup.json", from.display()))?;
     let about: About = serde_json::from_str(&text).with_context(|| format!("backup.json in {}", from.display()))?;
     ensure!(about.format == FORMAT, "the backup has form {}; this program reads form {FORMAT}", about.format);
     // `up` starts the newest server there is.
@@ -153,7 +153,7 @@ mod tests {
         let (from, data) = (folder.path().join("backup"), folder.path().join("data"));
         fs::create_dir_all(&from).unwrap();
         let refusal = || format!("{:#}", restore(&from, &data).unwrap_err());
-        assert!(refusal().contains("no finished backup"));
+        assert!(refusal().contains("not a finished backup"));
         let about = |format, postgres| {
             let about = About { format, rideguard: "0".into(), postgres, made_at: "2026-11-25T00:00:00Z".into() };
             fs::write(from.join("backup.json"), serde_json::to_string(&about).unwrap()).unwrap();

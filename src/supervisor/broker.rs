@@ -62,7 +62,7 @@ impl Mosquitto {
         if let Some(child) = Child::adopt("Mosquitto", &pid_file, &conf.to_string_lossy(), Signal::SIGTERM)
             && let Some(port) = port_in(&conf)
         {
-            tracing::info!("Mosquitto of an earlier run is still there; going on with it");
+            tracing::info!("Adopted Mosquitto of an earlier run");
             let socket = socket.filter(|s| s.exists()); // that of an earlier release had none
             return Ok(Self { child, port, ca_file, password_file, socket });
         }

@@ -44,7 +44,7 @@ impl Postgres {
         if let Some(child) = Child::adopt("PostgreSQL", &pid_file, &data.to_string_lossy(), Signal::SIGINT)
             && let Some(port) = fs::read_to_string(&pid_file)?.lines().nth(3).and_then(|l| l.trim().parse().ok())
         {
-            tracing::info!("PostgreSQL of an earlier run is still there; going on with it");
+            tracing::info!("Adopted PostgreSQL of an earlier run");
             let host = socket_folder(&home, port).filter(|_| socket(&home, port).exists());
             return Ok(Self { child, port, host: host.unwrap_or_else(loopback), password_file });
         }
@@ -69,7 +69,7 @@ impl Postgres {
         // Going back to a point in time takes as long as there is log to replay; it says by itself when it cannot.
         let is_going_back = pid_file.with_file_name("recovery.signal").exists();
         if is_going_back {
-            tracing::info!("PostgreSQL goes back to a point in time; waiting until it is there");
+            tracing::info!("PostgreSQL recovers to a point in time; waiting for it");
         }
         // The eighth line of postmaster.pid says "ready" (PostgreSQL, miscadmin.h, PM_STATUS_READY).
         while !fs::read_to_string(pid_file).is_ok_and(|t| t.lines().nth(7).is_some_and(|l| l.trim() == "ready")) {

@@ -70,7 +70,7 @@ impl Child {
         let _ = kill(self.pid, self.stop_signal);
         while self.is_alive() {
             if since.elapsed() > patience {
-                tracing::warn!("{} does not stop; killing it", self.name);
+                tracing::warn!("{} did not stop within {} s; killing it", self.name, patience.as_secs());
                 let _ = kill(self.pid, Signal::SIGKILL);
                 return;
             }

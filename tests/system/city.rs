@@ -199,7 +199,7 @@ async fn a_city_is_played_through_the_broker_and_its_alerts_are_judged_by_the_tr
     use_ring();
     let up = Up::start(40, &[]).await;
     let truth = up.folder.join("city-truth.jsonl");
-    play_to_broker(&up, &truth, &["--vehicles=40", "--thefts=12", "--outages=0", "--seed=5", "--speed=3600"]);
+    play_to_broker(&up, &truth, &["--vehicles=40", "--thefts=12", "--outages=0", "--seed=5", "--speedup=3600"]);
     let thefts = lines(&truth).iter().filter(|r| r["kind"] == "incident").count();
     let told = up.folder.join("city-alerts.jsonl");
     let flags = ["score", "--list", "--truth", &truth.to_string_lossy(), "--alerts", &told.to_string_lossy()];

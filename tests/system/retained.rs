@@ -92,7 +92,7 @@ async fn a_tracker_that_retains_is_heard_once_and_its_place_does_not_stay_at_the
     // A restart brings the copy again, and it is dropped; what the tracker says afterwards is not.
     up.kill();
     up.start_again().await;
-    wait_for_metric(&up, "rideguard_retained_total{what=\"copy\"}", 1).await;
+    wait_for_metric(&up, "rideguard_retained_messages_total{kind=\"copy\"}", 1).await;
     let (client, mut events) = connect(&up, &ident, &password).await;
     retain(&client, &mut events, &topic(&ident), &fix(3)).await;
     up.wait_for("SELECT count(*) FROM fix", 4).await;
@@ -108,7 +108,7 @@ async fn a_tracker_that_retains_is_heard_once_and_its_place_does_not_stay_at_the
     assert_eq!(retained::clear(&broker).await.unwrap(), 2);
     assert_eq!(retained::clear(&broker).await.unwrap(), 0);
     assert_eq!(kept_for(&up, &config.broker.username, &own_password).await, []);
-    wait_for_metric(&up, "rideguard_retained_total{what=\"clearing\"}", 1).await;
+    wait_for_metric(&up, "rideguard_retained_messages_total{kind=\"clearing\"}", 1).await;
     retain(&client, &mut events, &topic(&ident), &fix(5)).await;
     up.wait_for("SELECT count(*) FROM fix", 5).await;
     assert_eq!(up.count("SELECT count(*) FROM quarantine").await, 0, "a clearing is no packet");

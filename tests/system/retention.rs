@@ -162,12 +162,12 @@ async fn a_nightly_job_that_fails_holds_up_no_slice() {
     assert_same(&client, true, "while the job fails").await;
 }
 
-/// Everything that is checked of a live database; what was let go is said.
+/// Everything that is checked of a live database; what was purged is said.
 fn check(up: &Up, purge: &str) {
     let verified = lines(&up.command(&["verify"])).join("\n");
     assert!(verified.contains(purge), "{verified}");
     let rebuilt = lines(&up.command(&["rebuild", "--check"])).join("\n");
-    assert!(rebuilt.contains("let go"), "{rebuilt}");
+    assert!(rebuilt.contains(" purged"), "{rebuilt}");
 }
 
 #[tokio::test]
@@ -199,12 +199,12 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     let report = retention::run(&mut client, &everything, &Journal::default(), false).await.unwrap().unwrap();
     assert!(report.journal_rows > 0 && report.journal_rows_kept > 0, "{report:?}");
     assert_eq!(lines(&up.command(&["journal"])).len(), 20);
-    check(&up, "let go: ");
+    check(&up, "purged: ");
     while now() <= told_until {
         tokio::time::sleep(Duration::from_millis(20)).await; // what comes now is told after the time of the case
     }
     tell(&up, 0).await;
-    check(&up, "let go: ");
+    check(&up, "purged: ");
     assert_eq!(lines(&up.command(&["journal"])).len(), 40);
 
     // The hold is on what was told first; the person goes, but for that.

@@ -54,8 +54,8 @@ pub struct Args {
     #[arg(long)]
     credentials: Option<PathBuf>,
     /// How many times faster than life a broker gets it.
-    #[arg(long, alias = "speedup", default_value_t = 1.0)]
-    speed: f64,
+    #[arg(long, alias = "speed", default_value_t = 1.0)]
+    speedup: f64,
     /// The API by which owners guard their vehicles when parked and end that before they ride: http://HOST:PORT.
     /// Without it nobody does, and the truth tells of no theft.
     #[arg(long, requires_all = ["owners", "broker"])]
@@ -79,7 +79,7 @@ pub(super) struct Lived {
 /// # Errors
 /// A flag, a file.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    for (name, value, low, high) in [("--hours", args.hours, 4.0, 720.0), ("--speed", args.speed, 1.0, 10_000.0)] {
+    for (name, value, low, high) in [("--hours", args.hours, 4.0, 720.0), ("--speedup", args.speedup, 1.0, 10_000.0)] {
         if !(low..=high).contains(&value) {
             bail!("{name} is {value}; it must be {low} to {high}");
         }
@@ -95,12 +95,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             let trackers = credentials(&file, args.vehicles as usize)?;
             let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
             let asked = city(&args);
-            let from_s = begins_s(now_s, args.from, asked.played_s, args.speed);
+            let from_s = begins_s(now_s, args.from, asked.played_s, args.speedup);
             let owners = match (&args.api, &args.owners) {
                 (Some(url), Some(file)) => Some(Owners::log_in(url, file).await?),
                 _ => None,
             };
-            let stage = Stage { broker: Broker::new(broker, &ca)?, owners, speed: args.speed };
+            let stage = Stage { broker: Broker::new(broker, &ca)?, owners, speed: args.speedup };
             play(City { vehicles: trackers.len() as u32, from_s, ..asked }, stage, trackers, &truth).await
         }
         (None, None) => bail!("--out or --broker is missing: where is the city to go?"),

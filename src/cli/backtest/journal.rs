@@ -1,9 +1,10 @@
 //! A backtest over the journal: every lane folded again, once for each set of parameters, against what was told.
 
 use crate::app;
-use crate::cli::backtest::Variant;
-use crate::cli::up::RoleArgs;
-use crate::cli::{backstage, block_on, say};
+use crate::cli::args::SettingsArgs;
+use crate::cli::backtest::variant::Variant;
+use crate::cli::database::connect;
+use crate::cli::{block_on, say};
 use crate::domain::{Entry, Finding, Timestamp, VehicleId};
 use crate::engine::{Effects, FoldSettings, LaneState};
 use crate::store::archive::keys::KeyStore;
@@ -17,10 +18,10 @@ const DAY_S: f64 = 86_400.0;
 ///
 /// # Errors
 /// The database is away, or a row is damaged.
-pub fn run(role: &RoleArgs, variants: &[Variant], list: bool) -> anyhow::Result<()> {
+pub fn run(settings: &SettingsArgs, variants: &[Variant], list: bool) -> anyhow::Result<()> {
     let (sent, refolded) = block_on(async {
-        let (config, mut client) = backstage::connect(role).await?;
-        app::install_profiles(config.ingest.profiles_folder.as_deref())?;
+        let (config, mut client) = connect(settings).await?;
+        app::install_profiles(config.ingest.profiles_dir.as_deref())?;
         let settings = FoldSettings { max_fix_age_s: f64::from(config.ingest.max_fix_age_days) * DAY_S };
         let mut refolded = Refolded { settings, lane: Vec::new(), by_variant: Vec::new(), variants };
         refolded.by_variant.resize_with(variants.len(), Story::default);

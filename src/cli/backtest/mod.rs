@@ -5,21 +5,20 @@
 //! journal, they are compared with what was told.
 
 mod journal;
-mod table;
-pub mod told;
+pub mod scoring;
+pub mod table;
+pub mod variant;
 
+use crate::cli::args::SettingsArgs;
+use crate::cli::backtest::scoring::Truth;
+use crate::cli::backtest::variant::{Answer, Variant};
 use crate::cli::recording::{self, LeftOut};
-use crate::cli::score::{self, Score, Truth};
-use crate::cli::up::RoleArgs;
 use crate::domain::{Finding, VehicleId};
-use crate::guard::{Guard, Params};
-use anyhow::{Context, bail};
+use crate::guard::Guard;
+use anyhow::bail;
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Most sets of parameters in one run: each keeps a guard of its own in memory.
-const VARIANTS_MAX: usize = 64;
 
 /// Flags of `backtest`.
 #[derive(Parser)]
@@ -31,7 +30,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["scenario", "truth"])]
     journal: bool,
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// What really happened in each scenario, in the same order; without it alerts are only counted.
     #[arg(long)]
     truth: Vec<PathBuf>,
@@ -46,23 +45,6 @@ pub struct Args {
     list: bool,
 }
 
-/// A set of parameters with its name.
-struct Variant {
-    name: String,
-    params: Params,
-}
-
-/// What one variant said of one vehicle.
-#[derive(Clone, Debug, Default)]
-struct Answer {
-    /// When the owner was woken, server time, seconds, and by what.
-    woken: Vec<(f64, String)>,
-    /// Alerts that only inform.
-    informed: usize,
-    /// Against the truth, where there is one.
-    score: Score,
-}
-
 /// Runs `rideguard backtest`. Returns what of the recordings was left out.
 ///
 /// # Errors
@@ -71,9 +53,9 @@ pub fn run(args: &Args) -> anyhow::Result<LeftOut> {
     if !args.truth.is_empty() && args.truth.len() != args.scenario.len() {
         bail!("{} truth files for {} scenarios; give one for each or none", args.truth.len(), args.scenario.len());
     }
-    let variants = variants(args)?;
+    let variants = variant::all(&args.params, &args.vary)?;
     if args.journal {
-        journal::run(&args.role, &variants, args.list)?;
+        journal::run(&args.settings, &variants, args.list)?;
         return Ok(LeftOut::default());
     }
     let per_scenario = play_all(args, &variants)?;
@@ -109,7 +91,7 @@ fn play_all(args: &Args, variants: &[Variant]) -> anyhow::Result<Vec<(Answers, L
 }
 
 fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::Result<(Answers, LeftOut)> {
-    let truths = truth.map(score::truths).transpose()?.unwrap_or_default().0;
+    let truths = truth.map(scoring::truths).transpose()?.unwrap_or_default().0;
     let mut guards: Vec<Guard> = variants.iter().map(|v| Guard::new(v.params)).collect();
     let mut answers: Answers =
         variants.iter().map(|_| truths.keys().map(|v| (v.clone(), Answer::default())).collect()).collect();
@@ -131,54 +113,4 @@ fn play(scenario: &Path, truth: Option<&Path>, variants: &[Variant]) -> anyhow::
         answer.score = truths.get(name).map(|t: &Truth| t.score(&woken)).unwrap_or_default();
     }
     Ok((answers, left_out))
-}
-
-/// The default first, then files, then values.
-fn variants(args: &Args) -> anyhow::Result<Vec<Variant>> {
-    let mut variants = vec![Variant { name: "default".into(), params: Params::default() }];
-    for file in &args.params {
-        variants.push(Variant { name: file.display().to_string(), params: read_params(file)? });
-    }
-    for vary in &args.vary {
-        let (name, values) = vary.split_once('=').with_context(|| format!("{vary:?} is not NAME=VALUE,VALUE"))?;
-        for value in values.split(',') {
-            let params = with(Params::default(), name, value)?;
-            variants.push(Variant { name: format!("{name}={value}"), params });
-        }
-    }
-    if variants.len() > VARIANTS_MAX {
-        bail!("{} sets of parameters; at most {VARIANTS_MAX} fit in one run", variants.len());
-    }
-    Ok(variants)
-}
-
-fn read_params(file: &Path) -> anyhow::Result<Params> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let is_json = file.extension().is_some_and(|e| e == "json");
-    let params = if is_json { serde_json::from_str(&text)? } else { toml::from_str(&text)? };
-    Ok(params)
-}
-
-/// Parameters with one of them changed.
-fn with(params: Params, name: &str, value: &str) -> anyhow::Result<Params> {
-    let mut all = serde_json::to_value(params)?;
-    let place = all.pointer_mut(&format!("/{}", name.replace('.', "/"))).filter(|v| v.is_number());
-    let place = place.with_context(|| format!("there is no parameter {name:?}"))?;
-    *place = serde_json::from_str(value).with_context(|| format!("{name} = {value:?} is no number"))?;
-    serde_json::from_value(all).with_context(|| format!("{name} = {value}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parameter_is_set_by_its_name_and_an_unknown_one_is_refused() {
-        let params = with(Params::default(), "exit.evidence_min", "9.5").unwrap();
-        assert_eq!(params.exit.evidence_min, 9.5);
-        assert_eq!(params.anchor, Params::default().anchor);
-        assert!(with(Params::default(), "exit.nonsense", "1").is_err());
-        assert!(with(Params::default(), "exit", "1").is_err());
-        assert!(with(Params::default(), "exit.settle_fixes", "-1").is_err());
-    }
 }

@@ -1,7 +1,7 @@
 //! What a backtest prints: one line a set of parameters, with intervals and paired differences.
 
-use crate::cli::backtest::{Answer, Variant};
-use crate::cli::score::{Class, Pooled, Score, quantile};
+use crate::cli::backtest::scoring::{Class, Pooled, Score, quantile};
+use crate::cli::backtest::variant::{Answer, Variant};
 
 /// Resamples of the vehicles for an interval.
 const RESAMPLES: u32 = 1_000;
@@ -113,7 +113,7 @@ fn paired(first: &[(String, Answer)], here: &[(String, Answer)]) -> [(usize, usi
     differences
 }
 
-/// A 95 % interval by drawing the vehicles anew; the draw is the same in every run.
+/// A 95 % interval by drawing vehicles at random; the draw is the same in every run.
 fn interval(answers: &[(String, Answer)], figure: impl Fn(&Pooled) -> f64) -> (f64, f64) {
     // Only vehicles that were stolen matter to the figure, and they are few.
     let thefts: Vec<&Score> = answers

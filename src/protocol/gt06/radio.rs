@@ -82,7 +82,7 @@ pub fn wifi(frame: &Frame<'_>, body: &mut Cursor<'_>) -> Result<Moment, DecodeEr
     }
     match body.len() {
         0 => Ok(moment),
-        more => Err(DecodeError::Field { field: "list of cells", problem: format!("{more} bytes stand behind it") }),
+        more => Err(DecodeError::Field { field: "list of cells", problem: format!("{more} bytes follow it") }),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::domain::{Fix, FixSource, LatLon, Moment, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::cursor::Cursor;
 use crate::protocol::dialect::AlarmTable;
-use crate::protocol::h02::{KMH_PER_KNOT, degrees, status, time, wrong};
+use crate::protocol::h02::{KMH_PER_KNOT, LATITUDE, LONGITUDE, degrees, status, time};
 use compact_str::CompactString;
 use smallvec::smallvec;
 
@@ -32,8 +32,8 @@ pub fn read(alarms: &AlarmTable, offset_s: i32, payload: &[u8]) -> Result<Report
     let word = body.u32("status")?;
     let flags = lon.as_bytes().last().and_then(|c| char::from(*c).to_digit(16)).unwrap_or(0);
     let bit = |n: u32| flags >> n & 1 == 1;
-    let lat_deg = degrees(&lat, 2).ok_or_else(|| wrong("latitude", &lat))?;
-    let lon_deg = degrees(&lon[..9], 3).ok_or_else(|| wrong("longitude", &lon))?;
+    let lat_deg = degrees(&lat, 2).ok_or_else(|| DecodeError::invalid("latitude", &lat, LATITUDE))?;
+    let lon_deg = degrees(&lon[..9], 3).ok_or_else(|| DecodeError::invalid("longitude", &lon, LONGITUDE))?;
     let at = time(&clock, &date, offset_s);
     let mut moment = Moment { at, ..Moment::default() };
     moment.fix = Some(Fix {

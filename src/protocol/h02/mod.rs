@@ -113,6 +113,10 @@ fn battery_percent(level: u8) -> Option<u8> {
     }
 }
 
+/// What a latitude and a longitude may be.
+const LATITUDE: &str = "degrees and minutes as DDMM.MMMM";
+const LONGITUDE: &str = "degrees and minutes as DDDMM.MMMM";
+
 /// Degrees and minutes glued together, or with dashes around the degrees; without a point, so many digits are degrees and two are whole minutes.
 fn degrees(text: &str, digits: usize) -> Option<f64> {
     if let Some((degrees, minutes)) = text.strip_prefix('-').and_then(|t| t.split_once('-')) {
@@ -147,10 +151,6 @@ fn time(clock: &str, date: &str, offset_s: i32) -> Option<Timestamp> {
 /// Digits and a point, nothing else that a number may be written with.
 fn plain(text: &str) -> Option<f64> {
     text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| text.parse().ok())?
-}
-
-fn wrong(field: &'static str, value: &str) -> DecodeError {
-    DecodeError::Field { field, problem: format!("{:?} is none", value.chars().take(20).collect::<String>()) }
 }
 
 #[cfg(test)]

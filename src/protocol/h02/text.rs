@@ -3,7 +3,7 @@
 use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, ReplyBytes, Report};
 use crate::protocol::DecodeError;
 use crate::protocol::dialect::AlarmTable;
-use crate::protocol::h02::{KMH_PER_KNOT, battery_percent, cells, degrees, status, time, wrong};
+use crate::protocol::h02::{KMH_PER_KNOT, LATITUDE, LONGITUDE, battery_percent, cells, degrees, status, time};
 use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
@@ -99,8 +99,8 @@ fn place_at(fields: &[&str]) -> Option<usize> {
 }
 
 fn place(fields: &[&str], at: usize, offset_s: i32, moment: &mut Moment) -> Result<(), DecodeError> {
-    let lat = degrees(fields[at + 1], 2).ok_or_else(|| wrong("latitude", fields[at + 1]))?;
-    let lon = degrees(fields[at + 3], 3).ok_or_else(|| wrong("longitude", fields[at + 3]))?;
+    let lat = degrees(fields[at + 1], 2).ok_or_else(|| DecodeError::invalid("latitude", fields[at + 1], LATITUDE))?;
+    let lon = degrees(fields[at + 3], 3).ok_or_else(|| DecodeError::invalid("longitude", fields[at + 3], LONGITUDE))?;
     let number = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).filter(|v| v.is_finite());
     let date = fields[at + 5..].iter().skip(2).find(|f| f.len() == 6 && f.bytes().all(|b| b.is_ascii_digit()));
     // Without a time of its own (VP1) the message stands for its day.

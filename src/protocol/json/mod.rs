@@ -149,10 +149,10 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     message.deserialize(&mut reader).and_then(|()| reader.end()).map_err(|e| wrong(e.to_string()))?;
     let version = message.version.must_be_number("v")?;
     if version != VERSION {
-        let problem = format!("version {version} is not read; {VERSION} is");
+        let problem = format!("version {version} is not valid; expected {VERSION}");
         return Err(DecodeError::Field { field: "v", problem });
     }
-    let Element::Text(id) = &message.id else { return Err(message.id.is_no("id", "text")) };
+    let Element::Text(id) = &message.id else { return Err(message.id.is_not("id", "text")) };
     let mut report = message.report;
     report.tracker_idents.push(id.as_ref().into());
     let mut reader = Reader(&mut report.unknown);

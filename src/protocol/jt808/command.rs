@@ -35,7 +35,7 @@ pub fn encode(request: &Request, phone: &[u8], version: u8, sequence: u16) -> Re
         n => {
             return Err(DecodeError::Field {
                 field: "phone number",
-                problem: format!("has {n} bytes; 6 or 10 are right"),
+                problem: format!("has {n} bytes; expected 6 or 10"),
             });
         }
     };

@@ -82,7 +82,7 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     let phone = match &header.phone {
         Value::String(phone) => phone.clone(),
         Value::Number(phone) => phone.to_string(),
-        other => return Err(is_no("phone", other, "text or number")),
+        other => return Err(is_not("phone", other, "text or a number")),
     };
     let mut report = Report { message: name(msg_id), tracker_idents: smallvec![phone.into()], ..Report::default() };
     let numbers = [("msg_sn", &header.msg_sn), ("proto_ver", &header.proto_ver), ("frag_total", &header.frag_total)];
@@ -151,24 +151,24 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
 }
 
 /// The error of an element without which there is no report.
-fn is_no(field: &'static str, said: &Value, wanted: &str) -> DecodeError {
-    let problem = match said {
-        Value::Null => "is missing".to_owned(),
-        other => format!("{} is no {wanted}", other.to_string().chars().take(40).collect::<String>()),
-    };
-    DecodeError::Field { field, problem }
+fn is_not(field: &'static str, said: &Value, expected: &str) -> DecodeError {
+    match said {
+        Value::Null => DecodeError::Field { field, problem: "is missing".to_owned() },
+        Value::String(text) => DecodeError::invalid(field, text, expected),
+        other => DecodeError::invalid(field, &other.to_string(), expected),
+    }
 }
 
 /// A whole number without which there is no report.
 fn must_be<N: TryFrom<u64> + std::fmt::Display>(field: &'static str, said: &Value, max: N) -> Result<N, DecodeError> {
     let number = said.as_u64().and_then(|n| N::try_from(n).ok());
-    number.ok_or_else(|| is_no(field, said, &format!("whole number from 0 to {max}")))
+    number.ok_or_else(|| is_not(field, said, &format!("a whole number from 0 to {max}")))
 }
 
 /// An object without which there is no report.
 fn object<T: DeserializeOwned>(field: &'static str, said: Value) -> Result<T, DecodeError> {
     if !said.is_object() {
-        return Err(is_no(field, &said, "object"));
+        return Err(is_not(field, &said, "an object"));
     }
     serde_json::from_value(said).map_err(|e| DecodeError::Field { field, problem: e.to_string() })
 }
@@ -226,7 +226,7 @@ fn parameters(body: &Value, report: &mut Report) {
 
 fn moment(hints: Hints, said: Location, unknown: &mut BTreeMap<String, String>) -> Result<Moment, DecodeError> {
     let time = said.time.as_str().and_then(|t| hex::decode(t).ok()).filter(|t| t.len() == 6);
-    let bcd = time.ok_or_else(|| is_no("time", &said.time, "text of the form YYMMDDhhmmss"))?;
+    let bcd = time.ok_or_else(|| is_not("time", &said.time, "text of the form YYMMDDhhmmss"))?;
     let mut number = |name: &str, value: &Value, range: RangeInclusive<i64>| {
         let number = value.as_i64().filter(|n| range.contains(n));
         if number.is_none() {

@@ -4,7 +4,7 @@
 
 use crate::domain::{AlarmKind, Fix, FixSource, LatLon, Moment, Report};
 use crate::protocol::elements::{ALTITUDE_M, Element, ODOMETER_M, Object, POSITIVE, Reader, VOLTS, keys};
-use crate::protocol::osmand::{raise, time, wrong};
+use crate::protocol::osmand::{TIME, raise, time};
 use crate::protocol::{DecodeError, words};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -92,7 +92,7 @@ pub fn decode(text: &str) -> Result<Report, DecodeError> {
     let ident = match serde_json::from_str(device_id) {
         Ok(Value::String(ident)) if !ident.is_empty() => ident,
         Ok(Value::Number(ident)) => ident.to_string(),
-        _ => return Err(wrong("device_id", device_id)),
+        _ => return Err(DecodeError::invalid("device_id", device_id, "a number or text that is not empty")),
     };
     let said = body.location.ok_or_else(|| missing("location"))?.get();
     let mut report =
@@ -119,13 +119,15 @@ pub fn decode(text: &str) -> Result<Report, DecodeError> {
 
 fn moment(said: Location<'_>, reader: &mut Reader<'_>) -> Result<Moment, DecodeError> {
     let at = match &said.timestamp {
-        Element::Text(text) => time::read(text).ok_or_else(|| wrong("timestamp", text)),
-        Element::Number(n) => time::of_number(*n, None).ok_or_else(|| wrong("timestamp", &n.to_string())),
-        other => Err(other.is_no("timestamp", "time")),
+        Element::Text(text) => time::read(text).ok_or_else(|| DecodeError::invalid("timestamp", text, TIME)),
+        Element::Number(n) => {
+            time::of_number(*n, None).ok_or_else(|| DecodeError::invalid("timestamp", &n.to_string(), TIME))
+        }
+        other => Err(other.is_not("timestamp", TIME)),
     }?;
     let coords = match said.coords {
         Object::Is(coords) => coords,
-        Object::IsNot(other) => return Err(other.is_no("coords", "object")),
+        Object::IsNot(other) => return Err(other.is_not("coords", "an object")),
     };
     let position =
         LatLon::new(coords.latitude.must_be_number("latitude")?, coords.longitude.must_be_number("longitude")?);

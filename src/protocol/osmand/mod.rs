@@ -22,9 +22,8 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     if text.trim_start().starts_with('{') { json::decode(text) } else { query::decode(profile, text.trim()) }
 }
 
-fn wrong(field: &'static str, value: &str) -> DecodeError {
-    DecodeError::Field { field, problem: format!("{:?} is none", value.chars().take(40).collect::<String>()) }
-}
+/// What a time may be.
+const TIME: &str = "a time: seconds since 1970, or RFC 3339";
 
 /// Raises the alarms of a text, with commas or semicolons between; gives the words that are not known.
 fn raise(text: &str, moment: &mut Moment) -> Option<String> {

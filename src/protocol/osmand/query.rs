@@ -3,7 +3,7 @@
 use crate::domain::{Cell, Fix, FixSource, LatLon, Moment, Profile, Report};
 use crate::protocol::dialect::{self, SpeedUnit};
 use crate::protocol::elements::{ALTITUDE_M, Element, ODOMETER_M, POSITIVE, Reader, VOLTS};
-use crate::protocol::osmand::{raise, time, wrong};
+use crate::protocol::osmand::{TIME, raise, time};
 use crate::protocol::{DecodeError, words};
 
 /// Most cells and access points taken.
@@ -12,7 +12,12 @@ const HEARD_MAX: usize = 32;
 const OSMAND_APP: [&str; 6] = ["lat", "lon", "timestamp", "hdop", "altitude", "speed"];
 
 fn number(field: &'static str, value: &str) -> Result<f64, DecodeError> {
-    value.trim().parse::<f64>().ok().filter(|n| n.is_finite()).ok_or_else(|| wrong(field, value))
+    value
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .filter(|n| n.is_finite())
+        .ok_or_else(|| DecodeError::invalid(field, value, "a number"))
 }
 
 /// A value as an element: a number where it is one.
@@ -63,11 +68,15 @@ pub fn decode(profile: &Profile, text: &str) -> Result<Report, DecodeError> {
         let status = &mut moment.status;
         match name {
             "id" | "deviceid" if !value.trim().is_empty() => report.tracker_idents.push(value.trim().into()),
-            "timestamp" => moment.at = Some(time::read(&value).ok_or_else(|| wrong("timestamp", &value))?),
+            "timestamp" => {
+                moment.at = Some(time::read(&value).ok_or_else(|| DecodeError::invalid("timestamp", &value, TIME))?)
+            }
             "lat" => lat = Some(number("lat", &value)?),
             "lon" => lon = Some(number("lon", &value)?),
             "location" => {
-                let (a, b) = value.split_once(',').ok_or_else(|| wrong("location", &value))?;
+                let (a, b) = value
+                    .split_once(',')
+                    .ok_or_else(|| DecodeError::invalid("location", &value, "LATITUDE,LONGITUDE"))?;
                 (lat, lon) = (Some(number("location", a)?), Some(number("location", b)?));
             }
             "valid" => fix.valid = flag(&mut reader, name, &value).unwrap_or(true),

@@ -18,13 +18,13 @@ pub fn decode(line: &str) -> Result<Report, DecodeError> {
     let mut values = line.split(',').map(str::trim);
     let mut next = |field| values.next().ok_or(DecodeError::Truncated { field, at: line.len() });
     let (tid, time, t, lat, lon) = (next("tid")?, next("tst")?, next("t")?, next("lat")?, next("lon")?);
-    let wrong = |field: &'static str, value: &str| DecodeError::Field {
-        field,
-        problem: format!("{:?} is none", value.chars().take(40).collect::<String>()),
-    };
-    let at = u32::from_str_radix(time, 16).map_err(|_| wrong("tst", time))?;
+    let at = u32::from_str_radix(time, 16)
+        .map_err(|_| DecodeError::invalid("tst", time, "seconds since 1970 in hexadecimal"))?;
     let at = Some(Timestamp::from_secs(i64::from(at)));
-    let degrees = |field, text: &str| Ok(f64::from(text.parse::<i32>().map_err(|_| wrong(field, text))?) / 1e6);
+    let degrees = |field, text: &str| match text.parse::<i32>() {
+        Ok(millionths) => Ok(f64::from(millionths) / 1e6),
+        Err(_) => Err(DecodeError::invalid(field, text, "a whole number of millionths of a degree")),
+    };
     let position = LatLon::new(degrees("lat", lat)?, degrees("lon", lon)?);
     let mut report = Report { message: "location".into(), ..Report::default() };
     report.label = Some(tid.chars().take(32).collect());

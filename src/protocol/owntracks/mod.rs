@@ -87,7 +87,7 @@ pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
         return csv::decode(text.trim());
     }
     let message: Message<'_> = serde_json::from_slice(payload).map_err(|e| problem(e.to_string()))?;
-    let Element::Text(kind) = &message.kind else { return Err(message.kind.is_no("_type", "text")) };
+    let Element::Text(kind) = &message.kind else { return Err(message.kind.is_not("_type", "text")) };
     let mut report = Report { message: name(kind), ..Report::default() };
     let mut reader = Reader(&mut report.unknown);
     // The topic names the device: by its last part, and by all parts with dashes, which is how some

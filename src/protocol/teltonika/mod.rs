@@ -140,7 +140,7 @@ fn records(profile: &Profile, dialect: &Dialect, data: &[u8], report: &mut Repor
         other => {
             return Err(DecodeError::Field {
                 field: "codec id",
-                problem: format!("{other:#04x} is none of 0x08, 0x8e, 0x10, 0x0c, 0x0d, 0x0e"),
+                problem: format!("{other:#04x} is not valid; expected 0x07, 0x08, 0x8e, 0x10, 0x0c, 0x0d or 0x0e"),
             });
         }
     };

@@ -102,10 +102,10 @@ fn set_aside(applied: &mut Applied<'_>, entry: usize, error: &Error) -> bool {
         tracker,
         ident: None,
         reason: REASON,
-        detail: format!("PostgreSQL refuses what follows from it: {code} at {place}"),
+        detail: format!("PostgreSQL refuses the rows of the packet: {code} at {place}"),
         security: false,
     };
-    tracing::error!(code, place, "A packet's rows are refused; it is set aside");
+    tracing::error!(code, place, "PostgreSQL refused a packet's rows; packet quarantined");
     *effects = Effects { outcome: Some(Outcome::Quarantined), quarantined: Some(quarantined), ..Effects::default() };
     true
 }

@@ -107,7 +107,7 @@ impl Spool {
                 Ok(entries) => return Ok(Some((path, entries))),
                 Err(error) => {
                     let file = path.display();
-                    tracing::error!(%file, error = %format!("{error:#}"), "A file of the spool is spoilt; it is set aside");
+                    tracing::error!(%file, error = %format!("{error:#}"), "Spool file is corrupt; renaming it to *.{SPOILT}");
                     fs::rename(&path, path.with_extension(SPOILT))?;
                     self.bytes = self.bytes.saturating_sub(content.len() as u64);
                 }

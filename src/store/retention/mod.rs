@@ -73,7 +73,7 @@ async fn purge(client: &mut Client, keep: &Retention, settings: &Journal, dry_ru
                 match write::older_than(client, &key_store, settings.seal_after_days, &mut report.sealed).await {
                     Ok(()) => None,
                     Err(error) => {
-                        tracing::error!(error = %format!("{error:#}"), "The journal could not be sealed");
+                        tracing::error!(error = %format!("{error:#}"), "Sealing the journal failed");
                         Some(format!("{error:#}"))
                     }
                 };

@@ -37,7 +37,7 @@ impl Oracle {
         let folder = tempfile::tempdir().unwrap();
         let notes = folder.path().join("notes.jsonl");
         let own =
-            [format!("--vehicles={vehicles}"), format!("--seed={seed}"), format!("--obligations={}", notes.display())];
+            [format!("--vehicles={vehicles}"), format!("--seed={seed}"), format!("--acknowledged={}", notes.display())];
         let fixed = ["--parked-interval-s=0.5", "--moving-interval-s=0.5"];
         let staged = ["--theft-vehicle=yy000001", "--theft-after-s=14"];
         let args: Vec<&str> =

@@ -1151,14 +1151,14 @@ export interface components {
         };
         /** @description A vehicle of the live stream. */
         LiveVehicle: {
-            /** @description Whether it is guarded. */
-            armed: boolean;
+            /** @description Whether it is guarded; not to operators. */
+            armed: boolean | null;
             /** @description The tracker's time. */
             fixed_at: components["schemas"]["Time"];
-            /** @description Its number. */
-            id: components["schemas"]["Id"];
-            /** @description Whether an incident of it is open. */
-            incident: boolean;
+            /** @description Its number; to operators a name that means nothing outside of this stream. */
+            id: string;
+            /** @description Whether an incident of it is open; not to operators. */
+            incident: boolean | null;
             /**
              * Format: double
              * @description Latitude, degrees.

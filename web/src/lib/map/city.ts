@@ -172,7 +172,7 @@ export class CityMap {
   setLive(vehicles: Iterable<LiveVehicle>, isLive: boolean, mine: ReadonlyMap<string, Vehicle>) {
     const oldest = Date.now() - OLD_MS;
     const features = Array.from(vehicles, (v) => {
-      const { id, armed, incident } = v;
+      const { id, armed = false, incident = false } = v; // operators are not told
       const old = !isLive || Date.parse(v.fixed_at) < oldest;
       const unguarded = armed && ['silent', 'never'].includes(mine.get(id)?.contact ?? '');
       return point([v.lon, v.lat], { id, armed, incident, old, unguarded, ...(v.plate && { plate: v.plate }) });

@@ -1,31 +1,16 @@
-//! `rideguard purge`, `hold`, `erase`: how long what is kept.
+//! `rideguard hold`: legal holds. What a case needs is kept.
 
-use crate::cli::backstage::{connect, time};
-use crate::cli::up::RoleArgs;
-use crate::cli::{block_on, say};
+use crate::cli::args::SettingsArgs;
+use crate::cli::database::connect;
+use crate::cli::{block_on, say, time};
 use crate::domain::Timestamp;
-use crate::store::archive::keys::KeyStore;
-use crate::store::retention;
-use crate::store::retention::erasure;
-use crate::store::retention::erasure::Asked;
 use crate::store::retention::holds;
 use crate::store::retention::holds::{By, NewHold};
-use anyhow::bail;
 use clap::{Parser, Subcommand};
-
-/// Flags of `purge`.
-#[derive(Parser)]
-pub struct PurgeArgs {
-    #[command(flatten)]
-    role: RoleArgs,
-    /// Only counts what would go.
-    #[arg(long)]
-    dry_run: bool,
-}
 
 /// Flags of `hold`.
 #[derive(Parser)]
-pub struct HoldArgs {
+pub struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -34,7 +19,7 @@ pub struct HoldArgs {
 #[derive(Parser)]
 struct Who {
     #[command(flatten)]
-    role: RoleArgs,
+    settings: SettingsArgs,
     /// Login of the officer or administrator.
     #[arg(long)]
     by: String,
@@ -79,52 +64,19 @@ enum What {
         reason: String,
     },
     /// Prints every hold as a JSON line, the newest first.
-    List(RoleArgs),
-}
-
-/// Flags of `erase`.
-#[derive(Parser)]
-pub struct EraseArgs {
-    #[command(flatten)]
-    role: RoleArgs,
-    /// Login of the person, an owner.
-    login: String,
-    /// Login of the administrator who carries it out.
-    #[arg(long)]
-    by: String,
-    /// Number of the person's request.
-    #[arg(long)]
-    request: String,
-    /// Only counts what would go.
-    #[arg(long)]
-    dry_run: bool,
-}
-
-/// Runs the nightly job now; prints its report as JSON.
-///
-/// # Errors
-/// The database is away, a row is damaged, or a run is at work.
-pub fn purge(args: PurgeArgs) -> anyhow::Result<()> {
-    let report = block_on(async {
-        let (config, mut client) = connect(&args.role).await?;
-        retention::run(&mut client, &config.retention, &config.journal, args.dry_run).await
-    })?;
-    match report {
-        Some(report) => Ok(say(serde_json::to_string_pretty(&report)?)?),
-        None => bail!("another run of the retention job is at work; try again when it is over"),
-    }
+    List(SettingsArgs),
 }
 
 /// Places, releases or lists holds.
 ///
 /// # Errors
 /// The database is away, or who may not.
-pub fn hold(args: HoldArgs) -> anyhow::Result<()> {
+pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
-        let (What::Place { who: Who { role, .. }, .. }
-        | What::Release { who: Who { role, .. }, .. }
-        | What::List(role)) = &args.what;
-        let (_, client) = connect(role).await?;
+        let (What::Place { who: Who { settings, .. }, .. }
+        | What::Release { who: Who { settings, .. }, .. }
+        | What::List(settings)) = &args.what;
+        let (_, client) = connect(settings).await?;
         let by = |who: &Who| By { login: who.by.clone(), grant: who.grant };
         match args.what {
             What::Place { who, case_number, plate, from, to, ends, reason } => {
@@ -150,17 +102,4 @@ pub fn hold(args: HoldArgs) -> anyhow::Result<()> {
         }
         Ok(())
     })
-}
-
-/// Erases a person; prints the proof as JSON.
-///
-/// # Errors
-/// The database is away, or there is no such owner or administrator.
-pub fn erase(args: EraseArgs) -> anyhow::Result<()> {
-    let report = block_on(async {
-        let (config, mut client) = connect(&args.role).await?;
-        let asked = Asked { login: &args.login, by: &args.by, request: &args.request, dry_run: args.dry_run };
-        erasure::erase(&mut client, &KeyStore::of(&config.journal), &asked).await
-    })?;
-    Ok(say(serde_json::to_string_pretty(&report)?)?)
 }

@@ -1,4 +1,4 @@
-//! `simulator say`: what trackers would say, with the truth, for anybody who checks a decoder.
+//! `simulator messages`: messages of trackers with the truth, for anybody who checks a decoder.
 
 use crate::encode::Language;
 use crate::vehicle::Vehicle;
@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
 
-/// Flags of `say`.
+/// Flags of `messages`.
 #[derive(Parser)]
 pub struct Args {
     /// json, jt808, gt06, h02 or teltonika.
@@ -15,7 +15,7 @@ pub struct Args {
     /// How many messages.
     #[arg(long, default_value_t = 100)]
     count: u32,
-    /// The same seed says the same.
+    /// The same seed gives the same messages.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -26,7 +26,7 @@ pub struct Args {
 /// A language that nobody speaks here.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let language = Language::parse(&args.protocol).with_context(|| {
-        format!("nobody speaks {:?} here; json, jt808, gt06, h02, teltonika are spoken", args.protocol)
+        format!("--protocol is {:?}; it must be json, jt808, gt06, h02 or teltonika", args.protocol)
     })?;
     let ident = "013800138000";
     let mut vehicle = Vehicle::new(args.seed, 1, 5.0);

@@ -1,4 +1,4 @@
-//! `simulator flood`: thousands of trackers on connections of their own, as fast as it is told.
+//! `simulator stress`: thousands of trackers on connections of their own, at given rates.
 //!
 //! Where `load` hides thefts and keeps every promise, this only presses: open loop, one MQTT
 //! message a fix (or a batch of fixes a message), PUBACKs and answers are counted and nothing is kept.
@@ -26,7 +26,7 @@ const CLOCK_STEP_MS: i64 = 50;
 /// many apart. Two of one second at one place are a repetition, and that is not what is measured.
 const PLACES_OF_A_SECOND: i64 = 32;
 
-/// Flags of `flood`.
+/// Flags of `stress`.
 #[derive(Parser)]
 pub struct Args {
     /// The broker, HOST:PORT, TLS.

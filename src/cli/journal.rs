@@ -1,0 +1,60 @@
+//! `rideguard journal`: the packets of the journal as JSON lines.
+
+use crate::cli::args::SettingsArgs;
+use crate::cli::database::connect;
+use crate::cli::{block_on, time};
+use crate::domain::topic::Address;
+use crate::domain::{Entry, Outcome, Timestamp};
+use crate::store;
+use crate::store::archive::keys::KeyStore;
+use crate::store::journal::Asked;
+use clap::Parser;
+use serde_json::json;
+use std::io::{BufWriter, Write};
+
+/// Flags of `journal`.
+#[derive(Parser)]
+pub struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Packets received at or after this time, RFC 3339; from the beginning if not given.
+    #[arg(long, value_parser = time)]
+    from: Option<Timestamp>,
+    /// Packets received before this time, RFC 3339; to the end if not given.
+    #[arg(long, value_parser = time)]
+    to: Option<Timestamp>,
+    /// Only packets on topics of this tracker.
+    #[arg(long)]
+    tracker: Option<String>,
+}
+
+/// Prints packets as JSON lines: `received_at`, `topic`, `principal`, `payload`, `outcome`.
+///
+/// # Errors
+/// The database is away, or a row is damaged.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    let from = args.from.unwrap_or(Timestamp::from_secs(0));
+    let to = args.to.unwrap_or(Timestamp::from_secs(253_402_300_799));
+    block_on(async {
+        let (config, mut client) = connect(&args.settings).await?;
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let asked = Asked { from, to, tracker: args.tracker.clone() };
+        store::journal::scan(&mut client, &KeyStore::of(&config.journal), &asked, |row| {
+            for (i, entry) in row.entries.iter().enumerate() {
+                let Entry::Packet(packet) = entry else { continue };
+                let address = Address::parse(&packet.topic).ok();
+                let is_asked = args.tracker.as_deref().is_none_or(|t| packet.is_of(t));
+                if packet.received_at < from || packet.received_at >= to || !is_asked {
+                    continue;
+                }
+                let outcome = row.outcomes.get(i).map_or("pending", |o: &Outcome| o.name());
+                let line = json!({ "received_at": packet.received_at.to_string(), "topic": packet.topic, "principal": address.map(|a| a.principal()),
+                    "payload": hex::encode(&packet.payload), "outcome": outcome, "digest": format!("{:016x}", packet.digest().0) });
+                writeln!(out, "{line}")?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(out.flush()?)
+    })
+}
