@@ -105,8 +105,7 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool
                     }
                     Err(error) => {
                         failed = Some(error);
-                        let Pipeline { state, buffer, .. } = pipeline;
-                        buffer.state = Some(state);
+                        buffer.state = Some(pipeline.state);
                     }
                 }
             }
