@@ -968,7 +968,7 @@ CREATE OR REPLACE FUNCTION public.api_audit_event(p_account bigint, p_event text
 AS $function$
 BEGIN
     IF p_event NOT IN ('refused', 'log_in', 'log_in_failed', 'log_out') THEN
-        RAISE EXCEPTION 'no event is called %', p_event USING ERRCODE = 'P0400';
+        PERFORM refuse('P0400', 'refused', format('no event is called %s', p_event));
     END IF;
     PERFORM write_audit(p_account, NULL, p_event, p_question, NULL);
 END $function$;
@@ -1508,23 +1508,31 @@ AS $function$
         'silent', count(*) FILTER (WHERE state = 'silent'), 'never', count(*) FILTER (WHERE state = 'never')) FROM tracker_health
 $function$;
 
-CREATE OR REPLACE FUNCTION public.api_trackers(p_state text, p_text text, p_after bigint, p_limit integer)
+CREATE OR REPLACE FUNCTION public.api_trackers(p_account bigint, p_state text, p_text text, p_after bigint, p_limit integer, p_reason text)
  RETURNS SETOF jsonb
- LANGUAGE sql
- STABLE SECURITY DEFINER
+ LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-    SELECT jsonb_build_object('id', h.tracker_id::text, 'ident', h.ident, 'protocol', h.protocol, 'plate', h.plate, 'organisation', h.organisation,
-        'state', h.state, 'last_heard_at', h.last_heard_at, 'report_interval_s', h.report_interval_s,
+DECLARE returned integer;
+BEGIN
+    RETURN QUERY SELECT jsonb_build_object('id', h.tracker_id::text, 'ident', h.ident, 'protocol', h.protocol,
+        'plate', CASE WHEN p_reason IS NOT NULL THEN h.plate END, 'organisation', h.organisation,
+        'state', h.state, 'last_heard_at', date_trunc('minute', h.last_heard_at), 'report_interval_s', h.report_interval_s,
         'battery_percent', h.battery_percent, 'signal_percent', h.signal_percent, 'satellites', h.satellites, 'firmware', h.firmware,
         'quarantined_packets', (SELECT count(*) FROM quarantine q WHERE q.tracker_id = h.tracker_id),
         'last_error_code', (SELECT q.reason FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1),
         'last_error', (SELECT q.detail FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1))
     FROM tracker_health h
     WHERE h.tracker_id > p_after AND (p_state = 'all' OR h.state = p_state)
-      AND (p_text = '' OR strpos(lower(h.ident), lower(p_text)) > 0 OR h.plate IN (SELECT w.plate FROM vehicle w WHERE strpos(w.plate_key, (SELECT nullif(plate_key(p_text), ''))) > 0))
-    ORDER BY h.tracker_id LIMIT p_limit
-$function$;
+      AND (p_text = '' OR strpos(lower(h.ident), lower(p_text)) > 0
+           OR p_reason IS NOT NULL AND h.plate IN (SELECT w.plate FROM vehicle w WHERE strpos(w.plate_key, (SELECT nullif(plate_key(p_text), ''))) > 0))
+    ORDER BY h.tracker_id LIMIT p_limit;
+    GET DIAGNOSTICS returned = ROW_COUNT;
+    IF p_reason IS NOT NULL THEN
+        PERFORM write_audit(p_account, NULL, 'trackers', jsonb_build_object('reason', p_reason, 'text', p_text, 'state', p_state, 'after', p_after::text), returned);
+    END IF;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_use_ticket(p_ticket bytea)
  RETURNS TABLE(account_id bigint, role text, grant_id bigint, session_sha256 bytea)
@@ -1557,7 +1565,8 @@ CREATE OR REPLACE FUNCTION public.audit_is_only_added_to()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-    RAISE EXCEPTION 'rows of audit are only added' USING ERRCODE = 'P0403';
+    PERFORM refuse('P0403', 'refused', 'rows of audit are only added');
+    RETURN NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.box_cell(p_box geometry)
@@ -1654,14 +1663,16 @@ CREATE OR REPLACE FUNCTION public.check_zone(p_shape jsonb)
  IMMUTABLE
 AS $function$
 DECLARE
-    area geometry;
-    m2   double precision;
+    area   geometry;
+    m2     double precision;
+    reason text;
 BEGIN
     IF p_shape ->> 'type' <> 'polygon' THEN RETURN; END IF;
     area := ST_MakePolygon(zone_ring(p_shape -> 'outer'),
         ARRAY(SELECT zone_ring(h) FROM jsonb_array_elements(coalesce(p_shape -> 'holes', '[]')) h));
     IF NOT ST_IsValid(area) THEN
-        PERFORM refuse('P0422', 'polygon_invalid', format('the polygon is none: %s', ST_IsValidReason(area)), jsonb_build_object('reason', ST_IsValidReason(area)));
+        reason := ST_IsValidReason(area);
+        PERFORM refuse('P0422', 'polygon_invalid', format('the polygon is none: %s', split_part(reason, '[', 1)), jsonb_build_object('reason', reason));
     END IF;
     m2 := ST_Area(area::geography);
     IF m2 < 100 OR m2 > 2.5e11 THEN

@@ -38,6 +38,7 @@ pub enum Code {
     CharacterNotKept,
     ValueNotKept,
     TooSlow,
+    NotSupported,
     WindowTooLong,
     WindowBackwards,
     AreaTooLarge,

@@ -220,6 +220,12 @@ impl From<tokio_postgres::Error> for Problem {
                 "22003" | "22008" | "23514" => {
                     return Self::bad(Code::ValueNotKept, "a value is out of its range", json!({}));
                 }
+                // Trying again would not help: a replica, or tables that are sharded elsewhere.
+                "0A000" | "25006" => {
+                    tracing::error!(error = %error, "This database cannot do what an API request needs");
+                    let text = "the database of this deployment cannot do this";
+                    return Self::coded(StatusCode::NOT_IMPLEMENTED, Code::NotSupported, text, json!({}));
+                }
                 "57014" => {
                     let text = "the question takes too long; narrow its time or its area";
                     return Self::bad(Code::TooSlow, text, json!({}));

@@ -29,6 +29,8 @@ const VEHICLES_MAX: usize = 500;
 const WINDOW_DAYS_MAX: f64 = 31.0;
 /// Most corners of all rings together: a district's border, and below the limit of a request body.
 const CORNERS_MAX: usize = 2000;
+/// Widest area of a search, degrees; no grant allows as much.
+const EXTENT_DEG_MAX: f64 = 90.0;
 /// Largest radius, metres; the grant's area is smaller as a rule.
 const RADIUS_M_MAX: f64 = 50_000.0;
 /// Corners of a circle where its area is checked.
@@ -189,6 +191,15 @@ fn as_circle(circle: &Circle) -> Result<(Area, String), Problem> {
     Ok((area, as_wkt(&[vec![ring]])))
 }
 
+/// Refuses what spans so much of the globe that its edges have no one shortest way.
+fn must_fit_the_map(extent_deg: f64) -> Result<(), Problem> {
+    if extent_deg <= EXTENT_DEG_MAX {
+        return Ok(());
+    }
+    let said = format!("the area is {extent_deg}° wide; it may be {EXTENT_DEG_MAX}°");
+    Err(Problem::bad(Code::ZoneTooWide, said, json!({ "degrees": extent_deg, "max": EXTENT_DEG_MAX })))
+}
+
 fn as_polygons(polygons: &[Vec<Vec<[f64; 2]>>]) -> Result<(Area, String), Problem> {
     let rings = || polygons.iter().flatten();
     let corners = rings().map(Vec::len).sum::<usize>();
@@ -203,6 +214,13 @@ fn as_polygons(polygons: &[Vec<Vec<[f64; 2]>>]) -> Result<(Area, String), Proble
         let said = format!("the polygon has the corner [{lon}, {lat}]; lon must be -180 to 180, lat -90 to 90");
         return Err(Problem::bad(Code::CornerOutside, said, json!({ "lat": lat, "lon": lon })));
     }
+    let widest = |axis: usize| {
+        let (low, high) = rings().flatten().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), corner| {
+            (low.min(corner[axis]), high.max(corner[axis]))
+        });
+        high - low
+    };
+    must_fit_the_map(widest(0).max(widest(1)))?;
     let line = |ring: &Vec<[f64; 2]>| ring.iter().map(|[x, y]| (*x, *y)).collect::<LineString<f64>>();
     let polygon = |rings: &Vec<Vec<[f64; 2]>>| Polygon::new(line(&rings[0]), rings[1..].iter().map(line).collect());
     let area = Area::Polygons(MultiPolygon::new(polygons.iter().map(polygon).collect()));
@@ -347,6 +365,7 @@ pub(super) async fn newest(
                 );
                 return Err(Problem::bad(Code::BadBox, said, json!({})));
             }
+            must_fit_the_map((east - west).max(north - south))?;
             let limit = VEHICLES_MAX as i32 + 1;
             let ask = move |client: Object| async move {
                 let sql = "SELECT * FROM api_police_newest_in($1, $2, $3, $4, $5, $6, $7)";

@@ -14,14 +14,19 @@ use utoipa::IntoParams;
 
 /// Most trackers in one answer.
 const TRACKERS_MAX: i32 = 500;
+/// Length of a reason for seeing plates, characters.
+const REASON_CHARS: std::ops::RangeInclusive<usize> = 4..=200;
 
 #[derive(Deserialize, IntoParams)]
 pub(super) struct Page {
     /// `all` (default), or how they are heard.
     #[param(value_type = Option<types::TrackerFilter>)]
     state: Option<String>,
-    /// Part of a tracker id or plate.
+    /// Part of a tracker id; of a plate, too, with a reason.
     q: Option<String>,
+    /// Why plates are to be shown, 4 to 200 characters; it is audited. Without it no plate is shown.
+    #[param(min_length = 4, max_length = 200)]
+    reason: Option<String>,
     /// How many, 1 to 500 (100).
     #[param(minimum = 1, maximum = 500, default = 100)]
     limit: Option<i32>,
@@ -54,8 +59,16 @@ pub(super) async fn list(
     }
     let text: String = page.q.unwrap_or_default().chars().take(32).collect();
     let after = page.cursor.as_deref().map(|c| id(c, "cursor")).transpose()?.unwrap_or(0);
+    let reason = page.reason.map(|r| r.trim().to_owned()).filter(|r| !r.is_empty());
+    if let Some(length) = reason.as_ref().map(|r| r.chars().count()).filter(|n| !REASON_CHARS.contains(n)) {
+        let (min, max) = (REASON_CHARS.start(), REASON_CHARS.end());
+        let said = format!("reason has {length} characters; it must have {min} to {max}");
+        let values = json!({ "field": "reason", "characters": length, "min": min, "max": max });
+        return Err(Problem::bad(Code::TextLength, said, values));
+    }
     let client = api.pool.get().await?;
-    let rows = client.query("SELECT * FROM api_trackers($1, $2, $3, $4)", &[&state, &text, &after, &limit]).await?;
+    let sql = "SELECT * FROM api_trackers($1, $2, $3, $4, $5, $6)";
+    let rows = client.query(sql, &[&person.account, &state, &text, &after, &limit, &reason]).await?;
     let trackers: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
     let counts: Value = client.query_one("SELECT api_tracker_counts()", &[]).await?.get(0);
     let next = if trackers.len() == limit as usize { trackers.last().map(|t| t["id"].clone()) } else { None };

@@ -117,8 +117,10 @@ impl Watcher {
                 told["id"] = self.pseudonym(*vehicle).into();
             } else {
                 told["id"] = vehicle.to_string().into();
-                told["plate"] = json!((self.role == Role::Owner).then_some(&place.plate));
                 (told["armed"], told["incident"]) = (place.armed.into(), place.incident.into());
+            }
+            if self.role == Role::Owner {
+                told["plate"] = place.plate.clone().into();
             }
             out.push(told);
         }

@@ -25,6 +25,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, major) = block_on(async {
         let (config, client) = connect(&args.settings).await?;
+        store::must_hold_everything(&client).await?;
         let major = store::server_major(&client).await?;
         Ok((config, major))
     })?;

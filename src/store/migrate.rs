@@ -41,6 +41,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0037_bind_rights_to_their_time", include_str!("../../schema/0037_bind_rights_to_their_time.sql")),
     ("0038_end_what_was_the_sellers", include_str!("../../schema/0038_end_what_was_the_sellers.sql")),
     ("0039_keep_places_out_of_logs", include_str!("../../schema/0039_keep_places_out_of_logs.sql")),
+    ("0040_name_plates_with_a_reason", include_str!("../../schema/0040_name_plates_with_a_reason.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

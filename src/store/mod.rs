@@ -111,6 +111,22 @@ pub async fn server_major(client: &Client) -> anyhow::Result<u32> {
     Ok(number.parse::<u32>().context("PostgreSQL's version is not a number")? / 10_000)
 }
 
+/// Refuses a server whose tables lie on other servers, too: a copy of it would leave them out.
+///
+/// # Errors
+/// Names the extension, or the database's own word.
+pub async fn must_hold_everything(client: &Client) -> anyhow::Result<()> {
+    let sql = "SELECT string_agg(name, ', ') FROM (
+        SELECT 'the extension ' || extname AS name FROM pg_extension WHERE extname = 'citus'
+        UNION ALL SELECT 'the foreign table ' || relname FROM pg_class WHERE relkind = 'f') elsewhere";
+    match client.query_one(sql, &[]).await?.get::<_, Option<String>>(0) {
+        Some(names) => anyhow::bail!(
+            "the database has {names}, so data may lie on other servers; a backup of this one would not hold everything"
+        ),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a server that could forget what it has committed.
 ///
 /// # Errors

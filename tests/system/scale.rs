@@ -1,4 +1,4 @@
-//! The schema is what docs/scale.md says: ready to be sharded by Citus.
+//! The schema is laid out as docs/scale.md says.
 
 use crate::harness::Database;
 use std::collections::BTreeSet;

@@ -41,7 +41,7 @@ pub struct LiveVehicle {
     /// Its number; to operators a name that means nothing outside of this stream.
     pub id: String,
     /// Its plate; to its owner only.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plate: Option<String>,
     /// Latitude, degrees.
     #[schema(minimum = -90, maximum = 90)]

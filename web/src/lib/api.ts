@@ -120,6 +120,7 @@ export class Api {
   zones = async () => (await this.call('get', '/zones')).zones;
   addZone = (zone: ZoneRequest) => this.call('post', '/zones', { body: zone });
   deleteZone = (id: string) => this.call('delete', '/zones/{id}', { id });
-  trackers = (state: TrackerFilter, q: string, cursor?: string) => this.call('get', '/trackers', { query: { state, q, limit: 100, cursor } });
+  trackers = (state: TrackerFilter, q: string, reason?: string, cursor?: string) =>
+    this.call('get', '/trackers', { query: { state, q, reason, limit: 100, cursor } });
   liveTicket = async (grant_id?: string) => (await this.call('post', '/live/ticket', { body: grant_id ? { grant_id } : {} })).ticket;
 }

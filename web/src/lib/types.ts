@@ -807,7 +807,7 @@ export interface components {
          * @description Why something was refused, as one word. docs/errors.md says what each means and which values it brings.
          * @enum {string}
          */
-        ErrorCode: "not_understood" | "not_a_number" | "not_a_time" | "out_of_range" | "text_length" | "search_length" | "plate_length" | "plate_character" | "plate_without_digit" | "span_length" | "unknown_word" | "one_of" | "not_for_role" | "corners" | "corner_outside" | "bad_box" | "bad_cursor" | "no_such_tile" | "character_not_kept" | "value_not_kept" | "too_slow" | "window_too_long" | "window_backwards" | "area_too_large" | "too_many_pieces" | "too_many_rides" | "hold_end" | "case_missing" | "not_logged_in" | "session_ended" | "wrong_login" | "wrong_role" | "foreign_page" | "no_grant" | "zone_of_owner" | "hold_role" | "hold_of_other_case" | "not_found" | "no_such_plate" | "unknown_phone" | "method_not_allowed" | "too_large" | "no_tracker" | "zones_full" | "phones_full" | "hold_released" | "plate_shared" | "incident_changed" | "incident_closed" | "already_answered" | "confirm_withdrawal" | "corridor_points" | "zone_too_wide" | "dwell_time" | "schedule_windows" | "schedule_days" | "schedule_minutes" | "polygon_invalid" | "polygon_area" | "too_many_logins" | "too_many_phone_words" | "too_many_streams" | "unavailable" | "internal" | "refused";
+        ErrorCode: "not_understood" | "not_a_number" | "not_a_time" | "out_of_range" | "text_length" | "search_length" | "plate_length" | "plate_character" | "plate_without_digit" | "span_length" | "unknown_word" | "one_of" | "not_for_role" | "corners" | "corner_outside" | "bad_box" | "bad_cursor" | "no_such_tile" | "character_not_kept" | "value_not_kept" | "too_slow" | "not_supported" | "window_too_long" | "window_backwards" | "area_too_large" | "too_many_pieces" | "too_many_rides" | "hold_end" | "case_missing" | "not_logged_in" | "session_ended" | "wrong_login" | "wrong_role" | "foreign_page" | "no_grant" | "zone_of_owner" | "hold_role" | "hold_of_other_case" | "not_found" | "no_such_plate" | "unknown_phone" | "method_not_allowed" | "too_large" | "no_tracker" | "zones_full" | "phones_full" | "hold_released" | "plate_shared" | "incident_changed" | "incident_closed" | "already_answered" | "confirm_withdrawal" | "corridor_points" | "zone_too_wide" | "dwell_time" | "schedule_windows" | "schedule_days" | "schedule_minutes" | "polygon_invalid" | "polygon_area" | "too_many_logins" | "too_many_phone_words" | "too_many_streams" | "unavailable" | "internal" | "refused";
         /** @description Where and how a vehicle was. */
         Fix: {
             /**
@@ -2949,8 +2949,10 @@ export interface operations {
             query?: {
                 /** @description `all` (default), or how they are heard. */
                 state?: components["schemas"]["TrackerFilter"];
-                /** @description Part of a tracker id or plate. */
+                /** @description Part of a tracker id; of a plate, too, with a reason. */
                 q?: string;
+                /** @description Why plates are to be shown, 4 to 200 characters; it is audited. Without it no plate is shown. */
+                reason?: string;
                 /** @description How many, 1 to 500 (100). */
                 limit?: number;
                 /** @description `next_cursor` of the page before. */
