@@ -132,6 +132,19 @@ async fn a_live_look_is_audited_before_it_is_shown_counts_what_it_tells_and_ends
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(up.count("SELECT count(*) FROM audit WHERE question ->> 'why' = 'view'").await <= 2, "one a second");
 
+    // Plates stand beside trackers with a reason only, and that is a look.
+    let ident = up.tracker(0).0;
+    let plain = operator.get(&format!("/trackers?q={ident}")).await["trackers"][0].clone();
+    assert_eq!((&plain["plate"], plain["ident"].as_str()), (&Value::Null, Some(&*ident)));
+    assert!(plain["last_heard_at"].as_str().unwrap().contains(":00"), "to the minute: {plain}");
+    let plate =
+        operator.get(&format!("/trackers?q={ident}&reason=a%20broken%20bracket")).await["trackers"][0]["plate"].clone();
+    let looked = "SELECT count(*) FROM audit WHERE action = 'trackers' AND question ->> 'reason' = 'a broken bracket' AND rows_returned = 1";
+    assert_eq!((plate.is_string(), up.count(looked).await), (true, 1));
+    let by_plate = format!("/trackers?q={}", plate.as_str().unwrap());
+    assert_eq!(operator.get(&by_plate).await["trackers"], json!([]), "a plate finds nothing without a reason");
+    assert_eq!(operator.ask("GET", "/trackers?reason=x", None).await.0, 400);
+
     // Dots of an operator say nothing that the list of trackers says, too.
     let mut watched = Stream::open_with(&up, &operator, None).await;
     let dots = watched.until(|said| said["type"] == "snapshot").await;
@@ -140,6 +153,10 @@ async fn a_live_look_is_audited_before_it_is_shown_counts_what_it_tells_and_ends
         dot["id"].as_str().unwrap().len() == 24 && !dot.contains_key("plate") && !dot.contains_key("armed"),
         "{dot:?}"
     );
+
+    // An area without a shortest way around it is refused, not "try again".
+    let world = json!({ "grant_id": grant, "bbox": [-180.0, -90.0, 180.0, 90.0] });
+    assert_eq!(police.ask("POST", "/search/latest", Some(world)).await.1["code"], "zone_too_wide");
 
     admin(&up, &["revoke", &grant], "");
     let since = Instant::now();

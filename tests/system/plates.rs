@@ -102,7 +102,7 @@ async fn a_plate_in_any_spelling_is_one_vehicle_and_every_question_finds_it() {
         let q: String = url(spelling);
         let found = police.get(&format!("/vehicles?grant_id=1&q={q}")).await;
         assert_eq!(plates_of(&found, "vehicles"), ["湘H·D0001"], "{spelling:?}");
-        let found = operator.get(&format!("/trackers?q={q}")).await;
+        let found = operator.get(&format!("/trackers?q={q}&reason=test")).await;
         assert_eq!(plates_of(&found, "trackers"), ["湘H·D0001"], "{spelling:?}");
     }
     for spelling in SPELLINGS {
