@@ -140,7 +140,7 @@ export class CityMap {
       // State by colour, size and edge: an incident is larger and red, an armed vehicle has a dark edge.
       { id: 'live', type: 'circle', source: 'live', paint: {
         'circle-radius': ['case', ['get', 'incident'], 10, 5.5],
-        'circle-color': ['case', ['get', 'incident'], MARKS.incident, ['get', 'unguarded'], MARKS.unguarded, ['get', 'armed'], MARKS.armed, MARKS.disarmed],
+        'circle-color': ['case', ['get', 'incident'], MARKS.incident, ['get', 'unguarded'], MARKS.unguarded, ['get', 'armed'], MARKS.armed, ['get', 'plain'], MARKS.plain, MARKS.disarmed],
         'circle-opacity': ['case', ['get', 'old'], MARKS.oldOpacity, 1],
         'circle-stroke-opacity': ['case', ['get', 'old'], MARKS.oldOpacity, 1],
         'circle-stroke-color': ['case', ['get', 'armed'], '#0c2536', '#fff'],
@@ -172,10 +172,12 @@ export class CityMap {
   setLive(vehicles: Iterable<LiveVehicle>, isLive: boolean, mine: ReadonlyMap<string, Vehicle>) {
     const oldest = Date.now() - OLD_MS;
     const features = Array.from(vehicles, (v) => {
-      const { id, armed = false, incident = false } = v; // operators are not told
+      // Operators are not told what is guarded.
+      const { id, armed = false, incident = false } = v;
+      const plain = v.armed === undefined;
       const old = !isLive || Date.parse(v.fixed_at) < oldest;
       const unguarded = armed && ['silent', 'never'].includes(mine.get(id)?.contact ?? '');
-      return point([v.lon, v.lat], { id, armed, incident, old, unguarded, ...(v.plate && { plate: v.plate }) });
+      return point([v.lon, v.lat], { id, armed, incident, old, unguarded, plain, ...(v.plate && { plate: v.plate }) });
     });
     this.set('live', all(features));
     this.map.getContainer().dataset['vehicles'] = String(features.length);
