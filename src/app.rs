@@ -81,11 +81,46 @@ pub async fn run(
     // One cryptography provider for the whole process; a second call (tests) finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
     let metrics = Arc::new(Metrics::new()?);
-    let database = store::settings(&config.database, Role::Owner)?;
-    let (settings_changed, outbox_filled) = listen_for_notices(database.clone());
     let for_prometheus = api::metrics_listener(&config.http).await?;
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
+    // The API alone never holds the password of the schema's owner.
+    if roles.ingest || roles.rollup || roles.notify {
+        start_workers(&mut tasks, &config, roles, &metrics, &subscribed, &stop)?;
+    }
+    if let Some(web) = web {
+        let waits_for = roles.ingest.then_some(subscribed);
+        let pools = api::Pools::new(&store::settings(&config.database, Role::Api)?)?;
+        let cursors = api::CursorKey::of(&crate::config::read_secret(&config.database.api_password_file)?)?;
+        let (api, router) = api::new(
+            pools,
+            cursors,
+            metrics.clone(),
+            waits_for,
+            Duration::from_secs(config.ingest.tick_every_s),
+            config.http.behind_tls_proxy,
+        );
+        tokio::spawn(api.hub().run(config.broker.clone()));
+        tasks.spawn(api::serve(web, router, stop.clone()));
+    }
+    tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
+    while let Some(ended) = tasks.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Starts what works on the data itself, as the owner of the schema.
+fn start_workers(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    roles: Roles,
+    metrics: &Arc<Metrics>,
+    subscribed: &Subscribed,
+    stop: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let database = store::settings(&config.database, Role::Owner)?;
+    let (settings_changed, outbox_filled) = listen_for_notices(database.clone());
     if roles.ingest {
         install_profiles(config.ingest.profiles_dir.as_deref())?;
         let lane_quota = Arc::new(pipeline::lane_quota::LaneQuota::default());
@@ -117,25 +152,6 @@ pub async fn run(
     }
     if roles.notify {
         tasks.spawn(notify::run(config.clone(), database, metrics.clone(), outbox_filled, stop.clone()));
-    }
-    if let Some(web) = web {
-        let waits_for = roles.ingest.then_some(subscribed);
-        let pools = api::Pools::new(&store::settings(&config.database, Role::Api)?)?;
-        let cursors = api::CursorKey::of(&crate::config::read_secret(&config.database.api_password_file)?)?;
-        let (api, router) = api::new(
-            pools,
-            cursors,
-            metrics.clone(),
-            waits_for,
-            Duration::from_secs(config.ingest.tick_every_s),
-            config.http.behind_tls_proxy,
-        );
-        tokio::spawn(api.hub().run(config.broker.clone()));
-        tasks.spawn(api::serve(web, router, stop.clone()));
-    }
-    tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
-    while let Some(ended) = tasks.join_next().await {
-        ended?;
     }
     Ok(())
 }

@@ -260,3 +260,28 @@ async fn hours_of_fewer_than_three_vehicles_cannot_be_had_by_subtraction() {
         assert!(tile(zoom, "02", "03").await.is_empty(), "zoom {zoom}");
     }
 }
+
+#[tokio::test]
+async fn the_api_alone_connects_as_its_own_role_without_the_owners_password() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let text = std::fs::read_to_string(up.config()).unwrap();
+    let mut settings: toml::Table = text.parse().unwrap();
+    let listen = format!("127.0.0.1:{}", crate::harness::free_port());
+    settings["database"]["password_file"] = "/nonexistent/password".into();
+    settings["http"]["listen"] = listen.clone().into();
+    settings["http"]["metrics_listen"] = "127.0.0.1:0".into();
+    let config = up.folder.join("api-alone.toml");
+    std::fs::write(&config, settings.to_string()).unwrap();
+    let as_owner = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'rideguard' AND query LIKE 'LISTEN%'";
+    let before = up.count(as_owner).await;
+    let mut api = Command::new(program()).args(["api", "--config"]).arg(&config).spawn().unwrap();
+    let since = Instant::now();
+    while !reqwest::get(format!("http://{listen}/ready")).await.is_ok_and(|a| a.status().is_success()) {
+        assert!(api.try_wait().unwrap().is_none() && since.elapsed() < Duration::from_secs(60), "it does not start");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!((before, up.count(as_owner).await), (1, 1));
+    api.kill().unwrap();
+    api.wait().unwrap();
+}
