@@ -65,6 +65,9 @@ const POOL: (usize, u32) = (16, 20_000);
 /// The same for questions about tracks: however many are asked, they leave room for everybody else.
 const TRACKS_POOL: (usize, u32) = (4, 5_000);
 
+/// Which of a browser's devices the page may ask for (W3C, Permissions Policy).
+const PERMISSIONS_POLICY: header::HeaderName = header::HeaderName::from_static("permissions-policy");
+
 /// What every handler shares.
 #[derive(Clone)]
 pub struct Api {
@@ -230,7 +233,7 @@ pub fn new(
         .route("/health", axum::routing::get(|| async { "ok\n" }))
         .route("/ready", axum::routing::get(ready))
         .route("/api/{*rest}", axum::routing::any(|| async { Problem::NotFound }))
-        .fallback(web::serve)
+        .fallback_service(axum::routing::get(web::serve))
         .layer(middleware::from_fn(compression::mark))
         .layer(compression::layer())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
@@ -277,6 +280,10 @@ async fn watch_over(State(api): State<Api>, mut request: Request<axum::body::Bod
         header::CONTENT_SECURITY_POLICY,
         "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     );
+    set(PERMISSIONS_POLICY, "camera=(), microphone=(), payment=(), usb=(), geolocation=(self)");
+    if api.behind_tls_proxy {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
     if is_api {
         set(header::CACHE_CONTROL, "no-store");
     }

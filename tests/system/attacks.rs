@@ -262,6 +262,27 @@ async fn hours_of_fewer_than_three_vehicles_cannot_be_had_by_subtraction() {
 }
 
 #[tokio::test]
+async fn pages_are_read_only_and_say_what_a_browser_may_do() {
+    use_ring();
+    let up = Up::start(3, &["--behind-tls-proxy"]).await;
+    let ask = async |method: &str, path: &str| {
+        let url = format!("http://{}{path}", up.http);
+        reqwest::Client::new().request(method.parse().unwrap(), url).send().await.unwrap()
+    };
+    for path in ["/", "/vehicles", "/assets/none.js"] {
+        for method in ["PUT", "POST", "DELETE", "TRACE", "OPTIONS", "PATCH"] {
+            assert_eq!(ask(method, path).await.status(), 405, "{method} {path}");
+        }
+    }
+    for (method, path) in [("GET", "/"), ("HEAD", "/"), ("GET", "/api/v1/me")] {
+        let answer = ask(method, path).await;
+        for name in ["strict-transport-security", "permissions-policy", "content-security-policy"] {
+            assert!(answer.headers().contains_key(name), "{method} {path}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_api_alone_connects_as_its_own_role_without_the_owners_password() {
     use_ring();
     let up = Up::start(3, &[]).await;
