@@ -1522,7 +1522,7 @@ BEGIN
         'battery_percent', h.battery_percent, 'signal_percent', h.signal_percent, 'satellites', h.satellites, 'firmware', h.firmware,
         'quarantined_packets', (SELECT count(*) FROM quarantine q WHERE q.tracker_id = h.tracker_id),
         'last_error_code', (SELECT q.reason FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1),
-        'last_error', (SELECT q.detail FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1))
+        'last_error', (SELECT regexp_replace(q.detail, '-?\d+\.\d{2,}', '…', 'g') FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1))
     FROM tracker_health h
     WHERE h.tracker_id > p_after AND (p_state = 'all' OR h.state = p_state)
       AND (p_text = '' OR strpos(lower(h.ident), lower(p_text)) > 0

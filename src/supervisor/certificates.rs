@@ -3,7 +3,7 @@
 use crate::supervisor::Folder;
 use crate::supervisor::data_dir::write_private;
 use anyhow::bail;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use std::path::PathBuf;
 
 /// Where they are.
@@ -51,6 +51,7 @@ pub fn make(folder: &Folder, public_name: Option<&str>) -> anyhow::Result<Certif
     let issuer = Issuer::new(authority, authority_key);
     let names = ["localhost", "127.0.0.1"].into_iter().chain(public_name).map(str::to_owned);
     let mut server = CertificateParams::new(names.collect::<Vec<_>>())?;
+    server.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth); // phones ask for it
     server.distinguished_name.push(DnType::CommonName, "RideGuard private broker");
     server.not_before = rcgen::date_time_ymd(2024, 1, 1);
     server.not_after = rcgen::date_time_ymd(2046, 1, 1);

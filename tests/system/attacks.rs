@@ -1,6 +1,6 @@
 //! What an attacker tried and must not get (docs/security.md): each test is a fault that was found.
 
-use crate::harness::{Person, Up, program, settled, tell, use_ring};
+use crate::harness::{Person, Up, program, settled, tell, topic, use_ring};
 use crate::live::Stream;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -132,8 +132,15 @@ async fn a_live_look_is_audited_before_it_is_shown_counts_what_it_tells_and_ends
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(up.count("SELECT count(*) FROM audit WHERE question ->> 'why' = 'view'").await <= 2, "one a second");
 
+    // An error of a packet does not tell an operator where it was.
+    let (ident, password) = up.tracker(0);
+    let odd = format!(r#"{{"v":1,"id":"{ident}","fixes":[{{"t":"28.51234,112.31234","lat":28.5,"lon":112.3}}]}}"#);
+    up.publish(&ident, &password, vec![(topic(&ident), odd.into_bytes())]).await;
+    up.wait_for("SELECT count(*) FROM quarantine WHERE detail LIKE '%28.51234%'", 1).await;
+    let shown = operator.get(&format!("/trackers?q={ident}")).await["trackers"][0]["last_error"].to_string();
+    assert!(!shown.contains("51234") && shown.contains('…'), "{shown}");
+
     // Plates stand beside trackers with a reason only, and that is a look.
-    let ident = up.tracker(0).0;
     let plain = operator.get(&format!("/trackers?q={ident}")).await["trackers"][0].clone();
     assert_eq!((&plain["plate"], plain["ident"].as_str()), (&Value::Null, Some(&*ident)));
     assert!(plain["last_heard_at"].as_str().unwrap().contains(":00"), "to the minute: {plain}");
