@@ -28,7 +28,8 @@ $$;
 CREATE OR REPLACE FUNCTION api_audit_live(p_account bigint, p_grant bigint, p_view jsonb, p_rows integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    IF p_grant IS NOT NULL THEN PERFORM check_grant(p_account, p_grant); END IF;
+    -- The last row of a stream counts what was told while its grant was in force.
+    IF p_grant IS NOT NULL AND p_view ->> 'why' IS DISTINCT FROM 'end' THEN PERFORM check_grant(p_account, p_grant); END IF;
     PERFORM write_audit(p_account, p_grant, 'live', p_view, p_rows);
 END $$;
 

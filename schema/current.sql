@@ -980,7 +980,8 @@ CREATE OR REPLACE FUNCTION public.api_audit_live(p_account bigint, p_grant bigin
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
-    IF p_grant IS NOT NULL THEN PERFORM check_grant(p_account, p_grant); END IF;
+    -- The last row of a stream counts what was told while its grant was in force.
+    IF p_grant IS NOT NULL AND p_view ->> 'why' IS DISTINCT FROM 'end' THEN PERFORM check_grant(p_account, p_grant); END IF;
     PERFORM write_audit(p_account, p_grant, 'live', p_view, p_rows);
 END $function$;
 

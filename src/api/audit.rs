@@ -14,6 +14,9 @@ use std::sync::{Arc, OnceLock};
 /// Rows of refusals of one account and minute; more tell nothing new, and are counted in the metrics.
 const REFUSED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
 
+/// Longest path in a row, characters.
+const PATH_CHARS_MAX: usize = 256;
+
 /// Who asked: empty in a request until a session is found for it.
 pub(super) type Asker = Arc<OnceLock<Person>>;
 
@@ -44,6 +47,7 @@ impl Api {
         let Some(person) = asker.get().filter(|p| p.role != Role::Owner) else { return };
         let is_refused = status.is_client_error() && status != StatusCode::UNAUTHORIZED;
         if is_refused && self.refused_rows.0.check_key(&person.account).is_ok() {
+            let path: String = path.chars().take(PATH_CHARS_MAX).collect();
             let question = json!({ "method": method.as_str(), "path": path, "status": status.as_u16() });
             self.note(Some(person.account), "refused", question).await;
         }

@@ -12,8 +12,8 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Attempts per login and minute; a person who mistypes needs fewer.
 const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
@@ -21,7 +21,9 @@ const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
 const CLIENT_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
 /// Attempts of all logins together per minute.
 const LOGINS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0");
-/// Attempts per minute kept in reserve for names and browsers that have logged in before.
+/// Attempts per minute of all known browsers of one login.
+const DEVICES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
+/// Attempts per minute kept in reserve for names that have logged in before; as many again for known browsers.
 const KNOWN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0");
 /// Reports of one phone per minute; it speaks when it comes to its bike, and asks again until its report is in force.
 const PHONE_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
@@ -29,6 +31,8 @@ const PHONE_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
 const PHONES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("6000 is not 0");
 /// Names remembered before those that may ask again are forgotten; more than come in the minute for which one counts.
 const NAMES_MAX: usize = 10_000;
+/// How many more names come before the next try to forget some.
+const FORGET_EVERY: usize = 1024;
 /// Argon2 runs side by side; each takes 19 MiB for a few dozen milliseconds.
 const HASHES_MAX: usize = 2;
 /// Attempts that wait for their Argon2 run; the last one waits about a second.
@@ -47,7 +51,9 @@ fn check(limit: &Direct) -> Result<(), u64> {
 }
 
 fn check_key<N: Hash + Eq + Clone>(limit: &Keyed<N>, name: &N) -> Result<(), u64> {
-    if limit.len() >= NAMES_MAX {
+    let names = limit.len();
+    // Not at every attempt: each time all are looked through.
+    if names >= NAMES_MAX && names.is_multiple_of(FORGET_EVERY) {
         limit.retain_recent();
     }
     limit.check_key(name).map_err(|n| whole_s(&n))
@@ -68,15 +74,18 @@ pub(super) struct Limits {
     names: Keyed<String>,
     clients: Keyed<IpAddr>,
     devices: Keyed<DeviceId>,
+    /// All known browsers of a name together: each log-in makes one more.
+    names_of_devices: Keyed<String>,
     logins: Direct,
     reserve: Direct,
+    reserve_of_devices: Direct,
     /// Names that have logged in since the start; all are forgotten at `NAMES_MAX`.
     known: Mutex<HashSet<String>>,
     phone: Keyed<Vec<u8>>,
     phones: Direct,
     /// A place for each hash at work, and those in which one may wait.
-    hashing: Semaphore,
-    waiting: Semaphore,
+    hashing: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Default for Limits {
@@ -85,13 +94,15 @@ impl Default for Limits {
             names: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
             clients: RateLimiter::keyed(Quota::per_minute(CLIENT_PER_MINUTE)),
             devices: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
+            names_of_devices: RateLimiter::keyed(Quota::per_minute(DEVICES_PER_MINUTE)),
             logins: RateLimiter::direct(Quota::per_minute(LOGINS_PER_MINUTE)),
             reserve: RateLimiter::direct(Quota::per_minute(KNOWN_PER_MINUTE)),
+            reserve_of_devices: RateLimiter::direct(Quota::per_minute(KNOWN_PER_MINUTE)),
             known: Mutex::default(),
             phone: RateLimiter::keyed(Quota::per_minute(PHONE_PER_MINUTE)),
             phones: RateLimiter::direct(Quota::per_minute(PHONES_PER_MINUTE)),
-            hashing: Semaphore::new(HASHES_MAX),
-            waiting: Semaphore::new(HASHES_MAX + HASHES_WAITING_MAX),
+            hashing: Arc::new(Semaphore::new(HASHES_MAX)),
+            waiting: Arc::new(Semaphore::new(HASHES_MAX + HASHES_WAITING_MAX)),
         }
     }
 }
@@ -100,15 +111,19 @@ impl Limits {
     /// Whether somebody may try this login now, or in how many seconds.
     pub(super) fn allow_login(&self, attempt: &Attempt) -> Result<(), u64> {
         match &attempt.device {
-            Some(device) => check_key(&self.devices, device)?,
+            Some(device) => {
+                check_key(&self.devices, device)?;
+                check_key(&self.names_of_devices, &attempt.login.to_owned())?;
+            }
             None => {
-                check_key(&self.names, &attempt.login.to_owned())?;
                 attempt.client.map_or(Ok(()), |client| check_key(&self.clients, &client))?;
+                check_key(&self.names, &attempt.login.to_owned())?;
             }
         }
-        check(&self.logins).or_else(|wait_s| {
-            let is_known = attempt.device.is_some() || self.known().contains(attempt.login);
-            if is_known { check(&self.reserve) } else { Err(wait_s) }
+        check(&self.logins).or_else(|wait_s| match attempt.device {
+            Some(_) => check(&self.reserve_of_devices),
+            None if self.known().contains(attempt.login) => check(&self.reserve),
+            None => Err(wait_s),
         })
     }
 
@@ -132,9 +147,9 @@ impl Limits {
     }
 
     /// A place for one hash, after a short wait; none where too many wait already.
-    pub(super) async fn place_to_hash(&self) -> Option<[SemaphorePermit<'_>; 2]> {
-        let waiting = self.waiting.try_acquire().ok()?;
-        Some([waiting, self.hashing.acquire().await.ok()?])
+    pub(super) async fn place_to_hash(&self) -> Option<[OwnedSemaphorePermit; 2]> {
+        let waiting = self.waiting.clone().try_acquire_owned().ok()?;
+        Some([waiting, self.hashing.clone().acquire_owned().await.ok()?])
     }
 }
 
@@ -186,11 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_is_refused_uses_up_nobodys_name() {
+        let (limits, client) = (Limits::default(), "203.0.113.7".parse().ok());
+        while limits.allow_login(&Attempt { client, ..stranger("x") }).is_ok() {}
+        for n in 0..2 * CLIENT_PER_MINUTE.get() {
+            let _ = limits.allow_login(&Attempt { client, ..stranger(&n.to_string()) });
+        }
+        let victim = |_| limits.allow_login(&Attempt { client, ..stranger("victim") }).is_ok();
+        let allowed = (0..2 * LOGIN_PER_MINUTE.get()).filter(|n| victim(*n)).count();
+        assert!(allowed <= 3, "{allowed}");
+        assert!(limits.allow_login(&stranger("victim")).is_ok());
+    }
+
+    #[test]
     fn known_names_and_browsers_log_in_while_strangers_use_up_the_common_budget() {
         let limits = Limits::default();
         limits.logged_in("owner");
         while limits.allow_login(&stranger(&hex::encode(rand::random::<[u8; 8]>()))).is_ok() {}
-        assert!(limits.allow_login(&stranger("new")).is_err());
+        assert!((0..3).any(|_| limits.allow_login(&stranger("new")).is_err()), "one may be given back meanwhile");
         assert!(limits.allow_login(&stranger("owner")).is_ok());
         let device = Some(rand::random());
         assert!(limits.allow_login(&Attempt { device, ..stranger("another") }).is_ok());
@@ -209,7 +237,7 @@ mod tests {
         for name in 0..3 * NAMES_MAX {
             assert!(check_key(&limit, &name).is_ok());
         }
-        assert!(limit.len() <= NAMES_MAX + 1, "{}", limit.len());
+        assert!(limit.len() <= NAMES_MAX + FORGET_EVERY, "{}", limit.len());
         let limits = Limits::default();
         (0..=NAMES_MAX).for_each(|n| limits.logged_in(&n.to_string()));
         assert!(limits.known().len() <= NAMES_MAX);

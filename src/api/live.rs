@@ -33,8 +33,14 @@ const ACCOUNT_EVERY: Duration = Duration::from_secs(60);
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Longest such a look: a database that hangs must not silence the stream.
 const CHECK_MAX: Duration = Duration::from_secs(1);
-/// Longest that a right of police or operators goes without a look. Owners see their own vehicles, and go on.
+/// Longest that a right of police or operators goes without a look that was answered. Owners see their own vehicles, and go on.
 const UNCHECKED_MAX: Duration = Duration::from_secs(10);
+/// Longest a row may take.
+const ACCOUNT_MAX: Duration = Duration::from_secs(5);
+/// How often a client is asked for a sign of life, and how long it may give none: a phone that changes its network
+/// leaves a line behind which nobody closes.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const UNHEARD_MAX: Duration = Duration::from_secs(45);
 /// Shortest time between two views of a stream, as each leaves a row of audit; the newest one waits.
 const VIEW_EVERY: Duration = Duration::from_secs(1);
 /// Longest a client may take for a message; one that does not read is closed.
@@ -108,8 +114,8 @@ pub(super) async fn stream(
         let Some(watcher) = watcher else { return close(&mut socket, TICKET_REFUSED).await };
         let mut stream = Stream { api: &api, socket, watcher, delayed: false, said: Instant::now() };
         let reason = stream.serve().await.err().unwrap_or(GONE);
-        let last = stream.account("end").await;
-        close(&mut stream.socket, last.err().unwrap_or(reason)).await;
+        let _logged = stream.account("end").await;
+        close(&mut stream.socket, reason).await;
     })
 }
 
@@ -154,12 +160,16 @@ impl Stream<'_> {
         let mut next_view: Option<[f64; 4]> = None;
         let (mut accounted, mut viewed) = (Instant::now(), Instant::now());
         let (mut asked, mut checked) = (Instant::now(), Instant::now());
+        let (mut heard, mut pinged) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
-                message = self.socket.recv() => match message {
-                    Some(Ok(Message::Text(said))) => next_view = Watcher::view_in(&said).or(next_view),
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
-                    Some(Ok(_)) => {}
+                message = self.socket.recv() => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(said))) => next_view = Watcher::view_in(&said).or(next_view),
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
+                        Some(Ok(_)) => {}
+                    }
                 },
                 session = ended.recv() => if session.is_ok_and(|session| session == self.watcher.session) {
                     return Err(SESSION_ENDED);
@@ -171,17 +181,23 @@ impl Stream<'_> {
                     if asked.elapsed() >= CHECK_EVERY {
                         asked = Instant::now();
                         if self.check_right().await? {
-                            checked = asked;
+                            checked = Instant::now();
+                        }
+                        if self.watcher.role != Role::Owner && checked.elapsed() >= UNCHECKED_MAX {
+                            return Err(NOT_AUDITED);
                         }
                     }
-                    if self.watcher.role != Role::Owner && checked.elapsed() >= UNCHECKED_MAX {
-                        return Err(NOT_AUDITED);
+                    if heard.elapsed() >= UNHEARD_MAX {
+                        return Err(GONE);
+                    }
+                    if pinged.elapsed() >= PING_EVERY {
+                        pinged = Instant::now();
+                        self.send_only(Message::Ping(Vec::new().into())).await?;
                     }
                     self.delta().await?;
                     if accounted.elapsed() >= ACCOUNT_EVERY {
                         accounted = Instant::now();
                         self.account("goes_on").await?;
-                        self.send(Message::Ping(Vec::new().into())).await?;
                     }
                 }
             }
@@ -236,7 +252,7 @@ impl Stream<'_> {
     /// Leaves a row of audit with the number of vehicles told since the row before, those of the next message among
     /// them. Owners see their own vehicles and leave none.
     async fn account(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
-        let rows = std::mem::take(&mut self.watcher.told).len();
+        let rows = self.watcher.told.len();
         if self.watcher.role == Role::Owner || (why == "end" && rows == 0) {
             return Ok(());
         }
@@ -247,8 +263,12 @@ impl Stream<'_> {
             client.execute(sql, &[&self.watcher.account, &self.watcher.grant, &view, &(rows as i32)]).await?;
             Ok::<(), Problem>(())
         };
-        match noted.await {
-            Ok(()) => Ok(()),
+        let noted = tokio::time::timeout(ACCOUNT_MAX, noted).await.unwrap_or(Err(Problem::Unavailable));
+        match noted {
+            Ok(()) => {
+                self.watcher.told.clear();
+                Ok(())
+            }
             Err(Problem::Coded(refused)) if refused.status == StatusCode::FORBIDDEN => Err(GRANT_ENDED),
             Err(problem) => {
                 tracing::error!(?problem, "A look at the live map could not be audited; its stream is closed");
@@ -259,6 +279,10 @@ impl Stream<'_> {
 
     async fn send(&mut self, message: Message) -> Result<(), (u16, &'static str)> {
         self.said = Instant::now();
+        self.send_only(message).await
+    }
+
+    async fn send_only(&mut self, message: Message) -> Result<(), (u16, &'static str)> {
         match tokio::time::timeout(SEND_MAX, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(GONE),

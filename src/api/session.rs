@@ -226,8 +226,10 @@ const DUMMY_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 async fn verify(api: &Api, password: String, hash: String) -> Result<bool, Problem> {
-    let _place = api.limits.place_to_hash().await.ok_or_else(|| Problem::too_often(Code::TooManyLogins, 1))?;
+    let place = api.limits.place_to_hash().await.ok_or_else(|| Problem::too_often(Code::TooManyLogins, 1))?;
     tokio::task::spawn_blocking(move || {
+        // Held until the hash is done, also when the client has hung up meanwhile.
+        let _place = place;
         PasswordHash::new(&hash).is_ok_and(|parsed| argon().verify_password(password.as_bytes(), &parsed).is_ok())
     })
     .await

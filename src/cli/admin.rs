@@ -213,7 +213,9 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
             let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
             let (login, name, role, password_hash) = (&*login, &*name, &*role, &*hash);
             let new = NewAccount { login, name, role, password_hash, unit: None, webhook, drops_webhook };
-            ("admin account", format!("account {} {login}", registry::put_account(client, &new).await?))
+            let account = registry::put_account(client, &new).await?;
+            registry::end_sessions(client, account).await?;
+            ("admin account", format!("account {account} {login}"))
         }
         Thing::Tracker { ident, protocol, model } => {
             let ident = TrackerIdent::parse(&ident)?;

@@ -63,12 +63,14 @@ pub async fn put_account(client: &impl GenericClient, new: &NewAccount<'_>) -> a
         )
         .await?;
     let row = row.with_context(|| format!("the login {:?} is there with another role than {}", new.login, new.role))?;
-    end_sessions(client, row.get(0)).await?;
     Ok(row.get(0))
 }
 
 /// Ends every session of an account, their tickets with them; open streams end within 5 s.
-async fn end_sessions(client: &impl GenericClient, account: i64) -> anyhow::Result<()> {
+///
+/// # Errors
+/// The database's own word.
+pub async fn end_sessions(client: &impl GenericClient, account: i64) -> anyhow::Result<()> {
     client.execute("DELETE FROM session WHERE account_id = $1", &[&account]).await?;
     Ok(())
 }
