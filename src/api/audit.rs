@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-/// Rows of refusals of one account and minute; more tell nothing new, and are counted in the metrics.
+/// Rows of refusals of one account and minute; more tell nothing new, and would bury the rest.
 const REFUSED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
 
 /// Longest path in a row, characters.
