@@ -43,8 +43,9 @@ test: install-test web/dist/index.html lint ## Everything that protects a change
 	scripts/browser-test target/debug/rideguard
 	scripts/cargo-test default
 
-test-long: install-test web/dist/index.html ## The many-kills kind
+test-long: install-test web/dist/index.html ## Two minutes of random questions to the API, and the many-kills kind
 	$(CARGO) build --locked --workspace
+	scripts/attack-api target/debug/rideguard
 	scripts/cargo-test long
 
 faults: ## Prints what was injected, lost, counted twice and made up in the last runs of the tests of faults
