@@ -61,6 +61,6 @@ pub fn make(folder: &Folder, public_name: Option<&str>) -> anyhow::Result<Certif
     write_private(&there.server_key, &server_key.serialize_pem())?;
     write_private(&there.server, &certificate.pem())?;
     std::fs::write(&there.ca, ca.pem())?;
-    std::fs::write(names_file, public_name.unwrap_or_default())?;
+    write_private(&names_file, public_name.unwrap_or_default())?;
     Ok(there)
 }

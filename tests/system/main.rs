@@ -16,6 +16,7 @@ mod contact;
 mod cookies;
 mod corpus;
 mod disk_full;
+mod doors;
 mod fake_broker;
 mod faults;
 mod field;

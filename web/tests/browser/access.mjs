@@ -1,5 +1,5 @@
 // For everybody: screen readers, keyboards, enlarged pages. Both languages. The map's own buttons are looked at on the phone.
-import { accessible, fact, isNarrow, must, visit } from './harness.mjs';
+import { accessible, fact, isNarrow, mapIsReady, must, visit } from './harness.mjs';
 
 const PAGES = { owner: ['vehicles', 'alerts', 'track', 'zones'], police: ['search', 'area'], operator: ['trackers', 'zones'] };
 
@@ -35,6 +35,24 @@ await fact('the page works by keyboard: focus is seen, Escape closes, focus come
   await page.waitForFunction(() => document.activeElement.textContent === 'Delete');
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => document.activeElement.textContent === 'Keep');
+  await page.keyboard.press('Shift+Tab');
+  await page.keyboard.press('Enter');
+  await zone.waitFor({ state: 'detached' });
+});
+
+await fact('a name that looks like markup is shown as text and runs nothing', { as: 'owner' }, async (page) => {
+  const name = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>';
+  await mapIsReady(page);
+  await visit(page, 'zones');
+  await page.fill('input[name=zone]', name);
+  await page.fill('input[name=centre]', '28.55, 112.35');
+  await page.keyboard.press('Enter');
+  const zone = page.locator('li.card', { hasText: 'onerror' });
+  await zone.waitFor();
+  must((await zone.textContent()).includes(name), 'every character is there');
+  must((await page.locator('img[src="x"]').count()) === 0, 'no element is made of it');
+  must((await page.evaluate(() => window.ran)) === undefined, 'nothing ran');
+  await zone.getByRole('button', { name: 'Delete' }).click();
   await page.keyboard.press('Shift+Tab');
   await page.keyboard.press('Enter');
   await zone.waitFor({ state: 'detached' });
