@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod broker;
+mod broker_files;
 pub mod certificates;
 pub mod data_dir;
 pub mod postgres;
