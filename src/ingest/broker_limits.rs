@@ -8,7 +8,7 @@ use crate::config::{Broker, Ingest, read_secret};
 use crate::ingest::client_options::{DELIVERIES_MAX, PACKET_BYTES_MAX, jittered, transport};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet};
-use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use std::time::Duration;
 
 /// Longest one question may take.
@@ -21,6 +21,8 @@ const VERSION_TOPIC: &str = "$SYS/broker/version";
 /// of CVE-2023-28366 were mended, in 2.0.19 a crash by UNSUBSCRIBE, in 2.0.16 memory taken before CONNECT, in 2.0.12 the
 /// count of `max_connections` (its ChangeLog).
 const MOSQUITTO_FLOOR: Version = Version(2, 0, 21);
+/// Within which a broker that replaces client ids has ended the first of two connections.
+const TAKEOVER_MAX: Duration = Duration::from_secs(1);
 /// Longest a broker may take to end the connection.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// First and longest wait before a broker that is away is asked again.
@@ -76,6 +78,11 @@ pub enum Conflict {
     /// We could hear nobody.
     #[error("the broker refuses wildcards, and ingest subscribes to v1/SHARD/+/up: it will hear nobody")]
     NoWildcards,
+    /// Our sessions would end each other.
+    #[error(
+        "the broker replaces client ids on this port (use_username_as_clientid), so that our sessions end each other; set broker.services_port to a listener without it"
+    )]
+    ReplacedIds,
     /// Applications that always retain could not stay connected.
     #[error(
         "the broker ends the connection of whoever retains a message, as phone applications do by default: their trackers are never heard; set its retain_available to true, RideGuard ignores the flag"
@@ -146,24 +153,26 @@ pub async fn ask(broker: &Broker) -> anyhow::Result<Limits> {
     Ok(ask_with_version(broker).await?.0)
 }
 
-/// The same, and its version if it is a Mosquitto that tells it.
-///
-/// # Errors
-/// As [`ask`].
-pub async fn ask_with_version(broker: &Broker) -> anyhow::Result<(Limits, Option<Version>)> {
+/// Connects by MQTT 5, and says what the broker told.
+async fn connect(broker: &Broker) -> anyhow::Result<(Limits, (AsyncClient, EventLoop))> {
     let name = format!("rideguard-limits-{:08x}", rand::random::<u32>());
     let mut options = MqttOptions::new(name, &broker.host, broker.port);
     options.set_transport(transport(broker)?);
     options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
     let (client, mut events) = AsyncClient::new(options, 1);
-    let answer = async {
-        loop {
-            if let Event::Incoming(Packet::ConnAck(ack)) = events.poll().await? {
-                return anyhow::Ok(Limits::of(ack.properties.as_ref()));
-            }
+    loop {
+        if let Event::Incoming(Packet::ConnAck(ack)) = events.poll().await? {
+            return Ok((Limits::of(ack.properties.as_ref()), (client, events)));
         }
-    };
-    let limits = tokio::time::timeout(ANSWER_MAX, answer).await??;
+    }
+}
+
+/// The same, and its version if it is a Mosquitto that tells it.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_with_version(broker: &Broker) -> anyhow::Result<(Limits, Option<Version>)> {
+    let (limits, (client, mut events)) = tokio::time::timeout(ANSWER_MAX, connect(broker)).await??;
     client.try_subscribe(VERSION_TOPIC, QoS::AtMostOnce)?;
     let told = async {
         loop {
@@ -177,6 +186,17 @@ pub async fn ask_with_version(broker: &Broker) -> anyhow::Result<(Limits, Option
     let leaving = async { while events.poll().await.is_ok() {} };
     let _ = tokio::time::timeout(GOODBYE_MAX, leaving).await; // only a courtesy to the broker's log
     Ok((limits, version))
+}
+
+/// Whether two of our clients with different ids stay beside each other.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn keeps_client_ids(broker: &Broker) -> anyhow::Result<bool> {
+    let (_, (_first, mut of_first)) = tokio::time::timeout(ANSWER_MAX, connect(broker)).await??;
+    let (_, _second) = tokio::time::timeout(ANSWER_MAX, connect(broker)).await??;
+    let ended = async { while of_first.poll().await.is_ok() {} };
+    Ok(tokio::time::timeout(TAKEOVER_MAX, ended).await.is_err())
 }
 
 /// Asks until the broker has answered, and says what is at odds and whether it is old; how many things are at odds. Ingest works
@@ -193,7 +213,10 @@ pub async fn check(broker: Broker, ingest: Ingest) -> usize {
                         "Mosquitto is older than the oldest release without known faults; update it, unless your distribution has backported the fixes (docs/security.md)"
                     );
                 }
-                let conflicts = limits.conflicts(&ingest);
+                let mut conflicts = limits.conflicts(&ingest);
+                if matches!(keeps_client_ids(&broker).await, Ok(false)) {
+                    conflicts.push(Conflict::ReplacedIds);
+                }
                 for conflict in &conflicts {
                     tracing::error!("{conflict}");
                 }

@@ -95,6 +95,18 @@ async fn a_mosquitto_whose_limits_are_at_odds_with_ours_is_told_of() {
 }
 
 #[tokio::test]
+async fn a_broker_that_replaces_our_client_ids_is_told_of() {
+    let fits = "max_packet_size 65536\nmax_inflight_messages 4000";
+    for (setting, keeps) in [("false", true), ("true", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = format!("use_username_as_clientid {setting}\n{fits}");
+        let (_bare, broker) = Bare::start(folder.path(), &settings).await;
+        assert_eq!(broker_limits::keeps_client_ids(&broker).await.unwrap(), keeps, "{setting}");
+        assert_eq!(broker_limits::check(broker, Ingest::default()).await, usize::from(!keeps), "{setting}");
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_is_away_is_asked_again_and_one_that_names_no_limits_has_the_protocols() {
     let broker = FakeBroker::start().await;
     broker_limits::ask(&broker.settings()).await.expect_err("it does not speak MQTT 5");
