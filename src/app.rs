@@ -78,11 +78,24 @@ pub async fn run(
     subscribed: Subscribed,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
+    run_counted(config, roles, Arc::new(Metrics::new()?), subscribed, stop).await
+}
+
+/// The same with counters that others count with.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_counted(
+    config: Config,
+    roles: Roles,
+    metrics: Arc<Metrics>,
+    subscribed: Subscribed,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     // One cryptography provider for the whole process; a second call (tests) finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
     // All below is a service of ours; no tracker's connection goes out from here.
     let config = Config { broker: config.broker.for_services(), ..config };
-    let metrics = Arc::new(Metrics::new()?);
     let for_prometheus = api::metrics_listener(&config.http).await?;
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();

@@ -10,12 +10,14 @@ use crate::supervisor::broker::{self, Credential, Mosquitto};
 use crate::supervisor::data_dir::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
+use crate::telemetry::Metrics;
 use anyhow::{anyhow, bail};
 use clap::Parser;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Flags of `up`.
@@ -136,7 +138,9 @@ async fn together(
         None
     };
     let subscribed = Subscribed::default();
-    let mut running = tokio::spawn(app::run(config, Roles::ALL, subscribed.clone(), stop.clone()));
+    let (metrics, mut foreign) = (Arc::new(Metrics::new()?), 0);
+    let run = app::run_counted(config, Roles::ALL, metrics.clone(), subscribed.clone(), stop.clone());
+    let mut running = tokio::spawn(run);
     while !subscribed.is_complete() && !running.is_finished() && !*stop.borrow() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -162,6 +166,8 @@ async fn together(
                     are_trackers_out = true;
                 }
                 // As at the first start: first our sessions, then the trackers.
+                let told = std::mem::replace(&mut foreign, broker.foreign_subscriptions());
+                metrics.foreign_subscriptions.inc_by(foreign.checked_sub(told).unwrap_or(foreign)); // less: another broker
                 if are_trackers_out && subscribed.is_complete() {
                     broker.admit(folder, trackers)?;
                     are_trackers_out = false;

@@ -2,6 +2,7 @@
 
 use crate::config::Broker;
 use crate::supervisor::broker_files::{Listeners, ports_in, write_settings, write_users};
+use crate::supervisor::broker_log::BrokerLog;
 use crate::supervisor::{Child, Folder, SOCKET_PATH_BYTES_MAX, certificates, free_port};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
@@ -51,6 +52,8 @@ pub struct Mosquitto {
     /// Where our own sessions connect, by TLS as everywhere: cheaper than TCP for everything that is received. `None` where
     /// the data folder's path is too long for a socket.
     pub socket: Option<PathBuf>,
+    /// What it says; a broker of an earlier release that was adopted writes it itself.
+    log: Option<BrokerLog>,
 }
 
 impl Mosquitto {
@@ -89,7 +92,8 @@ impl Mosquitto {
         {
             tracing::info!("Adopted Mosquitto of an earlier run");
             let socket = socket.filter(|s| s.exists()); // that of an earlier release had none
-            return Ok(Self { child, port, services_port, ca_file, password_file, api_password_file, socket });
+            let log = BrokerLog::follow(folder, &home)?;
+            return Ok(Self { child, port, services_port, ca_file, password_file, api_password_file, socket, log });
         }
         let or_free = |port: Option<u16>| port.map_or_else(free_port, Ok);
         let (port, services) = (or_free(port)?, or_free(services_port)?);
@@ -107,16 +111,15 @@ impl Mosquitto {
         }
         let mut command = Command::new(program);
         command.arg("-c").arg(&conf);
-        let log = folder.path("mosquitto.log");
-        super::put_log_aside(&log)?;
-        let child = Child::start("Mosquitto", &mut command, folder.service_user(), &log, Signal::SIGTERM)?;
-        let services_port = Some(services);
-        let mut started = Self { child, port, services_port, ca_file, password_file, api_password_file, socket };
+        let (log, output) = BrokerLog::start(folder, &home)?;
+        let child = Child::start_into("Mosquitto", &mut command, folder.service_user(), output, Signal::SIGTERM)?;
+        let (services_port, log) = (Some(services), Some(log));
+        let mut started = Self { child, port, services_port, ca_file, password_file, api_password_file, socket, log };
         let since = Instant::now();
         let is_open = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
         while !(is_open(port) && is_open(services) && started.socket.as_ref().is_none_or(|s| s.exists())) {
             if !started.child.is_alive() || since.elapsed() > Duration::from_secs(20) {
-                bail!("Mosquitto did not start; its log is {}", log.display());
+                bail!("Mosquitto did not start; its log is {}", folder.path("mosquitto.log").display());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -147,12 +150,20 @@ impl Mosquitto {
     /// The password file cannot be written.
     pub fn admit(&self, folder: &Folder, trackers: &[Credential]) -> anyhow::Result<()> {
         write_users(folder, trackers)?;
+        if let Some(log) = &self.log {
+            log.watch(trackers.iter().map(|tracker| tracker.ident.as_str()));
+        }
         Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.pid()), Signal::SIGHUP)?) // reads them again
     }
 
     /// Stops it; it saves its queues first.
     pub fn stop(&mut self) {
         self.child.stop(Duration::from_secs(30));
+    }
+
+    /// Filters that reach topics of others, to which trackers have subscribed since it was started or adopted.
+    pub fn foreign_subscriptions(&self) -> u64 {
+        self.log.as_ref().map_or(0, BrokerLog::foreign_subscriptions)
     }
 
     /// Whether it runs.

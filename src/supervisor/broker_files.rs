@@ -1,11 +1,11 @@
 //! What the private Mosquitto reads: its settings, who may come in, and what each may say.
 
+use crate::supervisor::Folder;
 use crate::supervisor::broker::{
     API_USER, Credential, INGEST_USER, PACKET_BYTES_MAX, QUEUED_BYTES_MAX, QUEUED_MESSAGES_MAX, find,
 };
 use crate::supervisor::certificates::Certificates;
 use crate::supervisor::data_dir::write_private;
-use crate::supervisor::Folder;
 use anyhow::bail;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,10 +98,8 @@ pub(super) fn write_settings(
 fn settings(home: &Path, listeners: &Listeners<'_>, files_max: u64) -> String {
     let ((port, address), connections_max) =
         (listeners.trackers, files_max.saturating_sub(FILES_RESERVED).max(CONNECTIONS_MIN));
-    let trackers = (
-        format!("{port} {address}"),
-        format!("use_username_as_clientid true\nmax_connections {connections_max}\n"),
-    );
+    let trackers =
+        (format!("{port} {address}"), format!("use_username_as_clientid true\nmax_connections {connections_max}\n"));
     let services = (format!("{} 127.0.0.1", listeners.services), String::new());
     let socket = listeners.socket.map(|socket| (format!("0 {}", socket.display()), String::new()));
     let home = home.display();
@@ -139,6 +137,7 @@ log_dest stderr
 log_type error
 log_type warning
 log_type notice
+log_type subscribe
 "
     )
 }
@@ -174,9 +173,15 @@ mod tests {
         let text = settings(Path::new("/s"), &listeners, 1024);
         let parts: Vec<&str> = text.split("listener ").skip(1).collect();
         assert_eq!(parts.len(), 3, "{text}");
-        assert!(parts[0].starts_with("8883 0.0.0.0\n") && parts[0].contains("use_username_as_clientid true\nmax_connections 768\n"));
+        assert!(
+            parts[0].starts_with("8883 0.0.0.0\n")
+                && parts[0].contains("use_username_as_clientid true\nmax_connections 768\n")
+        );
         assert!(parts[1].starts_with("8884 127.0.0.1\n") && parts[2].starts_with("0 /s/ingest-tls.sock\n"));
-        assert!(parts[1..].iter().all(|part| !part.contains("clientid") && !part.contains("max_connections")), "{text}");
+        assert!(
+            parts[1..].iter().all(|part| !part.contains("clientid") && !part.contains("max_connections")),
+            "{text}"
+        );
         assert!(parts.iter().all(|part| part.contains("tls_version tlsv1.2")), "{text}");
         let folder = tempfile::tempdir().unwrap();
         let conf = folder.path().join("conf");

@@ -1,7 +1,7 @@
 //! What a credential at the private broker can do to others, and what it may say (S-16, S-17): nothing but the table in
 //! docs/security.md.
 
-use crate::harness::{PATIENCE, topic, use_ring};
+use crate::harness::{PATIENCE, Up, topic, use_ring};
 use rideguard::config::{Broker, read_secret};
 use rideguard::domain::{Lane, Shard};
 use rideguard::ingest::broker_limits;
@@ -227,7 +227,8 @@ async fn may_read((client, events): &mut Client5, topic: &str, ingest: &mut Clie
 /// The table of docs/security.md: topic, what each user may.
 fn table() -> BTreeMap<String, Vec<String>> {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md")).unwrap();
-    let (_, rest) = text.split_once("\n| topic | tracker OWN | `rideguard-ingest` | `rideguard-api` |\n").expect("the table");
+    let (_, rest) =
+        text.split_once("\n| topic | tracker OWN | `rideguard-ingest` | `rideguard-api` |\n").expect("the table");
     let rows = rest.lines().skip(1).take_while(|l| l.starts_with('|'));
     rows.map(|row| {
         let cells: Vec<String> = row.trim_matches('|').split('|').map(|c| c.trim().replace('`', "")).collect();
@@ -278,4 +279,64 @@ async fn users_may_at_the_broker_what_the_table_says_and_nothing_else() {
         assert!(may_write(&mut ingest, &to, "secret").await);
     }
     assert!(!may_read(&mut wide, &topic(other), &mut ingest).await);
+}
+
+/// A denied SUBSCRIBE is granted by Mosquitto; it is seen all the same.
+#[tokio::test]
+async fn a_tracker_that_subscribes_to_topics_of_others_is_counted_and_named_once() {
+    use_ring();
+    let mut up = Up::start(4, &[]).await;
+    let (ident, password) = up.tracker(0);
+    let secret = up.folder.join("test-secret");
+    std::fs::write(&secret, &password).unwrap();
+    let log = |up: &Up| std::fs::read_to_string(up.folder.join("mosquitto.log")).unwrap();
+    let subscribe = async |up: &Up, filters: &[String]| {
+        let broker = rideguard::config::Config::read(&up.config()).unwrap().broker;
+        let way = Broker { username: ident.clone(), password_file: secret.clone(), ..broker };
+        let since = std::time::Instant::now();
+        let (client, mut events) = loop {
+            let (client, mut events) = AsyncClient::new(options(&way, "x").unwrap(), 64);
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => break (client, events),
+                other => assert!(since.elapsed() < PATIENCE, "not admitted: {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        for filter in filters {
+            client.try_subscribe(filter.as_str(), QoS::AtLeastOnce).unwrap();
+            while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
+        }
+    };
+    let counted = async |up: &Up, at_least: u64| {
+        let since = std::time::Instant::now();
+        loop {
+            let page = up.metrics().await;
+            let found =
+                page.lines().find_map(|l| l.strip_prefix("rideguard_foreign_subscriptions_total ")?.parse().ok());
+            if found >= Some(at_least) {
+                return found.unwrap();
+            }
+            assert!(since.elapsed() < PATIENCE, "{found:?}, not {at_least}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let own = format!("v1/+/{ident}/down");
+    subscribe(&up, &[own.clone(), "owntracks/+/+".into(), "v1/#".into(), "rideguard/live/+".into(), own]).await;
+    assert_eq!(counted(&up, 2).await, 2);
+    let named = |up: &Up| up.log().lines().filter(|l| l.contains("subscribes to topics of others")).count();
+    assert_eq!(named(&up), 1, "{}", up.log());
+    // Subscriptions stand nowhere, our sessions without the part that is secret; who connected is told.
+    let said = log(&up);
+    assert!(said.contains("as rideguard-lane-0-… (") && said.contains(&format!("as {ident} (")), "{said}");
+    assert!(!said.contains(" v1/"), "{said}");
+    let broker = rideguard::config::Config::read(&up.config()).unwrap().broker;
+    let of_ingest = read_secret(&broker.password_file).unwrap();
+    assert!(Lane::all().all(|lane| !said.contains(&client_id(lane, &of_ingest))), "{said}");
+    // A broker that goes on without us is read again by whoever adopts it.
+    up.kill();
+    up.start_again().await;
+    let before = log(&up).matches(&format!("as {ident} (")).count();
+    subscribe(&up, &["#".into()]).await;
+    counted(&up, 1).await;
+    assert!(log(&up).matches(&format!("as {ident} (")).count() > before);
 }
