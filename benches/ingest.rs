@@ -244,7 +244,7 @@ fn bare(
     lane: Lane,
     counter: Arc<AtomicU64>,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut options = client_options::options(&place.config.broker, &format!("bare-{}", lane.0))?;
+    let mut options = client_options::options(&place.config.broker.for_services(), &format!("bare-{}", lane.0))?;
     options.set_clean_session(true);
     let (client, mut events) = AsyncClient::new(options, 64);
     Ok(runtime.spawn(async move {

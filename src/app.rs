@@ -1,6 +1,6 @@
 //! The composition root: which roles run in this process, and how they are stopped.
 
-use crate::config::Config;
+use crate::config::{Broker, Config};
 use crate::domain::Lane;
 use crate::ingest::broker_limits;
 use crate::ingest::publisher::Publisher;
@@ -78,9 +78,24 @@ pub async fn run(
     subscribed: Subscribed,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
+    run_counted(config, roles, Arc::new(Metrics::new()?), subscribed, stop).await
+}
+
+/// The same with counters that others count with.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_counted(
+    config: Config,
+    roles: Roles,
+    metrics: Arc<Metrics>,
+    subscribed: Subscribed,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     // One cryptography provider for the whole process; a second call (tests) finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let metrics = Arc::new(Metrics::new()?);
+    // All below is a service of ours; no tracker's connection goes out from here.
+    let config = Config { broker: config.broker.for_services(), ..config };
     let for_prometheus = api::metrics_listener(&config.http).await?;
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
@@ -100,7 +115,7 @@ pub async fn run(
             Duration::from_secs(config.ingest.tick_every_s),
             config.http.behind_tls_proxy,
         );
-        tokio::spawn(api.hub().run(config.broker.clone()));
+        tokio::spawn(api.hub().run(broker_of_api(&config.broker)?));
         tasks.spawn(api::serve(web, router, stop.clone()));
     }
     tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
@@ -108,6 +123,19 @@ pub async fn run(
         ended?;
     }
     Ok(())
+}
+
+/// How the API reaches the broker. What cannot be read ends the start: without it live maps would stand still.
+fn broker_of_api(broker: &Broker) -> anyhow::Result<Broker> {
+    if !broker.has_api_user() {
+        tracing::warn!(
+            username = broker.username,
+            "broker.api_username is not set: the API is this user at the broker, which reads every packet"
+        );
+    }
+    let broker = broker.for_api();
+    crate::config::read_secret(&broker.password_file)?;
+    Ok(broker)
 }
 
 /// Starts what works on the data itself, as the owner of the schema.

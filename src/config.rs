@@ -65,9 +65,12 @@ pub struct Database {
 pub struct Broker {
     /// Host name or address, as in its certificate.
     pub host: String,
-    /// TLS port.
+    /// TLS port where trackers connect.
     #[serde(default = "port_8883")]
     pub port: u16,
+    /// TLS port for our own services, where client ids are kept; without it they use `port`.
+    #[serde(default)]
+    pub services_port: Option<u16>,
     /// The certificate authority to trust, PEM.
     pub ca_file: PathBuf,
     /// Our own user.
@@ -75,10 +78,39 @@ pub struct Broker {
     pub username: String,
     /// File with its password.
     pub password_file: PathBuf,
+    /// The user of the API, which reads only what lanes publish for live maps; without it the API is `username`.
+    #[serde(default)]
+    pub api_username: Option<String>,
+    /// File with its password.
+    #[serde(default)]
+    pub api_password_file: Option<PathBuf>,
     /// Unix socket of a broker on this machine, a listener with the certificate for `host`: our own sessions go there, by TLS
     /// as elsewhere, which is cheaper than TCP and lets many acknowledgements be read at once.
     #[serde(default)]
     pub socket: Option<PathBuf>,
+}
+
+impl Broker {
+    /// As our own services connect: on the port that is theirs.
+    #[must_use]
+    pub fn for_services(&self) -> Self {
+        Self { port: self.services_port.unwrap_or(self.port), ..self.clone() }
+    }
+
+    /// As the API connects: on the services' port, as its own user if it has one.
+    #[must_use]
+    pub fn for_api(&self) -> Self {
+        let mut broker = self.for_services();
+        if let (Some(username), Some(file)) = (&self.api_username, &self.api_password_file) {
+            (broker.username, broker.password_file) = (username.clone(), file.clone());
+        }
+        broker
+    }
+
+    /// Whether the API has a user of its own.
+    pub fn has_api_user(&self) -> bool {
+        self.api_username.is_some() && self.api_password_file.is_some()
+    }
 }
 
 /// Ingest limits.
@@ -271,6 +303,7 @@ impl Config {
         }
         config.journal.key_file = config.journal.key_file.map(|file| base.join(file));
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
+        config.broker.api_password_file = config.broker.api_password_file.map(|file| base.join(file));
         config.ingest.spool_dir = config.ingest.spool_dir.map(|folder| base.join(folder));
         config.ingest.profiles_dir = config.ingest.profiles_dir.map(|folder| base.join(folder));
         config.check()?;
@@ -304,6 +337,9 @@ impl Config {
         within("journal.seal_after_days", self.journal.seal_after_days.into(), 1, DAYS_MAX)?;
         within("retention.hour_utc", hour_utc.into(), 0, 23)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
+        if self.broker.api_username.is_some() != self.broker.api_password_file.is_some() {
+            bail!("of broker.api_username and broker.api_password_file one is missing: set both, or neither");
+        }
         if !self.http.listen.ip().is_loopback() && !self.http.behind_tls_proxy {
             bail!(
                 "http.listen is {}, which is not loopback: put a TLS proxy in front and set http.behind_tls_proxy = true",
@@ -352,6 +388,30 @@ mod tests {
     fn the_example_file_is_valid() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("rideguard.example.toml");
         Config::read(&path).unwrap();
+    }
+
+    #[test]
+    fn the_api_and_our_services_fall_back_to_what_older_settings_have() {
+        let older = "host = 'b'\nca_file = 'ca'\npassword_file = 'p'\nport = 1";
+        let read = |more: &str| toml::from_str::<Broker>(&format!("{older}\n{more}")).unwrap();
+        let (services, api) = (read("").for_services(), read("").for_api());
+        assert_eq!((services.port, api.port, api.username.as_str()), (1, 1, "rideguard-ingest"));
+        assert!(!read("").has_api_user());
+        let now = read("services_port = 2\napi_username = 'a'\napi_password_file = 'q'");
+        let (services, api) = (now.for_services(), now.for_api());
+        assert_eq!((now.port, services.port, services.username.as_str()), (1, 2, "rideguard-ingest"));
+        assert_eq!((api.port, api.username.as_str(), api.password_file), (2, "a", PathBuf::from("q")));
+    }
+
+    #[test]
+    fn half_of_the_apis_user_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rideguard.toml");
+        let example = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rideguard.example.toml"));
+        let half = example.unwrap().replace("\napi_password_file = \"secrets/broker-api\"", "");
+        std::fs::write(&path, half).unwrap();
+        let error = Config::read(&path).unwrap_err().to_string();
+        assert!(error.contains("broker.api_password_file"), "{error}");
     }
 
     #[test]

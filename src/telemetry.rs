@@ -36,6 +36,8 @@ pub struct Metrics {
     pub lanes_held: IntGauge,
     /// Limits of the broker that are at odds with ours.
     pub broker_conflicts: IntGauge,
+    /// Filters of topics of others, to which trackers subscribed at the private broker.
+    pub foreign_subscriptions: IntCounter,
     /// What the broker sends of retained messages, which is not stored, by kind.
     pub retained_messages: IntCounterVec,
     /// Answers and live positions that found no room on their way out.
@@ -96,6 +98,10 @@ impl Metrics {
             broker_conflicts: register!(IntGauge::new(
                 "rideguard_broker_conflicts",
                 "Limits of the broker that conflict with ours, as it told them at the start; the log names them"
+            )),
+            foreign_subscriptions: register!(IntCounter::new(
+                "rideguard_foreign_subscriptions_total",
+                "Filters of topics of others, to which trackers subscribed at the private broker; nothing comes of them"
             )),
             retained_messages: register!(vec(
                 "rideguard_retained_messages_total",

@@ -147,7 +147,17 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
         "the page is for a TLS proxy on the host: {published:?}"
     );
     assert!(published[0].ends_with(&format!(":{}", config.http.listen.port())));
-    assert!(read("deploy/mosquitto/mosquitto.conf").contains(&format!("listener {}", config.broker.port)));
+    for port in [config.broker.port, config.broker.for_services().port] {
+        assert!(read("deploy/mosquitto/mosquitto.conf").contains(&format!("\nlistener {port}\n")));
+    }
+    let published = texts(&services["mosquitto"]["ports"]);
+    assert!(published.len() == 1 && published[0].ends_with(&format!(":{}", config.broker.port)), "{published:?}");
+    // The API has its own user at the broker, and not that of ingest.
+    let of_api = config.broker.for_api().password_file;
+    let secrets = texts(&services["api"]["secrets"]);
+    assert!(secrets.iter().any(|s| of_api.ends_with(s)) && !secrets.contains(&"broker".to_owned()), "{secrets:?}");
+    let users = "user rideguard-api\ntopic read rideguard/live/#\n";
+    assert!(read("deploy/mosquitto/acl").ends_with(users) && config.broker.for_api().username == "rideguard-api");
     for secret in [
         &config.database.password_file,
         &config.database.api_password_file,
@@ -175,17 +185,24 @@ fn the_example_settings_are_the_defaults() {
 
 #[test]
 fn the_broker_of_the_containers_has_the_limits_of_our_own() {
-    let (shipped, own) = (read("deploy/mosquitto/mosquitto.conf"), read("src/supervisor/broker.rs"));
-    assert!(shipped.contains(&format!("max_packet_size {}", rideguard::supervisor::broker::PACKET_BYTES_MAX)));
-    for line in [
-        "allow_anonymous false",
-        "max_queued_messages 2000000",
-        "autosave_interval 60",
-        "retain_available true",
-        "tls_version tlsv1.2",
+    use rideguard::supervisor::broker::{PACKET_BYTES_MAX, QUEUED_BYTES_MAX, QUEUED_MESSAGES_MAX};
+    let (shipped, own) = (read("deploy/mosquitto/mosquitto.conf"), read("src/supervisor/broker_files.rs"));
+    for limit in [
+        format!("max_packet_size {PACKET_BYTES_MAX}"),
+        format!("max_queued_messages {QUEUED_MESSAGES_MAX}"),
+        format!("max_queued_bytes {QUEUED_BYTES_MAX}"),
     ] {
+        assert!(shipped.lines().any(|l| l == limit), "{limit}");
+    }
+    for line in ["allow_anonymous false", "autosave_interval 60", "retain_available true", "tls_version tlsv1.2"] {
         assert!(shipped.lines().any(|l| l == line) && own.contains(line), "{line}");
     }
+    // The user is the client id where trackers connect, and there only; every listener speaks TLS.
+    let listeners: Vec<&str> = shipped.split("\nlistener ").skip(1).collect();
+    let is_so = |setting: &str| listeners.iter().map(|l| l.contains(setting)).collect::<Vec<_>>();
+    assert_eq!(is_so("\nuse_username_as_clientid true"), [true, false]);
+    assert_eq!(is_so("\nmax_connections "), [true, false]);
+    assert_eq!(is_so("\ncertfile "), [true, true]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Place {
         let (api_password_file, _) = folder.secret("database-api")?;
         let text = format!(
             "[database]\nhost = {:?}\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\n
-[broker]\nhost = \"localhost\"\nport = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
+[broker]\nhost = \"localhost\"\nport = {}\nservices_port = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
 [http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n",
             // The alternative to the Unix socket.
             if std::env::var("RIDEGUARD_BENCH_DATABASE_BY").is_ok_and(|by| by == "tcp") {
@@ -61,6 +61,7 @@ impl Place {
             postgres.password_file,
             api_password_file,
             broker.port,
+            broker.services_port.context("a broker of our own has a port for services")?,
             broker.ca_file,
             broker.password_file,
             // The alternative to the Unix socket, as it is with a broker elsewhere.
@@ -175,7 +176,7 @@ impl Place {
         let password = rideguard::config::read_secret(&self.config.broker.password_file)?;
         for lane in rideguard::domain::Lane::all() {
             let session = rideguard::ingest::client_options::client_id(lane, &password);
-            let mut options = rideguard::ingest::client_options::options(&self.config.broker, &session)?;
+            let mut options = rideguard::ingest::client_options::options(&self.config.broker.for_services(), &session)?;
             options.set_clean_session(true);
             let (client, mut events) = rumqttc::AsyncClient::new(options, 4);
             events.poll().await?;

@@ -10,12 +10,14 @@ use crate::supervisor::broker::{self, Credential, Mosquitto};
 use crate::supervisor::data_dir::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
+use crate::telemetry::Metrics;
 use anyhow::{anyhow, bail};
 use clap::Parser;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Flags of `up`.
@@ -136,7 +138,9 @@ async fn together(
         None
     };
     let subscribed = Subscribed::default();
-    let mut running = tokio::spawn(app::run(config, Roles::ALL, subscribed.clone(), stop.clone()));
+    let (metrics, mut foreign) = (Arc::new(Metrics::new()?), 0);
+    let run = app::run_counted(config, Roles::ALL, metrics.clone(), subscribed.clone(), stop.clone());
+    let mut running = tokio::spawn(run);
     while !subscribed.is_complete() && !running.is_finished() && !*stop.borrow() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -162,6 +166,8 @@ async fn together(
                     are_trackers_out = true;
                 }
                 // As at the first start: first our sessions, then the trackers.
+                let told = std::mem::replace(&mut foreign, broker.foreign_subscriptions());
+                metrics.foreign_subscriptions.inc_by(foreign.checked_sub(told).unwrap_or(foreign)); // less: another broker
                 if are_trackers_out && subscribed.is_complete() {
                     broker.admit(folder, trackers)?;
                     are_trackers_out = false;
@@ -195,7 +201,7 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     }
     tracing::error!("Mosquitto ended; restarting it");
     subscribed.forget_all();
-    match Mosquitto::start(folder, Some(broker.port), args.mqtt_hostname.as_deref()) {
+    match broker.start_again(folder, args.mqtt_hostname.as_deref()) {
         Ok(started) => {
             *broker = started;
             true
@@ -231,17 +237,18 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
     };
     let (d, b) = (&config.database, &config.broker);
     let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
+    let services = b.services_port.map_or_else(String::new, |port| format!("services_port = {port}\n"));
     write_private(
         &folder.path("rideguard.toml"),
         &format!(
             "# Written by `rideguard up` at every start, for the other commands of this data folder.
 [database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\napi_user = {:?}\napi_password_file = \"secrets/database-api\"\n
-[broker]\nhost = {:?}\nport = {}\nca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\n{}
+[broker]\nhost = {:?}\nport = {}\n{}ca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\napi_username = {:?}\napi_password_file = \"secrets/broker-api\"\n{}
 [ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\n
 [journal]\nkey_file = \"secrets/journal-key\"\n",
-            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo
+            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, services, b.username, broker::API_USER, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

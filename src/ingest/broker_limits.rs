@@ -6,12 +6,23 @@
 
 use crate::config::{Broker, Ingest, read_secret};
 use crate::ingest::client_options::{DELIVERIES_MAX, PACKET_BYTES_MAX, jittered, transport};
+use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet};
-use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use std::time::Duration;
 
 /// Longest one question may take.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Longest the broker's version is waited for, which not every broker tells.
+const VERSION_MAX: Duration = Duration::from_secs(3);
+/// Where Mosquitto tells its version, retained.
+const VERSION_TOPIC: &str = "$SYS/broker/version";
+/// Oldest Mosquitto without known faults that a tracker's password is enough for: in 2.0.21 a leak by SUBSCRIBE and the rest
+/// of CVE-2023-28366 were mended, in 2.0.19 a crash by UNSUBSCRIBE, in 2.0.16 memory taken before CONNECT, in 2.0.12 the
+/// count of `max_connections` (its ChangeLog).
+const MOSQUITTO_FLOOR: Version = Version(2, 0, 21);
+/// Within which a broker that replaces client ids has ended the first of two connections.
+const TAKEOVER_MAX: Duration = Duration::from_secs(1);
 /// Longest a broker may take to end the connection.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// First and longest wait before a broker that is away is asked again.
@@ -67,11 +78,43 @@ pub enum Conflict {
     /// We could hear nobody.
     #[error("the broker refuses wildcards, and ingest subscribes to v1/SHARD/+/up: it will hear nobody")]
     NoWildcards,
+    /// Our sessions would end each other.
+    #[error(
+        "the broker replaces client ids on this port (use_username_as_clientid), so that our sessions end each other; set broker.services_port to a listener without it"
+    )]
+    ReplacedIds,
     /// Applications that always retain could not stay connected.
     #[error(
         "the broker ends the connection of whoever retains a message, as phone applications do by default: their trackers are never heard; set its retain_available to true, RideGuard ignores the flag"
     )]
     NoRetain,
+}
+
+/// A version of Mosquitto.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(u32, u32, u32);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+impl Version {
+    /// As Mosquitto tells it: `mosquitto version 2.0.21`. `None` if it is another broker.
+    pub fn read(told: &str) -> Option<Self> {
+        let mut numbers = told.strip_prefix("mosquitto version ")?.split('.').map(|word| {
+            let digits = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+            word[..digits].parse().ok()
+        });
+        let mut next = || numbers.next()?;
+        Some(Self(next()?, next()?, next()?))
+    }
+
+    /// Whether faults are known that were mended later.
+    pub fn is_below_floor(self) -> bool {
+        self < MOSQUITTO_FLOOR
+    }
 }
 
 impl Limits {
@@ -107,34 +150,73 @@ impl Limits {
 /// # Errors
 /// A file that cannot be read, or a broker that is away or does not speak MQTT 5.
 pub async fn ask(broker: &Broker) -> anyhow::Result<Limits> {
+    Ok(ask_with_version(broker).await?.0)
+}
+
+/// Connects by MQTT 5, and says what the broker told.
+async fn connect(broker: &Broker) -> anyhow::Result<(Limits, (AsyncClient, EventLoop))> {
     let name = format!("rideguard-limits-{:08x}", rand::random::<u32>());
     let mut options = MqttOptions::new(name, &broker.host, broker.port);
     options.set_transport(transport(broker)?);
     options.set_credentials(&broker.username, read_secret(&broker.password_file)?);
     let (client, mut events) = AsyncClient::new(options, 1);
-    let answer = async {
+    loop {
+        if let Event::Incoming(Packet::ConnAck(ack)) = events.poll().await? {
+            return Ok((Limits::of(ack.properties.as_ref()), (client, events)));
+        }
+    }
+}
+
+/// The same, and its version if it is a Mosquitto that tells it.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_with_version(broker: &Broker) -> anyhow::Result<(Limits, Option<Version>)> {
+    let (limits, (client, mut events)) = tokio::time::timeout(ANSWER_MAX, connect(broker)).await??;
+    client.try_subscribe(VERSION_TOPIC, QoS::AtMostOnce)?;
+    let told = async {
         loop {
-            if let Event::Incoming(Packet::ConnAck(ack)) = events.poll().await? {
-                return anyhow::Ok(Limits::of(ack.properties.as_ref()));
+            if let Event::Incoming(Packet::Publish(publish)) = events.poll().await.ok()? {
+                return Version::read(std::str::from_utf8(&publish.payload).ok()?);
             }
         }
     };
-    let limits = tokio::time::timeout(ANSWER_MAX, answer).await??;
+    let version = tokio::time::timeout(VERSION_MAX, told).await.ok().flatten();
     client.try_disconnect()?;
     let leaving = async { while events.poll().await.is_ok() {} };
     let _ = tokio::time::timeout(GOODBYE_MAX, leaving).await; // only a courtesy to the broker's log
-    Ok(limits)
+    Ok((limits, version))
 }
 
-/// Asks until the broker has answered, and says what is at odds; how many things are. Ingest works
+/// Whether two of our clients with different ids stay beside each other.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn keeps_client_ids(broker: &Broker) -> anyhow::Result<bool> {
+    let (_, (_first, mut of_first)) = tokio::time::timeout(ANSWER_MAX, connect(broker)).await??;
+    let (_, _second) = tokio::time::timeout(ANSWER_MAX, connect(broker)).await??;
+    let ended = async { while of_first.poll().await.is_ok() {} };
+    Ok(tokio::time::timeout(TAKEOVER_MAX, ended).await.is_err())
+}
+
+/// Asks until the broker has answered, and says what is at odds and whether it is old; how many things are at odds. Ingest works
 /// meanwhile: a broker that is away must not hold up a start, and what does not fit is met while running,
 /// only worse than if it had been put right.
 pub async fn check(broker: Broker, ingest: Ingest) -> usize {
     let mut wait = BACKOFF.0;
     loop {
-        match ask(&broker).await {
-            Ok(limits) => {
-                let conflicts = limits.conflicts(&ingest);
+        match ask_with_version(&broker).await {
+            Ok((limits, version)) => {
+                if let Some(version) = version.filter(|v| v.is_below_floor()) {
+                    tracing::warn!(
+                        %version, floor = %MOSQUITTO_FLOOR,
+                        "Mosquitto is older than the oldest release without known faults; update it, unless your distribution has backported the fixes (docs/security.md)"
+                    );
+                }
+                let mut conflicts = limits.conflicts(&ingest);
+                if matches!(keeps_client_ids(&broker).await, Ok(false)) {
+                    conflicts.push(Conflict::ReplacedIds);
+                }
                 for conflict in &conflicts {
                     tracing::error!("{conflict}");
                 }
@@ -185,6 +267,20 @@ mod tests {
             assert_eq!(conflicts.len(), 1, "{limits:?}: {conflicts:?}");
             let text = conflicts[0].to_string();
             assert!(words.iter().all(|w| text.contains(w)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mosquitto_below_the_floor_is_known_by_its_own_word() {
+        let is_old = |told: &str| Version::read(told).map(Version::is_below_floor);
+        for old in ["2.0.11", "2.0.20", "1.6.15", "2.0.3"] {
+            assert_eq!(is_old(&format!("mosquitto version {old}")), Some(true), "{old}");
+        }
+        for new in ["2.0.21", "2.0.100", "2.1.0", "2.1.0rc2", "3.0.0"] {
+            assert_eq!(is_old(&format!("mosquitto version {new}")), Some(false), "{new}");
+        }
+        for other in ["", "2.0.11", "mosquitto version", "mosquitto version x.y.z", "emqx 5.8.0"] {
+            assert_eq!(is_old(other), None, "{other}");
         }
     }
 

@@ -6,6 +6,8 @@
 
 pub mod backup;
 pub mod broker;
+mod broker_files;
+mod broker_log;
 pub mod certificates;
 pub mod data_dir;
 pub mod postgres;

@@ -32,6 +32,20 @@ impl Child {
         stop_signal: Signal,
     ) -> anyhow::Result<Self> {
         let log = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
+        Self::start_into(name, command, service_user, log, stop_signal)
+    }
+
+    /// The same, but what it says goes to `output`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_into(
+        name: &'static str,
+        command: &mut Command,
+        service_user: Option<ServiceUser>,
+        output: fs::File,
+        stop_signal: Signal,
+    ) -> anyhow::Result<Self> {
         if let Some(service_user) = service_user {
             command.uid(service_user.uid).gid(service_user.gid);
         }
@@ -39,8 +53,8 @@ impl Child {
             .process_group(0)
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(output.try_clone()?)
+            .stderr(output)
             .spawn()
             .with_context(|| format!("cannot start {name} ({})", command.get_program().display()))?;
         let pid = Pid::from_raw(i32::try_from(own.id())?);

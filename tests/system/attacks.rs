@@ -310,13 +310,14 @@ async fn pages_are_read_only_and_say_what_a_browser_may_do() {
 }
 
 #[tokio::test]
-async fn the_api_alone_connects_as_its_own_role_without_the_owners_password() {
+async fn the_api_alone_connects_as_its_own_role_without_the_passwords_of_owner_and_ingest() {
     use_ring();
     let up = Up::start(3, &[]).await;
     let text = std::fs::read_to_string(up.config()).unwrap();
     let mut settings: toml::Table = text.parse().unwrap();
     let listen = format!("127.0.0.1:{}", crate::harness::free_port());
     settings["database"]["password_file"] = "/nonexistent/password".into();
+    settings["broker"]["password_file"] = "/nonexistent/broker".into();
     settings["http"]["listen"] = listen.clone().into();
     settings["http"]["metrics_listen"] = "127.0.0.1:0".into();
     let config = up.folder.join("api-alone.toml");

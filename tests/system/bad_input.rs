@@ -109,7 +109,10 @@ async fn a_tracker_cannot_speak_for_another_nor_take_a_session_of_ours() {
     // Whoever connected with the client id of its lane would end the lane's session, and this message with it.
     let lane = rideguard::domain::Shard::of(&thief).lane();
     let own = vec![(topic(&thief), message(&thief, 28.6))];
-    up.publish_as(&format!("rideguard-lane-{}", lane.0), &thief, &password, own).await;
+    let broker = rideguard::config::Config::read(&up.config()).unwrap().broker;
+    let of_ingest = rideguard::config::read_secret(&broker.password_file).unwrap();
+    let of_lane = rideguard::ingest::client_options::client_id(lane, &of_ingest);
+    up.publish_as(&of_lane, &thief, &password, own).await;
     up.wait_for("SELECT sum(stored)::bigint FROM lane", 2).await;
     assert!(!up.log().contains("connection broke"), "the lane's session is its own");
 }

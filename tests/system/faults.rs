@@ -144,7 +144,7 @@ async fn way_is_wrong(fault: &str, to_broker: bool, wrong: Wrong, seconds: u64) 
     let seed = seed(fault);
     let world = World::start(24, seed).await;
     let config = world.config();
-    let proxy = Proxy::start(if to_broker { config.broker.port } else { config.database.port }).await;
+    let proxy = Proxy::start(if to_broker { config.broker.for_services().port } else { config.database.port }).await;
     let through = match to_broker {
         true => Differs { broker_port: Some(proxy.port), ..Differs::default() },
         false => Differs { database_port: Some(proxy.port), ..Differs::default() },

@@ -40,7 +40,20 @@ impl Bare {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let username = INGEST_USER.into();
-        (bare, Broker { host: "localhost".into(), port, ca_file, username, password_file, socket: None })
+        let (host, services_port, socket) = ("localhost".into(), None, None);
+        let (api_username, api_password_file) = (None, None);
+        let broker = Broker {
+            host,
+            port,
+            services_port,
+            ca_file,
+            username,
+            password_file,
+            api_username,
+            api_password_file,
+            socket,
+        };
+        (bare, broker)
     }
 }
 
@@ -57,7 +70,7 @@ async fn the_private_broker_tells_limits_that_fit_ours() {
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
-    let limits = broker_limits::ask(&broker.settings()).await;
+    let limits = broker_limits::ask(&broker.settings().for_services()).await;
     broker.stop();
     let limits = limits.unwrap();
     assert_eq!((limits.packet_bytes_max, limits.in_flight_max), (Some(65_536), 4000));
@@ -78,6 +91,18 @@ async fn a_mosquitto_whose_limits_are_at_odds_with_ours_is_told_of() {
         let (_bare, broker) = Bare::start(folder.path(), settings).await;
         assert_eq!(broker_limits::ask(&broker).await.unwrap().conflicts(&Ingest::default()), conflicts, "{settings}");
         assert_eq!(broker_limits::check(broker, Ingest::default()).await, conflicts.len());
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_replaces_our_client_ids_is_told_of() {
+    let fits = "max_packet_size 65536\nmax_inflight_messages 4000";
+    for (setting, keeps) in [("false", true), ("true", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = format!("use_username_as_clientid {setting}\n{fits}");
+        let (_bare, broker) = Bare::start(folder.path(), &settings).await;
+        assert_eq!(broker_limits::keeps_client_ids(&broker).await.unwrap(), keeps, "{setting}");
+        assert_eq!(broker_limits::check(broker, Ingest::default()).await, usize::from(!keeps), "{setting}");
     }
 }
 

@@ -8,6 +8,7 @@ mod attacks;
 mod backlog;
 mod backup;
 mod bad_input;
+mod broker;
 mod chain;
 mod city;
 mod clocks;

@@ -48,7 +48,7 @@ async fn answers_of_a_topic_arrive_in_order_and_go_on_after_the_broker_was_away(
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
-    let settings = broker.settings();
+    let settings = broker.settings().for_services();
     let (client, mut events) = AsyncClient::new(client_options::options(&settings, "listener").unwrap(), 16);
     client.subscribe("v1/#", QoS::AtLeastOnce).await.unwrap();
     while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
@@ -69,7 +69,7 @@ async fn answers_of_a_topic_arrive_in_order_and_go_on_after_the_broker_was_away(
 
     broker.stop();
     publisher.send(topic(1), b"1000".to_vec()); // may be lost with the connection
-    let mut broker = Mosquitto::start(&folder, Some(broker.port), None).unwrap();
+    let mut broker = broker.start_again(&folder, None).unwrap();
     let talking = async {
         for answer in 1001.. {
             (0..TOPICS).for_each(|n| publisher.send(topic(n), format!("{answer}").into_bytes()));
@@ -92,7 +92,7 @@ async fn what_waits_for_a_broker_is_bounded_in_bytes_too() {
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(&home.path().join("data")).unwrap();
     let mut broker = Mosquitto::start(&folder, None, None).unwrap();
-    let settings = broker.settings();
+    let settings = broker.settings().for_services();
     broker.stop(); // nobody takes anything
     let dropped = prometheus::IntCounter::new("dropped", "of this test").unwrap();
     let publisher = Publisher::start(&settings, "test", dropped.clone()).unwrap();

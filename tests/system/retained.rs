@@ -105,7 +105,7 @@ async fn a_tracker_that_retains_is_heard_once_and_its_place_does_not_stay_at_the
     let wrong_shard = topic(&ident).replace("v1/", "v1/9");
     let (own, mut of_own) = connect(&up, &config.broker.username, &own_password).await;
     retain(&own, &mut of_own, &wrong_shard, &fix(4)).await; // a broker of somebody's own may let a tracker do so
-    let broker = Broker { socket: None, ..config.broker.clone() };
+    let broker = Broker { socket: None, ..config.broker.for_services() };
     assert_eq!(retained::clear(&broker).await.unwrap(), 2);
     assert_eq!(retained::clear(&broker).await.unwrap(), 0);
     assert_eq!(kept_for(&up, &config.broker.username, &own_password).await, []);

@@ -78,9 +78,12 @@ impl FakeBroker {
         Broker {
             host: "localhost".into(),
             port: self.port,
+            services_port: None,
             ca_file: self.ca_file(),
             username: "rideguard-ingest".into(),
             password_file: self.folder.path().join("password"),
+            api_username: None,
+            api_password_file: None,
             socket: None,
         }
     }

@@ -49,7 +49,9 @@ impl Role {
         set("ingest", "checkpoint_every_s", differs.checkpoint_every_s.map(|s| toml::Value::Integer(s as i64)));
         set("http", "metrics_listen", Some(toml::Value::String("127.0.0.1:0".into())));
         if differs.broker_port.is_some() {
-            settings["broker"].as_table_mut().unwrap().remove("socket");
+            for way in ["socket", "services_port"] {
+                settings["broker"].as_table_mut().unwrap().remove(way);
+            }
         }
         let name = format!("{role}-{:08x}", rand::random::<u32>());
         let (config, log) = (folder.join(format!("{name}.toml")), folder.join(format!("{name}.log")));
