@@ -9,7 +9,7 @@ use crate::api::error::Problem;
 use crate::api::session::{Person, Role, digest, is_own_origin, new_token};
 use crate::api::types;
 use crate::api::vehicles::id;
-use crate::api::watcher::Watcher;
+use crate::api::watcher::{Refused, Watcher};
 use crate::domain::Timestamp;
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -114,7 +114,7 @@ pub(super) async fn stream(
         let Some(watcher) = watcher else { return close(&mut socket, TICKET_REFUSED).await };
         let mut stream = Stream { api: &api, socket, watcher, delayed: false, said: Instant::now() };
         let reason = stream.serve().await.err().unwrap_or(GONE);
-        let _logged = stream.account("end").await;
+        let _logged = stream.account("end", stream.watcher.bbox).await;
         close(&mut stream.socket, reason).await;
     })
 }
@@ -126,6 +126,7 @@ async fn admit(api: &Api, ticket: &str) -> Option<Watcher> {
     let sql = "SELECT * FROM api_live_right($1, $2)";
     let right = client.query_opt(sql, &[&watcher.session, &watcher.grant]).await.ok()??;
     watcher.owned = owned(&right);
+    watcher.area_km2_max = right.get(3);
     Some(watcher)
 }
 
@@ -197,7 +198,7 @@ impl Stream<'_> {
                     self.delta().await?;
                     if accounted.elapsed() >= ACCOUNT_EVERY {
                         accounted = Instant::now();
-                        self.account("goes_on").await?;
+                        self.account("goes_on", self.watcher.bbox).await?;
                     }
                 }
             }
@@ -205,8 +206,10 @@ impl Stream<'_> {
                 && let Some(view) = next_view.take()
             {
                 viewed = Instant::now();
-                self.watcher.look_at(view);
-                self.snapshot("view").await?;
+                match self.watcher.look_at(view) {
+                    Ok(()) => self.snapshot("view").await?,
+                    Err(refused) => self.refuse(view, refused).await?,
+                }
             }
         }
     }
@@ -214,9 +217,19 @@ impl Stream<'_> {
     /// Everything that the watcher may see, after its row of audit.
     async fn snapshot(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
         let vehicles = self.watcher.changes(&self.api.live.memory());
-        self.account(why).await?;
+        self.account(why, self.watcher.bbox).await?;
         self.delayed = self.api.live.is_delayed();
         self.send(text(&positions("snapshot", &vehicles, self.delayed))).await
+    }
+
+    /// Says why a view shows nothing, after its row of audit.
+    async fn refuse(&mut self, view: [f64; 4], (code, values): Refused) -> Result<(), (u16, &'static str)> {
+        self.account("view_refused", Some(view)).await?;
+        let message = match code {
+            Code::ViewTooLarge => "the view is larger than the grant allows; zoom in",
+            _ => "bbox must be west, south, east, north in degrees",
+        };
+        self.send(text(&json!({ "type": "view_refused", "code": code, "message": message, "values": values }))).await
     }
 
     /// What changed since the last message, or a sign of life.
@@ -243,6 +256,13 @@ impl Stream<'_> {
         if !row.get::<_, bool>(0) {
             return Err(GRANT_ENDED);
         }
+        self.watcher.area_km2_max = row.get(3);
+        if let Some(view) = self.watcher.bbox
+            && let Err(refused) = self.watcher.allows(view)
+        {
+            let _same = self.watcher.look_at(view);
+            self.refuse(view, refused).await?;
+        }
         if self.watcher.owns_now(owned(&row)) {
             self.snapshot("owned").await?;
         }
@@ -251,12 +271,12 @@ impl Stream<'_> {
 
     /// Leaves a row of audit with the number of vehicles told since the row before, those of the next message among
     /// them. Owners see their own vehicles and leave none.
-    async fn account(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
+    async fn account(&mut self, why: &str, bbox: Option<[f64; 4]>) -> Result<(), (u16, &'static str)> {
         let rows = self.watcher.told.len();
         if self.watcher.role == Role::Owner || (why == "end" && rows == 0) {
             return Ok(());
         }
-        let view = json!({ "bbox": self.watcher.bbox, "why": why });
+        let view = json!({ "bbox": bbox, "why": why });
         let noted = async {
             let client = self.api.pool.get().await?;
             let sql = "SELECT api_audit_live($1, $2, $3, $4)";

@@ -63,7 +63,7 @@ async fn refusals_say_why_with_a_word_and_values() {
     use_ring();
     let up = Up::start(3, &[]).await;
     let (owner, police, operator) = (up.log_in("owner").await, up.log_in("police").await, up.log_in("operator").await);
-    let client = up.sql().await;
+    let (client, grant) = (up.sql().await, police.grant().await);
     client.batch_execute("INSERT INTO vehicle (plate, kind) VALUES ('湘H·Q0001', 'ebike');
         INSERT INTO ownership (vehicle_id, account_id) SELECT vehicle_id, account_id FROM vehicle, account WHERE plate = '湘H·Q0001' AND login = 'owner';
         UPDATE access_grant SET area_km2_max = 10, hours_max = 24").await.unwrap();
@@ -78,7 +78,7 @@ async fn refusals_say_why_with_a_word_and_values() {
         json!([[112.0, 28.0], [112.0 + across, 28.0], [112.0 + across, 28.0 + across], [112.0, 28.0 + across]])
     };
     let area = |more: Value| {
-        let mut asked = json!({ "grant_id": "1", "polygon": ring(0.01), "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
+        let mut asked = json!({ "grant_id": grant, "polygon": ring(0.01), "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
         more.as_object().unwrap().iter().for_each(|(name, value)| asked[name] = value.clone());
         Some(asked)
     };
@@ -176,7 +176,7 @@ async fn refusals_say_why_with_a_word_and_values() {
         (
             &police,
             "GET",
-            "/vehicles?q=D0&grant_id=1",
+            &*format!("/vehicles?q=D0&grant_id={grant}"),
             None,
             400,
             "search_length",
@@ -189,7 +189,7 @@ async fn refusals_say_why_with_a_word_and_values() {
             area(json!({ "polygon": ring(1.0) })),
             400,
             "area_too_large",
-            json!({ "km2": 10850.4, "km2_max": 10, "grant": "1" }),
+            json!({ "km2": 10850.4, "km2_max": 10, "grant": grant }),
         ),
         (
             &police,
@@ -198,7 +198,7 @@ async fn refusals_say_why_with_a_word_and_values() {
             area(json!({ "to": "2026-01-03T00:00:00Z" })),
             400,
             "window_too_long",
-            json!({ "hours_max": 24, "grant": "1" }),
+            json!({ "hours_max": 24, "grant": grant }),
         ),
         (
             &police,
