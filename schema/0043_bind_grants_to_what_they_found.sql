@@ -24,6 +24,21 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     FROM access_grant WHERE account_id = p_account AND now() BETWEEN valid_from AND valid_to ORDER BY valid_from, grant_id
 $$;
 
+-- Zones come in the order in which they were made, which their ids no longer tell.
+CREATE OR REPLACE FUNCTION api_zones(p_account bigint, p_after bigint, p_limit integer) RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE since timestamptz := '-infinity';
+BEGIN
+    IF p_after <> 0 THEN
+        SELECT z.created_at INTO since FROM zone z WHERE z.zone_id = p_after AND (z.vehicle_id IS NULL OR owns(p_account, z.vehicle_id));
+        IF NOT FOUND THEN PERFORM refuse('P0400', 'bad_cursor', 'the zone of this cursor is there no more; begin again'); END IF;
+    END IF;
+    RETURN QUERY SELECT zone_as_json(z) || jsonb_build_object('mine', z.account_id = p_account) FROM (
+            SELECT zone_id FROM zone WHERE vehicle_id IS NULL
+            UNION SELECT o.zone_id FROM ownership w JOIN zone o USING (vehicle_id) WHERE w.account_id = p_account AND w.valid_to IS NULL) seen
+        JOIN zone z USING (zone_id) WHERE (z.created_at, z.zone_id) > (since, p_after) ORDER BY z.created_at, z.zone_id LIMIT p_limit;
+END $$;
+
 -- Vehicles that a grant has found, or that were named under it: only these may be asked for by id alone.
 CREATE TABLE grant_vehicle (
     grant_id   bigint NOT NULL REFERENCES access_grant ON DELETE CASCADE,

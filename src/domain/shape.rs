@@ -357,12 +357,19 @@ mod tests {
         assert!(matches!(corners(73.0, 135.0).check(), Err(ShapeError::Extent(_))), "the whole country");
         assert!(matches!(corners(-179.9, 179.9).check(), Err(ShapeError::Extent(_))), "across 180°");
         assert!(matches!(corners(112.0, 181.0).check(), Err(ShapeError::OutOfRange { .. })));
-        for radius_m in [f64::NAN, 0.0, -5.0, 200_001.0] {
+        for radius_m in [f64::NAN, 0.0, -5.0, 1e-9, 19.9, 200_001.0] {
             assert!(ZoneShape::Circle { centre: at(0.0, 0.0), radius_m }.check().is_err(), "{radius_m}");
         }
         let corridor = |points, width_m| ZoneShape::Corridor { line: vec![at(0.0, 0.0); points], width_m };
         assert_eq!(corridor(1, 60.0).check(), Err(ShapeError::Points(1)));
         assert_eq!(corridor(2, 5.0).check(), Err(ShapeError::Width(5.0)));
+        assert_eq!(corridor(2, 60.0).check(), Err(ShapeError::Length(0.0)), "two equal points are no line");
+        let circle = |lat, lon, radius_m| ZoneShape::Circle { centre: LatLon::new(lat, lon), radius_m };
+        for (lat, lon) in [(90.0, 0.0), (-89.0, 112.3), (84.99, 112.3), (28.5, 179.995), (28.5, -179.995)] {
+            let refused = circle(lat, lon, 2_000.0).check();
+            assert_eq!(refused, Err(ShapeError::Edge { lat_deg: lat, lon_deg: lon }));
+        }
+        assert_eq!(circle(28.5, 112.3, ZONE_RADIUS_M_MIN).check(), Ok(()));
         for good in [square_with_hole(), road()] {
             assert_eq!(good.check(), Ok(()));
         }

@@ -180,8 +180,13 @@ fn assert_by_index(before: &[(String, i64, i64)], after: &[(String, i64, i64)]) 
 #[tokio::test]
 async fn the_newest_of_some_vehicles_reads_no_table_whole() {
     let (_database, client) = city().await;
-    client.batch_execute("ANALYZE; SET enable_seqscan = off; BEGIN").await.unwrap();
-    let tables = ["vehicle", "installation", "tracker", "tracker_status", "guard_status", "incident"];
+    client
+        .batch_execute(
+            "INSERT INTO grant_vehicle VALUES (1, 1001), (1, 1002); ANALYZE; SET enable_seqscan = off; BEGIN",
+        )
+        .await
+        .unwrap();
+    let tables = ["grant_vehicle", "vehicle", "installation", "tracker", "tracker_status", "guard_status", "incident"];
     let before = scans(&client, &tables).await;
     let found = queries::newest(&client, OFFICER, &[1001, 1002]).await.unwrap();
     assert_eq!(found.len(), 2);
