@@ -75,9 +75,9 @@ impl Place {
         migrate::migrate(&mut client).await?;
         client
             .batch_execute(
-                "INSERT INTO account (login, name, role, password_hash) VALUES ('officer', 'o', 'police', ''), ('chief', 'c', 'police', '');
-                 INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to, area_km2_max, hours_max)
-                 VALUES (1, 'bench', 'bench', 'bench', 2, 'infinity', 1000, 10000)",
+                "INSERT INTO account (account_id, login, name, role, password_hash) VALUES (1, 'officer', 'o', 'police', ''), (2, 'chief', 'c', 'police', '');
+                 INSERT INTO access_grant (grant_id, account_id, case_number, document, purpose, approved_by, valid_to, area_km2_max, hours_max)
+                 VALUES (1, 1, 'bench', 'bench', 'bench', 2, 'infinity', 1000, 10000)",
             )
             .await?;
         let simulator = std::path::Path::new(env!("CARGO_BIN_EXE_rideguard")).with_file_name("simulator");
@@ -109,7 +109,7 @@ impl Place {
         self.roll_up(fixes).await?;
         self.sizes(vehicle_days).await?;
         self.ask_about_areas().await?;
-        self.ask_about_vehicles(vehicles).await?;
+        self.ask_about_vehicles().await?;
         self.ask_about_now().await?;
         self.ask_cold(setting("RIDEGUARD_BENCH_COLD", 0)).await
     }

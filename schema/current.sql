@@ -3,7 +3,7 @@
 -- by anything.
 
 CREATE TABLE access_grant (
-    grant_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    grant_id bigint DEFAULT random_id() NOT NULL,
     account_id bigint NOT NULL,
     case_number text NOT NULL,
     document text NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE access_grant (
 );
 
 CREATE TABLE account (
-    account_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    account_id bigint DEFAULT random_id() NOT NULL,
     login text NOT NULL,
     name text NOT NULL,
     role text NOT NULL,
@@ -147,6 +147,13 @@ CREATE TABLE fix_late (
     flags smallint NOT NULL,
     position geometry(Point,4326) NOT NULL,
     PRIMARY KEY (tracker_id, fixed_at, digest)
+);
+
+CREATE TABLE grant_vehicle (
+    grant_id bigint NOT NULL,
+    vehicle_id bigint NOT NULL,
+    FOREIGN KEY (grant_id) REFERENCES access_grant(grant_id) ON DELETE CASCADE,
+    PRIMARY KEY (grant_id, vehicle_id)
 );
 
 CREATE TABLE guard_status (
@@ -569,7 +576,7 @@ CREATE TABLE unit (
 );
 
 CREATE TABLE vehicle (
-    vehicle_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    vehicle_id bigint DEFAULT random_id() NOT NULL,
     plate text NOT NULL,
     kind text NOT NULL,
     model text DEFAULT ''::text NOT NULL,
@@ -586,7 +593,7 @@ END) STORED,
 );
 
 CREATE TABLE zone (
-    zone_id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    zone_id bigint DEFAULT random_id() NOT NULL,
     name text NOT NULL,
     crs text DEFAULT 'wgs84'::text NOT NULL,
     shape jsonb NOT NULL,
@@ -892,6 +899,8 @@ DECLARE
     of_vehicle bigint := (p_zone ->> 'vehicle_id')::bigint;
     most       integer := CASE WHEN p_role = 'owner' THEN 100 ELSE 100000 END;
 BEGIN
+    PERFORM check_zone(p_zone -> 'shape');
+    PERFORM pg_advisory_xact_lock(7241001);
     IF p_role = 'owner' AND (of_vehicle IS NULL OR NOT owns(p_account, of_vehicle)) THEN
         RAISE EXCEPTION 'no vehicle % of yours', coalesce(of_vehicle::text, '(none)') USING ERRCODE = 'P0404';
     END IF;
@@ -901,12 +910,21 @@ BEGIN
     IF (SELECT count(*) FROM zone WHERE account_id = p_account) >= most THEN
         PERFORM refuse('P0409', 'zones_full', format('an account of this role has at most %s zones', most), jsonb_build_object('max', most));
     END IF;
-    PERFORM check_zone(p_zone -> 'shape');
     INSERT INTO zone (name, rule, shape, vehicle_id, account_id, dwell_s, schedule, vehicle_kind, drawn_crs)
     VALUES (p_zone ->> 'name', p_zone ->> 'rule', p_zone -> 'shape', of_vehicle, p_account, (p_zone ->> 'dwell_s')::integer,
         nullif(p_zone -> 'schedule', 'null'), p_zone ->> 'vehicle_kind', p_zone ->> 'drawn_crs') RETURNING * INTO z;
     RETURN NEXT zone_as_json(z) || jsonb_build_object('mine', true);
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.api_alert_news(p_alert bigint)
+ RETURNS TABLE(account_id bigint, alert jsonb)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+    SELECT w.account_id, alert_as_json(a.alert_id) FROM alert a JOIN ownership w USING (vehicle_id)
+    WHERE a.alert_id = p_alert AND w.valid_to IS NULL AND a.raised_at >= w.valid_from
+$function$;
 
 CREATE OR REPLACE FUNCTION public.api_answer(p_account bigint, p_incident bigint, p_answer text, p_version integer, p_withdraw boolean)
  RETURNS bigint
@@ -951,6 +969,7 @@ CREATE OR REPLACE FUNCTION public.api_arm(p_account bigint, p_vehicle bigint, p_
 AS $function$
 DECLARE carrier text;
 BEGIN
+    PERFORM pg_advisory_xact_lock(7241001);
     IF NOT owns(p_account, p_vehicle) THEN RETURN NULL; END IF;
     SELECT t.ident INTO carrier FROM installation n JOIN tracker t USING (tracker_id) WHERE n.vehicle_id = p_vehicle AND n.valid_to IS NULL;
     IF carrier IS NULL THEN
@@ -994,6 +1013,7 @@ AS $function$
 DECLARE z zone;
 BEGIN
     PERFORM check_zone(p_zone -> 'shape');
+    PERFORM pg_advisory_xact_lock(7241001);
     UPDATE zone SET name = p_zone ->> 'name', rule = p_zone ->> 'rule', shape = p_zone -> 'shape', dwell_s = (p_zone ->> 'dwell_s')::integer,
         schedule = nullif(p_zone -> 'schedule', 'null'), vehicle_kind = p_zone ->> 'vehicle_kind', drawn_crs = p_zone ->> 'drawn_crs'
     WHERE zone_id = p_id AND account_id = p_account RETURNING * INTO z;
@@ -1031,6 +1051,7 @@ CREATE OR REPLACE FUNCTION public.api_delete_zone(p_account bigint, p_zone bigin
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pg_advisory_xact_lock(7241001);
     DELETE FROM zone WHERE zone_id = p_zone AND account_id = p_account;
     RETURN FOUND;
 END $function$;
@@ -1106,16 +1127,17 @@ AS $function$
 $function$;
 
 CREATE OR REPLACE FUNCTION public.api_live_right(p_session bytea, p_grant bigint)
- RETURNS TABLE(goes_on boolean, owned bigint[], owned_since timestamp with time zone[])
+ RETURNS TABLE(goes_on boolean, owned bigint[], owned_since timestamp with time zone[], area_km2_max double precision)
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-    SELECT p.role <> 'police' OR EXISTS (SELECT FROM access_grant g
-               WHERE g.grant_id = p_grant AND g.account_id = p.account_id AND now() BETWEEN g.valid_from AND g.valid_to),
+    SELECT p.role <> 'police' OR g.grant_id IS NOT NULL,
            ARRAY(SELECT w.vehicle_id FROM ownership w WHERE w.account_id = p.account_id AND w.valid_to IS NULL ORDER BY 1),
-           ARRAY(SELECT w.valid_from FROM ownership w WHERE w.account_id = p.account_id AND w.valid_to IS NULL ORDER BY w.vehicle_id)
+           ARRAY(SELECT w.valid_from FROM ownership w WHERE w.account_id = p.account_id AND w.valid_to IS NULL ORDER BY w.vehicle_id),
+           g.area_km2_max
     FROM session s JOIN account p USING (account_id)
+    LEFT JOIN access_grant g ON p.role = 'police' AND g.grant_id = p_grant AND g.account_id = p.account_id AND now() BETWEEN g.valid_from AND g.valid_to
     WHERE s.token_sha256 = p_session AND s.expires_at > now() AND NOT p.disabled
 $function$;
 
@@ -1126,6 +1148,7 @@ CREATE OR REPLACE FUNCTION public.api_make_phone(p_account bigint, p_vehicle big
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pg_advisory_xact_lock(7241001);
     IF NOT owns(p_account, p_vehicle) THEN RETURN false; END IF;
     IF (SELECT count(*) FROM phone_token WHERE vehicle_id = p_vehicle AND account_id = p_account) >= 5 THEN
         PERFORM refuse('P0409', 'phones_full', 'a vehicle has at most 5 phones; remove them first', '{"max": 5}');
@@ -1155,7 +1178,7 @@ CREATE OR REPLACE FUNCTION public.api_my_grants(p_account bigint)
 AS $function$
     SELECT jsonb_build_object('id', grant_id::text, 'case_number', case_number, 'purpose', purpose, 'valid_to', valid_to,
         'area_km2_max', area_km2_max, 'hours_max', hours_max)
-    FROM access_grant WHERE account_id = p_account AND now() BETWEEN valid_from AND valid_to ORDER BY grant_id
+    FROM access_grant WHERE account_id = p_account AND now() BETWEEN valid_from AND valid_to ORDER BY valid_from, grant_id
 $function$;
 
 CREATE OR REPLACE FUNCTION public.api_my_incident(p_account bigint, p_incident bigint)
@@ -1287,6 +1310,9 @@ CREATE OR REPLACE FUNCTION public.api_place_hold(p_account bigint, p_grant bigin
 AS $function$
 DECLARE id bigint := place_hold(p_account, p_grant, p_case, p_plate, p_from, p_to, p_ends, p_reason);
 BEGIN
+    IF p_grant IS NOT NULL THEN
+        PERFORM note_found(p_grant, ARRAY(SELECT vehicle_id FROM legal_hold WHERE hold_id = id));
+    END IF;
     RETURN hold_as_json(id);    -- a statement of its own: it sees what the one before has written
 END $function$;
 
@@ -1303,14 +1329,23 @@ DECLARE
     returned integer;
 BEGIN
     PERFORM check_window(g, p_from, p_to);
-    RETURN QUERY SELECT * FROM rides_beside(p_vehicle, p_from, p_to, p_within_m, p_within_s) LIMIT p_most + 1;
+    PERFORM note_found(p_grant, ARRAY[p_vehicle]);
+    RETURN QUERY WITH hit AS MATERIALIZED (
+            SELECT * FROM rides_beside(p_vehicle, p_from, p_to, p_within_m, p_within_s) LIMIT p_most + 1),
+        noted AS (
+            INSERT INTO grant_vehicle (grant_id, vehicle_id)
+            SELECT DISTINCT p_grant, h.vehicle_id FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
+        audited AS (
+            INSERT INTO audit (account_id, grant_id, action, question, rows_returned)
+            SELECT p_account, p_grant, 'company', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to, 'within_m', p_within_m, 'within_s', p_within_s),
+                count(DISTINCT h.vehicle_id) FILTER (WHERE h.vehicle_id <> p_vehicle)
+            FROM hit h)
+        SELECT * FROM hit;
     GET DIAGNOSTICS returned = ROW_COUNT;
     IF returned > p_most THEN
         PERFORM refuse('P0400', 'too_many_rides', format('more than %s rides were near this vehicle; ask for less than the %s hours', p_most,
             round(extract(epoch FROM p_to - p_from) / 3600, 1)), jsonb_build_object('max', p_most, 'hours', round(extract(epoch FROM p_to - p_from) / 3600, 1)));
     END IF;
-    PERFORM write_audit(p_account, p_grant, 'company', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to,
-        'within_m', p_within_m, 'within_s', p_within_s), returned);
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_police_names(p_account bigint, p_grant bigint, p_vehicles bigint[])
@@ -1324,7 +1359,7 @@ BEGIN
     PERFORM check_grant(p_account, p_grant);
     RETURN QUERY SELECT v.vehicle_id, v.plate, (SELECT t.ident FROM installation n JOIN tracker t USING (tracker_id)
             WHERE n.vehicle_id = v.vehicle_id ORDER BY n.valid_from DESC LIMIT 1)
-        FROM vehicle v WHERE v.vehicle_id = ANY(p_vehicles);
+        FROM grant_vehicle f JOIN vehicle v USING (vehicle_id) WHERE f.grant_id = p_grant AND f.vehicle_id = ANY (p_vehicles);
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_police_near(p_account bigint, p_grant bigint, p_area text, p_from timestamp with time zone, p_to timestamp with time zone, p_beyond interval, p_most integer)
@@ -1342,13 +1377,21 @@ DECLARE
 BEGIN
     PERFORM check_area(g, ST_SetSRID(area, 4326));
     PERFORM check_window(g, p_from, p_to);
-    RETURN QUERY SELECT * FROM pieces_near(ST_Envelope(area), p_from - p_beyond, p_to + p_beyond) LIMIT p_most + 1;
+    RETURN QUERY WITH hit AS MATERIALIZED (
+            SELECT * FROM pieces_near(ST_Envelope(area), p_from - p_beyond, p_to + p_beyond) LIMIT p_most + 1),
+        noted AS (
+            INSERT INTO grant_vehicle (grant_id, vehicle_id)
+            SELECT DISTINCT p_grant, h.vehicle_id FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
+        audited AS (
+            INSERT INTO audit (account_id, grant_id, action, question, rows_returned)
+            SELECT p_account, p_grant, 'area', jsonb_build_object('area', ST_AsGeoJSON(area)::jsonb, 'from', p_from, 'to', p_to), count(DISTINCT h.vehicle_id)
+            FROM hit h)
+        SELECT * FROM hit;
     GET DIAGNOSTICS returned = ROW_COUNT;
     IF returned > p_most THEN
         PERFORM refuse('P0400', 'too_many_pieces', format('more than %s pieces of tracks touch this area in this time; ask for less than the %s hours, or for a smaller area',
             p_most, round(extract(epoch FROM p_to - p_from) / 3600, 1)), jsonb_build_object('max', p_most, 'hours', round(extract(epoch FROM p_to - p_from) / 3600, 1)));
     END IF;
-    PERFORM write_audit(p_account, p_grant, 'area', jsonb_build_object('area', ST_AsGeoJSON(area)::jsonb, 'from', p_from, 'to', p_to), returned);
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_police_newest(p_account bigint, p_grant bigint, p_vehicles bigint[])
@@ -1360,7 +1403,8 @@ AS $function$
 DECLARE returned integer;
 BEGIN
     PERFORM check_grant(p_account, p_grant);
-    RETURN QUERY SELECT vehicle_as_json(v) FROM unnest(p_vehicles) v WHERE EXISTS (SELECT FROM vehicle k WHERE k.vehicle_id = v);
+    RETURN QUERY SELECT vehicle_as_json(v) FROM unnest(p_vehicles) v
+        WHERE EXISTS (SELECT FROM grant_vehicle f WHERE f.grant_id = p_grant AND f.vehicle_id = v) AND EXISTS (SELECT FROM vehicle k WHERE k.vehicle_id = v);
     GET DIAGNOSTICS returned = ROW_COUNT;
     PERFORM write_audit(p_account, p_grant, 'newest', jsonb_build_object('vehicles', p_vehicles), returned);
 END $function$;
@@ -1378,7 +1422,11 @@ DECLARE
     returned integer;
 BEGIN
     PERFORM check_area(g, box);
-    RETURN QUERY SELECT n.vehicle_id, v.plate, n.fixed_at, n.lon, n.lat, n.speed_kmh FROM newest_in(box, p_limit) n JOIN vehicle v USING (vehicle_id);
+    RETURN QUERY WITH hit AS MATERIALIZED (
+            SELECT n.vehicle_id, v.plate, n.fixed_at, n.lon, n.lat, n.speed_kmh FROM newest_in(box, p_limit) n JOIN vehicle v USING (vehicle_id)),
+        noted AS (
+            INSERT INTO grant_vehicle (grant_id, vehicle_id) SELECT DISTINCT p_grant, h.vehicle_id FROM hit h ORDER BY 2 ON CONFLICT DO NOTHING)
+        SELECT * FROM hit;
     GET DIAGNOSTICS returned = ROW_COUNT;
     PERFORM write_audit(p_account, p_grant, 'newest', jsonb_build_object('box', jsonb_build_array(p_west, p_south, p_east, p_north)), returned);
 END $function$;
@@ -1395,7 +1443,8 @@ BEGIN
     PERFORM check_window(check_grant(p_account, p_grant), p_from, p_to);
     RETURN QUERY SELECT * FROM pieces_of(p_vehicle, p_from, p_to);
     GET DIAGNOSTICS returned = ROW_COUNT;
-    PERFORM write_audit(p_account, p_grant, 'track', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to), returned);
+    PERFORM note_found(p_grant, ARRAY[p_vehicle]);
+    PERFORM write_audit(p_account, p_grant, 'track', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to), least(returned, 1));
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_police_vehicles(p_account bigint, p_grant bigint, p_text text)
@@ -1405,18 +1454,19 @@ CREATE OR REPLACE FUNCTION public.api_police_vehicles(p_account bigint, p_grant 
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 DECLARE
-    returned integer;
     sought_key   text := plate_key(split_part(normalize(p_text, NFKC), '#', 1));
     sought_ident text := lower(btrim(normalize(p_text, NFKC)));
+    hits         bigint[];
 BEGIN
     PERFORM check_grant(p_account, p_grant);
     -- The plate itself comes first, whatever else holds it.
-    RETURN QUERY SELECT vehicle_as_json(v.vehicle_id) FROM vehicle v
+    hits := ARRAY(SELECT v.vehicle_id FROM vehicle v
         LEFT JOIN installation n ON n.vehicle_id = v.vehicle_id AND n.valid_to IS NULL LEFT JOIN tracker t USING (tracker_id)
         WHERE (sought_key <> '' AND strpos(v.plate_key, sought_key) > 0) OR (sought_ident <> '' AND strpos(lower(t.ident), sought_ident) > 0)
-        ORDER BY v.plate_key <> sought_key, v.plate LIMIT 50;
-    GET DIAGNOSTICS returned = ROW_COUNT;
-    PERFORM write_audit(p_account, p_grant, 'vehicles', jsonb_build_object('text', p_text), returned);
+        ORDER BY v.plate_key <> sought_key, v.plate LIMIT 50);
+    PERFORM note_found(p_grant, hits);
+    PERFORM write_audit(p_account, p_grant, 'vehicles', jsonb_build_object('text', p_text), cardinality(hits));
+    RETURN QUERY SELECT vehicle_as_json(h.id) FROM unnest(hits) WITH ORDINALITY AS h (id, n) ORDER BY h.n;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_release_hold(p_account bigint, p_grant bigint, p_hold bigint, p_reason text)
@@ -1441,6 +1491,7 @@ CREATE OR REPLACE FUNCTION public.api_remove_phones(p_account bigint, p_vehicle 
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pg_advisory_xact_lock(7241001);
     IF NOT owns(p_account, p_vehicle) THEN RETURN false; END IF;
     PERFORM write_audit(p_account, NULL, 'phones_removed', jsonb_build_object('vehicle', p_vehicle), NULL);
     DELETE FROM phone_token WHERE vehicle_id = p_vehicle AND account_id = p_account;
@@ -1465,6 +1516,7 @@ CREATE OR REPLACE FUNCTION public.api_set_guarding(p_account bigint, p_vehicle b
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM pg_advisory_xact_lock(7241001);
     IF NOT owns(p_account, p_vehicle) THEN RETURN NULL; END IF;
     IF carrier_lane(p_vehicle) IS NULL THEN
         PERFORM refuse('P0409', 'no_tracker', 'the vehicle carries no tracker');
@@ -1679,6 +1731,9 @@ BEGIN
     IF m2 < 100 OR m2 > 2.5e11 THEN
         PERFORM refuse('P0422', 'polygon_area', format('the polygon has an area of %s m²; it must be 100 m² to 250,000 km²', round(m2::numeric)), jsonb_build_object('m2', round(m2::numeric), 'm2_min', 100, 'km2_max', 250000));
     END IF;
+    IF ST_IsEmpty(ST_Buffer(area::geography, -15)::geometry) THEN
+        PERFORM refuse('P0422', 'zone_too_narrow', 'no place of the polygon lies 15 m inside of it, so it could never be entered', '{"m_min": 15}');
+    END IF;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.close_account(p_account bigint, p_by bigint, p_request text)
@@ -1864,6 +1919,15 @@ BEGIN
             RETURN to_date(right(name, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC';
         END IF;
     END LOOP;
+    RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.grant_given()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    DELETE FROM grant_vehicle f USING access_grant g WHERE g.grant_id = f.grant_id AND g.valid_to < now();
     RETURN NULL;
 END $function$;
 
@@ -2150,6 +2214,15 @@ AS $function$
     WHERE s."position" && p_box AND s.vehicle_id IS NOT NULL LIMIT p_limit
 $function$;
 
+CREATE OR REPLACE FUNCTION public.note_found(p_grant bigint, p_vehicles bigint[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO grant_vehicle (grant_id, vehicle_id)
+    SELECT DISTINCT p_grant, vehicle_id FROM vehicle WHERE vehicle_id = ANY (p_vehicles) ORDER BY vehicle_id
+    ON CONFLICT DO NOTHING
+$function$;
+
 CREATE OR REPLACE FUNCTION public.owned_vehicle_as_json(p_vehicle bigint, p_since timestamp with time zone)
  RETURNS jsonb
  LANGUAGE sql
@@ -2315,6 +2388,14 @@ AS $function$
             || E'\t\n\u000b\f\r \u00ad\u00b7\u2022\u2027\u2219\u22c5\u25cf\u25e6\u2e31\u2e33\u30fb\u3002\ua78f.-_/'
             || E'\u2010\u2012\u2013\u2014\u2015\u2212\u200b\u200c\u200d\u200e\u200f\u2060\ufeff',
         'ABCDEFGHIJKLMNOPQRSTUVWXYZÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏ')
+$function$;
+
+CREATE OR REPLACE FUNCTION public.random_id()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    SELECT greatest(1, ('x' || encode(substring(b FROM 1 FOR 6) || substring(b FROM 10 FOR 1), 'hex'))::bit(56)::bigint & 9007199254740991)
+    FROM uuid_send(gen_random_uuid()) AS b
 $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse(p_state text, p_code text, p_message text, p_values jsonb DEFAULT '{}'::jsonb)
@@ -2672,6 +2753,8 @@ AS $function$
         SELECT ST_SetSRID(ST_MakeLine(ST_MakePoint((c ->> 'lon_deg')::float8, (c ->> 'lat_deg')::float8) ORDER BY n), 4326) AS line
         FROM jsonb_array_elements(p_corners) WITH ORDINALITY AS e (c, n)) l
 $function$;
+
+CREATE TRIGGER grant_given AFTER INSERT ON public.access_grant FOR EACH STATEMENT EXECUTE FUNCTION grant_given();
 
 CREATE TRIGGER audit_is_only_added_to BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_added_to();
 

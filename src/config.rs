@@ -210,13 +210,15 @@ impl Default for Http {
 pub struct Notify {
     /// Whether webhooks may go to loopback and private addresses (demonstration, tests).
     pub allow_private_webhooks: bool,
+    /// Whether webhooks may be plain http, in which anybody on the way reads plate and position.
+    pub allow_http_webhooks: bool,
     /// Attempts before a notification counts as failed.
     pub attempts_max: i32,
 }
 
 impl Default for Notify {
     fn default() -> Self {
-        Self { allow_private_webhooks: false, attempts_max: 12 }
+        Self { allow_private_webhooks: false, allow_http_webhooks: false, attempts_max: 12 }
     }
 }
 

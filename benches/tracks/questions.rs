@@ -228,12 +228,14 @@ impl Place {
         Ok(p95_p50(times).0)
     }
 
-    pub(super) async fn ask_about_vehicles(&self, vehicles: u32) -> anyhow::Result<()> {
+    pub(super) async fn ask_about_vehicles(&self) -> anyhow::Result<()> {
         let mut random = StdRng::seed_from_u64(2);
+        let rows = self.client.query("SELECT vehicle_id FROM vehicle ORDER BY plate", &[]).await?;
+        let vehicles: Vec<i64> = rows.iter().map(|r| r.get(0)).collect();
         let asked: Vec<(i64, Timestamp)> = (0..QUESTIONS)
             .map(|_| {
                 let day = random.random_range(0..=(self.minutes - 1) / 1440);
-                (random.random_range(1..=i64::from(vehicles)), self.from.plus_secs_f64(day as f64 * 86_400.0))
+                (vehicles[random.random_range(0..vehicles.len())], self.from.plus_secs_f64(day as f64 * 86_400.0))
             })
             .collect();
         let (mut day, mut company, mut newest, mut refused) = (Vec::new(), Vec::new(), Vec::new(), 0);

@@ -4,7 +4,8 @@ use crate::domain::PlateError;
 use crate::domain::plate::{PLATE_CHARS_MAX, PLATE_CHARS_MIN};
 use crate::domain::schedule::{ScheduleError, WINDOWS_MAX};
 use crate::domain::shape::{
-    CORRIDOR_WIDTH_M_MAX, CORRIDOR_WIDTH_M_MIN, ShapeError, ZONE_CORNERS_MAX, ZONE_EXTENT_DEG_MAX, ZONE_RADIUS_M_MAX,
+    CORRIDOR_LENGTH_M_MIN, CORRIDOR_WIDTH_M_MAX, CORRIDOR_WIDTH_M_MIN, ShapeError, ZONE_CORNERS_MAX,
+    ZONE_EXTENT_DEG_MAX, ZONE_LAT_DEG_MAX, ZONE_RADIUS_M_MAX, ZONE_RADIUS_M_MIN,
 };
 use crate::domain::zone::{DWELL_S_MAX, DWELL_S_MIN, DwellError};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,7 @@ pub enum Code {
     WindowTooLong,
     WindowBackwards,
     AreaTooLarge,
+    ViewTooLarge,
     TooManyPieces,
     TooManyRides,
     HoldEnd,
@@ -71,6 +73,9 @@ pub enum Code {
     ConfirmWithdrawal,
     CorridorPoints,
     ZoneTooWide,
+    ZoneTooShort,
+    ZoneTooNarrow,
+    ZoneAtEdge,
     DwellTime,
     ScheduleWindows,
     ScheduleDays,
@@ -120,8 +125,12 @@ impl Known for ShapeError {
             Self::Corners(n) => (Code::Corners, json!({ "corners": n, "min": 3, "max": ZONE_CORNERS_MAX })),
             Self::Points(n) => (Code::CorridorPoints, json!({ "points": n, "min": 2, "max": ZONE_CORNERS_MAX })),
             Self::OutOfRange { lat_deg, lon_deg } => (Code::CornerOutside, json!({ "lat": lat_deg, "lon": lon_deg })),
-            Self::Radius(m) => range("radius_m", m, 0.0, ZONE_RADIUS_M_MAX),
+            Self::Radius(m) => range("radius_m", m, ZONE_RADIUS_M_MIN, ZONE_RADIUS_M_MAX),
             Self::Width(m) => range("width_m", m, CORRIDOR_WIDTH_M_MIN, CORRIDOR_WIDTH_M_MAX),
+            Self::Length(m) => (Code::ZoneTooShort, json!({ "m": m, "m_min": CORRIDOR_LENGTH_M_MIN })),
+            Self::Edge { lat_deg, lon_deg } => {
+                (Code::ZoneAtEdge, json!({ "lat": lat_deg, "lon": lon_deg, "lat_max": ZONE_LAT_DEG_MAX }))
+            }
             Self::Extent(deg) => {
                 (Code::ZoneTooWide, json!({ "degrees": (deg * 10.0).round() / 10.0, "max": ZONE_EXTENT_DEG_MAX }))
             }

@@ -9,7 +9,7 @@ use crate::api::error::Problem;
 use crate::api::session::{Person, Role, digest, is_own_origin, new_token};
 use crate::api::types;
 use crate::api::vehicles::id;
-use crate::api::watcher::Watcher;
+use crate::api::watcher::{Refused, Watcher};
 use crate::domain::Timestamp;
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
@@ -45,6 +45,16 @@ const UNHEARD_MAX: Duration = Duration::from_secs(45);
 const VIEW_EVERY: Duration = Duration::from_secs(1);
 /// Longest a client may take for a message; one that does not read is closed.
 const SEND_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stream waits for its client.
+#[derive(Clone, Copy)]
+struct Patience {
+    ping_every: Duration,
+    unheard_max: Duration,
+    send_max: Duration,
+}
+
+const PATIENCE: Patience = Patience { ping_every: PING_EVERY, unheard_max: UNHEARD_MAX, send_max: SEND_MAX };
 
 /// Why we close a stream: code and reason.
 const TICKET_REFUSED: (u16, &str) = (4001, "ticket refused");
@@ -112,9 +122,9 @@ pub(super) async fn stream(
     upgrade.max_message_size(CLIENT_BYTES_MAX).on_upgrade(move |mut socket| async move {
         let _place = place;
         let Some(watcher) = watcher else { return close(&mut socket, TICKET_REFUSED).await };
-        let mut stream = Stream { api: &api, socket, watcher, delayed: false, said: Instant::now() };
+        let mut stream = Stream::new(&api, socket, watcher, PATIENCE);
         let reason = stream.serve().await.err().unwrap_or(GONE);
-        let _logged = stream.account("end").await;
+        let _logged = stream.account("end", stream.watcher.bbox).await;
         close(&mut stream.socket, reason).await;
     })
 }
@@ -126,6 +136,7 @@ async fn admit(api: &Api, ticket: &str) -> Option<Watcher> {
     let sql = "SELECT * FROM api_live_right($1, $2)";
     let right = client.query_opt(sql, &[&watcher.session, &watcher.grant]).await.ok()??;
     watcher.owned = owned(&right);
+    watcher.area_km2_max = right.get(3);
     Some(watcher)
 }
 
@@ -149,9 +160,14 @@ struct Stream<'a> {
     delayed: bool,
     /// When it was last sent something.
     said: Instant,
+    patience: Patience,
 }
 
-impl Stream<'_> {
+impl<'a> Stream<'a> {
+    fn new(api: &'a Api, socket: WebSocket, watcher: Watcher, patience: Patience) -> Self {
+        Self { api, socket, watcher, delayed: false, said: Instant::now(), patience }
+    }
+
     async fn serve(&mut self) -> Result<(), (u16, &'static str)> {
         let mut ended = self.api.live.ended.subscribe();
         let mut told = self.api.live.told.subscribe();
@@ -187,17 +203,17 @@ impl Stream<'_> {
                             return Err(NOT_AUDITED);
                         }
                     }
-                    if heard.elapsed() >= UNHEARD_MAX {
+                    if heard.elapsed() >= self.patience.unheard_max {
                         return Err(GONE);
                     }
-                    if pinged.elapsed() >= PING_EVERY {
+                    if pinged.elapsed() >= self.patience.ping_every {
                         pinged = Instant::now();
                         self.send_only(Message::Ping(Vec::new().into())).await?;
                     }
                     self.delta().await?;
                     if accounted.elapsed() >= ACCOUNT_EVERY {
                         accounted = Instant::now();
-                        self.account("goes_on").await?;
+                        self.account("goes_on", self.watcher.bbox).await?;
                     }
                 }
             }
@@ -205,8 +221,10 @@ impl Stream<'_> {
                 && let Some(view) = next_view.take()
             {
                 viewed = Instant::now();
-                self.watcher.look_at(view);
-                self.snapshot("view").await?;
+                match self.watcher.look_at(view) {
+                    Ok(()) => self.snapshot("view").await?,
+                    Err(refused) => self.refuse(view, refused).await?,
+                }
             }
         }
     }
@@ -214,9 +232,19 @@ impl Stream<'_> {
     /// Everything that the watcher may see, after its row of audit.
     async fn snapshot(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
         let vehicles = self.watcher.changes(&self.api.live.memory());
-        self.account(why).await?;
+        self.account(why, self.watcher.bbox).await?;
         self.delayed = self.api.live.is_delayed();
         self.send(text(&positions("snapshot", &vehicles, self.delayed))).await
+    }
+
+    /// Says why a view shows nothing, after its row of audit.
+    async fn refuse(&mut self, view: [f64; 4], (code, values): Refused) -> Result<(), (u16, &'static str)> {
+        self.account("view_refused", Some(view)).await?;
+        let message = match code {
+            Code::ViewTooLarge => "the view is larger than the grant allows; zoom in",
+            _ => "bbox must be west, south, east, north in degrees",
+        };
+        self.send(text(&json!({ "type": "view_refused", "code": code, "message": message, "values": values }))).await
     }
 
     /// What changed since the last message, or a sign of life.
@@ -243,6 +271,13 @@ impl Stream<'_> {
         if !row.get::<_, bool>(0) {
             return Err(GRANT_ENDED);
         }
+        self.watcher.area_km2_max = row.get(3);
+        if let Some(view) = self.watcher.bbox
+            && let Err(refused) = self.watcher.allows(view)
+        {
+            let _same = self.watcher.look_at(view);
+            self.refuse(view, refused).await?;
+        }
         if self.watcher.owns_now(owned(&row)) {
             self.snapshot("owned").await?;
         }
@@ -251,12 +286,12 @@ impl Stream<'_> {
 
     /// Leaves a row of audit with the number of vehicles told since the row before, those of the next message among
     /// them. Owners see their own vehicles and leave none.
-    async fn account(&mut self, why: &str) -> Result<(), (u16, &'static str)> {
+    async fn account(&mut self, why: &str, bbox: Option<[f64; 4]>) -> Result<(), (u16, &'static str)> {
         let rows = self.watcher.told.len();
         if self.watcher.role == Role::Owner || (why == "end" && rows == 0) {
             return Ok(());
         }
-        let view = json!({ "bbox": self.watcher.bbox, "why": why });
+        let view = json!({ "bbox": bbox, "why": why });
         let noted = async {
             let client = self.api.pool.get().await?;
             let sql = "SELECT api_audit_live($1, $2, $3, $4)";
@@ -283,7 +318,7 @@ impl Stream<'_> {
     }
 
     async fn send_only(&mut self, message: Message) -> Result<(), (u16, &'static str)> {
-        match tokio::time::timeout(SEND_MAX, self.socket.send(message)).await {
+        match tokio::time::timeout(self.patience.send_max, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(GONE),
         }
@@ -297,4 +332,62 @@ fn positions(kind: &str, vehicles: &[Value], delayed: bool) -> Value {
 
 fn text(value: &Value) -> Message {
     Message::Text(value.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+
+    /// How an owner's stream ends whose client opens it and does nothing any more, and how long that takes.
+    async fn ends(patience: Patience, bytes: usize) -> (Result<(), (u16, &'static str)>, Duration) {
+        let pools = crate::api::Pools::new(&"host=127.0.0.1 port=1 user=nobody".parse().unwrap()).unwrap();
+        let metrics = std::sync::Arc::new(crate::telemetry::Metrics::new().unwrap());
+        let (api, _) = crate::api::new(
+            pools,
+            crate::api::CursorKey::of("a secret").unwrap(),
+            metrics,
+            None,
+            Duration::from_secs(5),
+            false,
+        );
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let opened = move |upgrade: WebSocketUpgrade| async move {
+            upgrade.on_upgrade(move |socket| async move {
+                let watcher = Watcher::new(1, Role::Owner, None, vec![]);
+                let mut stream = Stream::new(&api, socket, watcher, patience);
+                let ended = match bytes {
+                    0 => stream.serve().await,
+                    _ => stream.send_only(Message::Binary(vec![0; bytes].into())).await,
+                };
+                tell.send(ended).unwrap();
+            })
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().route("/", axum::routing::get(opened));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let since = Instant::now();
+        client.write_all(UPGRADE).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), told.recv()).await.expect("it ends").unwrap();
+        drop(client); // it was there all the time
+        (ended, since.elapsed())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_gives_no_sign_of_life_is_given_up() {
+        let unheard_max = Duration::from_millis(1500);
+        let (ended, took) = ends(Patience { ping_every: Duration::from_millis(500), unheard_max, ..PATIENCE }, 0).await;
+        assert!(ended == Err(GONE) && took >= unheard_max, "{ended:?} after {took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_given_up_when_the_buffers_are_full() {
+        let send_max = Duration::from_millis(300);
+        let (ended, took) = ends(Patience { send_max, ..PATIENCE }, 64 << 20).await;
+        assert!(ended == Err(GONE) && took >= send_max, "{ended:?} after {took:?}");
+    }
 }

@@ -28,7 +28,6 @@ const TICKS_UNHEARD_MAX: u32 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) plate: String,
-    pub(super) owner: Option<i64>,
     pub(super) at: Option<(f64, f64, Timestamp, Option<f32>)>,
     pub(super) armed: bool,
     pub(super) incident: bool,
@@ -127,15 +126,13 @@ impl Hub {
             let at =
                 row.get::<_, Option<f64>>(2).zip(row.get::<_, Option<f64>>(3)).zip(row.get::<_, Option<Timestamp>>(4));
             let at = at.map(|((lat, lon), fixed_at)| (lat, lon, fixed_at, row.get(5)));
-            let read =
-                Place { plate: row.get(1), owner: row.get(8), at, armed: row.get(6), incident: row.get(7), version };
+            let read = Place { plate: row.get(1), at, armed: row.get(6), incident: row.get(7), version };
             memory
                 .vehicles
                 .entry(row.get(0))
                 .and_modify(|known| {
                     // The rows lag behind the news; only what news do not carry is taken.
                     known.plate.clone_from(&read.plate);
-                    known.owner = read.owner;
                     if known.at.is_none() || (known.armed, known.incident) != (read.armed, read.incident) {
                         known.version = version;
                     }
@@ -178,15 +175,21 @@ impl Hub {
                 tracing::warn!(?problem, "Reading an incident for the live stream failed");
             }
         }
-        for (alert, vehicle) in news.alerts {
-            let owner = self.memory().vehicles.get(&vehicle).and_then(|p| p.owner);
-            let Some(owner) = owner else { continue };
-            match self.alert(owner, alert).await {
-                Ok(Some(shown)) => drop(self.told.send((owner, json!({ "type": "alert", "alert": shown })))),
-                Ok(None) => {}
-                Err(problem) => tracing::warn!(?problem, "Reading an alert for the live stream failed"),
+        for (alert, _vehicle) in news.alerts {
+            if let Err(problem) = self.tell_alert(alert).await {
+                tracing::warn!(?problem, "Reading an alert for the live stream failed");
             }
         }
+    }
+
+    /// Tells the owner of now of an alert; read from the database, so that who buys a vehicle is told at once.
+    async fn tell_alert(&self, alert: i64) -> Result<(), Problem> {
+        let rows = self.pool.get().await?.query("SELECT * FROM api_alert_news($1)", &[&alert]).await?;
+        for row in rows {
+            let shown = json!({ "type": "alert", "alert": stored::alert(row.get(1)) });
+            drop(self.told.send((row.get(0), shown)));
+        }
+        Ok(())
     }
 
     /// Tells the owner of now how an incident stands; read from the database, so that news of two batches agree.
@@ -202,12 +205,5 @@ impl Hub {
     /// Ends the streams of a session at once.
     pub(super) fn end_session(&self, session: Vec<u8>) {
         drop(self.ended.send(session)); // nobody watches: nothing to end
-    }
-
-    async fn alert(&self, owner: i64, alert: i64) -> Result<Option<Value>, Problem> {
-        let row =
-            self.pool.get().await?.query_opt("SELECT * FROM api_my_alerts($1, $2, 1)", &[&owner, &(alert + 1)]).await?;
-        let id = Value::from(alert.to_string());
-        Ok(row.map(|r| stored::alert(r.get(0))).filter(|shown| shown["id"] == id))
     }
 }

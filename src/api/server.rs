@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,14 +25,27 @@ const HEADERS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Connections side by side. Each takes one of 20,000 descriptors; live streams have left this count.
 const CONNECTIONS_MAX: usize = 4000;
+/// Longest a client may leave what we sent unread or unacknowledged; its connection is then reset (RFC 5482).
+const UNREAD_MAX: Duration = Duration::from_secs(30);
 /// Wait after a failure to accept: out of descriptors, mostly.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Longest an open connection may hold up the end.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
+/// What clients may hold together and each.
+#[derive(Clone, Copy)]
+struct Bounds {
+    connections: usize,
+    unread: Duration,
+}
+
 /// Serves until `stop`, then waits a moment for answers under way.
 pub async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    serve_within(Bounds { connections: CONNECTIONS_MAX, unread: UNREAD_MAX }, listener, router, stop).await;
+}
+
+async fn serve_within(bounds: Bounds, listener: TcpListener, router: Router, stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(bounds.connections));
     let (mut connections, mut stopped) = (JoinSet::new(), stop.clone());
     loop {
         // Who comes while all places are taken waits in the listener's queue.
@@ -42,6 +56,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<
         tokio::select! {
             (place, accepted) = next => match accepted {
                 Ok((socket, _)) => {
+                    // Without it a client that reads nothing stays as long as it likes: it still answers for the line.
+                    if let Err(error) = SockRef::from(&socket).set_tcp_user_timeout(Some(bounds.unread)) {
+                        tracing::warn!(%error, "A connection has no bound on what is unread");
+                    }
                     let (router, stop) = (router.clone(), stop.clone());
                     connections.spawn(async move {
                         let _place = place;
@@ -94,10 +112,17 @@ mod tests {
     use tokio::time::Instant;
 
     async fn served() -> (std::net::SocketAddr, watch::Sender<bool>) {
+        served_within(Bounds { connections: CONNECTIONS_MAX, unread: UNREAD_MAX }).await
+    }
+
+    async fn served_within(bounds: Bounds) -> (std::net::SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, (stop, stopped)) = (listener.local_addr().unwrap(), watch::channel(false));
-        let router = Router::new().route("/", axum::routing::get(|| async { "here\n" }));
-        tokio::spawn(serve(listener, router, stopped));
+        let large = || async { vec![b'x'; 64 << 20] };
+        let router = Router::new()
+            .route("/", axum::routing::get(|| async { "here\n" }))
+            .route("/large", axum::routing::get(large));
+        tokio::spawn(serve_within(bounds, listener, router, stopped));
         (address, stop)
     }
 
@@ -122,6 +147,44 @@ mod tests {
         }
         let took = since.elapsed();
         assert!(took >= HEAD_MAX && took < 2 * HEAD_MAX, "{took:?}");
+    }
+
+    const CLOSE: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn connections_are_bounded_and_who_comes_later_waits_for_a_place() {
+        let (address, _stop) = served_within(Bounds { connections: 2, unread: UNREAD_MAX }).await;
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            socket.read_exact(&mut [0; 20]).await.unwrap(); // it is served, and stays open
+            held.push(socket);
+        }
+        let mut later = TcpStream::connect(address).await.unwrap();
+        later.write_all(CLOSE).await.unwrap();
+        let mut answer = String::new();
+        let waits = tokio::time::timeout(Duration::from_millis(300), later.read_to_string(&mut answer)).await;
+        assert!(waits.is_err(), "{answer}");
+        held.pop();
+        later.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("here\n"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_a_large_answer_gives_its_place_back() {
+        let unread = Duration::from_secs(1);
+        let (address, _stop) = served_within(Bounds { connections: 1, unread }).await;
+        let mut stalled = TcpStream::connect(address).await.unwrap();
+        stalled.write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        stalled.readable().await.unwrap(); // it has begun
+        let mut other = TcpStream::connect(address).await.unwrap();
+        other.write_all(CLOSE).await.unwrap();
+        let mut answer = String::new();
+        let since = Instant::now();
+        tokio::time::timeout(HEAD_MAX, other.read_to_string(&mut answer)).await.expect("its place is free").unwrap();
+        assert!(answer.ends_with("here\n") && since.elapsed() >= unread / 2, "{answer} {:?}", since.elapsed());
+        drop(stalled);
     }
 
     #[tokio::test]

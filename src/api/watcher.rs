@@ -1,8 +1,9 @@
 //! What one watcher of the live map may see, and what he has been told.
 
+use crate::api::codes::Code;
 use crate::api::live_state::Memory;
 use crate::api::session::Role;
-use crate::domain::Timestamp;
+use crate::domain::{LatLon, Timestamp};
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
@@ -11,8 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Most vehicles in one message.
 const VEHICLES_MAX: usize = 5000;
+/// Radius of the sphere that has the Earth's area, km.
+const EARTH_KM: f64 = 6371.007;
 /// Bytes of an operator's id for a vehicle: that two of a million vehicles share one is a chance of 10⁻¹⁷.
 const PSEUDONYM_BYTES: usize = 12;
+
+/// Why a view is not shown: its code, and what the code says.
+pub(super) type Refused = (Code, Value);
 
 /// Who watches, and what they may see.
 pub(super) struct Watcher {
@@ -20,7 +26,10 @@ pub(super) struct Watcher {
     pub(super) role: Role,
     pub(super) grant: Option<i64>,
     pub(super) session: Vec<u8>,
+    /// West, south, east, north, degrees. Police are shown nothing without one.
     pub(super) bbox: Option<[f64; 4]>,
+    /// Largest view that the grant allows, km² (police).
+    pub(super) area_km2_max: Option<f64>,
     /// Vehicles of this account, and since when (owners).
     pub(super) owned: BTreeMap<i64, Timestamp>,
     /// Vehicles told since the last row of audit.
@@ -44,6 +53,7 @@ impl Watcher {
             grant,
             session,
             bbox: None,
+            area_km2_max: None,
             owned: BTreeMap::new(),
             told: BTreeSet::new(),
             seen_version: 0,
@@ -67,10 +77,31 @@ impl Watcher {
         serde_json::from_value(message["bbox"].clone()).ok()
     }
 
-    /// Takes a new view; the next changes are everything in it.
-    pub(super) fn look_at(&mut self, view: [f64; 4]) {
-        self.bbox = Some(view);
+    /// Takes a new view; the next changes are everything in it. One that the grant does not allow shows nothing.
+    pub(super) fn look_at(&mut self, view: [f64; 4]) -> Result<(), Refused> {
+        self.bbox = None;
         self.begin_again();
+        self.allows(view)?;
+        self.bbox = Some(view);
+        Ok(())
+    }
+
+    /// Whether the grant allows a view. Owners see their own wherever it is, and operators see no plates.
+    pub(super) fn allows(&self, [west, south, east, north]: [f64; 4]) -> Result<(), Refused> {
+        if self.role != Role::Police {
+            return Ok(());
+        }
+        let corners = [LatLon::new(south, west), LatLon::new(north, east)];
+        if corners.iter().any(|c| !c.is_in_range()) || west >= east || south >= north {
+            return Err((Code::BadBox, json!({})));
+        }
+        let (low, high) = (south.to_radians().sin(), north.to_radians().sin());
+        let km2 = EARTH_KM * EARTH_KM * (east - west).to_radians() * (high - low);
+        let max = self.area_km2_max.unwrap_or(0.0);
+        if km2 > max {
+            return Err((Code::ViewTooLarge, json!({ "km2": km2.round(), "km2_max": max })));
+        }
+        Ok(())
     }
 
     /// Takes what the account owns now; `true` if that has changed, and everything is to be told again.
@@ -100,6 +131,9 @@ impl Watcher {
 
     fn changed(&mut self, memory: &Memory) -> Vec<Value> {
         let mut out = Vec::new();
+        if self.role == Role::Police && self.bbox.is_none() {
+            return out;
+        }
         let (first, version) = self.rest.take().unwrap_or((i64::MIN, memory.version));
         for (vehicle, place) in memory.vehicles.range(first..) {
             if out.len() >= VEHICLES_MAX {
@@ -158,33 +192,31 @@ mod tests {
     use crate::api::live_state::Place;
 
     fn memory() -> Memory {
-        let place = |owner, lon| Place {
+        let place = |lon| Place {
             plate: "湘H00001".into(),
-            owner: Some(owner),
             at: Some((28.5, lon, Timestamp::from_secs(1), None)),
             armed: true,
             incident: false,
             version: 1,
         };
-        Memory {
-            version: 1,
-            vehicles: BTreeMap::from([(1, place(10, 112.3)), (2, place(20, 113.0))]),
-            ..Memory::default()
-        }
+        Memory { version: 1, vehicles: BTreeMap::from([(1, place(112.3)), (2, place(113.0))]), ..Memory::default() }
     }
 
     fn watcher(role: Role) -> Watcher {
         let mut watcher = Watcher::new(10, role, None, vec![]);
         watcher.owned = owned(&[(1, 1)]);
+        watcher.area_km2_max = Some(20_000.0);
         watcher
     }
+
+    const REGION: [f64; 4] = [112.0, 28.0, 113.2, 29.0];
 
     fn owned(since_s: &[(i64, i64)]) -> BTreeMap<i64, Timestamp> {
         since_s.iter().map(|(vehicle, since_s)| (*vehicle, Timestamp::from_secs(*since_s))).collect()
     }
 
     fn view(watcher: &mut Watcher, said: &str) -> bool {
-        Watcher::view_in(said).map(|view| watcher.look_at(view)).is_some()
+        Watcher::view_in(said).is_some_and(|view| watcher.look_at(view).is_ok())
     }
 
     #[test]
@@ -236,6 +268,7 @@ mod tests {
     #[test]
     fn each_vehicle_is_counted_once_between_two_rows_of_audit() {
         let (mut watcher, mut memory) = (watcher(Role::Police), memory());
+        watcher.look_at(REGION).unwrap();
         watcher.changes(&memory);
         (memory.version, memory.vehicles.get_mut(&1).unwrap().version) = (2, 2);
         watcher.changes(&memory);
@@ -244,6 +277,28 @@ mod tests {
         assert!(view(&mut watcher, r#"{"type":"view","bbox":[112.0,28.0,112.5,29.0]}"#));
         watcher.changes(&memory);
         assert_eq!(watcher.told, BTreeSet::from([1]), "a new view is told as far as it shows something");
+    }
+
+    #[test]
+    fn police_see_nothing_without_a_view_that_the_grant_allows() {
+        let mut watcher = watcher(Role::Police);
+        assert!(watcher.changes(&memory()).is_empty(), "before a view");
+        watcher.look_at(REGION).unwrap();
+        assert_eq!(watcher.changes(&memory()).len(), 2);
+        let (code, values) = watcher.look_at([112.0, 28.0, 114.0, 30.0]).unwrap_err();
+        assert_eq!((code, &values["km2_max"]), (Code::ViewTooLarge, &json!(20_000.0)));
+        assert!((43_000.0..43_800.0).contains(&values["km2"].as_f64().unwrap()), "{values}");
+        assert!(watcher.changes(&memory()).is_empty(), "the view before is over, too");
+        for wrong in [[113.0, 28.0, 112.0, 29.0], [112.0, 28.0, 113.0, 91.0], [112.0, f64::NAN, 113.0, 29.0]] {
+            assert_eq!(watcher.look_at(wrong).unwrap_err().0, Code::BadBox);
+        }
+        // Who sees no plates, or what is their own, looks as far as they like.
+        assert!(
+            [Role::Operator, Role::Owner]
+                .map(|r| super::tests::watcher(r).look_at([-180.0, -90.0, 180.0, 90.0]))
+                .iter()
+                .all(Result::is_ok)
+        );
     }
 
     #[test]
@@ -261,6 +316,7 @@ mod tests {
         let vehicles = (0..VEHICLES_MAX as i64 + 7).map(|id| (id, one.clone())).collect();
         let mut memory = Memory { version: 1, vehicles, ..Memory::default() };
         let mut watcher = watcher(Role::Police);
+        watcher.look_at(REGION).unwrap();
         assert_eq!(watcher.changes(&memory).len(), VEHICLES_MAX);
         // What moves meanwhile is not forgotten, on whichever side of the cut it stands.
         memory.version = 2;

@@ -1,15 +1,15 @@
 //! `rideguard admin`: enters people, vehicles, trackers and grants into a database.
 
 use crate::api::hash_password;
-use crate::cli::{block_on, demo, say};
-use crate::config::Config;
+use crate::cli::{block_on, demo, password, say};
+use crate::config::{Config, Notify};
 use crate::domain::topic::up_topic;
 use crate::domain::{Profile, TrackerIdent};
 use crate::protocol::PROTOCOLS;
 use crate::store::registry;
 use crate::store::registry::NewAccount;
 use crate::store::{self, Role, plates};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ enum Thing {
         /// How the person is called.
         #[arg(long)]
         name: String,
-        /// Where alerts go: an http or https address.
+        /// Where alerts go: an https address, or http where notify.allow_http_webhooks is set.
         #[arg(long, requires = "webhook_secret", value_parser = webhook_url)]
         webhook_url: Option<String>,
         /// Key of the webhook's signature.
@@ -147,8 +147,6 @@ enum Thing {
     },
 }
 
-/// Shortest password, characters.
-const PASSWORD_CHARACTERS_MIN: usize = 8;
 /// Longest grant, days: a case that goes on is approved again.
 const GRANT_DAYS_MAX: f64 = 366.0;
 
@@ -196,7 +194,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             }
             Command::One(thing) => {
                 let transaction = client.transaction().await?;
-                let entered = enter(&transaction, thing).await?;
+                let entered = enter(&transaction, thing, &config.notify).await?;
                 transaction.commit().await?;
                 say(entered)?;
             }
@@ -206,10 +204,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Enters one thing and says what was entered.
-async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String> {
+async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyhow::Result<String> {
     let (command, entered) = match thing {
         Thing::Account { login, role, name, webhook_url, webhook_secret, no_webhook: drops_webhook } => {
-            let hash = hash_password(&read_password()?)?;
+            if webhook_url.as_ref().is_some_and(|url| url.to_ascii_lowercase().starts_with("http:")) {
+                ensure!(
+                    notify.allow_http_webhooks,
+                    "the webhook is plain http, in which anybody on the way reads plate and position; give an https \
+                     address, or set notify.allow_http_webhooks"
+                );
+            }
+            let hash = hash_password(&read_password(&[&login, &name])?)?;
             let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
             let (login, name, role, password_hash) = (&*login, &*name, &*role, &*hash);
             let new = NewAccount { login, name, role, password_hash, unit: None, webhook, drops_webhook };
@@ -264,12 +269,10 @@ async fn enter(client: &Transaction<'_>, thing: Thing) -> anyhow::Result<String>
     Ok(entered)
 }
 
-fn read_password() -> anyhow::Result<String> {
-    let mut password = String::new();
-    std::io::stdin().read_line(&mut password).context("cannot read the password from standard input")?;
-    let password = password.trim_end_matches(['\r', '\n']);
-    if password.chars().count() < PASSWORD_CHARACTERS_MIN {
-        bail!("the password is too short; it needs {PASSWORD_CHARACTERS_MIN} characters at least");
-    }
-    Ok(password.to_owned())
+fn read_password(about: &[&str]) -> anyhow::Result<String> {
+    let mut said = String::new();
+    std::io::stdin().read_line(&mut said).context("cannot read the password from standard input")?;
+    let said = said.trim_end_matches(['\r', '\n']);
+    password::check(said, about)?;
+    Ok(said.to_owned())
 }

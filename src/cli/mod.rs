@@ -13,6 +13,7 @@ pub mod hold;
 pub mod import;
 pub mod journal;
 pub mod migrate;
+mod password;
 pub mod purge;
 pub mod rebuild;
 pub mod recording;

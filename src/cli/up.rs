@@ -230,7 +230,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         broker: broker.settings(),
         ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
         http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: args.behind_tls_proxy },
-        notify: Notify { allow_private_webhooks: args.demo, ..Notify::default() },
+        notify: Notify { allow_private_webhooks: args.demo, allow_http_webhooks: args.demo, ..Notify::default() },
         rollup: Rollup::default(),
         retention: Retention::default(),
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
@@ -246,9 +246,9 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
 [broker]\nhost = {:?}\nport = {}\n{}ca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\napi_username = {:?}\napi_password_file = \"secrets/broker-api\"\n{}
 [ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
-[notify]\nallow_private_webhooks = {}\n
+[notify]\nallow_private_webhooks = {}\nallow_http_webhooks = {}\n
 [journal]\nkey_file = \"secrets/journal-key\"\n",
-            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, services, b.username, broker::API_USER, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo
+            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, services, b.username, broker::API_USER, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo, args.demo
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

@@ -37,9 +37,9 @@ impl IncidentId {
         };
         hash.update(&vehicle.0.to_be_bytes());
         hash.update(&seed.to_be_bytes());
-        // The vehicle is in the upper half: incidents of two vehicles can never be mixed up
-        // by chance, and those of one differ by the check sum of what opened them. The top bit
-        // stays clear because PostgreSQL has signed integers only.
+        // The lower 31 bits of the vehicle's number are in the upper half, and the check sum is of all
+        // of it and of what opened the incident: that two of a million are one is a chance of 10⁻⁷.
+        // The top bit stays clear because PostgreSQL has signed integers only.
         Self(((vehicle.0 as u64) << 32 | u64::from(hash.finalize())) & (u64::MAX >> 1))
     }
 

@@ -8,12 +8,18 @@ use serde::{Deserialize, Serialize};
 
 /// Most corners a zone may have; beyond that the exact test would slow every fix.
 pub const ZONE_CORNERS_MAX: usize = 200;
+/// Smallest radius of a circle, metres: inside counts from 15 m behind the border on, and a receiver is 5 m off.
+pub const ZONE_RADIUS_M_MIN: f64 = 20.0;
 /// Largest radius of a circle, metres: a city fits.
 pub const ZONE_RADIUS_M_MAX: f64 = 200_000.0;
 /// Narrowest corridor, metres: twice the margin that a fix needs to count as inside.
 pub const CORRIDOR_WIDTH_M_MIN: f64 = 40.0;
 /// Widest corridor, metres.
 pub const CORRIDOR_WIDTH_M_MAX: f64 = 10_000.0;
+/// Shortest line of a corridor, metres: one of two equal points is none.
+pub const CORRIDOR_LENGTH_M_MIN: f64 = 10.0;
+/// Farthest north or south that a zone reaches, degrees: nearer to a pole, distances in a plane go wrong.
+pub const ZONE_LAT_DEG_MAX: f64 = 85.0;
 /// Widest box around a zone, degrees: a province fits, the country does not, the antimeridian is not crossed.
 pub const ZONE_EXTENT_DEG_MAX: f64 = 10.0;
 
@@ -64,12 +70,25 @@ pub enum ShapeError {
         /// Its longitude.
         lon_deg: f64,
     },
-    /// A radius that is not above zero or too large.
-    #[error("a circle's radius is above 0 and at most {ZONE_RADIUS_M_MAX} m, this one is {0}")]
+    /// A radius that is too small or too large.
+    #[error("a circle's radius is {ZONE_RADIUS_M_MIN} to {ZONE_RADIUS_M_MAX} m, this one is {0}")]
     Radius(f64),
     /// A width that is too small or too large.
     #[error("a corridor is {CORRIDOR_WIDTH_M_MIN} to {CORRIDOR_WIDTH_M_MAX} m wide, this one {0} m")]
     Width(f64),
+    /// A line that is too short to be one, metres.
+    #[error("a corridor's line is at least {CORRIDOR_LENGTH_M_MIN} m long, this one {0:.1} m")]
+    Length(f64),
+    /// A shape that reaches over the antimeridian or too near to a pole.
+    #[error(
+        "the zone reaches beyond ±{ZONE_LAT_DEG_MAX}° of latitude or over 180° of longitude at {lat_deg}, {lon_deg}"
+    )]
+    Edge {
+        /// Latitude of the point beside which it does.
+        lat_deg: f64,
+        /// Its longitude.
+        lon_deg: f64,
+    },
     /// Too wide, or across the antimeridian.
     #[error(
         "a zone is at most {ZONE_EXTENT_DEG_MAX} degrees high and wide and does not cross 180°; this one spans {0:.1} degrees"
@@ -121,7 +140,7 @@ impl ZoneShape {
     /// Names the first value outside its limit.
     pub fn check(&self) -> Result<(), ShapeError> {
         match self {
-            Self::Circle { radius_m, .. } if !(*radius_m > 0.0 && *radius_m <= ZONE_RADIUS_M_MAX) => {
+            Self::Circle { radius_m, .. } if !(ZONE_RADIUS_M_MIN..=ZONE_RADIUS_M_MAX).contains(radius_m) => {
                 return Err(ShapeError::Radius(*radius_m));
             }
             Self::Polygon { outer, holes } => {
@@ -147,6 +166,17 @@ impl ZoneShape {
         let extent_deg = (ne.lat_deg - sw.lat_deg).max(ne.lon_deg - sw.lon_deg);
         if extent_deg > ZONE_EXTENT_DEG_MAX && !matches!(self, Self::Circle { .. }) {
             return Err(ShapeError::Extent(extent_deg));
+        }
+        let is_far = |p: &LatLon| p.lat_deg.abs() > ZONE_LAT_DEG_MAX || p.lon_deg.abs() > 180.0;
+        if [sw, ne].iter().any(is_far) {
+            let p = self.points().next().copied().unwrap_or(sw);
+            return Err(ShapeError::Edge { lat_deg: p.lat_deg, lon_deg: p.lon_deg });
+        }
+        if let Self::Corridor { line, .. } = self {
+            let length_m: f64 = line.windows(2).map(|e| distance_m(e[0], e[1])).sum();
+            if length_m < CORRIDOR_LENGTH_M_MIN {
+                return Err(ShapeError::Length(length_m));
+            }
         }
         Ok(())
     }
@@ -327,12 +357,19 @@ mod tests {
         assert!(matches!(corners(73.0, 135.0).check(), Err(ShapeError::Extent(_))), "the whole country");
         assert!(matches!(corners(-179.9, 179.9).check(), Err(ShapeError::Extent(_))), "across 180°");
         assert!(matches!(corners(112.0, 181.0).check(), Err(ShapeError::OutOfRange { .. })));
-        for radius_m in [f64::NAN, 0.0, -5.0, 200_001.0] {
+        for radius_m in [f64::NAN, 0.0, -5.0, 1e-9, 19.9, 200_001.0] {
             assert!(ZoneShape::Circle { centre: at(0.0, 0.0), radius_m }.check().is_err(), "{radius_m}");
         }
         let corridor = |points, width_m| ZoneShape::Corridor { line: vec![at(0.0, 0.0); points], width_m };
         assert_eq!(corridor(1, 60.0).check(), Err(ShapeError::Points(1)));
         assert_eq!(corridor(2, 5.0).check(), Err(ShapeError::Width(5.0)));
+        assert_eq!(corridor(2, 60.0).check(), Err(ShapeError::Length(0.0)), "two equal points are no line");
+        let circle = |lat, lon, radius_m| ZoneShape::Circle { centre: LatLon::new(lat, lon), radius_m };
+        for (lat, lon) in [(90.0, 0.0), (-89.0, 112.3), (84.99, 112.3), (28.5, 179.995), (28.5, -179.995)] {
+            let refused = circle(lat, lon, 2_000.0).check();
+            assert_eq!(refused, Err(ShapeError::Edge { lat_deg: lat, lon_deg: lon }));
+        }
+        assert_eq!(circle(28.5, 112.3, ZONE_RADIUS_M_MIN).check(), Ok(()));
         for good in [square_with_hole(), road()] {
             assert_eq!(good.check(), Ok(()));
         }

@@ -28,7 +28,7 @@ pub trait Channel: Send + Sync {
 
 /// Every channel.
 fn channels(config: &Config) -> Vec<Box<dyn Channel>> {
-    vec![Box::new(webhook::Webhook::new(config.notify.allow_private_webhooks))]
+    vec![Box::new(webhook::Webhook::new(&config.notify))]
 }
 
 /// Why an attempt came to nothing: never a body, never an address.

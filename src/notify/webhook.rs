@@ -2,10 +2,11 @@
 //!
 //! `X-RideGuard-Signature: sha256=HEX` is HMAC-SHA-256 with the receiver's secret over
 //! `X-RideGuard-Timestamp`, a full stop and the body. `X-RideGuard-Delivery` stays the same over all
-//! attempts, so that a receiver can drop repeats. No redirects, 5 s, and no private addresses
-//! unless the deployment says so: a webhook must not reach into our own network.
+//! attempts, so that a receiver can drop repeats. No redirects, 5 s; no private addresses and no plain
+//! http unless the deployment says so: a webhook must not reach into our own network, nor be read on the way.
 
 use super::{Channel, SendError};
+use crate::config::Notify;
 use crate::store::outbox::Due;
 use futures_util::future::{BoxFuture, FutureExt};
 use hmac::{Hmac, Mac};
@@ -26,6 +27,7 @@ fn no_url() -> SendError {
 /// Sends webhooks.
 pub struct Webhook {
     allow_private: bool,
+    allow_http: bool,
     shared: Option<reqwest::Client>,
 }
 
@@ -40,16 +42,20 @@ impl Channel for Webhook {
 }
 
 impl Webhook {
-    /// `allow_private`: whether loopback and private addresses may be reached.
-    pub fn new(allow_private: bool) -> Self {
+    /// As the settings allow.
+    pub fn new(settings: &Notify) -> Self {
+        let (allow_private, allow_http) = (settings.allow_private_webhooks, settings.allow_http_webhooks);
         let shared = if allow_private { client(None).ok() } else { None };
-        Self { allow_private, shared }
+        Self { allow_private, allow_http, shared }
     }
 
     async fn post(&self, due: &Due) -> Result<String, SendError> {
         let url = reqwest::Url::parse(&due.address).map_err(|_| no_url())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(no_url());
+        }
+        if url.scheme() == "http" && !self.allow_http {
+            return Err(SendError::never("the webhook is plain http, which notify.allow_http_webhooks does not allow"));
         }
         let client = match (&self.shared, self.allow_private) {
             (Some(shared), true) => shared.clone(),
@@ -165,6 +171,28 @@ mod tests {
     fn a_signature_is_hmac_sha256_of_time_and_body() {
         // printf '1.x' | openssl dgst -sha256 -hmac Jefe
         assert_eq!(signature("Jefe", 1, "x"), "2f7ccbd0f043456ad29514b2d24a8aa345ec6673a5db1b44e91c8ac99d1841e3");
+    }
+
+    #[tokio::test]
+    async fn plain_http_is_not_even_tried_unless_the_settings_allow_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let due = Due {
+            outbox_id: 1,
+            attempt: 1,
+            channel: "webhook".into(),
+            address: format!("http://{}/", listener.local_addr().unwrap()),
+            secret: "s".into(),
+            alert: serde_json::json!({}),
+        };
+        let send = async |allow_http_webhooks| {
+            let settings = Notify { allow_private_webhooks: true, allow_http_webhooks, ..Notify::default() };
+            Webhook::new(&settings).post(&due).await.unwrap_err()
+        };
+        let refused = send(false).await;
+        assert!(refused.is_final && refused.result.contains("allow_http_webhooks"), "{refused:?}");
+        let asked = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+        assert!(!send(true).await.is_final, "it was tried, and the line broke");
+        asked.await.unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A backup of a system at work, restored elsewhere, is that system.
 
-use crate::harness::{Up, lines, program, settled, topic, use_ring};
+use crate::harness::{Database, Up, lines, program, settled, topic, use_ring};
 use rideguard::clock::now;
 use rideguard::config::Journal;
 use rideguard::store::archive::keys::KeyStore;
@@ -207,4 +207,24 @@ async fn a_point_in_time_is_reached_as_the_document_says() {
     up.publish(&ident, &password, thirty(&ident, 300)).await;
     up.wait_for("SELECT count(*) FROM fix", 90).await;
     fs::remove_dir_all(&old).unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_refuses_a_database_whose_rows_lie_elsewhere() {
+    let database = Database::start().await;
+    let client = database.connect().await;
+    rideguard::store::must_hold_everything(&client).await.unwrap();
+    // Made without a handler: it is never read.
+    client
+        .batch_execute(
+            "CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER far FOREIGN DATA WRAPPER elsewhere;
+             CREATE FOREIGN TABLE far_fix (n bigint) SERVER far",
+        )
+        .await
+        .unwrap();
+    let refused = rideguard::store::must_hold_everything(&client).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("the foreign table far_fix") && refused.contains("would not hold everything"),
+        "{refused}"
+    );
 }

@@ -46,10 +46,12 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     assert!(owner.get(&format!("/vehicles/{id}/track?{today}")).await["points"].as_array().unwrap().len() > 3);
     assert!(owner.get(&format!("/vehicles/{id}/track?{span}")).await["points"].as_array().unwrap().is_empty());
     assert_eq!(owner.ask("GET", &format!("/vehicles/{id}/track?from={to}&to={from}"), None).await.0, 400);
-    for somebody_elses in ["/vehicles/9", "/vehicles/9/track?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"] {
-        assert_eq!(owner.ask("GET", somebody_elses, None).await.0, 404);
+    let of_another = "SELECT min(vehicle_id) FROM ownership JOIN account USING (account_id) WHERE login = 'city'";
+    let somebody_elses = format!("/vehicles/{}", up.count(of_another).await);
+    for path in ["", "/track?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"] {
+        assert_eq!(owner.ask("GET", &format!("{somebody_elses}{path}"), None).await.0, 404);
     }
-    assert_eq!(owner.ask("POST", "/vehicles/9/disarm", None).await.0, 404);
+    assert_eq!(owner.ask("POST", &format!("{somebody_elses}/disarm"), None).await.0, 404);
     let (status, armed) = owner.ask("POST", &format!("/vehicles/{id}/disarm"), None).await;
     assert_eq!((status, &armed["armed"]), (200, &json!(false)));
     assert_eq!(
@@ -68,7 +70,7 @@ async fn a_theft_reaches_its_owner_and_only_the_entitled_see_the_track() {
     // The police: nothing without a grant, everything with one leaves a row.
     let police = up.log_in("police").await;
     assert_eq!(police.ask("GET", "/vehicles?q=D0001&grant_id=999", None).await.0, 403);
-    let grant = police.get("/grants").await["grants"][0]["id"].as_str().unwrap().to_owned();
+    let grant = police.grant().await;
     let audited = up.count("SELECT count(*) FROM audit WHERE grant_id IS NOT NULL").await;
     assert_eq!(police.get(&format!("/vehicles?q=D0001&grant_id={grant}")).await["vehicles"][0]["id"], id);
     assert!(

@@ -421,6 +421,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// The first of an officer's grants.
+    pub async fn grant(&self) -> String {
+        self.get("/grants").await["grants"][0]["id"].as_str().unwrap().to_owned()
+    }
+
     /// Status and body of an answer, which is as the OpenAPI document says.
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let url = format!("http://{}/api/v1{path}", self.http);

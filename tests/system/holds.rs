@@ -10,18 +10,19 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
     let up = Up::start(3, &[]).await;
     let (police, chief) = (up.log_in("police").await, up.administrator().await);
     let client = up.sql().await;
+    let grant = police.grant().await;
     // A second case of the same officer, and one that is over.
     client
         .batch_execute(
-            "INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to)
-             SELECT account_id, 'C-2', document, purpose, approved_by, valid_to FROM access_grant WHERE grant_id = 1;
-             INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_from, valid_to)
-             SELECT account_id, 'C-3', document, purpose, approved_by, now() - interval '2 days', now() - interval '1 day' FROM access_grant WHERE grant_id = 1",
+            "INSERT INTO access_grant (grant_id, account_id, case_number, document, purpose, approved_by, valid_to)
+             SELECT 2, account_id, 'C-2', document, purpose, approved_by, valid_to FROM access_grant;
+             INSERT INTO access_grant (grant_id, account_id, case_number, document, purpose, approved_by, valid_from, valid_to)
+             SELECT 3, account_id, 'C-3', document, purpose, approved_by, now() - interval '2 days', now() - interval '1 day' FROM access_grant WHERE grant_id <> 2",
         )
         .await
         .unwrap();
     let case: String =
-        client.query_one("SELECT case_number FROM access_grant WHERE grant_id = 1", &[]).await.unwrap().get(0);
+        client.query_one("SELECT case_number FROM access_grant WHERE grant_id > 3", &[]).await.unwrap().get(0);
     let plate: String = client.query_one("SELECT min(plate) FROM vehicle", &[]).await.unwrap().get(0);
     let day = |n: f64| now().plus_secs_f64(n * 86_400.0).to_string();
     let hold = |more: Value| {
@@ -30,7 +31,7 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
         Some(asked)
     };
 
-    let (status, placed) = police.ask("POST", "/holds", hold(json!({ "grant_id": "1" }))).await;
+    let (status, placed) = police.ask("POST", "/holds", hold(json!({ "grant_id": grant }))).await;
     assert_eq!((status, placed["case_number"].as_str()), (201, Some(&*case)), "{placed}");
     assert_eq!(
         (&placed["plate"], &placed["reason"], &placed["placed_by"], &placed["in_force"], &placed["released_by"]),
@@ -47,16 +48,16 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
     for (who, more, status, said) in [
         (&police, json!({}), 403, "no grant (none) of yours"),
         (&police, json!({ "grant_id": "3" }), 403, "no grant 3 of yours"),
-        (&police, json!({ "grant_id": "1", "case_number": "C-9" }), 400, "case_number is for administrators"),
-        (&chief, json!({ "grant_id": "1", "case_number": "C-9" }), 400, "grant_id is for police"),
+        (&police, json!({ "grant_id": grant, "case_number": "C-9" }), 400, "case_number is for administrators"),
+        (&chief, json!({ "grant_id": grant, "case_number": "C-9" }), 400, "grant_id is for police"),
         (&chief, json!({}), 400, "case_number has 0 characters"),
         (&chief, json!({ "case_number": "C".repeat(65) }), 400, "case_number has 65 characters"),
-        (&police, json!({ "grant_id": "1", "reason": "  " }), 400, "reason has 0 characters"),
-        (&police, json!({ "grant_id": "1", "to": day(-3.0) }), 400, "from and to are"),
-        (&police, json!({ "grant_id": "1", "ends_at": day(-1.0) }), 400, "within 5 years"),
-        (&police, json!({ "grant_id": "1", "ends_at": day(2000.0) }), 400, "within 5 years"),
-        (&police, json!({ "grant_id": "1", "ends_at": "soon" }), 400, "ends_at is \"soon\""),
-        (&police, json!({ "grant_id": "1", "plate": "湘H·Z9999" }), 404, "no vehicle has the plate 湘H·Z9999"),
+        (&police, json!({ "grant_id": grant, "reason": "  " }), 400, "reason has 0 characters"),
+        (&police, json!({ "grant_id": grant, "to": day(-3.0) }), 400, "from and to are"),
+        (&police, json!({ "grant_id": grant, "ends_at": day(-1.0) }), 400, "within 5 years"),
+        (&police, json!({ "grant_id": grant, "ends_at": day(2000.0) }), 400, "within 5 years"),
+        (&police, json!({ "grant_id": grant, "ends_at": "soon" }), 400, "ends_at is \"soon\""),
+        (&police, json!({ "grant_id": grant, "plate": "湘H·Z9999" }), 404, "no vehicle has the plate 湘H·Z9999"),
     ] {
         let (got, answer) = who.ask("POST", "/holds", hold(more.clone())).await;
         assert_eq!(got, status, "{more}: {answer}");
@@ -67,7 +68,7 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
     // Each sees the holds of the case; the administrator sees all, page by page.
     let ids =
         |page: &Value| -> Vec<Value> { page["holds"].as_array().unwrap().iter().map(|h| h["id"].clone()).collect() };
-    assert_eq!(ids(&police.get("/holds?grant_id=1").await), [placed["id"].clone()]);
+    assert_eq!(ids(&police.get(&format!("/holds?grant_id={grant}")).await), [placed["id"].clone()]);
     assert_eq!(ids(&police.get("/holds?grant_id=2").await), [other["id"].clone()]);
     assert_eq!(police.ask("GET", "/holds", None).await.0, 403);
     let first = chief.get("/holds?limit=2").await;
@@ -78,15 +79,15 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
     // A hold of another case is as if it were not there.
     let release = |hold: &Value| format!("/holds/{}/release", hold["id"].as_str().unwrap());
     let over = |grant: &str| Some(json!({ "grant_id": grant, "reason": "case closed" }));
-    assert_eq!(police.ask("POST", &release(&other), over("1")).await.0, 404);
+    assert_eq!(police.ask("POST", &release(&other), over(&grant)).await.0, 404);
     assert_eq!(police.ask("POST", &release(&of_chief), over("2")).await.0, 404);
     assert_eq!(up.count(in_force).await, 3);
-    let (status, released) = police.ask("POST", &release(&placed), over("1")).await;
+    let (status, released) = police.ask("POST", &release(&placed), over(&grant)).await;
     assert_eq!(
         (status, &released["in_force"], &released["released_by"], &released["release_reason"]),
         (200, &json!(false), &json!("police"), &json!("case closed"))
     );
-    assert_eq!(police.ask("POST", &release(&placed), over("1")).await.0, 409);
+    assert_eq!(police.ask("POST", &release(&placed), over(&grant)).await.0, 409);
     assert_eq!(chief.ask("POST", &release(&other), Some(json!({ "reason": "by court" }))).await.0, 200);
     assert_eq!(up.count(in_force).await, 1);
     let audited = "SELECT string_agg(p.login || ' ' || action || ' ' || coalesce(grant_id::text, '-') || ' ' || coalesce(rows_returned::text, '-'), ', ' ORDER BY audit_id)
@@ -94,7 +95,9 @@ async fn a_hold_is_placed_seen_and_released_by_its_case_only() {
     let audited: String = client.query_one(audited, &[]).await.unwrap().get(0);
     assert_eq!(
         audited,
-        "police hold 1 -, police hold 2 -, chief hold - -, police holds 1 1, police holds 2 1, chief holds - 2, chief holds - 1, \
-         police hold_released 1 -, chief hold_released - -"
+        format!(
+            "police hold {grant} -, police hold 2 -, chief hold - -, police holds {grant} 1, police holds 2 1, \
+             chief holds - 2, chief holds - 1, police hold_released {grant} -, chief hold_released - -"
+        )
     );
 }

@@ -356,9 +356,9 @@ async fn a_storm_is_held_back(up: &Up) {
         .batch_execute(
             "BEGIN;
              UPDATE account SET webhook_url = 'http://127.0.0.1:9/' WHERE login = 'owner';
-             INSERT INTO incident (incident_id, vehicle_id, opened_at, closed_at, fixes_from) VALUES (77, 3, now(), now(), now());
+             INSERT INTO incident (incident_id, vehicle_id, opened_at, closed_at, fixes_from) SELECT 77, min(vehicle_id), now(), now(), now() FROM vehicle;
              WITH a AS (INSERT INTO alert (incident_id, vehicle_id, kind, wakes_owner, raised_at, late, evidence, cause)
-                SELECT 77, 3, 'storm', true, now(), false, '{}', n FROM generate_series(1, 12) n RETURNING alert_id)
+                SELECT 77, (SELECT min(vehicle_id) FROM vehicle), 'storm', true, now(), false, '{}', n FROM generate_series(1, 12) n RETURNING alert_id)
              INSERT INTO outbox (alert_id, account_id, channel) SELECT alert_id, account_id, 'webhook' FROM a, account WHERE login = 'owner';
              NOTIFY outbox; COMMIT",
         )

@@ -21,6 +21,7 @@ mod doors;
 mod fake_broker;
 mod faults;
 mod field;
+mod grants;
 mod harness;
 mod holds;
 mod incidents;

@@ -41,9 +41,9 @@ async fn every_field_is_read_under_its_earlier_name_too() {
     let up = Up::start(3, &[]).await;
     let (owner, police, operator) = (up.log_in("owner").await, up.log_in("police").await, up.log_in("operator").await);
     let window = "from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z";
+    let of_case = police.grant().await;
     let asked = |more: Value| {
-        let mut asked =
-            json!({ "grant_id": "1", "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z", "vehicle_id": "1" });
+        let mut asked = json!({ "grant_id": of_case, "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z", "vehicle_id": "1" });
         more.as_object().unwrap().iter().for_each(|(name, value)| asked[name] = value.clone());
         Some(asked)
     };
@@ -85,7 +85,7 @@ async fn every_field_is_read_under_its_earlier_name_too() {
     add(&police, "GET", &format!("/tiles/traffic/12/3326/1708?{window}&"), None, json!("one"), grant);
     add(&owner, "GET", "/alerts?", None, json!("one"), cursor("before"));
     add(&owner, "GET", "/incidents?", None, json!("one"), ("before", "cursor", place));
-    add(&police, "GET", "/holds?grant_id=1&", None, json!("one"), cursor("before"));
+    add(&police, "GET", &format!("/holds?grant_id={of_case}&"), None, json!("one"), cursor("before"));
     add(&operator, "GET", "/trackers?", None, json!("one"), cursor("after"));
     add(&operator, "GET", "/zones?", None, json!("one"), cursor("after"));
     for spelling in spellings {

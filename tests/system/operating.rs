@@ -30,6 +30,9 @@ fn refusal(args: &[&str], password: &str) -> String {
     said
 }
 
+/// A password that nobody guesses early.
+const STRONG: &str = "seven herons over Zijiang";
+
 #[tokio::test]
 async fn wrong_use_is_answered_with_one_sentence_and_changes_nothing() {
     use_ring();
@@ -58,6 +61,11 @@ async fn wrong_use_is_answered_with_one_sentence_and_changes_nothing() {
     let before = up.count(count).await;
     let enters: &[(&str, &str)] = &[
         ("account new --role owner --name New", "the password is too short"),
+        ("account guessed-first --role owner --name New", "the password is too easy to guess"),
+        (
+            "account owner --role owner --name O --webhook-url http://example.org/ --webhook-secret s",
+            "set notify.allow_http_webhooks",
+        ),
         ("account owner --role police --name Sly", "is there with another role"),
         ("vehicle X1 --kind ebike --owner nobody", "no account has the login"),
         ("vehicle X1 --kind ebike --owner police", "it must be owner"),
@@ -70,9 +78,20 @@ async fn wrong_use_is_answered_with_one_sentence_and_changes_nothing() {
         ("grant police --approver owner --case-number 1 --purpose x", "it must be police or admin"),
         ("grant owner --approver police --case-number 1 --purpose x", "it must be police"),
     ];
+    // The demonstration's settings allow http; those of a deployment do not.
+    let settings = std::fs::read_to_string(&config).unwrap().replace("allow_http_webhooks = true", "");
+    let as_in_production = up.folder.join("production.toml").to_string_lossy().into_owned();
+    std::fs::write(&as_in_production, settings).unwrap();
     for (thing, sentence) in enters {
-        let password = if sentence.contains("short") { "short" } else { "long enough" };
-        let words: Vec<_> = ["admin", "--config", &config].into_iter().chain(thing.split(' ')).collect();
+        let password = match thing.split(' ').nth(1) {
+            Some("new") => "short",
+            Some("guessed-first") => "guessed-first",
+            _ => STRONG,
+        };
+        let words: Vec<_> = ["admin", "--config", if thing.contains("http:") { &as_in_production } else { &config }]
+            .into_iter()
+            .chain(thing.split(' '))
+            .collect();
         let said = refusal(&words, password);
         assert!(said.contains(sentence), "{thing}: {said}");
     }
@@ -98,7 +117,7 @@ async fn a_new_password_keeps_the_webhook_until_it_is_taken_away() {
         let mut command = Command::new(program());
         let words = ["admin", "--config", &config].into_iter().chain(thing.split(' '));
         let mut child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(b"long enough\n").unwrap();
+        writeln!(child.stdin.take().unwrap(), "{STRONG}").unwrap();
         assert!(child.wait().unwrap().success(), "{thing}");
         assert_eq!(up.count(webhooks).await, left, "{thing}");
     }

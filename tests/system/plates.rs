@@ -95,27 +95,31 @@ async fn a_plate_in_any_spelling_is_one_vehicle_and_every_question_finds_it() {
     let plates_of = |found: &Value, list: &str| -> Vec<String> {
         found[list].as_array().unwrap().iter().map(|v| v["plate"].as_str().unwrap().to_owned()).collect()
     };
+    let grant = police.grant().await;
     let mine = owner.get("/vehicles").await;
     assert!(plates_of(&mine, "vehicles").contains(&"湘H·D0001".to_owned()));
     let day = |n: f64| rideguard::clock::now().plus_secs_f64(n * 86_400.0).to_string();
     for spelling in SPELLINGS.into_iter().chain(["ｈｄ０００１", "d0001", "D-0001"]) {
         let q: String = url(spelling);
-        let found = police.get(&format!("/vehicles?grant_id=1&q={q}")).await;
+        let found = police.get(&format!("/vehicles?grant_id={grant}&q={q}")).await;
         assert_eq!(plates_of(&found, "vehicles"), ["湘H·D0001"], "{spelling:?}");
         let found = operator.get(&format!("/trackers?q={q}&reason=test")).await;
         assert_eq!(plates_of(&found, "trackers"), ["湘H·D0001"], "{spelling:?}");
     }
     for spelling in SPELLINGS {
-        let asked = json!({ "grant_id": "1", "plate": spelling, "from": day(-2.0), "to": day(1.0), "ends_at": day(30.0), "reason": "stolen" });
+        let asked = json!({ "grant_id": grant, "plate": spelling, "from": day(-2.0), "to": day(1.0), "ends_at": day(30.0), "reason": "stolen" });
         let (status, hold) = police.ask("POST", "/holds", Some(asked)).await;
         assert_eq!((status, hold["plate"].as_str()), (201, Some("湘H·D0001")), "{spelling:?}: {hold}");
     }
     // Trackers are found in any width, too; a few letters that half a city has are not searched for.
     let ident = up.tracker(0).0;
     let wide: String = ident.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap()).collect();
-    assert_eq!(plates_of(&police.get(&format!("/vehicles?grant_id=1&q={}", url(&wide))).await, "vehicles").len(), 1);
+    assert_eq!(
+        plates_of(&police.get(&format!("/vehicles?grant_id={grant}&q={}", url(&wide))).await, "vehicles").len(),
+        1
+    );
     for few in ["湘H·", "· · ·", "a-_"] {
-        let (status, refused) = police.ask("GET", &format!("/vehicles?grant_id=1&q={}", url(few)), None).await;
+        let (status, refused) = police.ask("GET", &format!("/vehicles?grant_id={grant}&q={}", url(few)), None).await;
         assert_eq!(status, 400, "{few:?}: {refused}");
         assert!(
             refused["message"].as_str().unwrap().contains("letters and digits; 3 to 32 are searched for"),
@@ -123,7 +127,7 @@ async fn a_plate_in_any_spelling_is_one_vehicle_and_every_question_finds_it() {
         );
     }
     let (status, refused) = police
-        .ask("POST", "/holds", Some(json!({ "grant_id": "1", "plate": "无牌", "from": day(-2.0), "to": day(1.0), "ends_at": day(30.0), "reason": "x" })))
+        .ask("POST", "/holds", Some(json!({ "grant_id": grant, "plate": "无牌", "from": day(-2.0), "to": day(1.0), "ends_at": day(30.0), "reason": "x" })))
         .await;
     assert_eq!(
         (status, refused["message"].as_str()),

@@ -24,8 +24,10 @@ const OFFICER: Officer = Officer { account: 1, grant: 1 };
 
 /// Vehicles with trackers, an officer with a grant, an owner of vehicle 1001 since four hours ago.
 pub const PEOPLE: &str = "
-    INSERT INTO account (login, name, role, password_hash) VALUES ('officer', 'o', 'police', ''), ('chief', 'c', 'police', ''), ('owner', 'o', 'owner', '');
-    INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to) VALUES (1, 'c', 'd', 'p', 2, 'infinity');
+    INSERT INTO account (account_id, login, name, role, password_hash) OVERRIDING SYSTEM VALUE
+        VALUES (1, 'officer', 'o', 'police', ''), (2, 'chief', 'c', 'police', ''), (3, 'owner', 'o', 'owner', '');
+    INSERT INTO access_grant (grant_id, account_id, case_number, document, purpose, approved_by, valid_to) OVERRIDING SYSTEM VALUE
+        VALUES (1, 1, 'c', 'd', 'p', 2, 'infinity');
     INSERT INTO vehicle (vehicle_id, plate, kind) OVERRIDING SYSTEM VALUE SELECT 1000 + n, 'T' || n, 'ebike' FROM generate_series(1, 40) n;
     INSERT INTO tracker (tracker_id, ident, profile) OVERRIDING SYSTEM VALUE SELECT n, 't' || n, '{\"protocol\": \"json\"}' FROM generate_series(1, 40) n;
     INSERT INTO installation (tracker_id, vehicle_id, valid_from) SELECT n, 1000 + n, '2020-01-01' FROM generate_series(1, 40) n;
@@ -178,8 +180,13 @@ fn assert_by_index(before: &[(String, i64, i64)], after: &[(String, i64, i64)]) 
 #[tokio::test]
 async fn the_newest_of_some_vehicles_reads_no_table_whole() {
     let (_database, client) = city().await;
-    client.batch_execute("ANALYZE; SET enable_seqscan = off; BEGIN").await.unwrap();
-    let tables = ["vehicle", "installation", "tracker", "tracker_status", "guard_status", "incident"];
+    client
+        .batch_execute(
+            "INSERT INTO grant_vehicle VALUES (1, 1001), (1, 1002); ANALYZE; SET enable_seqscan = off; BEGIN",
+        )
+        .await
+        .unwrap();
+    let tables = ["grant_vehicle", "vehicle", "installation", "tracker", "tracker_status", "guard_status", "incident"];
     let before = scans(&client, &tables).await;
     let found = queries::newest(&client, OFFICER, &[1001, 1002]).await.unwrap();
     assert_eq!(found.len(), 2);

@@ -43,8 +43,8 @@ async fn old_days_go_but_for_incidents_and_cases() {
         .batch_execute(
             "INSERT INTO vehicle OVERRIDING SYSTEM VALUE SELECT v, 'T' || v, 'ebike' FROM generate_series(1001, 1040) v;
              INSERT INTO account (login, name, role, password_hash) VALUES ('chief', 'C', 'admin', '!'), ('officer', 'O', 'police', '!'), ('lead', 'L', 'police', '!');
-             INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to)
-                SELECT o.account_id, 'C-7', 'd', 'p', l.account_id, now() + interval '1 day' FROM account o, account l WHERE o.login = 'officer' AND l.login = 'lead';
+             INSERT INTO access_grant (grant_id, account_id, case_number, document, purpose, approved_by, valid_to)
+                SELECT 1, o.account_id, 'C-7', 'd', 'p', l.account_id, now() + interval '1 day' FROM account o, account l WHERE o.login = 'officer' AND l.login = 'lead';
              INSERT INTO incident (incident_id, vehicle_id, opened_at, closed_at, fixes_from, state)
                 SELECT 1, 1001, now() - interval '401 days', now() - interval '399 days', now() - interval '401 days', 'closed'
                 UNION ALL SELECT 2, 1002, now() - interval '901 days', now() - interval '899 days', now() - interval '901 days', 'closed';
@@ -187,12 +187,12 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     assert!(report.journal_rows > 0);
     assert_eq!(up.count("SELECT max(n) FROM journal_base").await, 0, "a dry run only counts");
     // What a case holds stays in the journal, row for row.
-    let plate: String =
-        client.query_one("SELECT plate FROM vehicle ORDER BY vehicle_id LIMIT 1", &[]).await.unwrap().get(0);
+    let plate: String = client.query_one("SELECT plate FROM vehicle ORDER BY plate LIMIT 1", &[]).await.unwrap().get(0);
+    let grant: String = client.query_one("SELECT grant_id::text FROM access_grant", &[]).await.unwrap().get(0);
     let at = |hours: f64| now().plus_secs_f64(hours * 3600.0).to_string();
     let (from, ends) = (at(-1.0), at(24.0));
     let held = [
-        "hold", "place", "--by", "police", "--grant", "1", "--plate", &plate, "--from", &from, "--to", &between,
+        "hold", "place", "--by", "police", "--grant", &grant, "--plate", &plate, "--from", &from, "--to", &between,
         "--ends", &ends, "--reason", "theft",
     ];
     assert_eq!(lines(&up.command(&held)), ["hold 1"]);
@@ -208,9 +208,9 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     assert_eq!(lines(&up.command(&["journal"])).len(), 40);
 
     // The hold is on what was told first; the person goes, but for that.
-    lines(&up.command(&["hold", "release", "1", "--by", "police", "--grant", "1", "--reason", "narrowed"]));
+    lines(&up.command(&["hold", "release", "1", "--by", "police", "--grant", &grant, "--reason", "narrowed"]));
     let held = [
-        "hold", "place", "--by", "police", "--grant", "1", "--plate", &plate, "--from", &from, "--to", &between,
+        "hold", "place", "--by", "police", "--grant", &grant, "--plate", &plate, "--from", &from, "--to", &between,
         "--ends", &ends, "--reason", "theft",
     ];
     assert_eq!(lines(&up.command(&held)), ["hold 2"]);
@@ -237,7 +237,7 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     assert_eq!(up.count("SELECT count(*) FROM audit WHERE action = 'erase'").await, 1);
     check(&up, "1 erased people");
     // A hold's packets are held by when they came, up to a day late: the whole telling of today is under it.
-    lines(&up.command(&["hold", "release", "2", "--by", "police", "--grant", "1", "--reason", "over"]));
+    lines(&up.command(&["hold", "release", "2", "--by", "police", "--grant", &grant, "--reason", "over"]));
     retention::run(&mut client, &everything, &Journal::default(), false).await.unwrap().unwrap();
     assert_eq!(up.count("SELECT count(*) FROM fix").await, 0, "without the hold the night takes the rest");
     let journal = lines(&up.command(&["journal"]));

@@ -63,7 +63,7 @@ async fn refusals_say_why_with_a_word_and_values() {
     use_ring();
     let up = Up::start(3, &[]).await;
     let (owner, police, operator) = (up.log_in("owner").await, up.log_in("police").await, up.log_in("operator").await);
-    let client = up.sql().await;
+    let (client, grant) = (up.sql().await, police.grant().await);
     client.batch_execute("INSERT INTO vehicle (plate, kind) VALUES ('湘H·Q0001', 'ebike');
         INSERT INTO ownership (vehicle_id, account_id) SELECT vehicle_id, account_id FROM vehicle, account WHERE plate = '湘H·Q0001' AND login = 'owner';
         UPDATE access_grant SET area_km2_max = 10, hours_max = 24").await.unwrap();
@@ -78,7 +78,7 @@ async fn refusals_say_why_with_a_word_and_values() {
         json!([[112.0, 28.0], [112.0 + across, 28.0], [112.0 + across, 28.0 + across], [112.0, 28.0 + across]])
     };
     let area = |more: Value| {
-        let mut asked = json!({ "grant_id": "1", "polygon": ring(0.01), "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
+        let mut asked = json!({ "grant_id": grant, "polygon": ring(0.01), "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z" });
         more.as_object().unwrap().iter().for_each(|(name, value)| asked[name] = value.clone());
         Some(asked)
     };
@@ -156,6 +156,46 @@ async fn refusals_say_why_with_a_word_and_values() {
             &owner,
             "POST",
             "/zones",
+            zone(json!({ "shape": { "type": "circle", "centre": corner(28.5, 112.3), "radius_m": 1e-9 } })),
+            422,
+            "out_of_range",
+            json!({ "field": "radius_m", "value": 1e-9, "min": 20.0, "max": 200_000.0 }),
+        ),
+        (
+            &owner,
+            "POST",
+            "/zones",
+            zone(
+                json!({ "shape": { "type": "corridor", "width_m": 60, "line": [corner(28.0, 112.0), corner(28.0, 112.0)] } }),
+            ),
+            422,
+            "zone_too_short",
+            json!({ "m": 0.0, "m_min": 10.0 }),
+        ),
+        (
+            &owner,
+            "POST",
+            "/zones",
+            zone(json!({ "shape": { "type": "circle", "centre": corner(28.5, 180.0), "radius_m": 100 } })),
+            422,
+            "zone_at_edge",
+            json!({ "lat": 28.5, "lon": 180.0, "lat_max": 85.0 }),
+        ),
+        // A strip of a kilometre, 20 m wide: large enough, and nothing could ever lie 15 m inside.
+        (
+            &owner,
+            "POST",
+            "/zones",
+            zone(json!({ "shape": { "type": "polygon", "holes": [], "outer":
+                [corner(28.0, 112.0), corner(28.0, 112.01), corner(28.00018, 112.01), corner(28.00018, 112.0)] } })),
+            422,
+            "zone_too_narrow",
+            json!({ "m_min": 15 }),
+        ),
+        (
+            &owner,
+            "POST",
+            "/zones",
             zone(json!({ "rule": "dwell" })),
             422,
             "dwell_time",
@@ -176,7 +216,7 @@ async fn refusals_say_why_with_a_word_and_values() {
         (
             &police,
             "GET",
-            "/vehicles?q=D0&grant_id=1",
+            &*format!("/vehicles?q=D0&grant_id={grant}"),
             None,
             400,
             "search_length",
@@ -189,7 +229,7 @@ async fn refusals_say_why_with_a_word_and_values() {
             area(json!({ "polygon": ring(1.0) })),
             400,
             "area_too_large",
-            json!({ "km2": 10850.4, "km2_max": 10, "grant": "1" }),
+            json!({ "km2": 10850.4, "km2_max": 10, "grant": grant }),
         ),
         (
             &police,
@@ -198,7 +238,7 @@ async fn refusals_say_why_with_a_word_and_values() {
             area(json!({ "to": "2026-01-03T00:00:00Z" })),
             400,
             "window_too_long",
-            json!({ "hours_max": 24, "grant": "1" }),
+            json!({ "hours_max": 24, "grant": grant }),
         ),
         (
             &police,

@@ -1,5 +1,6 @@
 //! Messages of the live stream.
 
+use crate::api::codes::Code;
 use crate::api::types::{Alert, Answer, Id, IncidentState, Time};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -8,7 +9,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum LiveMessage {
-    /// Every vehicle of the view: the first message, and the one after a change of the view.
+    /// Every vehicle of the view (to police none before they have sent one): the first message, and the one after a change of the view.
     Snapshot {
         /// The vehicles.
         vehicles: Vec<LiveVehicle>,
@@ -21,6 +22,17 @@ pub enum LiveMessage {
         vehicles: Vec<LiveVehicle>,
         /// Newer positions do not arrive at the server just now.
         delayed: bool,
+    },
+    /// A view is not shown, and nothing else is until there is one that is; to police.
+    ViewRefused {
+        /// `view_too_large`, or `bad_box`.
+        #[schema(value_type = Code)]
+        code: Code,
+        /// For people, in English.
+        message: String,
+        /// What the code says: `km2` and `km2_max`.
+        #[schema(value_type = Object)]
+        values: serde_json::Map<String, serde_json::Value>,
     },
     /// An alert was raised; to the owner of the vehicle.
     Alert {

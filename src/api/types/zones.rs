@@ -55,7 +55,7 @@ pub enum ZoneShape {
         /// Its centre.
         centre: Position,
         /// Its radius, metres.
-        #[schema(exclusive_minimum = 0, maximum = 200_000)]
+        #[schema(minimum = 20, maximum = 200_000)]
         radius_m: f64,
     },
     /// A ring of corners with holes.

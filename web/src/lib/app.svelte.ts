@@ -1,7 +1,7 @@
 // What the pages share: the session, the live positions, the alerts, the map.
 
 import { Api, ApiError } from './api';
-import { Live, type LiveState } from './live';
+import { Live, type LiveState, type View } from './live';
 import type { CityMap, Hit } from './map/city';
 import { News, type Listed, type Warning } from './news';
 import type { Account, LiveVehicle, Vehicle } from './types';
@@ -29,6 +29,8 @@ class App {
   /** What a search has found, on the map. */
   hits = $state.raw<readonly Hit[]>([]);
   liveState = $state<LiveState>('off');
+  /** Why the server shows nothing of what the map shows. */
+  viewRefused = $state.raw<ApiError | null>(null);
   /** Of the newest live message, ms. */
   liveAt = $state(0);
   /** What the owner is warned of, newest first. */
@@ -42,6 +44,8 @@ class App {
   /** The clock of the page, for ages, ms. */
   now = $state(Date.now());
   private live: Live | null = null;
+  /** What the map shows, as last told by it. */
+  private view: View | null = null;
   private news = new News();
   /** One session for the browser: tabs tell each other when it begins and ends. */
   private readonly tabs = new BroadcastChannel('rideguard-session');
@@ -139,6 +143,9 @@ class App {
         this.vehicles = vehicles;
         if (this.liveState === 'live') this.liveAt = Date.now();
       },
+      onView: (refused) => {
+        this.viewRefused = refused && new ApiError(400, refused.code, refused.message, refused.values);
+      },
       onAlert: (alert) => {
         this.news.heard(alert);
         this.tell();
@@ -152,7 +159,14 @@ class App {
       // The server says the same to the next question; asking it ends the session here too.
       onSessionEnd: () => void this.api.me().then(() => this.startLive(grant)).catch(() => {}),
     });
+    if (this.view) this.look(this.view);
     void this.live.connect();
+  }
+
+  /** The map shows this now. Of the police the server asks for it; others are shown what they may see anyway. */
+  look(view: View) {
+    this.view = view;
+    if (this.account?.role === 'police') this.live?.look(view);
   }
 
   /** Reads what the owner has to know: whatever was raised or answered while the stream was away. */
@@ -185,6 +199,7 @@ class App {
     this.live?.close();
     this.live = null;
     this.liveState = 'off';
+    this.viewRefused = null;
     this.vehicles = new Map();
   }
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ApiError } from './api';
-import { backoffMs, Live, merge, type LiveState } from './live';
+import { backoffMs, Live, merge, type LiveState, type RefusedView } from './live';
 import type { Alert, IncidentChange, LiveVehicle } from './types';
 
 const vehicle = (id: string, lat: number): LiveVehicle => ({
@@ -11,12 +11,22 @@ class FakeSocket {
   static opened: FakeSocket[] = [];
   onmessage: ((e: { data: string }) => void) | null = null;
   onclose: ((e: { code: number }) => void) | null = null;
+  onopen: (() => void) | null = null;
   closed = false;
+  readyState = 0;
+  sent: unknown[] = [];
   constructor(readonly url: string) {
     FakeSocket.opened.push(this);
   }
   say(message: unknown) {
     this.onmessage?.({ data: JSON.stringify(message) });
+  }
+  send(text: string) {
+    this.sent.push(JSON.parse(text));
+  }
+  begin() {
+    this.readyState = 1;
+    this.onopen?.();
   }
   close() {
     this.closed = true;
@@ -36,12 +46,15 @@ afterEach(() => {
 function watch(ticket: () => Promise<string>) {
   const states: LiveState[] = [];
   let ended = 0;
-  const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[]; incidents: IncidentChange[] } = { vehicles: new Map(), alerts: [], incidents: [] };
+  const seen: { vehicles: Map<string, LiveVehicle>; alerts: Alert[]; incidents: IncidentChange[]; refused: RefusedView | null } = {
+    vehicles: new Map(), alerts: [], incidents: [], refused: null,
+  };
   const live = new Live(
     ticket,
     {
       onState: (s) => states.push(s),
       onVehicles: (v) => (seen.vehicles = v),
+      onView: (refused) => (seen.refused = refused),
       onAlert: (a) => seen.alerts.push(a),
       onIncident: (i) => seen.incidents.push(i),
       onSessionEnd: () => ended++,
@@ -173,5 +186,37 @@ test('a line that says nothing for 40 s is dead and opened again', async () => {
   expect([states.at(-1), FakeSocket.opened.length]).toEqual(['live', 1]);
   await vi.advanceTimersByTimeAsync(3000);
   expect([states.at(-1), FakeSocket.opened[0]!.closed, FakeSocket.opened.length]).toEqual(['stale', true, 2]);
+  live.close();
+});
+
+test('a view is told when the line opens, and after moves once a second, the newest of them', async () => {
+  const { live } = watch(async () => 't');
+  live.look([1, 1, 2, 2]);
+  await live.connect();
+  await vi.advanceTimersByTimeAsync(0);
+  const [socket] = FakeSocket.opened;
+  expect(socket!.sent).toEqual([]);
+  socket!.begin();
+  for (const east of [3, 4, 5]) live.look([1, 1, east, 2]);
+  expect(socket!.sent).toEqual([{ type: 'view', bbox: [1, 1, 2, 2] }]);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(socket!.sent.slice(1)).toEqual([{ type: 'view', bbox: [1, 1, 5, 2] }]);
+  socket!.onclose?.({ code: 1006 });
+  await vi.advanceTimersByTimeAsync(1000);
+  FakeSocket.opened[1]!.begin();
+  expect(FakeSocket.opened[1]!.sent).toEqual([{ type: 'view', bbox: [1, 1, 5, 2] }]);
+  live.close();
+});
+
+test('a view that is refused shows nothing and says why, until one is shown', async () => {
+  const { live, seen } = watch(async () => 't');
+  await live.connect();
+  const { say } = FakeSocket.opened[0]!;
+  const hear = say.bind(FakeSocket.opened[0]!);
+  hear({ type: 'snapshot', vehicles: [vehicle('1', 28)], delayed: false });
+  hear({ type: 'view_refused', code: 'view_too_large', message: 'm', values: { km2: 3000, km2_max: 2000 } });
+  expect([seen.vehicles.size, seen.refused?.code]).toEqual([0, 'view_too_large']);
+  hear({ type: 'snapshot', vehicles: [vehicle('1', 28)], delayed: false });
+  expect([seen.vehicles.size, seen.refused]).toEqual([1, null]);
   live.close();
 });

@@ -9,6 +9,9 @@ import type { Alert, IncidentChange, LiveMessage, LiveVehicle } from './types';
  */
 export type LiveState = 'off' | 'connecting' | 'live' | 'delayed' | 'stale' | 'refused';
 
+/** A socket's state in which it takes messages. */
+const OPEN = 1;
+
 /** The codes with which the server closes a stream whose session has ended. */
 const SESSION_ENDED = [4002, 4401];
 
@@ -26,14 +29,25 @@ export function backoffMs(attempt: number, random: number): number {
 /** Takes what a message says of vehicles; a snapshot replaces, a delta adds. */
 export function merge(known: Map<string, LiveVehicle>, message: LiveMessage): Map<string, LiveVehicle> {
   if (message.type === 'alert' || message.type === 'incident') return known;
+  if (message.type === 'view_refused') return new Map();
   const next = message.type === 'snapshot' ? new Map<string, LiveVehicle>() : new Map(known);
   for (const vehicle of message.vehicles) next.set(vehicle.id, vehicle);
   return next;
 }
 
+/** The server takes a view a second; the newest waits as long, ms. */
+const VIEW_EVERY_MS = 1000;
+
+/** West, south, east, north, degrees. */
+export type View = [number, number, number, number];
+/** Why the server shows nothing of a view. */
+export type RefusedView = Pick<Extract<LiveMessage, { type: 'view_refused' }>, 'code' | 'message' | 'values'>;
+
 export interface LiveEvents {
   onState(state: LiveState): void;
   onVehicles(vehicles: Map<string, LiveVehicle>): void;
+  /** Nothing of the view is shown, or something is again. */
+  onView(refused: RefusedView | null): void;
   onAlert(alert: Alert): void;
   /** An incident was opened, answered, changed or closed. */
   onIncident(incident: IncidentChange): void;
@@ -49,6 +63,9 @@ export class Live {
   private closed = false;
   private vehicles = new Map<string, LiveVehicle>();
   private delayed = false;
+  private view: View | null = null;
+  private viewTimer: ReturnType<typeof setTimeout> | undefined;
+  private viewedAt = -Infinity;
 
   constructor(
     private readonly ticket: () => Promise<string>,
@@ -78,6 +95,7 @@ export class Live {
       this.silence = setTimeout(() => this.drop(), SILENCE_MAX_MS);
     };
     wait();
+    socket.onopen = () => this.show();
     socket.onmessage = (event) => {
       wait();
       this.take(String(event.data));
@@ -88,6 +106,22 @@ export class Live {
       if (SESSION_ENDED.includes(event.code)) this.events.onSessionEnd();
       else this.again();
     };
+  }
+
+  /** What is looked at: told at the opening of each line, and after a move. */
+  look(view: View) {
+    this.view = view;
+    if (this.viewTimer !== undefined) return;
+    const wait = Math.max(0, this.viewedAt + VIEW_EVERY_MS - Date.now());
+    this.viewTimer = setTimeout(() => this.show(), wait);
+  }
+
+  private show() {
+    clearTimeout(this.viewTimer);
+    this.viewTimer = undefined;
+    if (!this.view || this.socket?.readyState !== OPEN) return;
+    this.viewedAt = Date.now();
+    this.socket.send(JSON.stringify({ type: 'view', bbox: this.view }));
   }
 
   /** Gives the line up without waiting for its silence, for example because the device is off the network. */
@@ -119,6 +153,13 @@ export class Live {
       this.events.onIncident(message.incident);
       return;
     }
+    if (message.type === 'view_refused') {
+      this.vehicles = merge(this.vehicles, message);
+      this.events.onVehicles(this.vehicles);
+      this.events.onView(message);
+      return;
+    }
+    if (message.type === 'snapshot') this.events.onView(null);
     if (message.type === 'snapshot' || message.delayed !== this.delayed) {
       this.attempt = 0;
       this.delayed = message.delayed;
@@ -141,6 +182,7 @@ export class Live {
   close() {
     this.closed = true;
     clearTimeout(this.timer);
+    clearTimeout(this.viewTimer);
     clearTimeout(this.silence);
     this.socket?.close();
   }

@@ -807,7 +807,7 @@ export interface components {
          * @description Why something was refused, as one word. docs/errors.md says what each means and which values it brings.
          * @enum {string}
          */
-        ErrorCode: "not_understood" | "not_a_number" | "not_a_time" | "out_of_range" | "text_length" | "search_length" | "plate_length" | "plate_character" | "plate_without_digit" | "span_length" | "unknown_word" | "one_of" | "not_for_role" | "corners" | "corner_outside" | "bad_box" | "bad_cursor" | "no_such_tile" | "character_not_kept" | "value_not_kept" | "too_slow" | "not_supported" | "window_too_long" | "window_backwards" | "area_too_large" | "too_many_pieces" | "too_many_rides" | "hold_end" | "case_missing" | "not_logged_in" | "session_ended" | "wrong_login" | "wrong_role" | "foreign_page" | "no_grant" | "zone_of_owner" | "hold_role" | "hold_of_other_case" | "not_found" | "no_such_plate" | "unknown_phone" | "method_not_allowed" | "too_large" | "no_tracker" | "zones_full" | "phones_full" | "hold_released" | "plate_shared" | "incident_changed" | "incident_closed" | "already_answered" | "confirm_withdrawal" | "corridor_points" | "zone_too_wide" | "dwell_time" | "schedule_windows" | "schedule_days" | "schedule_minutes" | "polygon_invalid" | "polygon_area" | "too_many_logins" | "too_many_phone_words" | "too_many_streams" | "unavailable" | "internal" | "refused";
+        ErrorCode: "not_understood" | "not_a_number" | "not_a_time" | "out_of_range" | "text_length" | "search_length" | "plate_length" | "plate_character" | "plate_without_digit" | "span_length" | "unknown_word" | "one_of" | "not_for_role" | "corners" | "corner_outside" | "bad_box" | "bad_cursor" | "no_such_tile" | "character_not_kept" | "value_not_kept" | "too_slow" | "not_supported" | "window_too_long" | "window_backwards" | "area_too_large" | "view_too_large" | "too_many_pieces" | "too_many_rides" | "hold_end" | "case_missing" | "not_logged_in" | "session_ended" | "wrong_login" | "wrong_role" | "foreign_page" | "no_grant" | "zone_of_owner" | "hold_role" | "hold_of_other_case" | "not_found" | "no_such_plate" | "unknown_phone" | "method_not_allowed" | "too_large" | "no_tracker" | "zones_full" | "phones_full" | "hold_released" | "plate_shared" | "incident_changed" | "incident_closed" | "already_answered" | "confirm_withdrawal" | "corridor_points" | "zone_too_wide" | "zone_too_short" | "zone_too_narrow" | "zone_at_edge" | "dwell_time" | "schedule_windows" | "schedule_days" | "schedule_minutes" | "polygon_invalid" | "polygon_area" | "too_many_logins" | "too_many_phone_words" | "too_many_streams" | "unavailable" | "internal" | "refused";
         /** @description Where and how a vehicle was. */
         Fix: {
             /**
@@ -1127,6 +1127,17 @@ export interface components {
             type: "delta";
             /** @description The vehicles. */
             vehicles: components["schemas"]["LiveVehicle"][];
+        } | {
+            /** @description `view_too_large`, or `bad_box`. */
+            code: components["schemas"]["ErrorCode"];
+            /** @description For people, in English. */
+            message: string;
+            /** @enum {string} */
+            type: "view_refused";
+            /** @description What the code says: `km2` and `km2_max`. */
+            values: {
+                [key: string]: unknown;
+            };
         } | {
             /** @description Which. */
             alert: components["schemas"]["Alert"];

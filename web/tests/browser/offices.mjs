@@ -1,5 +1,5 @@
 // The police and the operator.
-import { fact, liveVehicles, mapIsReady, must, picture, visit } from './harness.mjs';
+import { accessible, fact, liveVehicles, mapIsReady, must, picture, visit } from './harness.mjs';
 
 await fact('a corridor with a schedule is drawn, in the datum of Chinese maps', { as: 'operator', locale: 'zh-CN' }, async (page) => {
   await mapIsReady(page);
@@ -59,4 +59,19 @@ await fact('the police search by plate and by area, for a case', { as: 'police' 
   await page.check('input[name=live]');
   await liveVehicles(page, 10);
   await picture(page, 'police-area-en');
+});
+
+await fact('police see live positions only of a view that the grant allows, and are told to zoom in', { as: 'police', locale: 'zh-CN' }, async (page) => {
+  await mapIsReady(page);
+  await page.check('input[name=live]');
+  await liveVehicles(page, 10);
+  for (let n = 0; n < 3; n++) await page.locator('.maplibregl-ctrl-zoom-out').click({ delay: 20 });
+  await page.waitForSelector('[data-view=view_too_large] >> text=请放大地图');
+  must((await page.locator('[data-vehicles="0"]').count()) === 1, 'nothing is shown of a view that is too large');
+  await accessible(page, 'a view that is too large');
+  await picture(page, 'police-zoom-in-zh');
+  for (let n = 0; n < 3; n++) await page.locator('.maplibregl-ctrl-zoom-in').click({ delay: 20 });
+  await page.waitForSelector('[data-live=live]:not([data-view])', { state: 'attached' });
+  await liveVehicles(page, 1);
+  await picture(page, 'police-zoomed-in-zh');
 });

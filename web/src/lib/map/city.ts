@@ -51,6 +51,8 @@ export class CityMap {
   onClick: ((at: LonLat) => void) | null = null;
   /** Called with the id of a vehicle that was clicked, or null beside all of them. */
   onPick: ((vehicle: string | null) => void) | null = null;
+  /** Called with west, south, east and north of what is shown, at first and after each move. */
+  onView: ((view: [number, number, number, number]) => void) | null = null;
   private readonly waiting = new Map<Source, GeoJSON.FeatureCollection>();
   private loaded = false;
   /** Somebody or something has already moved it. */
@@ -74,6 +76,7 @@ export class CityMap {
       map.getCanvas().style.cursor = this.near(event.point) !== null ? 'pointer' : this.onClick ? 'crosshair' : '';
     });
     map.on('idle', () => this.note());
+    map.on('moveend', () => this.tellView());
     map.on('movestart', (event) => {
       if (event.originalEvent === undefined) return;
       this.isMoved = true;
@@ -95,6 +98,12 @@ export class CityMap {
       dragRotate: false,
     });
     return new CityMap(map, language);
+  }
+
+  /** Says what is shown. */
+  tellView() {
+    const bounds = this.map.getBounds();
+    this.onView?.([bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()]);
   }
 
   /** The vehicle nearest to a point of the screen, if there is one; while a shape is drawn, of what a search has found only. */
