@@ -71,6 +71,7 @@ impl Place {
         let root = std::env::temp_dir().join(format!("rideguard-bench-{:08x}", rand::random::<u32>()));
         let folder = Folder::open(&root)?;
         let postgres = Postgres::start(&folder, None)?;
+        store::roles::prepare(&postgres.settings(&folder)?).await?;
         let mut client = connect(&postgres).await?;
         migrate::migrate(&mut client).await?;
         client

@@ -1,6 +1,6 @@
 //! A database of an earlier version, with what was in it: nothing is lost on the way to this one, and all is found.
 
-use crate::harness::Database;
+use crate::harness::{Database, superuser};
 use crate::questions::{PEOPLE, areas_equal_a_scan, city};
 use crate::tracks::{assert_same, roll_everything, shapes_are_flat};
 use bytes::Bytes;
@@ -22,9 +22,13 @@ const VERSIONS: [&str; 3] = ["0011", "0018", "0024"];
 /// A database as a program of then made it: its migrations, applied as now.
 pub async fn old_database(database: &Database, version: &str) -> Client {
     let name = format!("as_of_{version}");
-    database.connect().await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let superuser_password_file = database.config.superuser_password_file.clone().unwrap();
+    let make = superuser(database.settings.clone(), &superuser_password_file).await;
+    make.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
     let mut settings = database.settings.clone();
-    let client = store::connect(settings.dbname(&name), "test").await.unwrap();
+    settings.dbname(&name);
+    // A superuser was at work everywhere then.
+    let client = superuser(settings.clone(), &superuser_password_file).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let mut files: Vec<String> =
@@ -41,7 +45,10 @@ pub async fn old_database(database: &Database, version: &str) -> Client {
     }
     client.batch_execute(&read("rights.sql")).await.unwrap();
     partitions::make(&client, 3).await.unwrap();
-    client
+    // The start of this program's makes the roles, and gives all of it to the owner.
+    let config = rideguard::config::Database { name, ..database.config.clone() };
+    store::roles::prepare(&config).await.unwrap();
+    store::connect(&settings, "test").await.unwrap()
 }
 
 /// Takes the rows of a query over into another database's table.
