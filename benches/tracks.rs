@@ -161,7 +161,10 @@ impl Place {
     /// Slice by slice, as it is in life; everybody's processor time counts. Before the last one is closed, questions
     /// reach into it.
     async fn roll_up(&self, fixes: u64) -> anyhow::Result<()> {
-        self.client.batch_execute("CHECKPOINT").await?;
+        let password = read_secret(&self.postgres.superuser_password_file)?;
+        let mut superuser = settings(&self.postgres)?;
+        superuser.user("postgres").password(password);
+        store::connect(&superuser, "bench").await?.batch_execute("CHECKPOINT").await?;
         let lately = self.end().plus_secs_f64(-SLICE_S);
         let started = Instant::now();
         let (rolled, cpu_s) = self.roll_to(lately).await?;

@@ -183,6 +183,11 @@ impl Up {
         reqwest::get(format!("http://{}{path}", self.http)).await.unwrap().text().await.unwrap()
     }
 
+    /// The same, if somebody listens.
+    pub async fn text_if_there(&self, path: &str) -> Option<String> {
+        reqwest::get(format!("http://{}{path}", self.http)).await.ok()?.text().await.ok()
+    }
+
     /// Opens the live stream as a page of some origin: the type of its first message, or the code with
     /// which it was closed; nothing if it was not opened at all.
     pub async fn open_live(&self, ticket: &str, origin: &str) -> Option<String> {
@@ -215,6 +220,13 @@ impl Up {
         let config = Config::read(&self.config()).unwrap();
         let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Admin);
         superuser(settings.unwrap(), &self.folder.join("secrets/database-superuser")).await
+    }
+
+    /// A connection as the process of the rollup.
+    pub async fn rollup(&self) -> Client {
+        let config = Config::read(&self.config()).unwrap();
+        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Rollup).unwrap();
+        rideguard::store::connect(&settings, "test").await.unwrap()
     }
 
     /// A connection as the administration, which may what the schema's owner may; a database that is coming back is waited for.
@@ -368,6 +380,21 @@ impl Database {
         rideguard::store::migrate::migrate(&mut client).await.unwrap();
         rideguard::store::tracks::partitions::make(&client, 3).await.unwrap();
         database
+    }
+
+    /// How the process of the rollup connects.
+    pub fn rollup_settings(&self) -> tokio_postgres::Config {
+        rideguard::store::settings(&self.config, rideguard::store::Role::Rollup).unwrap()
+    }
+
+    /// A connection as the process of the rollup, which does the nightly work, too.
+    pub async fn rollup(&self) -> Client {
+        rideguard::store::connect(&self.rollup_settings(), "test").await.unwrap()
+    }
+
+    /// A connection as the superuser.
+    pub async fn superuser(&self) -> Client {
+        superuser(self.settings.clone(), self.config.superuser_password_file.as_ref().unwrap()).await
     }
 
     /// A connection as the administration.

@@ -35,6 +35,7 @@ mod restarts;
 mod retained;
 mod retention;
 mod rights;
+mod roles;
 mod scale;
 mod schema;
 mod sealed;

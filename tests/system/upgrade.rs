@@ -19,31 +19,33 @@ use tokio_postgres::Client;
 /// square kilometre.
 const VERSIONS: [&str; 3] = ["0011", "0018", "0024"];
 
-/// A database as a program of then made it: its migrations, applied as now.
-pub async fn old_database(database: &Database, version: &str) -> Client {
-    let name = format!("as_of_{version}");
-    let superuser_password_file = database.config.superuser_password_file.clone().unwrap();
-    let make = superuser(database.settings.clone(), &superuser_password_file).await;
-    make.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let mut settings = database.settings.clone();
-    settings.dbname(&name);
-    // A superuser was at work everywhere then.
-    let client = superuser(settings.clone(), &superuser_password_file).await;
+/// What a program of then applied, and noted.
+pub fn migrations_up_to(version: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let mut files: Vec<String> =
         fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     files.retain(|f| f.starts_with("00") && &f[..4] <= version);
     files.sort();
-    client.batch_execute("CREATE TABLE migration (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())").await.unwrap();
+    let mut all = "CREATE TABLE migration (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());\n".to_owned();
     for file in files {
         let text = read(&file);
-        client.batch_execute(&text).await.unwrap();
-        let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
-        let name = file.trim_end_matches(".sql");
-        client.execute("INSERT INTO migration (name, sha256) VALUES ($1, $2)", &[&name, &sha256]).await.unwrap();
+        let (name, sha256) = (file.trim_end_matches(".sql"), hex::encode(Sha256::digest(text.as_bytes())));
+        all += &format!("{text};\nINSERT INTO migration (name, sha256) VALUES ('{name}', '{sha256}');\n");
     }
-    client.batch_execute(&read("rights.sql")).await.unwrap();
+    all + &read("rights.sql")
+}
+
+/// A database as a program of then made it: its migrations, applied as now.
+pub async fn old_database(database: &Database, version: &str) -> Client {
+    let name = format!("as_of_{version}");
+    let superuser_password_file = database.config.superuser_password_file.clone().unwrap();
+    database.superuser().await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let mut settings = database.settings.clone();
+    settings.dbname(&name);
+    // A superuser was at work everywhere then.
+    let client = superuser(settings.clone(), &superuser_password_file).await;
+    client.batch_execute(&migrations_up_to(version)).await.unwrap();
     partitions::make(&client, 3).await.unwrap();
     // The start of this program's makes the roles, and gives all of it to the owner.
     let config = rideguard::config::Database { name, ..database.config.clone() };
@@ -103,10 +105,13 @@ async fn an_old_database_is_brought_up_to_date_with_all_that_is_hot_late_and_in_
         // And work goes on.
         let mut settings = database.settings.clone();
         let settings = settings.dbname(format!("as_of_{version}"));
-        let reader = store::connect(settings, "test").await.unwrap();
-        let mut rollup = Rollup::lead(store::connect(settings, "test").await.unwrap()).await.unwrap().unwrap();
+        let password = rideguard::config::read_secret(database.config.rollup_password_file.as_ref().unwrap()).unwrap();
+        let settings = settings.user("rideguard_rollup").password(password);
+        let connect = || async { store::connect(settings, "test").await.unwrap() };
+        let (mut writer, reader) = (connect().await, connect().await);
+        let mut rollup = Rollup::lead(connect().await).await.unwrap().unwrap();
         roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
-        while clustering::cluster_next_day(&mut old, &reader).await.unwrap().is_some() {}
+        while clustering::cluster_next_day(&mut writer, &reader).await.unwrap().is_some() {}
         assert_same(&old, true, version).await;
         areas_equal_a_scan(&old, seed, 15).await;
     }
