@@ -226,9 +226,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
     let (d, b) = (&config.database, &config.broker);
     let roles: String = ["api", "ingest", "notify", "rollup", "seal"]
         .iter()
-        .map(|role| {
-            format!("{role}_user = \"rideguard_{role}\"\n{role}_password_file = \"secrets/database-{role}\"\n")
-        })
+        .map(|role| format!("{role}_user = \"rideguard_{role}\"\n{role}_password_file = \"secrets/database-{role}\"\n"))
         .collect();
     let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
     write_private(
@@ -241,7 +239,19 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\n
 [journal]\nkey_file = \"secrets/journal-key\"\n",
-            d.host, d.port, d.name, d.user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo
+            d.host,
+            d.port,
+            d.name,
+            d.user,
+            b.host,
+            b.port,
+            b.username,
+            socket,
+            args.max_fix_age_days,
+            args.http,
+            args.metrics,
+            args.behind_tls_proxy,
+            args.demo
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

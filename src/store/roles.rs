@@ -80,11 +80,19 @@ async fn superuser(database: &Database, password: &str) -> anyhow::Result<Client
         Ok(client) => return Ok(client),
         Err(error) => error,
     };
-    ensure!(password.chars().all(|c| c.is_ascii_alphanumeric()), "the superuser's password may have letters and digits only");
-    let Ok(earlier) = store::connect(&store::settings(database, Role::Admin)?, "roles").await else { return Err(refused) };
+    ensure!(
+        password.chars().all(|c| c.is_ascii_alphanumeric()),
+        "the superuser's password may have letters and digits only"
+    );
+    let Ok(earlier) = store::connect(&store::settings(database, Role::Admin)?, "roles").await else {
+        return Err(refused);
+    };
     if !is_superuser(&earlier).await? {
         return Err(refused).with_context(|| {
-            format!("the role {} is refused; database.superuser_password_file must hold its password", database.superuser)
+            format!(
+                "the role {} is refused; database.superuser_password_file must hold its password",
+                database.superuser
+            )
         });
     }
     let role = identifier(&database.superuser)?;
@@ -174,7 +182,9 @@ async fn check(client: &Client, user: &str) -> anyhow::Result<()> {
         .await?
         .get(0);
     if let Some(missing) = missing {
-        bail!("PostgreSQL has no role {missing}: an administrator runs schema/roles.sql once (docs/deploy.md, \"Roles\")");
+        bail!(
+            "PostgreSQL has no role {missing}: an administrator runs schema/roles.sql once (docs/deploy.md, \"Roles\")"
+        );
     }
     let is_member: bool =
         client.query_one("SELECT pg_has_role(session_user, $1::text, 'MEMBER')", &[&OWNER]).await?.get(0);

@@ -321,7 +321,8 @@ async fn the_api_alone_connects_as_its_own_role_without_the_owners_password() {
     settings["http"]["metrics_listen"] = "127.0.0.1:0".into();
     let config = up.folder.join("api-alone.toml");
     std::fs::write(&config, settings.to_string()).unwrap();
-    up.wait_for("SELECT count(*) FROM pg_stat_activity WHERE usename = 'rideguard_ingest' AND query LIKE 'LISTEN%'", 1).await;
+    up.wait_for("SELECT count(*) FROM pg_stat_activity WHERE usename = 'rideguard_ingest' AND query LIKE 'LISTEN%'", 1)
+        .await;
     let as_owner = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'rideguard' AND pid <> pg_backend_pid()";
     let before = up.count(as_owner).await;
     let mut api = Command::new(program()).args(["api", "--config"]).arg(&config).spawn().unwrap();

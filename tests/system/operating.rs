@@ -123,7 +123,9 @@ async fn what_is_kept_is_nobody_elses() {
     ] {
         assert_eq!(open_to_others(&up.folder.join(private)), 0, "{private}");
     }
-    for secret in ["broker", "broker.key", "database", "database-superuser", "database-api", "database-ingest", "demo-webhook"] {
+    for secret in
+        ["broker", "broker.key", "database", "database-superuser", "database-api", "database-ingest", "demo-webhook"]
+    {
         assert_eq!(open_to_others(&up.folder.join("secrets").join(secret)), 0, "{secret}");
     }
     let passwords = fs::read_to_string(up.folder.join("services/mosquitto/passwords")).unwrap();

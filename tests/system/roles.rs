@@ -156,17 +156,27 @@ async fn each_process_alone_needs_its_own_password_only_and_connects_as_nobody_e
     up.kill();
     // Each is at work when it has done what only it does.
     let at_work = [
-        ("ingest", "SELECT count(*) = 16 FROM lane WHERE lease_until > now() AND owner LIKE '%-%' AND backend_pid IN (SELECT pid FROM pg_stat_activity)"),
+        (
+            "ingest",
+            "SELECT count(*) = 16 FROM lane WHERE lease_until > now() AND owner LIKE '%-%' AND backend_pid IN (SELECT pid FROM pg_stat_activity)",
+        ),
         ("notify", "SELECT count(*) = 2 FROM pg_stat_activity WHERE usename = 'rideguard_notify'"),
         ("rollup", "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 7241006"),
         ("api", "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'rideguard_api'"),
     ];
     for (role, question) in at_work {
-        client.execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename LIKE 'rideguard%'", &[]).await.unwrap();
+        client
+            .execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename LIKE 'rideguard%'",
+                &[],
+            )
+            .await
+            .unwrap();
         client.execute("UPDATE lane SET lease_until = '-infinity'", &[]).await.unwrap();
         let process = Process::start(&up.folder, role, &Differs { is_alone: true, ..Differs::default() });
         let since = Instant::now();
-        let is_ready = || async { role != "api" || up.text_if_there("/ready").await.is_some_and(|t| t.contains("ready")) };
+        let is_ready =
+            || async { role != "api" || up.text_if_there("/ready").await.is_some_and(|t| t.contains("ready")) };
         while !is_ready().await || !client.query_one(question, &[]).await.unwrap().get::<_, bool>(0) {
             assert!(since.elapsed() < PATIENCE, "{role} does not get to work:\n{}", process.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -249,13 +259,14 @@ async fn a_data_folder_of_an_earlier_release_is_right_after_its_first_start() {
         let client = up.superuser().await;
         let everybody = connected(&client).await;
         assert!(everybody.iter().all(|e| !e.ends_with('*')), "start {start}: {everybody:?}");
-        let superusers = "SELECT string_agg(rolname || ' ' || rolcanlogin, ', ' ORDER BY rolname) FROM pg_roles WHERE rolsuper";
+        let superusers =
+            "SELECT string_agg(rolname || ' ' || rolcanlogin, ', ' ORDER BY rolname) FROM pg_roles WHERE rolsuper";
         let superusers: String = client.query_one(superusers, &[]).await.unwrap().get(0);
         assert_eq!(superusers, "postgres true, rideguard_bootstrap false", "start {start}");
         let others = "SELECT count(*) FROM (
-            SELECT relowner AS owner, oid FROM pg_class WHERE relnamespace = 'public'::regnamespace UNION ALL
+            SELECT relowner AS owner, oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind <> 'i' UNION ALL
             SELECT proowner, oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace UNION ALL
-            SELECT typowner, oid FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype IN ('c', 'd', 'e') UNION ALL
+            SELECT typowner, oid FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype IN ('d', 'e') UNION ALL
             SELECT nspowner, oid FROM pg_namespace WHERE nspname = 'public') o
             WHERE owner <> 'rideguard_owner'::regrole AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = o.oid AND d.deptype = 'e')
                 AND NOT EXISTS (SELECT FROM pg_type t JOIN pg_depend d ON d.objid = t.oid AND d.deptype = 'e' WHERE t.typrelid = o.oid)";
@@ -315,7 +326,10 @@ async fn settings_of_before_run_each_process_with_the_rights_of_administration()
     fs::write(up.config(), settings.to_string()).unwrap();
     assert!(Config::read(&up.config()).unwrap().database.login(Role::Ingest).is_none());
     let client = up.superuser().await;
-    client.execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename LIKE 'rideguard%'", &[]).await.unwrap();
+    client
+        .execute("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename LIKE 'rideguard%'", &[])
+        .await
+        .unwrap();
     client.execute("UPDATE lane SET lease_until = '-infinity'", &[]).await.unwrap();
     let process = Process::start(&up.folder, "ingest", &Differs::default());
     up.wait_for("SELECT (count(*) = 16)::int::bigint FROM lane WHERE lease_until > now()", 1).await;

@@ -50,8 +50,14 @@ impl Role {
         set("broker", "ca_file", ca);
         set("ingest", "checkpoint_every_s", differs.checkpoint_every_s.map(|s| toml::Value::Integer(s as i64)));
         if differs.is_alone {
-            for other in ["", "api_", "ingest_", "notify_", "rollup_", "seal_"].iter().filter(|o| **o != format!("{role}_")) {
-                set("database", &format!("{other}password_file"), Some(toml::Value::String("secrets/not-there".into())));
+            for other in
+                ["", "api_", "ingest_", "notify_", "rollup_", "seal_"].iter().filter(|o| **o != format!("{role}_"))
+            {
+                set(
+                    "database",
+                    &format!("{other}password_file"),
+                    Some(toml::Value::String("secrets/not-there".into())),
+                );
             }
         }
         set("http", "metrics_listen", Some(toml::Value::String("127.0.0.1:0".into())));
