@@ -331,6 +331,7 @@ async fn a_person_is_erased_from_the_sealed_journal_by_deleting_keys() {
     assert_eq!((before.len(), of_other.len()), (40, 20));
     lines(&up.command(&["rebuild", "--check"]));
 
+    let client = up.sql().await;
     let key_file = up.folder.join("secrets/journal-key");
     let key_store = KeyStore::of(&Journal { key_file: Some(key_file.clone()), ..Journal::default() });
     let mut sealed = Sealed::default();

@@ -150,7 +150,8 @@ async fn kill_and_check(seed: u64, kills: usize) {
         let mut work = std::pin::pin!(roll_everything(&mut rollup, to));
         let (begun, wait) = (std::time::Instant::now(), takes.mul_f64(random.random_range(0.0..1.0)));
         if tokio::time::timeout(wait, &mut work).await.is_err() {
-            let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rideguard test' AND pid <> pg_backend_pid()";
+            let ended =
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'rideguard_rollup'";
             database.superuser().await.query_one(ended, &[]).await.unwrap();
             ended_early += usize::from(work.await.is_err() && is_busy);
             takes = takes.mul_f64(1.1);
