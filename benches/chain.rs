@@ -89,7 +89,7 @@ async fn measure(rate_per_s: u32, duration_s: u32) -> anyhow::Result<()> {
 
 /// All vehicles armed; alerts go to our sink.
 async fn prepare(config: &Config, webhook: String) -> anyhow::Result<()> {
-    let client = store::connect(&store::settings(&config.database, Role::Owner)?, "bench").await?;
+    let client = store::connect(&store::settings(&config.database, Role::Admin)?, "bench").await?;
     client
         .execute("UPDATE account SET webhook_url = $1, webhook_secret = 'bench' WHERE role = 'owner'", &[&webhook])
         .await?;

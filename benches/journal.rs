@@ -40,6 +40,7 @@ async fn measure() -> anyhow::Result<()> {
         let folder = Folder::open(&root)?;
         let mut postgres = Postgres::start(&folder, None)?;
         let key_store = KeyStore::of(&Journal { key_file: Some(folder.key("journal-key")?), ..Journal::default() });
+        store::roles::prepare(&postgres.settings(&folder)?).await?;
         let measured = city(&postgres, &key_store, language, every_s, trackers).await;
         postgres.stop();
         std::fs::remove_dir_all(&root)?;

@@ -71,6 +71,7 @@ impl Place {
         let root = std::env::temp_dir().join(format!("rideguard-bench-{:08x}", rand::random::<u32>()));
         let folder = Folder::open(&root)?;
         let postgres = Postgres::start(&folder, None)?;
+        store::roles::prepare(&postgres.settings(&folder)?).await?;
         let mut client = connect(&postgres).await?;
         migrate::migrate(&mut client).await?;
         client
@@ -160,7 +161,10 @@ impl Place {
     /// Slice by slice, as it is in life; everybody's processor time counts. Before the last one is closed, questions
     /// reach into it.
     async fn roll_up(&self, fixes: u64) -> anyhow::Result<()> {
-        self.client.batch_execute("CHECKPOINT").await?;
+        let password = read_secret(&self.postgres.superuser_password_file)?;
+        let mut superuser = settings(&self.postgres)?;
+        superuser.user("postgres").password(password);
+        store::connect(&superuser, "bench").await?.batch_execute("CHECKPOINT").await?;
         let lately = self.end().plus_secs_f64(-SLICE_S);
         let started = Instant::now();
         let (rolled, cpu_s) = self.roll_to(lately).await?;

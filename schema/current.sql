@@ -843,6 +843,8 @@ END $function$;
 CREATE OR REPLACE FUNCTION public.admit_notifications(p_limit integer, p_vehicle_burst double precision, p_vehicle_every_s double precision, p_owner_burst double precision, p_owner_every_s double precision)
  RETURNS integer
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 DECLARE
     o        record;
@@ -1622,6 +1624,22 @@ BEGIN
     RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.begin_exchange(p_day text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+DECLARE fresh text := p_day || '_fresh';
+BEGIN
+    IF p_day !~ '^track_[0-9]{8}$' THEN RAISE EXCEPTION '% is no day of track', p_day; END IF;
+    EXECUTE format('LOCK TABLE %I IN SHARE MODE', p_day);
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL EXCLUDING INDEXES)', fresh, p_day);
+    EXECUTE format('GRANT INSERT ON %I TO rideguard_rollup_rights', fresh);
+    RETURN fresh;
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.box_cell(p_box geometry)
  RETURNS bigint
  LANGUAGE sql
@@ -1830,6 +1848,33 @@ BEGIN
     DELETE FROM journal_key WHERE lane = p_lane AND key_id = p_key;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.drop_day(p_table text, p_day text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '200ms'
+AS $function$
+DECLARE is_pending boolean;
+BEGIN
+    IF p_table NOT IN ('fix', 'track') OR p_day !~ ('^' || p_table || '_[0-9]{8}$') THEN RAISE EXCEPTION '% is no day of %', p_day, p_table; END IF;
+    FOR attempt IN 1 .. 10 LOOP
+        BEGIN
+            SELECT i.inhdetachpending INTO is_pending FROM pg_inherits i WHERE i.inhparent = p_table::regclass AND i.inhrelid = to_regclass(quote_ident(p_day));
+            IF FOUND THEN
+                -- Pending: a program of before 0041 was ended while it detached it.
+                EXECUTE format('ALTER TABLE %I DETACH PARTITION %I %s', p_table, p_day, CASE WHEN is_pending THEN 'FINALIZE' ELSE '' END);
+            END IF;
+            EXECUTE format('DROP TABLE IF EXISTS %I', p_day);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            -- A long question: it is let through with all that wait behind this.
+            PERFORM pg_sleep(1);
+        END;
+    END LOOP;
+    RAISE EXCEPTION '% is asked without a pause, so it could not be dropped', p_day USING ERRCODE = 'lock_not_available';
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.dwell_steps(p_more bigint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
@@ -1872,42 +1917,21 @@ END $function$;
 CREATE OR REPLACE FUNCTION public.exchange_day(p_day text, p_fresh text)
  RETURNS void
  LANGUAGE plpgsql
- SET lock_timeout TO '1s'
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
-DECLARE
-    bounds     text;
-    definition text;
 BEGIN
-    SELECT pg_get_expr(relpartbound, oid) INTO STRICT bounds FROM pg_class WHERE oid = p_day::regclass;
-    FOR definition IN SELECT pg_get_indexdef(x.indexrelid) FROM pg_index x WHERE x.indrelid = p_day::regclass LOOP
-        EXECUTE regexp_replace(definition, ' INDEX .* ON .* USING ', format(' INDEX ON %I USING ', p_fresh));
-    END LOOP;
-    -- It is known by then that its rows keep the bounds: they are not read again while everybody waits.
-    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT bounds CHECK (%s)', p_fresh, pg_get_partition_constraintdef(p_day::regclass));
-    SELECT format('ALTER TABLE %I CLUSTER ON %I', p_fresh, c.relname) INTO STRICT definition
-    FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid WHERE x.indrelid = p_fresh::regclass AND pg_get_indexdef(x.indexrelid, 1, false) = 'cell';
-    EXECUTE definition;
-    EXECUTE format('ANALYZE %I', p_fresh);
-    FOR attempt IN 1 .. 10 LOOP
-        BEGIN
-            EXECUTE format('ALTER TABLE track DETACH PARTITION %I', p_day);
-            EXECUTE format('DROP TABLE %I', p_day);
-            EXECUTE format('ALTER TABLE %I RENAME TO %I', p_fresh, p_day);
-            EXECUTE format('ALTER TABLE track ATTACH PARTITION %I %s', p_day, bounds);
-            EXECUTE format('ALTER TABLE %I DROP CONSTRAINT bounds', p_day);
-            RETURN;
-        EXCEPTION WHEN lock_not_available THEN
-            -- A long question: it is let through with all that wait behind this.
-            PERFORM pg_sleep(1);
-        END;
-    END LOOP;
-    RAISE EXCEPTION '% is asked without a pause, so it could not be exchanged for what is in order', p_day USING ERRCODE = 'lock_not_available';
+    IF p_day !~ '^track_[0-9]{8}$' OR p_fresh <> p_day || '_fresh' THEN RAISE EXCEPTION '% is no day of track', p_day; END IF;
+    PERFORM put_day_in(p_day, p_fresh);
+    EXECUTE format('REVOKE INSERT ON %I FROM rideguard_rollup_rights', p_day);
+    EXECUTE format('GRANT SELECT, DELETE ON %I TO rideguard_rollup_rights', p_day);
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.first_hot_day(p_filled boolean)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 DECLARE
     name   text;
@@ -2152,6 +2176,8 @@ END $function$;
 CREATE OR REPLACE FUNCTION public.let_go_incidents(p_normal_days integer, OUT incidents bigint, OUT alerts bigint)
  RETURNS record
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 DECLARE
     old_incidents bigint[] := ARRAY(
@@ -2177,6 +2203,8 @@ END $function$;
 CREATE OR REPLACE FUNCTION public.make_partitions(p_table text, p_days date[])
  RETURNS integer
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
  SET lock_timeout TO '2s'
 AS $function$
 DECLARE
@@ -2185,6 +2213,7 @@ DECLARE
     made integer := 0;
     mark rollup_mark;
 BEGIN
+    IF p_table NOT IN ('fix', 'track') THEN RAISE EXCEPTION '% has no days', p_table; END IF;
     PERFORM pg_advisory_xact_lock(7241002);
     SELECT * INTO mark FROM rollup_mark;
     FOREACH day IN ARRAY p_days LOOP
@@ -2197,6 +2226,8 @@ BEGIN
         IF p_table = 'fix' THEN
             EXECUTE format('ALTER TABLE %I SET (autovacuum_vacuum_insert_threshold = -1)', name);
             EXECUTE format('CREATE INDEX ON %I USING brin (fixed_at) WITH (pages_per_range = 32)', name);
+        ELSE
+            EXECUTE format('GRANT SELECT, DELETE ON %I TO rideguard_rollup_rights', name);
         END IF;
         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', p_table, name,
             day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
@@ -2390,6 +2421,41 @@ AS $function$
         'ABCDEFGHIJKLMNOPQRSTUVWXYZÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏ')
 $function$;
 
+CREATE OR REPLACE FUNCTION public.put_day_in(p_day text, p_fresh text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET lock_timeout TO '1s'
+AS $function$
+DECLARE
+    bounds     text;
+    definition text;
+BEGIN
+    SELECT pg_get_expr(relpartbound, oid) INTO STRICT bounds FROM pg_class WHERE oid = p_day::regclass;
+    FOR definition IN SELECT pg_get_indexdef(x.indexrelid) FROM pg_index x WHERE x.indrelid = p_day::regclass LOOP
+        EXECUTE regexp_replace(definition, ' INDEX .* ON .* USING ', format(' INDEX ON %I USING ', p_fresh));
+    END LOOP;
+    -- It is known by then that its rows keep the bounds: they are not read again while everybody waits.
+    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT bounds CHECK (%s)', p_fresh, pg_get_partition_constraintdef(p_day::regclass));
+    SELECT format('ALTER TABLE %I CLUSTER ON %I', p_fresh, c.relname) INTO STRICT definition
+    FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid WHERE x.indrelid = p_fresh::regclass AND pg_get_indexdef(x.indexrelid, 1, false) = 'cell';
+    EXECUTE definition;
+    EXECUTE format('ANALYZE %I', p_fresh);
+    FOR attempt IN 1 .. 10 LOOP
+        BEGIN
+            EXECUTE format('ALTER TABLE track DETACH PARTITION %I', p_day);
+            EXECUTE format('DROP TABLE %I', p_day);
+            EXECUTE format('ALTER TABLE %I RENAME TO %I', p_fresh, p_day);
+            EXECUTE format('ALTER TABLE track ATTACH PARTITION %I %s', p_day, bounds);
+            EXECUTE format('ALTER TABLE %I DROP CONSTRAINT bounds', p_day);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            -- A long question: it is let through with all that wait behind this.
+            PERFORM pg_sleep(1);
+        END;
+    END LOOP;
+    RAISE EXCEPTION '% is asked without a pause, so it could not be exchanged for what is in order', p_day USING ERRCODE = 'lock_not_available';
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.random_id()
  RETURNS bigint
  LANGUAGE sql
@@ -2516,6 +2582,17 @@ BEGIN
         AND 1 = (SELECT count(*) FROM vehicle WHERE plate_key = old_key);
     RETURN new_plate;
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.summarize_hot_day(p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+    SELECT coalesce(sum(brin_summarize_new_values(x.indexrelid)), 0)::bigint
+    FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
+    WHERE a.amname = 'brin' AND x.indrelid = to_regclass('public.fix_' || to_char(p_at AT TIME ZONE 'UTC', 'YYYYMMDD'))
+$function$;
 
 CREATE OR REPLACE FUNCTION public.take_token(p_scope text, p_key bigint, p_at timestamp with time zone, p_burst double precision, p_every_s double precision)
  RETURNS boolean

@@ -37,12 +37,13 @@ impl Roles {
     pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true };
 }
 
-/// Brings the schema up to date and makes what ingest relies on.
+/// Makes the roles, brings the schema up to date and makes what ingest relies on.
 ///
 /// # Errors
-/// PostgreSQL is away, could forget, or a migration fails.
+/// PostgreSQL is away, could forget, lacks a role, or a migration fails.
 pub async fn prepare(config: &Config) -> anyhow::Result<()> {
-    let mut client = store::connect(&store::settings(&config.database, Role::Owner)?, "migrate").await?;
+    store::roles::prepare(&config.database).await?;
+    let mut client = store::connect(&store::settings(&config.database, Role::Admin)?, "migrate").await?;
     store::check_durability(&client).await?;
     let applied = migrate::migrate(&mut client).await?;
     if applied > 0 {
@@ -52,9 +53,35 @@ pub async fn prepare(config: &Config) -> anyhow::Result<()> {
     if unclear > 0 {
         tracing::warn!(unclear, "Vehicles share a plate or have none; `rideguard admin plates` lists them");
     }
-    partitions::make(&client, config.ingest.hot_days).await?;
-    let password = crate::config::read_secret(&config.database.api_password_file)?;
-    store::registry::put_api_role(&client, &config.database.api_user, &password).await
+    Ok(partitions::make(&client, config.ingest.hot_days).await.map(drop)?)
+}
+
+/// What a process that holds the password of its own role only does instead: it waits until `rideguard migrate` has run.
+///
+/// # Errors
+/// PostgreSQL is away or could forget.
+pub async fn wait_for_schema(config: &Config, role: Role, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let client = store::connect(&store::settings(&config.database, role)?, "start").await?;
+    store::check_durability(&client).await?;
+    let mut is_said = false;
+    loop {
+        let missing = migrate::count_missing(&client).await?;
+        if missing == 0 {
+            break;
+        }
+        if !is_said {
+            tracing::warn!(missing, "The schema is of an earlier version; waiting for `rideguard migrate`");
+            is_said = true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            _ = stop.changed() => return Ok(()),
+        }
+    }
+    if role == Role::Ingest {
+        partitions::make(&client, config.ingest.hot_days).await?;
+    }
+    Ok(())
 }
 
 /// Puts the profiles of the deployment's folder before the embedded ones; once, before anything is decoded.
@@ -99,7 +126,6 @@ pub async fn run_counted(
     let for_prometheus = api::metrics_listener(&config.http).await?;
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
-    // The API alone never holds the password of the schema's owner.
     if roles.ingest || roles.rollup || roles.notify {
         start_workers(&mut tasks, &config, roles, &metrics, &subscribed, &stop)?;
     }
@@ -138,7 +164,7 @@ fn broker_of_api(broker: &Broker) -> anyhow::Result<Broker> {
     Ok(broker)
 }
 
-/// Starts what works on the data itself, as the owner of the schema.
+/// Starts what works on the data itself, each as a role of its own.
 fn start_workers(
     tasks: &mut JoinSet<()>,
     config: &Config,
@@ -147,9 +173,19 @@ fn start_workers(
     subscribed: &Subscribed,
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let database = store::settings(&config.database, Role::Owner)?;
-    let (settings_changed, outbox_filled) = listen_for_notices(database.clone());
+    let settings_of = |role| store::settings(&config.database, role);
+    for (runs, role) in [(roles.ingest, Role::Ingest), (roles.notify, Role::Notify), (roles.rollup, Role::Rollup)] {
+        if runs && config.database.login(role).is_none() {
+            tracing::warn!(
+                ?role,
+                user = config.database.user,
+                "No role of its own in [database]; running with the rights of administration"
+            );
+        }
+    }
     if roles.ingest {
+        let database = settings_of(Role::Ingest)?;
+        let settings_changed = listen_for("setting", database.clone());
         install_profiles(config.ingest.profiles_dir.as_deref())?;
         let lane_quota = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
@@ -176,9 +212,12 @@ fn start_workers(
         tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
     }
     if roles.rollup {
-        tasks.spawn(rollup::run(config.clone(), database.clone(), metrics.clone(), stop.clone()));
+        let database = settings_of(Role::Rollup)?;
+        tasks.spawn(rollup::run(config.clone(), database, metrics.clone(), stop.clone()));
     }
     if roles.notify {
+        let database = settings_of(Role::Notify)?;
+        let outbox_filled = listen_for("outbox", database.clone());
         tasks.spawn(notify::run(config.clone(), database, metrics.clone(), outbox_filled, stop.clone()));
     }
     Ok(())
@@ -217,31 +256,30 @@ async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut s
     }
 }
 
-/// Turns PostgreSQL's notices into counters that tasks wait on. A lost notice costs a few seconds:
+/// Turns PostgreSQL's notices of a channel into a counter that tasks wait on. A lost notice costs a few seconds:
 /// everybody also looks by the clock.
-fn listen_for_notices(database: tokio_postgres::Config) -> (watch::Receiver<u64>, watch::Receiver<u64>) {
-    let (setting, setting_seen) = watch::channel(0);
-    let (outbox, outbox_seen) = watch::channel(0);
+fn listen_for(channel: &'static str, mut database: tokio_postgres::Config) -> watch::Receiver<u64> {
+    let (noticed, seen) = watch::channel(0);
+    database.application_name("rideguard notices");
     tokio::spawn(async move {
         loop {
             if let Ok((client, mut connection)) = database.connect(NoTls).await {
                 let listen = tokio::spawn(async move {
-                    let listening = client.batch_execute("LISTEN setting; LISTEN outbox").await;
+                    let listening = client.batch_execute(&format!("LISTEN {channel}")).await;
                     listening.map(|()| client)
                 });
                 while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-                    if let AsyncMessage::Notification(notice) = message {
-                        let counter = if notice.channel() == "outbox" { &outbox } else { &setting };
-                        counter.send_modify(|n| *n += 1);
+                    if let AsyncMessage::Notification(_) = message {
+                        noticed.send_modify(|n| *n += 1);
                     }
                 }
                 listen.abort();
             }
-            if setting.is_closed() && outbox.is_closed() {
+            if noticed.is_closed() {
                 return;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
-    (setting_seen, outbox_seen)
+    seen
 }

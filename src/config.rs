@@ -47,16 +47,58 @@ pub struct Database {
     /// Database name.
     #[serde(default = "rideguard")]
     pub name: String,
-    /// Role that owns the schema: migrations, ingest, notify, administration.
+    /// Role of migrations, commands and administration: a member of the schema's owner.
     #[serde(default = "rideguard")]
     pub user: String,
     /// File with its password.
     pub password_file: PathBuf,
+    /// Role that makes the others at the start of `migrate`, and is used for nothing else.
+    #[serde(default = "superuser")]
+    pub superuser: String,
+    /// File with its password; without one an administrator of the server makes the roles.
+    #[serde(default)]
+    pub superuser_password_file: Option<PathBuf>,
     /// Role of the API: cannot read tracks but through audited functions.
     #[serde(default = "api_role")]
     pub api_user: String,
     /// File with its password.
     pub api_password_file: PathBuf,
+    /// Role of ingest; without its password file `user` is taken.
+    #[serde(default = "ingest_role")]
+    pub ingest_user: String,
+    /// File with its password.
+    #[serde(default)]
+    pub ingest_password_file: Option<PathBuf>,
+    /// Role of notifications; without its password file `user` is taken.
+    #[serde(default = "notify_role")]
+    pub notify_user: String,
+    /// File with its password.
+    #[serde(default)]
+    pub notify_password_file: Option<PathBuf>,
+    /// Role of the rollup; without its password file `user` is taken.
+    #[serde(default = "rollup_role")]
+    pub rollup_user: String,
+    /// File with its password.
+    #[serde(default)]
+    pub rollup_password_file: Option<PathBuf>,
+    /// Role of the seal of the audit; without its password file `user` is taken.
+    #[serde(default = "seal_role")]
+    pub seal_user: String,
+    /// File with its password.
+    #[serde(default)]
+    pub seal_password_file: Option<PathBuf>,
+}
+
+impl Database {
+    fn optional_files(&mut self) -> [&mut Option<PathBuf>; 5] {
+        [
+            &mut self.superuser_password_file,
+            &mut self.ingest_password_file,
+            &mut self.notify_password_file,
+            &mut self.rollup_password_file,
+            &mut self.seal_password_file,
+        ]
+    }
 }
 
 /// How to reach the broker.
@@ -303,6 +345,9 @@ impl Config {
         ] {
             *file = base.join(&*file);
         }
+        for file in config.database.optional_files() {
+            *file = file.take().map(|file| base.join(file));
+        }
         config.journal.key_file = config.journal.key_file.map(|file| base.join(file));
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
         config.broker.api_password_file = config.broker.api_password_file.map(|file| base.join(file));
@@ -375,8 +420,23 @@ fn port_8883() -> u16 {
 fn rideguard() -> String {
     "rideguard".into()
 }
+fn superuser() -> String {
+    "postgres".into()
+}
 fn api_role() -> String {
     "rideguard_api".into()
+}
+fn ingest_role() -> String {
+    "rideguard_ingest".into()
+}
+fn notify_role() -> String {
+    "rideguard_notify".into()
+}
+fn rollup_role() -> String {
+    "rideguard_rollup".into()
+}
+fn seal_role() -> String {
+    "rideguard_seal".into()
 }
 fn ingest_user() -> String {
     "rideguard-ingest".into()

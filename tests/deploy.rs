@@ -101,7 +101,11 @@ fn every_secret_is_made_by_the_script_and_kept_out_of_the_repository() {
         let file = secret["file"].as_str().expect("a file");
         let name = name.as_str().expect("a name");
         assert!(file.starts_with("./deploy/secrets/"), "{file}");
-        assert!(script.contains(name), "deploy/make-secrets does not make {name}");
+        let (stem, end) = name.split_once('-').unwrap_or((name, name));
+        assert!(
+            script.contains(name) || script.contains(&format!("{stem}-{{")) && script.contains(end),
+            "deploy/make-secrets does not make {name}"
+        );
     }
     assert!(read(".gitignore").lines().any(|l| l == "/deploy/secrets"));
     assert!(read(".dockerignore").lines().any(|l| l == "deploy/secrets"));
@@ -152,22 +156,37 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
     }
     let published = texts(&services["mosquitto"]["ports"]);
     assert!(published.len() == 1 && published[0].ends_with(&format!(":{}", config.broker.port)), "{published:?}");
-    // The API has its own user at the broker, and not that of ingest.
-    let of_api = config.broker.for_api().password_file;
-    let secrets = texts(&services["api"]["secrets"]);
-    assert!(secrets.iter().any(|s| of_api.ends_with(s)) && !secrets.contains(&"broker".to_owned()), "{secrets:?}");
     let users = "user rideguard-api\ntopic read rideguard/live/#\n";
     assert!(read("deploy/mosquitto/acl").ends_with(users) && config.broker.for_api().username == "rideguard-api");
-    for secret in [
-        &config.database.password_file,
-        &config.database.api_password_file,
-        &config.broker.password_file,
-        &config.broker.ca_file,
-        config.journal.key_file.as_ref().expect("a key"),
-    ] {
-        let name = secret.file_name().expect("a name").to_string_lossy().into_owned();
-        assert!(secret.starts_with("/run/secrets") && texts(&services["ingest"]["secrets"]).contains(&name), "{name}");
-    }
+    // Each has the files that its role reads, and no other.
+    let (d, b) = (&config.database, &config.broker);
+    let [superuser, ingest, notify, rollup, seal] = [
+        &d.superuser_password_file,
+        &d.ingest_password_file,
+        &d.notify_password_file,
+        &d.rollup_password_file,
+        &d.seal_password_file,
+    ]
+    .map(|file| file.as_ref().expect("a file"));
+    let key = config.journal.key_file.as_ref().expect("a key");
+    let (admin, api) = (&d.password_file, &d.api_password_file);
+    let given = |service: &str, files: &[&PathBuf]| {
+        let names: BTreeSet<String> = files
+            .iter()
+            .map(|file| file.strip_prefix("/run/secrets").expect("a secret").to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(texts(&services[service]["secrets"]).into_iter().collect::<BTreeSet<_>>(), names, "{service}");
+    };
+    given("migrate", &[superuser, admin, api, ingest, notify, rollup, seal]);
+    given("ingest", &[ingest, &b.password_file, &b.ca_file, key]);
+    given("notify", &[notify]);
+    given("rollup", &[rollup, key]);
+    given("api", &[api, &b.for_api().password_file, &b.ca_file]);
+    given("commands", &[admin, key]);
+    given("postgis", &[superuser]);
+    let environment = &services["postgis"]["environment"];
+    assert_eq!(environment["POSTGRES_USER"].as_str(), Some(config.database.superuser.as_str()));
+    assert_eq!(environment["POSTGRES_PASSWORD_FILE"].as_str(), superuser.to_str());
 }
 
 #[test]

@@ -46,9 +46,9 @@ impl Place {
         let folder = Folder::open(&root)?;
         let postgres = Postgres::start(&folder, None)?;
         let broker = Mosquitto::start(&folder, None, None)?;
-        let (api_password_file, _) = folder.secret("database-api")?;
+        let with_roles = postgres.settings(&folder)?;
         let text = format!(
-            "[database]\nhost = {:?}\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\n
+            "[database]\nhost = {:?}\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\ningest_password_file = {:?}\n
 [broker]\nhost = \"localhost\"\nport = {}\nservices_port = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
 [http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n",
             // The alternative to the Unix socket.
@@ -59,7 +59,8 @@ impl Place {
             },
             postgres.port,
             postgres.password_file,
-            api_password_file,
+            with_roles.api_password_file,
+            with_roles.ingest_password_file.as_ref().context("a password of ingest")?,
             broker.port,
             broker.services_port.context("a broker of our own has a port for services")?,
             broker.ca_file,
@@ -75,11 +76,14 @@ impl Place {
         );
         std::fs::write(root.join("rideguard.toml"), text)?;
         let config = Config::read(&root.join("rideguard.toml"))?;
-        app::prepare(&config).await?;
-        let client = store::connect(&store::settings(&config.database, Role::Owner)?, "bench").await?;
+        app::prepare(&Config { database: with_roles.clone(), ..config.clone() }).await?;
+        let client = store::connect(&store::settings(&config.database, Role::Admin)?, "bench").await?;
         // A disk that syncs in 0.1 ms flatters; others take milliseconds.
         if let Ok(delay_us) = std::env::var("RIDEGUARD_BENCH_COMMIT_DELAY_US") {
             let delay_us: u32 = delay_us.parse().context("RIDEGUARD_BENCH_COMMIT_DELAY_US")?;
+            let mut settings = store::settings(&config.database, Role::Admin)?;
+            let password = rideguard::config::read_secret(&postgres.superuser_password_file)?;
+            let client = store::connect(settings.user(&with_roles.superuser).password(password), "bench").await?;
             client.batch_execute("ALTER SYSTEM SET commit_siblings = 0").await?;
             client.batch_execute(&format!("ALTER SYSTEM SET commit_delay = {delay_us}")).await?;
             client.batch_execute("SELECT pg_reload_conf()").await?;

@@ -181,7 +181,7 @@ fn days(text: &str) -> Result<f64, String> {
 pub fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     block_on(async {
-        let mut client = store::connect(&store::settings(&config.database, Role::Owner)?, "admin").await?;
+        let mut client = store::connect(&store::settings(&config.database, Role::Admin)?, "admin").await?;
         match args.command {
             Command::Demo { vehicles, logins } => {
                 demo::enter(&client, &demo::logins(&logins)?, vehicles, None).await?;

@@ -5,12 +5,12 @@ use crate::config::Config;
 use crate::store::{self, Role};
 use tokio_postgres::Client;
 
-/// Reads the settings and connects as the owner of the schema.
+/// Reads the settings and connects as the administration.
 ///
 /// # Errors
 /// A setting is wrong, or the database is away.
 pub async fn connect(args: &SettingsArgs) -> anyhow::Result<(Config, Client)> {
     let config = Config::read(&args.config)?;
-    let client = store::connect(&store::settings(&config.database, Role::Owner)?, "command").await?;
+    let client = store::connect(&store::settings(&config.database, Role::Admin)?, "command").await?;
     Ok((config, client))
 }

@@ -130,7 +130,7 @@ impl Demo {
         folder: &Folder,
         config: &Config,
     ) -> anyhow::Result<Self> {
-        let client = store::connect(&store::settings(&config.database, Role::Owner)?, "demo").await?;
+        let client = store::connect(&store::settings(&config.database, Role::Admin)?, "demo").await?;
         // Opened now and kept: a port that was only chosen may be somebody else's when it is needed.
         let webhook = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.context("the demonstration's webhook")?;
         let logins = logins(&folder.path("demo-logins"))?;

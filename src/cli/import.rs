@@ -52,7 +52,7 @@ struct Head {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     block_on(async {
-        let client = store::connect(&store::settings(&config.database, Role::Owner)?, "load").await?;
+        let client = store::connect(&store::settings(&config.database, Role::Admin)?, "load").await?;
         let loaded = file(&client, &args.file).await?;
         println!("{loaded} fixes are loaded; the rollup makes tracks of them.");
         Ok(())

@@ -5,6 +5,7 @@ use crate::cli::args::SettingsArgs;
 use crate::cli::block_on;
 use crate::config::Config;
 use crate::ingest::session::Subscribed;
+use crate::store::Role;
 use std::io::Write;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -25,12 +26,26 @@ pub const ROLLUP: Roles = Roles { ingest: false, notify: false, api: false, roll
 pub fn run(args: SettingsArgs, roles: Roles) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     block_on(async {
-        if roles.ingest || roles.rollup {
-            app::prepare(&config).await?;
-        }
         let stop = stop_signal()?;
+        start(&config, roles, stop.clone()).await?;
         app::run(config, roles, Subscribed::default(), stop).await
     })
+}
+
+/// With a password of its own a process waits until others have made what it needs. Without one it holds that of the
+/// administration, and makes it itself, as before there were such roles.
+async fn start(config: &Config, roles: Roles, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let (role, makes) = match roles {
+        INGEST => (Role::Ingest, true),
+        ROLLUP => (Role::Rollup, true),
+        NOTIFY => (Role::Notify, false),
+        _ => return Ok(()), // the API says that it is not ready
+    };
+    match config.database.login(role) {
+        Some(_) => app::wait_for_schema(config, role, stop).await,
+        None if makes => app::prepare(config).await,
+        None => Ok(()),
+    }
 }
 
 /// Turns SIGINT, SIGTERM and a closed terminal (SIGHUP) into one wish to stop: the managed services are in

@@ -3,7 +3,7 @@
 use crate::app::{self, Roles};
 use crate::cli::roles::stop_signal;
 use crate::cli::{announce, block_on, demo};
-use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
+use crate::config::{Config, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::domain::topic::up_topic;
 use crate::ingest::session::Subscribed;
 use crate::supervisor::broker::{self, Credential, Mosquitto};
@@ -131,7 +131,10 @@ async fn together(
     broker: &mut Mosquitto,
 ) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    app::prepare(&config).await?;
+    // The superuser stands in no settings file: this start alone knows it.
+    let mut with_superuser = config.clone();
+    with_superuser.database = postgres.settings(folder)?;
+    app::prepare(&with_superuser).await?;
     let demo = if args.demo {
         Some(demo::Demo::prepare(args.demo_vehicles, args.demo_without_simulator, folder, &config).await?)
     } else {
@@ -215,18 +218,9 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
 
 /// Writes the settings that the other commands of this data folder read.
 fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
-    let (api_password_file, _) = folder.secret("database-api")?;
     let journal_key_file = folder.key("journal-key")?;
     let config = Config {
-        database: Database {
-            host: postgres.host.clone(),
-            port: postgres.port,
-            name: "postgres".into(),
-            user: "rideguard".into(),
-            password_file: postgres.password_file.clone(),
-            api_user: "rideguard_api".into(),
-            api_password_file,
-        },
+        database: postgres.settings(folder)?,
         broker: broker.settings(),
         ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
         http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: args.behind_tls_proxy },
@@ -236,19 +230,37 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
     };
     let (d, b) = (&config.database, &config.broker);
+    let roles: String = ["api", "ingest", "notify", "rollup", "seal"]
+        .iter()
+        .map(|role| format!("{role}_user = \"rideguard_{role}\"\n{role}_password_file = \"secrets/database-{role}\"\n"))
+        .collect();
     let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
     let services = b.services_port.map_or_else(String::new, |port| format!("services_port = {port}\n"));
     write_private(
         &folder.path("rideguard.toml"),
         &format!(
             "# Written by `rideguard up` at every start, for the other commands of this data folder.
-[database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\napi_user = {:?}\napi_password_file = \"secrets/database-api\"\n
-[broker]\nhost = {:?}\nport = {}\n{}ca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\napi_username = {:?}\napi_password_file = \"secrets/broker-api\"\n{}
+[database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\n{roles}
+[broker]\nhost = {:?}\nport = {}\n{services}ca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\napi_username = {:?}\napi_password_file = \"secrets/broker-api\"\n{}
 [ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\nallow_http_webhooks = {}\n
 [journal]\nkey_file = \"secrets/journal-key\"\n",
-            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, services, b.username, broker::API_USER, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo, args.demo
+            d.host,
+            d.port,
+            d.name,
+            d.user,
+            b.host,
+            b.port,
+            b.username,
+            broker::API_USER,
+            socket,
+            args.max_fix_age_days,
+            args.http,
+            args.metrics,
+            args.behind_tls_proxy,
+            args.demo,
+            args.demo
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

@@ -1,5 +1,6 @@
 //! Migrations: numbered files in `schema/`, each applied once, in order, in its own transaction.
 
+use crate::store::roles::OWNER;
 use anyhow::bail;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
@@ -42,6 +43,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0038_end_what_was_the_sellers", include_str!("../../schema/0038_end_what_was_the_sellers.sql")),
     ("0039_keep_places_out_of_logs", include_str!("../../schema/0039_keep_places_out_of_logs.sql")),
     ("0040_name_plates_with_a_reason", include_str!("../../schema/0040_name_plates_with_a_reason.sql")),
+    ("0041_roles", include_str!("../../schema/0041_roles.sql")),
     ("0043_bind_grants_to_what_they_found", include_str!("../../schema/0043_bind_grants_to_what_they_found.sql")),
 ];
 
@@ -49,15 +51,17 @@ const MIGRATIONS: &[(&str, &str)] = &[
 const RIGHTS: &str = include_str!("../../schema/rights.sql");
 
 /// Key of the advisory lock that lets one process at a time change the schema and its roles.
-pub(super) const MIGRATE_LOCK: i64 = 7_241_000;
+const MIGRATE_LOCK: i64 = 7_241_000;
 
-/// Applies what is missing; returns how many were applied.
+/// Applies what is missing, as the owner of the schema; returns how many were applied.
 ///
 /// # Errors
-/// A migration that was changed after it was applied, or the database's own word.
+/// We are no member of the owner, a migration that was changed after it was applied, or the database's own word.
 pub async fn migrate(client: &mut Client) -> anyhow::Result<usize> {
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATE_LOCK]).await?;
+    client.batch_execute(&format!("SET ROLE {OWNER}")).await?;
     let applied = apply_missing(client).await;
+    client.batch_execute("RESET ROLE").await?;
     client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATE_LOCK]).await?;
     applied
 }
@@ -65,7 +69,7 @@ pub async fn migrate(client: &mut Client) -> anyhow::Result<usize> {
 async fn apply_missing(client: &mut Client) -> anyhow::Result<usize> {
     client
         .batch_execute(
-            "SET client_min_messages = warning;
+            "SET client_min_messages = error;
              CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, sha256 text NOT NULL,
              applied_at timestamptz NOT NULL DEFAULT now())",
         )
@@ -89,4 +93,20 @@ async fn apply_missing(client: &mut Client) -> anyhow::Result<usize> {
         count += 1;
     }
     Ok(count)
+}
+
+/// How many migrations of this program the database lacks.
+///
+/// # Errors
+/// The database's own word.
+pub async fn count_missing(client: &Client) -> anyhow::Result<usize> {
+    // A role of ours may read it only when the schema knows the role.
+    let sql = "SELECT CASE WHEN to_regclass('public.migration') IS NULL THEN false ELSE has_table_privilege('public.migration', 'SELECT') END";
+    if !client.query_one(sql, &[]).await?.get::<_, bool>(0) {
+        return Ok(MIGRATIONS.len());
+    }
+    let names: Vec<&str> = MIGRATIONS.iter().map(|(name, _)| *name).collect();
+    let sql = "SELECT count(*) FROM migration WHERE name = ANY ($1)";
+    let there: i64 = client.query_one(sql, &[&names]).await?.get(0);
+    Ok(MIGRATIONS.len().saturating_sub(usize::try_from(there)?))
 }

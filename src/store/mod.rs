@@ -14,12 +14,14 @@ pub mod query_thread;
 pub mod rebuild;
 pub mod registry;
 pub mod retention;
+pub mod roles;
 pub mod settings;
 pub mod tracks;
 mod types;
 
 use crate::config::{Database, read_secret};
 use anyhow::Context;
+use std::path::Path;
 use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 
@@ -42,34 +44,75 @@ pub async fn answered<T>(asked: impl Future<Output = anyhow::Result<T>>) -> anyh
 /// Which role a connection speaks as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Owns the schema; ingest, notify, administration.
-    Owner,
+    /// Migrations and commands of people: a member of the schema's owner.
+    Admin,
+    /// Lanes.
+    Ingest,
+    /// The outbox.
+    Notify,
+    /// Tracks and retention.
+    Rollup,
+    /// The seal of the audit.
+    Seal,
     /// The API: audited functions only.
     Api,
 }
 
-/// The connection settings of a role, password included.
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 6] = [Self::Admin, Self::Ingest, Self::Notify, Self::Rollup, Self::Seal, Self::Api];
+
+    /// The group whose rights it has.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Admin => roles::OWNER,
+            Self::Ingest => "rideguard_ingest_rights",
+            Self::Notify => "rideguard_notify_rights",
+            Self::Rollup => "rideguard_rollup_rights",
+            Self::Seal => "rideguard_seal_rights",
+            Self::Api => "rideguard_api_rights",
+        }
+    }
+}
+
+impl Database {
+    /// Name and password file of a role; `None`: the settings have none for it.
+    pub fn login(&self, role: Role) -> Option<(&str, &Path)> {
+        let (user, file) = match role {
+            Role::Admin => (&self.user, Some(&self.password_file)),
+            Role::Ingest => (&self.ingest_user, self.ingest_password_file.as_ref()),
+            Role::Notify => (&self.notify_user, self.notify_password_file.as_ref()),
+            Role::Rollup => (&self.rollup_user, self.rollup_password_file.as_ref()),
+            Role::Seal => (&self.seal_user, self.seal_password_file.as_ref()),
+            Role::Api => (&self.api_user, Some(&self.api_password_file)),
+        };
+        file.map(|file| (user.as_str(), file.as_path()))
+    }
+}
+
+/// The connection settings of a role, password included; without one of its own those of the administration.
 ///
 /// # Errors
 /// Names the password file that cannot be read.
 pub fn settings(database: &Database, role: Role) -> anyhow::Result<tokio_postgres::Config> {
-    let (user, file) = match role {
-        Role::Owner => (&database.user, &database.password_file),
-        Role::Api => (&database.api_user, &database.api_password_file),
-    };
+    let (user, file) = database.login(role).unwrap_or((&database.user, &database.password_file));
+    Ok(settings_as(database, user, &read_secret(file)?))
+}
+
+fn settings_as(database: &Database, user: &str, password: &str) -> tokio_postgres::Config {
     let mut settings = tokio_postgres::Config::new();
     settings
         .host(&database.host)
         .port(database.port)
         .dbname(&database.name)
         .user(user)
-        .password(read_secret(file)?)
+        .password(password)
         // Questions over many partitions look dear before they begin; compiling them costs more than answering.
         .options("-c jit=off")
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives_idle(Duration::from_secs(30))
         .tcp_user_timeout(Duration::from_secs(20));
-    Ok(settings)
+    settings
 }
 
 /// Opens one connection; a task drives it until the client is dropped.

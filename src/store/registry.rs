@@ -1,7 +1,6 @@
 //! People and things as administrators enter them.
 
 use crate::domain::Profile;
-use crate::store::migrate::MIGRATE_LOCK;
 use crate::store::plates;
 use anyhow::{Context, bail, ensure};
 use std::collections::HashSet;
@@ -234,30 +233,6 @@ pub async fn account(client: &impl GenericClient, login: &str, roles: &[&str]) -
     let role: &str = row.get(1);
     ensure!(roles.contains(&role), "the role of {login} is {role}; it must be {}", roles.join(" or "));
     Ok(row.get(0))
-}
-
-/// Makes the API's login role, with its password and its rights.
-///
-/// # Errors
-/// The database's own word.
-pub async fn put_api_role(client: &Client, role: &str, password: &str) -> anyhow::Result<()> {
-    ensure!(
-        role.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
-        "the role {role:?} has other characters than letters, digits and _"
-    );
-    ensure!(
-        password.chars().all(|c| c.is_ascii_alphanumeric()),
-        "the API role's password may have letters and digits only"
-    );
-    // One process at a time: two that start together would change the same row of the catalogue.
-    client
-        .batch_execute(&format!(
-            "SELECT pg_advisory_xact_lock({MIGRATE_LOCK});
-             DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF; END $$;
-             ALTER ROLE {role} LOGIN PASSWORD '{password}'; GRANT rideguard_api_rights TO {role};"
-        ))
-        .await?;
-    Ok(())
 }
 
 /// The row of a tracker.

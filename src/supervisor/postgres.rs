@@ -1,5 +1,6 @@
 //! A private PostgreSQL cluster with PostGIS.
 
+use crate::config::Database;
 use crate::supervisor::{Child, Folder, SOCKET_PATH_BYTES_MAX, free_port};
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Longest a start may take; a cluster that was killed replays its log first.
 const START_MAX: Duration = Duration::from_secs(60);
+
+/// The cluster's first role, which PostgreSQL lets nobody take the rights from. `up` makes the others by it, and nobody else uses it.
+pub const SUPERUSER: &str = "postgres";
 
 /// A refused statement leaves one line: neither the statement, whose values may be positions, nor details of rows.
 const QUIET_LOG: [&str; 4] = ["-c", "log_min_error_statement=panic", "-c", "log_error_verbosity=terse"];
@@ -24,6 +28,8 @@ pub struct Postgres {
     pub host: String,
     /// File with the password of the role `rideguard`.
     pub password_file: PathBuf,
+    /// File with the password of the superuser [`SUPERUSER`].
+    pub superuser_password_file: PathBuf,
 }
 
 impl Postgres {
@@ -35,6 +41,7 @@ impl Postgres {
     pub fn start(folder: &Folder, port: Option<u16>) -> anyhow::Result<Self> {
         let bin = bin_folder()?;
         let (password_file, _) = folder.secret("database")?;
+        let (superuser_password_file, _) = folder.secret("database-superuser")?;
         let home = folder.service("postgres")?;
         let data = home.join("data");
         if !data.join("PG_VERSION").exists() {
@@ -46,7 +53,8 @@ impl Postgres {
         {
             tracing::info!("Adopted PostgreSQL of an earlier run");
             let host = socket_folder(&home, port).filter(|_| socket(&home, port).exists());
-            return Ok(Self { child, port, host: host.unwrap_or_else(loopback), password_file });
+            let host = host.unwrap_or_else(loopback);
+            return Ok(Self { child, port, host, password_file, superuser_password_file });
         }
         let port = port.map_or_else(free_port, Ok)?;
         let log = folder.path("postgres.log");
@@ -59,7 +67,8 @@ impl Postgres {
             command.arg("-c").arg(format!("unix_socket_directories=\"{sockets}\""));
         }
         let child = Child::start("PostgreSQL", &mut command, folder.service_user(), &log, Signal::SIGINT)?;
-        let mut started = Self { child, port, host: host.unwrap_or_else(loopback), password_file };
+        let host = host.unwrap_or_else(loopback);
+        let mut started = Self { child, port, host, password_file, superuser_password_file };
         started.wait(&pid_file, &log)?;
         Ok(started)
     }
@@ -89,6 +98,33 @@ impl Postgres {
     /// Whether it runs.
     pub fn is_alive(&mut self) -> bool {
         self.child.is_alive()
+    }
+
+    /// How to reach it: each role with its own password, and the superuser.
+    ///
+    /// # Errors
+    /// A secret cannot be written or read.
+    pub fn settings(&self, folder: &Folder) -> anyhow::Result<Database> {
+        let password_file = |role: &str| Ok::<_, anyhow::Error>(folder.secret(&format!("database-{role}"))?.0);
+        Ok(Database {
+            host: self.host.clone(),
+            port: self.port,
+            name: "postgres".into(),
+            user: "rideguard".into(),
+            password_file: self.password_file.clone(),
+            superuser: SUPERUSER.into(),
+            superuser_password_file: Some(self.superuser_password_file.clone()),
+            api_user: "rideguard_api".into(),
+            api_password_file: password_file("api")?,
+            ingest_user: "rideguard_ingest".into(),
+            ingest_password_file: Some(password_file("ingest")?),
+            notify_user: "rideguard_notify".into(),
+            notify_password_file: Some(password_file("notify")?),
+            rollup_user: "rideguard_rollup".into(),
+            rollup_password_file: Some(password_file("rollup")?),
+            seal_user: "rideguard_seal".into(),
+            seal_password_file: Some(password_file("seal")?),
+        })
     }
 
     /// Its process number.
@@ -151,7 +187,7 @@ pub fn program(major: u32, name: &str) -> anyhow::Result<PathBuf> {
 
 fn init(folder: &Folder, bin: &Path, home: &Path, data: &Path) -> anyhow::Result<()> {
     let password_copy = home.join("password");
-    fs::copy(folder.secret("database")?.0, &password_copy)?;
+    fs::copy(folder.secret("database-superuser")?.0, &password_copy)?;
     folder.hand_over(&password_copy)?;
     if data.exists() {
         fs::remove_dir_all(data)?; // half made: a first start was killed
@@ -159,7 +195,8 @@ fn init(folder: &Folder, bin: &Path, home: &Path, data: &Path) -> anyhow::Result
     let mut command = Command::new(bin.join("initdb"));
     command
         .args([
-            "--username=rideguard",
+            "--username",
+            SUPERUSER,
             "--auth=scram-sha-256",
             "--encoding=UTF8",
             "--locale=C.UTF-8",

@@ -182,7 +182,8 @@ async fn a_point_in_time_is_reached_as_the_document_says() {
     let moment: String = client.query_one("SELECT clock_timestamp()::text", &[]).await.unwrap().get(0);
     up.publish(&ident, &password, thirty(&ident, 200)).await;
     up.wait_for("SELECT count(*) FROM fix", 90).await;
-    let segment: String = client.query_one("SELECT pg_walfile_name(pg_switch_wal())", &[]).await.unwrap().get(0);
+    let switch = "SELECT pg_walfile_name(pg_switch_wal())";
+    let segment: String = up.superuser().await.query_one(switch, &[]).await.unwrap().get(0);
     up.wait_for(&format!("SELECT count(*) FROM pg_stat_archiver WHERE last_archived_wal >= '{segment}'"), 1).await;
     drop(client);
     assert!(up.interrupt());

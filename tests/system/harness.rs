@@ -183,6 +183,11 @@ impl Up {
         reqwest::get(format!("http://{}{path}", self.http)).await.unwrap().text().await.unwrap()
     }
 
+    /// The same, if somebody listens.
+    pub async fn text_if_there(&self, path: &str) -> Option<String> {
+        reqwest::get(format!("http://{}{path}", self.http)).await.ok()?.text().await.ok()
+    }
+
     /// Opens the live stream as a page of some origin: the type of its first message, or the code with
     /// which it was closed; nothing if it was not opened at all.
     pub async fn open_live(&self, ticket: &str, origin: &str) -> Option<String> {
@@ -210,7 +215,21 @@ impl Up {
         Command::new(program()).args(args).arg("--config").arg(self.config()).output().unwrap()
     }
 
-    /// A connection as the owner of the schema; a database that is coming back is waited for.
+    /// A connection as the superuser, which the program itself uses at its start only.
+    pub async fn superuser(&self) -> Client {
+        let config = Config::read(&self.config()).unwrap();
+        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Admin);
+        superuser(settings.unwrap(), &self.folder.join("secrets/database-superuser")).await
+    }
+
+    /// A connection as the process of the rollup.
+    pub async fn rollup(&self) -> Client {
+        let config = Config::read(&self.config()).unwrap();
+        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Rollup).unwrap();
+        rideguard::store::connect(&settings, "test").await.unwrap()
+    }
+
+    /// A connection as the administration, which may what the schema's owner may; a database that is coming back is waited for.
     pub async fn sql(&self) -> Client {
         let since = Instant::now();
         loop {
@@ -225,7 +244,7 @@ impl Up {
     /// The same, if the database is there now.
     pub async fn try_sql(&self) -> Option<Client> {
         let config = Config::read(&self.config()).unwrap();
-        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Owner).unwrap();
+        let settings = rideguard::store::settings(&config.database, rideguard::store::Role::Admin).unwrap();
         rideguard::store::connect(&settings, "test").await.ok()
     }
 
@@ -342,6 +361,7 @@ impl Up {
 pub struct Database {
     folder: PathBuf,
     postgres: rideguard::supervisor::postgres::Postgres,
+    pub config: rideguard::config::Database,
     pub settings: tokio_postgres::Config,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -352,20 +372,41 @@ impl Database {
         let path = std::env::temp_dir().join(format!("rideguard-test-{:016x}", rand::random::<u64>()));
         let folder = rideguard::supervisor::Folder::open(&path).unwrap();
         let postgres = rideguard::supervisor::postgres::Postgres::start(&folder, None).unwrap();
-        let mut settings = tokio_postgres::Config::new();
-        let password = rideguard::config::read_secret(&postgres.password_file).unwrap();
-        settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
-        let database = Self { folder: path, postgres, settings, _turn: turn };
+        let config = postgres.settings(&folder).unwrap();
+        rideguard::store::roles::prepare(&config).await.unwrap();
+        let settings = rideguard::store::settings(&config, rideguard::store::Role::Admin).unwrap();
+        let database = Self { folder: path, postgres, config, settings, _turn: turn };
         let mut client = database.connect().await;
         rideguard::store::migrate::migrate(&mut client).await.unwrap();
         rideguard::store::tracks::partitions::make(&client, 3).await.unwrap();
         database
     }
 
-    /// A connection as the owner of the schema.
+    /// How the process of the rollup connects.
+    pub fn rollup_settings(&self) -> tokio_postgres::Config {
+        rideguard::store::settings(&self.config, rideguard::store::Role::Rollup).unwrap()
+    }
+
+    /// A connection as the process of the rollup, which does the nightly work, too.
+    pub async fn rollup(&self) -> Client {
+        rideguard::store::connect(&self.rollup_settings(), "test").await.unwrap()
+    }
+
+    /// A connection as the superuser.
+    pub async fn superuser(&self) -> Client {
+        superuser(self.settings.clone(), self.config.superuser_password_file.as_ref().unwrap()).await
+    }
+
+    /// A connection as the administration.
     pub async fn connect(&self) -> Client {
         rideguard::store::connect(&self.settings, "test").await.unwrap()
     }
+}
+
+/// A connection as the superuser of a private cluster.
+pub async fn superuser(mut settings: tokio_postgres::Config, password_file: &Path) -> Client {
+    settings.user("postgres").password(rideguard::config::read_secret(password_file).unwrap());
+    rideguard::store::connect(&settings, "superuser").await.unwrap()
 }
 
 impl Drop for Database {

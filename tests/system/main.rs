@@ -38,6 +38,7 @@ mod restarts;
 mod retained;
 mod retention;
 mod rights;
+mod roles;
 mod scale;
 mod schema;
 mod sealed;

@@ -142,7 +142,16 @@ async fn what_is_kept_is_nobody_elses() {
     ] {
         assert_eq!(open_to_others(&up.folder.join(private)), 0, "{private}");
     }
-    for secret in ["broker", "broker-api", "broker.key", "database", "database-api", "demo-webhook"] {
+    for secret in [
+        "broker",
+        "broker-api",
+        "broker.key",
+        "database",
+        "database-superuser",
+        "database-api",
+        "database-ingest",
+        "demo-webhook",
+    ] {
         assert_eq!(open_to_others(&up.folder.join("secrets").join(secret)), 0, "{secret}");
     }
     let passwords = fs::read_to_string(up.folder.join("services/mosquitto/passwords")).unwrap();
@@ -177,7 +186,7 @@ async fn a_closed_terminal_stops_the_servants_too() {
 async fn a_database_that_could_forget_is_refused_by_the_name_of_its_setting() {
     use_ring();
     let up = Up::start(3, &[]).await;
-    let client = up.sql().await;
+    let client = up.superuser().await;
     for name in ["fsync", "full_page_writes", "synchronous_commit"] {
         client.batch_execute(&format!("ALTER SYSTEM SET {name} = off")).await.unwrap();
         client.batch_execute("SELECT pg_reload_conf()").await.unwrap();

@@ -31,7 +31,7 @@ const OLD: &str = "SELECT count(*) FROM track WHERE from_at < now() - interval '
 #[tokio::test]
 async fn old_days_go_but_for_incidents_and_cases() {
     let database = Database::start().await;
-    let mut client = database.connect().await;
+    let (client, mut night) = (database.connect().await, database.rollup().await);
     client.batch_execute(LIFE).await.unwrap();
     client.execute("SELECT hear(false)", &[]).await.unwrap();
     let mut rollup = lead(&database).await;
@@ -59,13 +59,13 @@ async fn old_days_go_but_for_incidents_and_cases() {
         .unwrap();
     let days = Retention { normal_days: 365, incident_days: 730, case_days: 1095, journal_days: 30, hour_utc: 19 };
     let before = count(&client, OLD).await;
-    let planned = retention::run(&mut client, &days, &Journal::default(), true).await.unwrap().unwrap();
+    let planned = retention::run(&mut night, &days, &Journal::default(), true).await.unwrap().unwrap();
     assert_eq!(
         (count(&client, OLD).await, count(&client, "SELECT count(*) FROM incident").await),
         (before, 2),
         "a dry run only counts"
     );
-    let done = retention::run(&mut client, &days, &Journal::default(), false).await.unwrap().unwrap();
+    let done = retention::run(&mut night, &days, &Journal::default(), false).await.unwrap().unwrap();
     assert_eq!(
         (planned.pieces_kept, planned.pieces_deleted, planned.incidents, planned.alerts),
         (done.pieces_kept, done.pieces_deleted, done.incidents, done.alerts)
@@ -86,7 +86,7 @@ async fn old_days_go_but_for_incidents_and_cases() {
         .await
         .unwrap();
     let shorter = Retention { case_days: 880, ..days };
-    retention::run(&mut client, &shorter, &Journal::default(), false).await.unwrap().unwrap();
+    retention::run(&mut night, &shorter, &Journal::default(), false).await.unwrap().unwrap();
     let left: String = client.query_one(vehicles, &[]).await.unwrap().get(0);
     assert_eq!(left, "1001 1003");
     assert_eq!(count(&client, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^track_[0-9]{8}$' AND right(relname, 8) < to_char(now() - interval '800 days', 'YYYYMMDD')").await, 0);
@@ -135,6 +135,7 @@ async fn a_nightly_job_that_fails_holds_up_no_slice() {
     client
         .batch_execute(
             "CREATE SEQUENCE failure;
+             GRANT USAGE ON SEQUENCE failure TO rideguard_rollup_rights;
              CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 PERFORM nextval('failure'), pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
              CREATE TRIGGER fail BEFORE INSERT ON retention_run FOR EACH ROW EXECUTE FUNCTION fail();
@@ -146,7 +147,7 @@ async fn a_nightly_job_that_fails_holds_up_no_slice() {
     let config: Config = toml::from_str(nowhere).unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let metrics = Arc::new(Metrics::new().unwrap());
-    let rolling = tokio::spawn(rideguard::rollup::run(config, database.settings.clone(), metrics, stopped));
+    let rolling = tokio::spawn(rideguard::rollup::run(config, database.rollup_settings(), metrics, stopped));
     let since = Instant::now();
     let ended = "SELECT last_value * is_called::int FROM failure";
     while count(&client, ended).await == 0 {
@@ -181,9 +182,9 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     assert!(up.interrupt());
     up.start_again().await;
     settled(&up).await;
-    let mut client = up.sql().await;
+    let (client, mut night) = (up.sql().await, up.rollup().await);
     let everything = Retention { journal_days: 0, ..Retention::default() };
-    let report = retention::run(&mut client, &everything, &Journal::default(), true).await.unwrap().unwrap();
+    let report = retention::run(&mut night, &everything, &Journal::default(), true).await.unwrap().unwrap();
     assert!(report.journal_rows > 0);
     assert_eq!(up.count("SELECT max(n) FROM journal_base").await, 0, "a dry run only counts");
     // What a case holds stays in the journal, row for row.
@@ -196,7 +197,7 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
         "--ends", &ends, "--reason", "theft",
     ];
     assert_eq!(lines(&up.command(&held)), ["hold 1"]);
-    let report = retention::run(&mut client, &everything, &Journal::default(), false).await.unwrap().unwrap();
+    let report = retention::run(&mut night, &everything, &Journal::default(), false).await.unwrap().unwrap();
     assert!(report.journal_rows > 0 && report.journal_rows_kept > 0, "{report:?}");
     assert_eq!(lines(&up.command(&["journal"])).len(), 20);
     check(&up, "purged: ");
@@ -238,7 +239,7 @@ async fn the_journal_goes_up_to_a_seam_and_a_person_from_everywhere() {
     check(&up, "1 erased people");
     // A hold's packets are held by when they came, up to a day late: the whole telling of today is under it.
     lines(&up.command(&["hold", "release", "2", "--by", "police", "--grant", &grant, "--reason", "over"]));
-    retention::run(&mut client, &everything, &Journal::default(), false).await.unwrap().unwrap();
+    retention::run(&mut night, &everything, &Journal::default(), false).await.unwrap().unwrap();
     assert_eq!(up.count("SELECT count(*) FROM fix").await, 0, "without the hold the night takes the rest");
     let journal = lines(&up.command(&["journal"]));
     assert!(journal.is_empty(), "{journal:?}");

@@ -128,7 +128,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     // Broken off at any moment: nothing is lost and nothing is there twice, and the next run goes on.
     let mut broken_off = 0;
     loop {
-        let mut sealing = database.connect().await;
+        let mut sealing = database.rollup().await;
         let (key_store, mut sealed) = (key_store.clone(), Sealed::default());
         let limit = Duration::from_micros(random.random_range(0..(2 + broken_off) * 5_000));
         match tokio::time::timeout(limit, write::run(&mut sealing, &key_store, now(), &mut sealed)).await {
@@ -154,7 +154,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     assert_eq!(shown(&mut client, &key_store, Some(&idents[1])).await, of_one);
     verified(&client).await;
     let mut again = Sealed::default();
-    write::run(&mut client, &key_store, now(), &mut again).await.unwrap();
+    write::run(&mut database.rollup().await, &key_store, now(), &mut again).await.unwrap();
     assert_eq!(again, Sealed::default(), "what is sealed is sealed");
 
     // Without its key it is nothing, and one sentence says so.
@@ -182,7 +182,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     // The seam of tonight is too young to begin at; the one in the middle is not.
     let days = Retention { journal_days: 1, ..Retention::default() };
     let unsealed = Journal::default();
-    let report = retention::run(&mut client, &days, &unsealed, false).await.unwrap().unwrap();
+    let report = retention::run(&mut database.rollup().await, &days, &unsealed, false).await.unwrap().unwrap();
     assert_eq!((report.journal_rows, report.journal_rows_kept), (0, ROWS / 2), "{report:?}");
     assert_eq!(rows(&client, &key_store, ROWS / 2).await, before[ROWS as usize / 2..]);
     let is_new =
@@ -191,7 +191,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
     assert_eq!(shown(&mut client, &key_store, None).await, kept);
     verified(&client).await;
     client.batch_execute("UPDATE legal_hold SET released_at = now(), released_by = placed_by").await.unwrap();
-    let report = retention::run(&mut client, &days, &unsealed, false).await.unwrap().unwrap();
+    let report = retention::run(&mut database.rollup().await, &days, &unsealed, false).await.unwrap().unwrap();
     assert_eq!((report.journal_rows, report.journal_rows_kept), (ROWS / 2, 0), "{report:?}");
     verified(&client).await;
     let orphans =
@@ -331,11 +331,11 @@ async fn a_person_is_erased_from_the_sealed_journal_by_deleting_keys() {
     assert_eq!((before.len(), of_other.len()), (40, 20));
     lines(&up.command(&["rebuild", "--check"]));
 
-    let mut client = up.sql().await;
+    let client = up.sql().await;
     let key_file = up.folder.join("secrets/journal-key");
     let key_store = KeyStore::of(&Journal { key_file: Some(key_file.clone()), ..Journal::default() });
     let mut sealed = Sealed::default();
-    write::run(&mut client, &key_store, now(), &mut sealed).await.unwrap();
+    write::run(&mut up.rollup().await, &key_store, now(), &mut sealed).await.unwrap();
     assert!(sealed.entries >= 40 && sealed.blocks >= 2, "{sealed:?}");
     assert_eq!(lines(&up.command(&["journal"])), before);
     assert_eq!(lines(&up.command(&["journal", "--tracker", &other])), of_other);

@@ -64,7 +64,7 @@ async fn count(client: &Client, question: &str) -> i64 {
 /// A rollup that takes over: the lock of one that was killed is free a moment after its end.
 pub async fn lead(database: &Database) -> Rollup {
     loop {
-        if let Some(rollup) = Rollup::lead(database.connect().await).await.unwrap() {
+        if let Some(rollup) = Rollup::lead(database.rollup().await).await.unwrap() {
             return rollup;
         }
         tokio::task::yield_now().await;
@@ -115,7 +115,7 @@ async fn what_was_hot_is_there_once_after_rolling_up_merging_and_dropping() {
     // An old hot day that is pieces goes, and a detach that was interrupted is finished.
     let attached = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'fix'::regclass";
     let before = count(&client, attached).await;
-    partitions::release(&client, 1).await.unwrap();
+    partitions::release(&database.rollup().await, 1).await.unwrap();
     assert!(count(&client, attached).await < before);
     assert_same(&client, true, "old days are dropped").await;
     assert_eq!(
@@ -150,8 +150,9 @@ async fn kill_and_check(seed: u64, kills: usize) {
         let mut work = std::pin::pin!(roll_everything(&mut rollup, to));
         let (begun, wait) = (std::time::Instant::now(), takes.mul_f64(random.random_range(0.0..1.0)));
         if tokio::time::timeout(wait, &mut work).await.is_err() {
-            let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rideguard test' AND pid <> pg_backend_pid()";
-            client.query_one(ended, &[]).await.unwrap();
+            let ended =
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'rideguard_rollup'";
+            database.superuser().await.query_one(ended, &[]).await.unwrap();
             ended_early += usize::from(work.await.is_err() && is_busy);
             takes = takes.mul_f64(1.1);
         } else if is_busy {
@@ -184,7 +185,7 @@ async fn only_one_leads_and_a_closed_slice_sends_its_late_fixes_aside() {
     let database = Database::start().await;
     let client = database.connect().await;
     let mut rollup = lead(&database).await;
-    assert!(Rollup::lead(database.connect().await).await.unwrap().is_none(), "a second one waits");
+    assert!(Rollup::lead(database.rollup().await).await.unwrap().is_none(), "a second one waits");
     rollup.close(last_closed(now(), 300)).await.unwrap();
     // A lane that would copy a fix of a closed slice into the hot table is told so, with our code.
     client.execute("UPDATE lane SET fence = 1 WHERE lane = 0", &[]).await.unwrap();
@@ -257,8 +258,8 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     let (database, client) = crate::questions::city().await;
     let today = "SELECT to_char(now() AT TIME ZONE 'UTC', '\"track_\"YYYYMMDD')";
     let today: String = client.query_one(today, &[]).await.unwrap().get(0);
-    let mut writer = database.connect().await;
-    while let Some(day) = clustering::cluster_next_day(&mut writer, &client).await.unwrap() {
+    let (mut writer, night) = (database.rollup().await, database.rollup().await);
+    while let Some(day) = clustering::cluster_next_day(&mut writer, &night).await.unwrap() {
         assert!(day < today, "{day} is not over");
     }
     // The same pieces, within one day of the week before.
@@ -295,7 +296,7 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM lane").await.unwrap();
 
     let mut ordered = Vec::new();
-    while let Some(day) = clustering::cluster_next_day(&mut writer, &client).await.unwrap() {
+    while let Some(day) = clustering::cluster_next_day(&mut writer, &night).await.unwrap() {
         ordered.push(day);
     }
     assert!(ordered.contains(&day) && ordered.is_sorted_by(|a, b| a > b), "{ordered:?}, the newest first");
@@ -322,5 +323,5 @@ async fn a_day_that_is_over_is_put_in_the_order_of_its_index_once_and_all_of_it_
     // Days made later, late fixes and retention find what they look for.
     partitions::make_for(&client, "track", [from].into_iter()).await.unwrap();
     roll_everything(&mut lead(&database).await, last_closed(now(), 300)).await.unwrap();
-    assert!(partitions::drop_days(&client, "track", "99991231", &[]).await.unwrap() > 3);
+    assert!(partitions::drop_days(&night, "track", "99991231", &[]).await.unwrap() > 3);
 }

@@ -1,6 +1,6 @@
 //! A database of an earlier version, with what was in it: nothing is lost on the way to this one, and all is found.
 
-use crate::harness::Database;
+use crate::harness::{Database, superuser};
 use crate::questions::{PEOPLE, areas_equal_a_scan, city};
 use crate::tracks::{assert_same, roll_everything, shapes_are_flat};
 use bytes::Bytes;
@@ -19,29 +19,38 @@ use tokio_postgres::Client;
 /// square kilometre.
 const VERSIONS: [&str; 3] = ["0011", "0018", "0024"];
 
-/// A database as a program of then made it: its migrations, applied as now.
-pub async fn old_database(database: &Database, version: &str) -> Client {
-    let name = format!("as_of_{version}");
-    database.connect().await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    let mut settings = database.settings.clone();
-    let client = store::connect(settings.dbname(&name), "test").await.unwrap();
+/// What a program of then applied, and noted.
+pub fn migrations_up_to(version: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let mut files: Vec<String> =
         fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     files.retain(|f| f.starts_with("00") && &f[..4] <= version);
     files.sort();
-    client.batch_execute("CREATE TABLE migration (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())").await.unwrap();
+    let mut all = "CREATE TABLE migration (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());\n".to_owned();
     for file in files {
         let text = read(&file);
-        client.batch_execute(&text).await.unwrap();
-        let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
-        let name = file.trim_end_matches(".sql");
-        client.execute("INSERT INTO migration (name, sha256) VALUES ($1, $2)", &[&name, &sha256]).await.unwrap();
+        let (name, sha256) = (file.trim_end_matches(".sql"), hex::encode(Sha256::digest(text.as_bytes())));
+        all += &format!("{text};\nINSERT INTO migration (name, sha256) VALUES ('{name}', '{sha256}');\n");
     }
-    client.batch_execute(&read("rights.sql")).await.unwrap();
+    all + &read("rights.sql")
+}
+
+/// A database as a program of then made it: its migrations, applied as now.
+pub async fn old_database(database: &Database, version: &str) -> Client {
+    let name = format!("as_of_{version}");
+    let superuser_password_file = database.config.superuser_password_file.clone().unwrap();
+    database.superuser().await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+    let mut settings = database.settings.clone();
+    settings.dbname(&name);
+    // A superuser was at work everywhere then.
+    let client = superuser(settings.clone(), &superuser_password_file).await;
+    client.batch_execute(&migrations_up_to(version)).await.unwrap();
     partitions::make(&client, 3).await.unwrap();
-    client
+    // The start of this program's makes the roles, and gives all of it to the owner.
+    let config = rideguard::config::Database { name, ..database.config.clone() };
+    store::roles::prepare(&config).await.unwrap();
+    store::connect(&settings, "test").await.unwrap()
 }
 
 /// Takes the rows of a query over into another database's table.
@@ -96,10 +105,13 @@ async fn an_old_database_is_brought_up_to_date_with_all_that_is_hot_late_and_in_
         // And work goes on.
         let mut settings = database.settings.clone();
         let settings = settings.dbname(format!("as_of_{version}"));
-        let reader = store::connect(settings, "test").await.unwrap();
-        let mut rollup = Rollup::lead(store::connect(settings, "test").await.unwrap()).await.unwrap().unwrap();
+        let password = rideguard::config::read_secret(database.config.rollup_password_file.as_ref().unwrap()).unwrap();
+        let settings = settings.user("rideguard_rollup").password(password);
+        let connect = || async { store::connect(settings, "test").await.unwrap() };
+        let (mut writer, reader) = (connect().await, connect().await);
+        let mut rollup = Rollup::lead(connect().await).await.unwrap().unwrap();
         roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
-        while clustering::cluster_next_day(&mut old, &reader).await.unwrap().is_some() {}
+        while clustering::cluster_next_day(&mut writer, &reader).await.unwrap().is_some() {}
         assert_same(&old, true, version).await;
         areas_equal_a_scan(&old, seed, 15).await;
     }

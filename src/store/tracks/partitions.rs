@@ -47,9 +47,7 @@ pub async fn make_for(
 /// # Errors
 /// The database's own word; a lock that somebody holds for longer among them.
 pub async fn summarize(client: &Client, at: Timestamp) -> Result<i64, Error> {
-    let sql = "SELECT coalesce(sum(brin_summarize_new_values(x.indexrelid)), 0)::bigint
-        FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
-        WHERE a.amname = 'brin' AND x.indrelid = to_regclass('fix_' || to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD'))";
+    let sql = "SELECT summarize_hot_day($1)";
     Ok(client.query_one(sql, &[&at]).await?.get(0))
 }
 
@@ -81,35 +79,22 @@ pub async fn release(client: &Client, hot_days: u32) -> Result<usize, Error> {
     drop_days(client, "fix", &before, &[]).await
 }
 
-/// Drops the days of `fix` or `track` before a day (`YYYYMMDD`), those in `kept` apart; says how many. Detached
-/// concurrently first, so that nobody waits.
+/// Drops the days of `fix` or `track` before a day (`YYYYMMDD`), those in `kept` apart; says how many. One transaction each;
+/// who writes waits for a fifth of a second at most, and a day that somebody asks without a pause stays until the next call.
 ///
 /// # Errors
 /// The database's own word; the next call goes on where this one stopped.
 pub async fn drop_days(client: &Client, table: &str, before: &str, kept: &[String]) -> Result<usize, Error> {
-    client.batch_execute("SET lock_timeout = '2s'").await?;
-    // A detach that was interrupted must be finished before it can be repeated.
-    let attached = client
+    // Detached ones, too: a program of before may have been ended between the two.
+    let days = client
         .query(
-            "SELECT c.relname, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-             WHERE i.inhparent = $1::text::regclass AND right(c.relname, 8) < $2 AND c.relname <> ALL ($3) ORDER BY 1",
+            "SELECT c.relname::text FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+                AND c.relname ~ ('^' || $1::text || '_[0-9]{8}$') AND right(c.relname, 8) < $2 AND c.relname <> ALL ($3) ORDER BY 1",
             &[&table, &before, &kept],
         )
         .await?;
-    for row in &attached {
-        let (name, is_pending): (String, bool) = (row.get(0), row.get(1));
-        let how = if is_pending { "FINALIZE" } else { "CONCURRENTLY" };
-        client.batch_execute(&format!("ALTER TABLE {table} DETACH PARTITION {name} {how}")).await?;
+    for day in &days {
+        client.execute("SELECT drop_day($1, $2)", &[&table, &day.get::<_, String>(0)]).await?;
     }
-    let detached = client
-        .query(
-            "SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
-                AND c.relname ~ ('^' || $1::text || '_[0-9]{8}$') AND NOT c.relispartition AND right(c.relname, 8) < $2",
-            &[&table, &before],
-        )
-        .await?;
-    for row in &detached {
-        client.batch_execute(&format!("DROP TABLE {}", row.get::<_, String>(0))).await?;
-    }
-    Ok(detached.len())
+    Ok(days.len())
 }

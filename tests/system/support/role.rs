@@ -20,6 +20,8 @@ pub struct Differs {
     pub ca_file: Option<PathBuf>,
     /// Another interval, so that a test need not wait.
     pub checkpoint_every_s: Option<u64>,
+    /// Password files of other roles, and of the administration, are not there.
+    pub is_alone: bool,
 }
 
 /// A running (or killed) role.
@@ -47,6 +49,17 @@ impl Role {
         let ca = differs.ca_file.as_ref().map(|f| toml::Value::String(f.to_string_lossy().into_owned()));
         set("broker", "ca_file", ca);
         set("ingest", "checkpoint_every_s", differs.checkpoint_every_s.map(|s| toml::Value::Integer(s as i64)));
+        if differs.is_alone {
+            for other in
+                ["", "api_", "ingest_", "notify_", "rollup_", "seal_"].iter().filter(|o| **o != format!("{role}_"))
+            {
+                set(
+                    "database",
+                    &format!("{other}password_file"),
+                    Some(toml::Value::String("secrets/not-there".into())),
+                );
+            }
+        }
         set("http", "metrics_listen", Some(toml::Value::String("127.0.0.1:0".into())));
         if differs.broker_port.is_some() {
             for way in ["socket", "services_port"] {
