@@ -10,7 +10,7 @@ use crate::pipeline::{self, LivePublisher, Shared};
 use crate::store::tracks::partitions;
 use crate::store::{self, Role, migrate};
 use crate::telemetry::Metrics;
-use crate::{api, notify, protocol, rollup};
+use crate::{api, notify, protocol, rollup, seal};
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_postgres::{AsyncMessage, NoTls};
+
+/// As whom the audit is sealed.
+const SEALER: Role = Role::Owner;
 
 /// Which roles a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +33,15 @@ pub struct Roles {
     pub api: bool,
     /// Hot fixes to tracks.
     pub rollup: bool,
+    /// The audit to its chain.
+    pub seal: bool,
 }
 
 impl Roles {
     /// Everything: the one-machine mode.
-    pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true };
+    pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true, seal: true };
+    /// Nothing.
+    pub const NONE: Self = Self { ingest: false, notify: false, api: false, rollup: false, seal: false };
 }
 
 /// Brings the schema up to date and makes what ingest relies on.
@@ -87,6 +94,10 @@ pub async fn run(
     // The API alone never holds the password of the schema's owner.
     if roles.ingest || roles.rollup || roles.notify {
         start_workers(&mut tasks, &config, roles, &metrics, &subscribed, &stop)?;
+    }
+    if roles.seal {
+        let sealer = seal::Sealer::open(&config.audit, metrics.clone())?;
+        tasks.spawn(sealer.run(store::settings(&config.database, SEALER)?, stop.clone()));
     }
     if let Some(web) = web {
         let waits_for = roles.ingest.then_some(subscribed);

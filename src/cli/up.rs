@@ -3,7 +3,7 @@
 use crate::app::{self, Roles};
 use crate::cli::roles::stop_signal;
 use crate::cli::{announce, block_on, demo};
-use crate::config::{Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
+use crate::config::{Audit, Config, Database, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::domain::topic::up_topic;
 use crate::ingest::session::Subscribed;
 use crate::supervisor::broker::{self, Credential, Mosquitto};
@@ -43,6 +43,9 @@ pub struct Args {
     /// Oldest plausible fix, days.
     #[arg(long, default_value_t = 30)]
     pub max_fix_age_days: u32,
+    /// File on another disk or machine that gets the heads of the audit, too; several may be given.
+    #[arg(long)]
+    pub copy_audit_heads_to: Vec<PathBuf>,
     /// Plays a city of 200 vehicles with a staged theft, and makes a login for each role.
     #[arg(long)]
     pub demo: bool,
@@ -211,6 +214,8 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
 fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
     let (api_password_file, _) = folder.secret("database-api")?;
     let journal_key_file = folder.key("journal-key")?;
+    let audit_key_file = folder.key("audit-key")?;
+    let copy_heads_to = args.copy_audit_heads_to.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
     let config = Config {
         database: Database {
             host: postgres.host.clone(),
@@ -228,6 +233,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         rollup: Rollup::default(),
         retention: Retention::default(),
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
+        audit: Audit { key_file: Some(audit_key_file), copy_heads_to, ..Audit::default() },
     };
     let (d, b) = (&config.database, &config.broker);
     let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
@@ -240,8 +246,13 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
 [ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\n
-[journal]\nkey_file = \"secrets/journal-key\"\n",
-            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo
+[journal]\nkey_file = \"secrets/journal-key\"\n
+[audit]
+key_file = \"secrets/audit-key\"
+public_key_file = \"audit-key.pub\"
+heads_file = \"audit-heads.jsonl\"
+copy_heads_to = {:?}\n",
+            d.host, d.port, d.name, d.user, d.api_user, b.host, b.port, b.username, socket, args.max_fix_age_days, args.http, args.metrics, args.behind_tls_proxy, args.demo, config.audit.copy_heads_to
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

@@ -340,7 +340,7 @@ impl Up {
 
 /// A private PostgreSQL with the schema, without anything at work on it.
 pub struct Database {
-    folder: PathBuf,
+    pub folder: PathBuf,
     postgres: rideguard::supervisor::postgres::Postgres,
     pub settings: tokio_postgres::Config,
     _turn: tokio::sync::MutexGuard<'static, ()>,
