@@ -19,9 +19,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_postgres::{AsyncMessage, NoTls};
 
-/// As whom the audit is sealed.
-const SEALER: Role = Role::Owner;
-
 /// Which roles a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
@@ -97,7 +94,7 @@ pub async fn run(
     }
     if roles.seal {
         let sealer = seal::Sealer::open(&config.audit, metrics.clone())?;
-        tasks.spawn(sealer.run(store::settings(&config.database, SEALER)?, stop.clone()));
+        tasks.spawn(sealer.run(store::settings(&config.database, seal::ROLE)?, stop.clone()));
     }
     if let Some(web) = web {
         let waits_for = roles.ingest.then_some(subscribed);

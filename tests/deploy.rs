@@ -42,7 +42,9 @@ fn variables(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_service_of_the_plan_is_there() {
     let names: BTreeSet<_> = services().into_keys().collect();
-    for service in ["postgis", "mosquitto", "migrate", "ingest", "notify", "rollup", "api", "prometheus", "simulator"] {
+    for service in
+        ["postgis", "mosquitto", "migrate", "ingest", "notify", "rollup", "seal", "api", "prometheus", "simulator"]
+    {
         assert!(names.contains(service), "{service}");
     }
 }
@@ -158,6 +160,17 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
         let name = secret.file_name().expect("a name").to_string_lossy().into_owned();
         assert!(secret.starts_with("/run/secrets") && texts(&services["ingest"]["secrets"]).contains(&name), "{name}");
     }
+    // Whoever could write rows and sign heads could make up both.
+    let key = config.audit.key_file.expect("a key").file_name().expect("a name").to_string_lossy().into_owned();
+    let with_key: Vec<_> =
+        services.iter().filter(|(_, s)| texts(&s["secrets"]).contains(&key)).map(|(n, _)| n).collect();
+    assert_eq!(with_key, ["seal"]);
+    let volume = "audit-heads:/var/lib/rideguard";
+    assert!(config.audit.heads_file.expect("a file").starts_with("/var/lib/rideguard"));
+    assert!(
+        texts(&services["seal"]["volumes"]).iter().any(|v| v == volume)
+            && read("deploy/Dockerfile").contains("/var/lib/rideguard")
+    );
 }
 
 #[test]

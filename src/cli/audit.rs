@@ -1,11 +1,12 @@
 //! `rideguard audit verify`: whether the audit is what was sealed.
 
 use crate::cli::args::SettingsArgs;
-use crate::cli::database::connect;
 use crate::cli::{block_on, say};
 use crate::config::Config;
+use crate::seal;
 use crate::seal::key::PublicKeys;
 use crate::seal::verify::{self, Report};
+use crate::store;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -46,7 +47,9 @@ struct VerifyArgs {
 /// The database is away, or a file that cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Command::Verify(args) = args.command;
-    let settings = Config::read(&args.settings.config)?.audit;
+    let config = Config::read(&args.settings.config)?;
+    let database = store::settings(&config.database, seal::ROLE)?;
+    let settings = config.audit;
     let public_key = args.public_key.or(settings.public_key_file);
     let public_key = public_key.context("no public key is known: name one with --public-key FILE")?;
     let keys = PublicKeys::read(&public_key)?;
@@ -54,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let known = settings.heads_file.into_iter().chain(settings.copy_heads_to).filter(|file| file.exists());
     let files: Vec<PathBuf> = known.chain(args.heads).collect();
     let report = block_on(async {
-        let (_, mut client) = connect(&args.settings).await?;
+        let mut client = store::connect(&database, "audit").await?;
         verify::run(&mut client, keys, &files).await
     })?;
     if args.json {

@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::config::Audit;
 use crate::failpoint::{self, Point};
 use crate::store::audit::head::Head;
-use crate::store::{self, audit};
+use crate::store::{self, Role, audit};
 use crate::telemetry::Metrics;
 use anyhow::Context;
 use key::SigningKey;
@@ -22,6 +22,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_postgres::Client;
+
+/// As whom the audit is sealed and checked.
+pub const ROLE: Role = Role::Owner;
 
 /// Time from one look at the audit to the next, a little under the second within which a row is to be sealed.
 const LOOK_EVERY: Duration = Duration::from_millis(900);

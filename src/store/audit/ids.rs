@@ -46,7 +46,7 @@ impl Ids {
     /// # Errors
     /// It has another form, or ranges without an end.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let wrong = || format!("the seal's set of rows is {text:?}, which is none that ends");
+        let wrong = || format!("the seal's set of rows is {text:?}, which is not a set of ranges that end");
         let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).with_context(wrong)?;
         let mut ranges = Vec::new();
         for part in inner.split_terminator(')') {
