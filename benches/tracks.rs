@@ -60,7 +60,7 @@ async fn measure() -> anyhow::Result<()> {
     let minutes = setting("RIDEGUARD_BENCH_MINUTES", 0);
     let mut place = Place::make(vehicles, days, minutes).await?;
     let vehicle_days = f64::from(vehicles) * place.minutes as f64 / 1440.0;
-    let measured = place.everything(vehicle_days, vehicles).await;
+    let measured = place.everything(vehicle_days).await;
     place.postgres.stop();
     std::fs::remove_dir_all(&place.root)?;
     measured
@@ -104,7 +104,7 @@ impl Place {
         self.from.plus_secs_f64(self.minutes as f64 * 60.0)
     }
 
-    async fn everything(&mut self, vehicle_days: f64, vehicles: u32) -> anyhow::Result<()> {
+    async fn everything(&mut self, vehicle_days: f64) -> anyhow::Result<()> {
         self.write_path().await?;
         let fixes = self.load().await?;
         self.roll_up(fixes).await?;

@@ -65,7 +65,25 @@ CREATE TABLE audit (
     action text NOT NULL,
     question jsonb NOT NULL,
     rows_returned integer,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
     PRIMARY KEY (audit_id)
+);
+
+CREATE TABLE audit_seal (
+    number bigint NOT NULL,
+    ids int8multirange NOT NULL,
+    rows bigint NOT NULL,
+    head bytea NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    signature bytea NOT NULL,
+    cluster bigint NOT NULL,
+    decided xid8 NOT NULL,
+    before xid8 NOT NULL,
+    CHECK ((number > 0)),
+    CHECK ((octet_length(head) = 32)),
+    CHECK ((octet_length(signature) = 64)),
+    CHECK ((rows > 0)),
+    PRIMARY KEY (number)
 );
 
 CREATE TABLE bucket (
@@ -615,6 +633,10 @@ CREATE TABLE zone (
 );
 
 CREATE INDEX alert_vehicle ON public.alert USING btree (vehicle_id, alert_id DESC);
+
+CREATE INDEX audit_seal_before ON public.audit_seal USING btree (before);
+
+CREATE INDEX audit_xact ON public.audit USING btree (xact);
 
 CREATE INDEX coverage_gap_time ON public.coverage_gap USING btree (until_at DESC);
 
@@ -1620,7 +1642,7 @@ CREATE OR REPLACE FUNCTION public.audit_is_only_added_to()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-    PERFORM refuse('P0403', 'refused', 'rows of audit are only added');
+    PERFORM refuse('P0403', 'refused', format('rows of %s are only added', TG_TABLE_NAME));
     RETURN NULL;
 END $function$;
 
@@ -2830,6 +2852,8 @@ AS $function$
         SELECT ST_SetSRID(ST_MakeLine(ST_MakePoint((c ->> 'lon_deg')::float8, (c ->> 'lat_deg')::float8) ORDER BY n), 4326) AS line
         FROM jsonb_array_elements(p_corners) WITH ORDINALITY AS e (c, n)) l
 $function$;
+
+CREATE TRIGGER audit_seal_is_only_added_to BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_seal FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_added_to();
 
 CREATE TRIGGER grant_given AFTER INSERT ON public.access_grant FOR EACH STATEMENT EXECUTE FUNCTION grant_given();
 

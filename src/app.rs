@@ -10,7 +10,7 @@ use crate::pipeline::{self, LivePublisher, Shared};
 use crate::store::tracks::partitions;
 use crate::store::{self, Role, migrate};
 use crate::telemetry::Metrics;
-use crate::{api, notify, protocol, rollup};
+use crate::{api, notify, protocol, rollup, seal};
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,11 +30,15 @@ pub struct Roles {
     pub api: bool,
     /// Hot fixes to tracks.
     pub rollup: bool,
+    /// The audit to its chain.
+    pub seal: bool,
 }
 
 impl Roles {
     /// Everything: the one-machine mode.
-    pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true };
+    pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true, seal: true };
+    /// Nothing.
+    pub const NONE: Self = Self { ingest: false, notify: false, api: false, rollup: false, seal: false };
 }
 
 /// Makes the roles, brings the schema up to date and makes what ingest relies on.
@@ -126,7 +130,7 @@ pub async fn run_counted(
     let for_prometheus = api::metrics_listener(&config.http).await?;
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
-    if roles.ingest || roles.rollup || roles.notify {
+    if roles.ingest || roles.rollup || roles.notify || roles.seal {
         start_workers(&mut tasks, &config, roles, &metrics, &subscribed, &stop)?;
     }
     if let Some(web) = web {
@@ -174,7 +178,12 @@ fn start_workers(
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let settings_of = |role| store::settings(&config.database, role);
-    for (runs, role) in [(roles.ingest, Role::Ingest), (roles.notify, Role::Notify), (roles.rollup, Role::Rollup)] {
+    for (runs, role) in [
+        (roles.ingest, Role::Ingest),
+        (roles.notify, Role::Notify),
+        (roles.rollup, Role::Rollup),
+        (roles.seal, Role::Seal),
+    ] {
         if runs && config.database.login(role).is_none() {
             tracing::warn!(
                 ?role,
@@ -219,6 +228,10 @@ fn start_workers(
         let database = settings_of(Role::Notify)?;
         let outbox_filled = listen_for("outbox", database.clone());
         tasks.spawn(notify::run(config.clone(), database, metrics.clone(), outbox_filled, stop.clone()));
+    }
+    if roles.seal {
+        let sealer = seal::Sealer::open(&config.audit, metrics.clone())?;
+        tasks.spawn(sealer.run(settings_of(Role::Seal)?, stop.clone()));
     }
     Ok(())
 }

@@ -33,6 +33,9 @@ pub struct Config {
     /// The old journal, sealed.
     #[serde(default)]
     pub journal: Journal,
+    /// The chain over the audit.
+    #[serde(default)]
+    pub audit: Audit,
 }
 
 /// How to reach PostgreSQL.
@@ -319,6 +322,30 @@ impl Default for Journal {
     }
 }
 
+/// How the audit is sealed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// File of the key that signs heads; only the role that seals reads it.
+    pub key_file: Option<PathBuf>,
+    /// File that gets its public half.
+    pub public_key_file: Option<PathBuf>,
+    /// File that heads are appended to.
+    pub heads_file: Option<PathBuf>,
+    /// Files elsewhere that get the same.
+    pub copy_heads_to: Vec<PathBuf>,
+    /// Seconds between two lines of such a file.
+    pub heads_every_s: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { key_file: None, public_key_file: None, heads_file: None, copy_heads_to: Vec::new(), heads_every_s: 1 }
+    }
+}
+
+/// Most files that get copies of heads.
+const HEAD_COPIES_MAX: u64 = 8;
 /// Longest time that anything is kept, days.
 const DAYS_MAX: u64 = 36_500;
 
@@ -349,6 +376,11 @@ impl Config {
             *file = file.take().map(|file| base.join(file));
         }
         config.journal.key_file = config.journal.key_file.map(|file| base.join(file));
+        let audit = &mut config.audit;
+        let files = [&mut audit.key_file, &mut audit.public_key_file, &mut audit.heads_file];
+        for file in files.into_iter().flatten().chain(&mut audit.copy_heads_to) {
+            *file = base.join(&*file);
+        }
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
         config.broker.api_password_file = config.broker.api_password_file.map(|file| base.join(file));
         config.ingest.spool_dir = config.ingest.spool_dir.map(|folder| base.join(folder));
@@ -382,6 +414,8 @@ impl Config {
         within("retention.incident_days", incident_days.into(), u64::from(normal_days), DAYS_MAX)?;
         within("retention.case_days", case_days.into(), u64::from(incident_days), DAYS_MAX)?;
         within("journal.seal_after_days", self.journal.seal_after_days.into(), 1, DAYS_MAX)?;
+        within("audit.heads_every_s", self.audit.heads_every_s, 1, 3600)?;
+        within("audit.copy_heads_to", self.audit.copy_heads_to.len() as u64, 0, HEAD_COPIES_MAX)?;
         within("retention.hour_utc", hour_utc.into(), 0, 23)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         if self.broker.api_username.is_some() != self.broker.api_password_file.is_some() {

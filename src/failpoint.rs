@@ -33,11 +33,13 @@ pub enum Point {
     Sent,
     /// It is noted as done.
     Noted,
+    /// The audit is sealed in the table; no file has the head.
+    Sealed,
 }
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Recovered,
         Self::Received,
         Self::Journaled,
@@ -51,6 +53,7 @@ impl Point {
         Self::Claimed,
         Self::Sent,
         Self::Noted,
+        Self::Sealed,
     ];
 
     /// Its name in `RIDEGUARD_FAILPOINT`.

@@ -21,6 +21,7 @@
 //! | [`pipeline`] | a lane at work: the life of one packet | clock, config, domain, failpoint, engine, ingest, live, protocol::json, store, telemetry |
 //! | [`rollup`] | hot fixes → segments of tracks, partitions | clock, config, domain, store, telemetry, tracks |
 //! | [`notify`] | the outbox worker and its channels | clock, config, failpoint, store, telemetry |
+//! | [`seal`] | the audit's chain: sealed, signed, kept in files, checked | clock, config, domain, failpoint, store, telemetry |
 //! | [`api`] | HTTP, sessions, the live stream, the web page | clock, config, domain, ingest, live, store, telemetry, tracks |
 //! | [`supervisor`] | the private PostgreSQL and Mosquitto of the one-machine mode | config |
 //! | [`app`] | the composition root | everything |
@@ -43,6 +44,7 @@ pub mod notify;
 pub mod pipeline;
 pub mod protocol;
 pub mod rollup;
+pub mod seal;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use rideguard::cli::args::SettingsArgs;
 use rideguard::cli::recording::LeftOut;
 use rideguard::cli::{
-    admin, backtest, backup, decode, erase, explain, hold, import, journal, migrate, purge, rebuild, replay, restore,
-    roles, say, score, up, verify,
+    admin, audit, backtest, backup, decode, erase, explain, hold, import, journal, migrate, purge, rebuild, replay,
+    restore, roles, say, score, up, verify,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +33,8 @@ enum Command {
     Notify(SettingsArgs),
     /// Runs the rollup role: hot fixes to tracks.
     Rollup(SettingsArgs),
+    /// Runs the role that seals the audit.
+    Seal(SettingsArgs),
     /// Imports recorded tracks (`simulator tracks`) into the hot table.
     #[command(alias = "load")]
     Import(import::Args),
@@ -63,6 +65,8 @@ enum Command {
     Journal(journal::Args),
     /// Checks the invariants of a live database.
     Verify(SettingsArgs),
+    /// The audit: whether it is what was sealed.
+    Audit(audit::Args),
     /// Applies the journal again, and compares or replaces what is stored.
     Rebuild(rebuild::Args),
     /// Prints why an incident was raised.
@@ -121,11 +125,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Api(args) => roles::run(args, roles::API)?,
         Command::Notify(args) => roles::run(args, roles::NOTIFY)?,
         Command::Rollup(args) => roles::run(args, roles::ROLLUP)?,
+        Command::Seal(args) => roles::run(args, roles::SEAL)?,
         Command::Import(args) => import::run(&args)?,
         Command::Migrate(args) => migrate::run(args)?,
         Command::Admin(args) => admin::run(args)?,
         Command::Journal(args) => journal::run(args)?,
         Command::Verify(args) => return verify::run(args),
+        Command::Audit(args) => return audit::run(args),
         Command::Rebuild(args) => return rebuild::run(args),
         Command::Explain(args) => explain::run(args)?,
         Command::Purge(args) => purge::run(args)?,

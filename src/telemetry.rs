@@ -56,6 +56,14 @@ pub struct Metrics {
     pub http_responses: IntCounterVec,
     /// Seconds from the end of the last slice that was rolled up.
     pub rollup_lag_s: IntGauge,
+    /// Rows of audit that wait for a seal.
+    pub audit_unsealed_rows: IntGauge,
+    /// Seconds since everything was sealed.
+    pub audit_seal_age_s: IntGauge,
+    /// Attempts to put a head into a file that came to nothing.
+    pub audit_copy_failures: IntCounter,
+    /// Heads that were made once and are not in the table any more.
+    pub audit_conflicts: IntGauge,
 }
 
 impl Metrics {
@@ -144,6 +152,22 @@ impl Metrics {
             rollup_lag_s: register!(IntGauge::new(
                 "rideguard_rollup_lag_seconds",
                 "Seconds since the end of the last slice that was rolled up; 0 where another process does it"
+            )),
+            audit_unsealed_rows: register!(IntGauge::new(
+                "rideguard_audit_unsealed_rows",
+                "Rows of audit that wait for a seal, as the sealer last saw it"
+            )),
+            audit_seal_age_s: register!(IntGauge::new(
+                "rideguard_audit_seal_age_seconds",
+                "Seconds since the sealer last had sealed everything; 0 where another process seals"
+            )),
+            audit_copy_failures: register!(IntCounter::new(
+                "rideguard_audit_copy_failures_total",
+                "Attempts to append a head of the audit to a file that came to nothing"
+            )),
+            audit_conflicts: register!(IntGauge::new(
+                "rideguard_audit_conflicts",
+                "Heads of the audit that this process or a file knows and the table does not have, since the start"
             )),
             registry,
         })

@@ -42,7 +42,9 @@ fn variables(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_service_of_the_plan_is_there() {
     let names: BTreeSet<_> = services().into_keys().collect();
-    for service in ["postgis", "mosquitto", "migrate", "ingest", "notify", "rollup", "api", "prometheus", "simulator"] {
+    for service in
+        ["postgis", "mosquitto", "migrate", "ingest", "notify", "rollup", "seal", "api", "prometheus", "simulator"]
+    {
         assert!(names.contains(service), "{service}");
     }
 }
@@ -182,11 +184,19 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
     given("notify", &[notify]);
     given("rollup", &[rollup, key]);
     given("api", &[api, &b.for_api().password_file, &b.ca_file]);
+    let audit = config.audit.key_file.as_ref().expect("a key");
+    given("seal", &[seal, audit]);
     given("commands", &[admin, key]);
     given("postgis", &[superuser]);
     let environment = &services["postgis"]["environment"];
     assert_eq!(environment["POSTGRES_USER"].as_str(), Some(config.database.superuser.as_str()));
     assert_eq!(environment["POSTGRES_PASSWORD_FILE"].as_str(), superuser.to_str());
+    let volume = "audit-heads:/var/lib/rideguard";
+    assert!(config.audit.heads_file.expect("a file").starts_with("/var/lib/rideguard"));
+    assert!(
+        texts(&services["seal"]["volumes"]).iter().any(|v| v == volume)
+            && read("deploy/Dockerfile").contains("/var/lib/rideguard")
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod audit;
 pub mod backtest;
 pub mod backup;
 mod database;

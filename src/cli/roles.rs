@@ -1,4 +1,4 @@
-//! `rideguard ingest`, `api`, `notify`, `rollup`: one role against given servers.
+//! `rideguard ingest`, `api`, `notify`, `rollup`, `seal`: one role against given servers.
 
 use crate::app::{self, Roles};
 use crate::cli::args::SettingsArgs;
@@ -11,13 +11,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Only ingest.
-pub const INGEST: Roles = Roles { ingest: true, notify: false, api: false, rollup: false };
+pub const INGEST: Roles = Roles { ingest: true, ..Roles::NONE };
 /// Only the API.
-pub const API: Roles = Roles { ingest: false, notify: false, api: true, rollup: false };
+pub const API: Roles = Roles { api: true, ..Roles::NONE };
 /// Only notifications.
-pub const NOTIFY: Roles = Roles { ingest: false, notify: true, api: false, rollup: false };
+pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
 /// Only the rollup.
-pub const ROLLUP: Roles = Roles { ingest: false, notify: false, api: false, rollup: true };
+pub const ROLLUP: Roles = Roles { rollup: true, ..Roles::NONE };
+/// Only sealing the audit.
+pub const SEAL: Roles = Roles { seal: true, ..Roles::NONE };
 
 /// Runs one role until it is told to stop.
 ///

@@ -3,7 +3,7 @@
 use crate::app::{self, Roles};
 use crate::cli::roles::stop_signal;
 use crate::cli::{announce, block_on, demo};
-use crate::config::{Config, Http, Ingest, Journal, Notify, Retention, Rollup};
+use crate::config::{Audit, Config, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::domain::topic::up_topic;
 use crate::ingest::session::Subscribed;
 use crate::supervisor::broker::{self, Credential, Mosquitto};
@@ -45,6 +45,9 @@ pub struct Args {
     /// Oldest plausible fix, days.
     #[arg(long, default_value_t = 30)]
     pub max_fix_age_days: u32,
+    /// File on another disk or machine that gets the heads of the audit, too; several may be given.
+    #[arg(long)]
+    pub copy_audit_heads_to: Vec<PathBuf>,
     /// Plays a city of 200 vehicles with a staged theft, and makes a login for each role.
     #[arg(long)]
     pub demo: bool,
@@ -219,6 +222,8 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
 /// Writes the settings that the other commands of this data folder read.
 fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
     let journal_key_file = folder.key("journal-key")?;
+    let audit_key_file = folder.key("audit-key")?;
+    let copy_heads_to = args.copy_audit_heads_to.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
     let config = Config {
         database: postgres.settings(folder)?,
         broker: broker.settings(),
@@ -228,6 +233,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         rollup: Rollup::default(),
         retention: Retention::default(),
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
+        audit: Audit { key_file: Some(audit_key_file), copy_heads_to, ..Audit::default() },
     };
     let (d, b) = (&config.database, &config.broker);
     let roles: String = ["api", "ingest", "notify", "rollup", "seal"]
@@ -245,7 +251,12 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
 [ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\nallow_http_webhooks = {}\n
-[journal]\nkey_file = \"secrets/journal-key\"\n",
+[journal]\nkey_file = \"secrets/journal-key\"\n
+[audit]
+key_file = \"secrets/audit-key\"
+public_key_file = \"audit-key.pub\"
+heads_file = \"audit-heads.jsonl\"
+copy_heads_to = {:?}\n",
             d.host,
             d.port,
             d.name,
@@ -260,7 +271,8 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
             args.metrics,
             args.behind_tls_proxy,
             args.demo,
-            args.demo
+            args.demo,
+            config.audit.copy_heads_to
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

@@ -44,6 +44,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0039_keep_places_out_of_logs", include_str!("../../schema/0039_keep_places_out_of_logs.sql")),
     ("0040_name_plates_with_a_reason", include_str!("../../schema/0040_name_plates_with_a_reason.sql")),
     ("0041_roles", include_str!("../../schema/0041_roles.sql")),
+    ("0042_seal_audit", include_str!("../../schema/0042_seal_audit.sql")),
     ("0043_bind_grants_to_what_they_found", include_str!("../../schema/0043_bind_grants_to_what_they_found.sql")),
 ];
 

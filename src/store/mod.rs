@@ -3,6 +3,7 @@
 //! In: rows. Out: rows. Never: decisions about what they mean.
 
 pub mod archive;
+pub mod audit;
 pub mod commit;
 pub mod explain;
 pub mod journal;

@@ -20,7 +20,7 @@ use std::process::Command;
 /// Version of the folder's form.
 const FORMAT: u32 = 1;
 /// What a deployment has beside its database, below the folder of its settings.
-const FILES: &[&str] = &["rideguard.toml", "ca.pem", "trackers", "demo-logins", "secrets"];
+const FILES: &[&str] = &["rideguard.toml", "ca.pem", "trackers", "demo-logins", "audit-key.pub", "secrets"];
 
 /// What a backup is, as `backup.json` says it.
 #[derive(Debug, Serialize, Deserialize)]

@@ -115,7 +115,7 @@ async fn a_backup_restored_elsewhere_verifies_and_goes_on() {
     for (question, before) in COUNTS.iter().zip(before) {
         assert_eq!(up.count(question).await, before, "{question}");
     }
-    for check in [up.command(&["verify"]), up.command(&["rebuild", "--check"])] {
+    for check in [&["verify"] as &[&str], &["rebuild", "--check"], &["audit", "verify"]].map(|args| up.command(args)) {
         assert!(check.status.success(), "{}", said(&check));
     }
     // The sealed journal reads the same with its key, and without it one sentence says what is missing.

@@ -359,7 +359,7 @@ impl Up {
 
 /// A private PostgreSQL with the schema, without anything at work on it.
 pub struct Database {
-    folder: PathBuf,
+    pub folder: PathBuf,
     postgres: rideguard::supervisor::postgres::Postgres,
     pub config: rideguard::config::Database,
     pub settings: tokio_postgres::Config,

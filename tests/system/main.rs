@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic
 
 mod attacks;
+mod audit;
 mod backlog;
 mod backup;
 mod bad_input;

@@ -1,0 +1,101 @@
+//! `rideguard audit verify`: whether the audit is what was sealed.
+
+use crate::cli::args::SettingsArgs;
+use crate::cli::{block_on, say};
+use crate::config::Config;
+use crate::seal::key::PublicKeys;
+use crate::seal::verify::{self, Report};
+use crate::store::{self, Role};
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of `audit`.
+#[derive(Parser)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Hashes every row again and compares the seals, their signatures and heads that were kept elsewhere.
+    Verify(VerifyArgs),
+}
+
+/// Flags of `audit verify`.
+#[derive(Parser)]
+struct VerifyArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// File of heads that was kept elsewhere; several may be given. Those of the settings are compared, too.
+    #[arg(long)]
+    heads: Vec<PathBuf>,
+    /// Public key that was kept elsewhere; without it the one of the settings.
+    #[arg(long)]
+    public_key: Option<PathBuf>,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs a command about the audit; exit status 1 if it is not what was sealed.
+///
+/// # Errors
+/// The database is away, or a file that cannot be read.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Command::Verify(args) = args.command;
+    let config = Config::read(&args.settings.config)?;
+    let database = store::settings(&config.database, Role::Admin)?;
+    let settings = config.audit;
+    let public_key = args.public_key.or(settings.public_key_file);
+    let public_key = public_key.context("no public key is known: name one with --public-key FILE")?;
+    let keys = PublicKeys::read(&public_key)?;
+    // Of the settings' own files one may not be there yet, or on another machine.
+    let known = settings.heads_file.into_iter().chain(settings.copy_heads_to).filter(|file| file.exists());
+    let files: Vec<PathBuf> = known.chain(args.heads).collect();
+    let report = block_on(async {
+        let mut client = store::connect(&database, "audit").await?;
+        verify::run(&mut client, keys, &files).await
+    })?;
+    if args.json {
+        say(serde_json::to_string_pretty(&report)?)?;
+    } else {
+        tell(&report)?;
+    }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(report: &Report) -> std::io::Result<()> {
+    let state = |is_right| if is_right { "ok" } else { "FAIL" };
+    for finding in &report.findings {
+        say(format_args!("FAIL {}", finding.text))?;
+    }
+    if report.findings_total > report.findings.len() {
+        say(format_args!("FAIL {} differences more", report.findings_total - report.findings.len()))?;
+    }
+    for file in &report.heads {
+        say(format_args!("compared: {} heads of {}", file.heads, file.file.display()))?;
+        if file.unreadable_lines > 0 {
+            say(format_args!(
+                "no heads: {} lines of {}; a power cut may leave one",
+                file.unreadable_lines,
+                file.file.display()
+            ))?;
+        }
+    }
+    if report.heads.is_empty() {
+        say("compared: no heads from elsewhere; rows and seals that were deleted at the end are not noticed")?;
+    }
+    say(format_args!("public key: {}", report.public_key))?;
+    match (report.unsealed_rows, &report.unsealed_since) {
+        (rows, Some(since)) => say(format_args!("not sealed yet: {rows} rows, the oldest of {since}"))?,
+        _ => say("not sealed yet: 0 rows")?,
+    }
+    let newest = match &report.newest {
+        Some(newest) => format!(", the newest number {} of {}, head {}", newest.number, newest.sealed_at, newest.head),
+        None => String::new(),
+    };
+    say(format_args!("{} audit: {} rows in {} seals{newest}", state(report.ok), report.rows, report.seals))
+}
