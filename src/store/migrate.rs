@@ -42,6 +42,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0038_end_what_was_the_sellers", include_str!("../../schema/0038_end_what_was_the_sellers.sql")),
     ("0039_keep_places_out_of_logs", include_str!("../../schema/0039_keep_places_out_of_logs.sql")),
     ("0040_name_plates_with_a_reason", include_str!("../../schema/0040_name_plates_with_a_reason.sql")),
+    ("0044_count_floods", include_str!("../../schema/0044_count_floods.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -19,6 +19,7 @@ mod disk_full;
 mod fake_broker;
 mod faults;
 mod field;
+mod flood;
 mod harness;
 mod holds;
 mod incidents;
