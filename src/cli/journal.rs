@@ -61,7 +61,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         .await?;
         out.flush()?;
         if not_kept > 0 {
-            eprintln!("{not_kept} packets beyond their trackers' quotas are counted and not kept (quarantine, reason flood)");
+            eprintln!(
+                "{not_kept} packets beyond their trackers' quotas are counted and not kept (quarantine, reason flood)"
+            );
         }
         Ok(())
     })

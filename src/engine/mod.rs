@@ -20,8 +20,8 @@ mod validation;
 
 use crate::domain::topic::Address;
 use crate::domain::{
-    Entry, Finding, Flood, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
-    TrackerKey, VehicleId,
+    Entry, Finding, Flood, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp,
+    TrackerIdent, TrackerKey, VehicleId,
 };
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};

@@ -4,8 +4,8 @@
 use crate::domain::{Entry, Lane};
 use crate::engine::LaneState;
 use crate::ingest::{Receipt, Session};
-use crate::pipeline::replies::ReplyThrottle;
 use crate::pipeline::packet_quota::PacketQuota;
+use crate::pipeline::replies::ReplyThrottle;
 use crate::pipeline::{Batch, Shared};
 use crate::store::journal;
 use crate::store::journal::spool::Spool;

@@ -228,7 +228,10 @@ mod tests {
     fn a_flood_that_nobody_can_read_is_cut_after_some_dozen_large_packets_or_some_hundred_small_ones() {
         let flood = |bytes| send(&mut PacketQuota::default(), 30_000, bytes, Duration::from_micros(300), false);
         let cut = [flood(65_000), flood(4_000), flood(20)];
-        println!("unreadable packets admitted of 30,000 in 9 s: 65,000 bytes {}, 4,000 {}, 20 {}", cut[0], cut[1], cut[2]);
+        println!(
+            "unreadable packets admitted of 30,000 in 9 s: 65,000 bytes {}, 4,000 {}, 20 {}",
+            cut[0], cut[1], cut[2]
+        );
         assert!((20..40).contains(&cut[0]) && (100..200).contains(&cut[1]) && (200..300).contains(&cut[2]), "{cut:?}");
     }
 
