@@ -468,6 +468,8 @@ CREATE TABLE quarantine (
     security boolean NOT NULL,
     received_at timestamp with time zone NOT NULL,
     payload bytea NOT NULL,
+    packets bigint DEFAULT 1 NOT NULL,
+    payload_bytes bigint,
     PRIMARY KEY (quarantine_id),
     UNIQUE (lane, n, entry)
 );
@@ -1597,7 +1599,7 @@ BEGIN
         'plate', CASE WHEN p_reason IS NOT NULL THEN h.plate END, 'organisation', h.organisation,
         'state', h.state, 'last_heard_at', date_trunc('minute', h.last_heard_at), 'report_interval_s', h.report_interval_s,
         'battery_percent', h.battery_percent, 'signal_percent', h.signal_percent, 'satellites', h.satellites, 'firmware', h.firmware,
-        'quarantined_packets', (SELECT count(*) FROM quarantine q WHERE q.tracker_id = h.tracker_id),
+        'quarantined_packets', (SELECT coalesce(sum(q.packets), 0)::bigint FROM quarantine q WHERE q.tracker_id = h.tracker_id),
         'last_error_code', (SELECT q.reason FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1),
         'last_error', (SELECT regexp_replace(q.detail, '-?\d+\.\d{2,}', '…', 'g') FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1))
     FROM tracker_health h
@@ -1860,8 +1862,8 @@ AS $function$
 DECLARE of_tracker text := (SELECT substr(holder, 9) FROM journal_key WHERE lane = p_lane AND key_id = p_key AND holder LIKE 'tracker %');
 BEGIN
     WITH q AS (DELETE FROM quarantine q USING journal_block b JOIN journal_range r USING (lane, from_n)
-        WHERE b.lane = p_lane AND b.key_id = p_key AND q.lane = p_lane AND q.n BETWEEN r.from_n AND r.to_n AND split_part(q.topic, '/', 3) = of_tracker RETURNING q.reason)
-    SELECT count(*) FROM q WHERE reason <> 'left_over' INTO set_aside;
+        WHERE b.lane = p_lane AND b.key_id = p_key AND q.lane = p_lane AND q.n BETWEEN r.from_n AND r.to_n AND split_part(q.topic, '/', 3) = of_tracker RETURNING q.reason, q.packets)
+    SELECT coalesce(sum(packets), 0)::bigint FROM q WHERE reason <> 'left_over' INTO set_aside;
     UPDATE journal_base SET quarantined = quarantined + set_aside WHERE lane = p_lane;
     UPDATE journal_range r SET let_go = r.let_go + b.entries FROM journal_block b
     WHERE b.lane = p_lane AND b.key_id = p_key AND r.lane = p_lane AND r.from_n = b.from_n;

@@ -10,6 +10,7 @@ mod batch;
 pub mod lane_quota;
 mod live_publisher;
 mod offline_buffer;
+mod packet_quota;
 mod replies;
 
 use crate::clock::now;
@@ -24,7 +25,7 @@ use crate::store::commit::{self, Applied, fixes::InsertModes, statements::Statem
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
-use batch::{Batch, Linger, as_packet};
+use batch::{Batch, Linger};
 use lane_quota::{LanePermit, LaneQuota};
 pub use live_publisher::LivePublisher;
 use offline_buffer::{InDoubtBatch, OfflineBuffer};
@@ -276,14 +277,13 @@ impl<'a> Pipeline<'a> {
         let n = self.progress.journaled + 1;
         // Until the answer to commit 1 is here, nobody knows whether it happened; the buffer holds the batch.
         let batch = &self.buffer.in_doubt.insert(InDoubtBatch { n, batch }).batch;
-        let (client, entries) = (&self.client, &batch.entries);
         let append = journal::JournalAppend {
             n,
-            entries,
+            entries: &batch.entries,
             setting_cursor: batch.setting_cursor,
             handed_over: &batch.handed_over,
         };
-        answered(lane::commit_journal(client, &self.statements, self.lease, &append)).await?;
+        answered(lane::commit_journal(&self.client, &self.statements, self.lease, &append)).await?;
         self.progress.journaled = n;
         self.progress.setting_cursor = batch.setting_cursor;
         let Some(InDoubtBatch { batch, .. }) = self.buffer.in_doubt.take() else { return Ok(()) };
@@ -291,6 +291,7 @@ impl<'a> Pipeline<'a> {
         self.buffer.release(&batch.receipts); // only now may the broker forget it
         failpoint::pass(Point::Acknowledged);
         let mut effects = self.apply(&batch.entries);
+        self.buffer.quota.learn(batch.entries.iter().zip(&effects));
         failpoint::pass(Point::Understood);
         self.reply(&mut effects);
         failpoint::pass(Point::Answered);
@@ -312,8 +313,7 @@ impl<'a> Pipeline<'a> {
 
     /// Commit 2, and only then the live map and the counters.
     async fn commit_effects(&mut self, n: i64, entries: &[Entry], effects: Vec<Effects>) -> anyhow::Result<()> {
-        let entries = entries.iter().map(as_packet).zip(effects).collect();
-        let mut applied = Applied { n, entries };
+        let mut applied = Applied { n, entries: entries.iter().zip(effects).collect() };
         let commit = commit::commit(&self.client, &self.statements, &mut self.insert_modes, self.lease, &mut applied);
         let written = answered(commit).await?;
         self.progress.applied = n;
@@ -369,9 +369,9 @@ impl<'a> Pipeline<'a> {
                 asked = self.take_settings(batch).await;
                 has_asked = true; // once a batch: a stranger must not make us ask for every packet
             }
-            batch.take(delivery, &self.shared.metrics);
+            batch.take(delivery, &mut self.buffer.quota, &self.shared.metrics);
             asked?; // not before the packet is in the batch, or it would be gone
-            if batch.receipts.len() >= limit {
+            if batch.is_full(limit) {
                 break;
             }
             next = tokio::time::timeout_at(until, self.buffer.session()?.deliveries.recv()).await.unwrap_or(None);

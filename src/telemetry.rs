@@ -1,6 +1,6 @@
 //! Logs and metrics. Positions, plates, tokens and payloads never go into either.
 
-use crate::domain::{Finding, Outcome};
+use crate::domain::{Entry, Finding, Outcome};
 use crate::store::commit::Applied;
 use crate::store::commit::alerts::Written;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -40,6 +40,8 @@ pub struct Metrics {
     pub foreign_subscriptions: IntCounter,
     /// What the broker sends of retained messages, which is not stored, by kind.
     pub retained_messages: IntCounterVec,
+    /// Packets beyond their trackers' quotas.
+    pub packets_over_quota: IntCounter,
     /// Answers and live positions that found no room on their way out.
     pub publications_dropped: IntCounter,
     /// What lies in the spool, bytes.
@@ -116,6 +118,10 @@ impl Metrics {
                 "Copies of messages that the broker had retained, and clearings of such; neither is stored",
                 "kind"
             )),
+            packets_over_quota: register!(IntCounter::new(
+                "rideguard_packets_over_quota_total",
+                "Packets beyond their trackers' quotas: acknowledged and counted, not kept"
+            )),
             publications_dropped: register!(IntCounter::new(
                 "rideguard_publications_dropped_total",
                 "Answers to trackers and live positions dropped because their queue was full"
@@ -177,15 +183,15 @@ impl Metrics {
     pub fn count(&self, applied: &Applied<'_>, written: &[Written]) {
         self.batches.inc();
         let now = crate::clock::now();
-        for (packet, effects) in &applied.entries {
+        for (entry, effects) in &applied.entries {
             if let Some(outcome) = effects.outcome.filter(|o| *o != Outcome::None) {
-                self.packets.with_label_values(&[outcome.name()]).inc();
+                self.packets.with_label_values(&[outcome.name()]).inc_by(entry.packets());
             }
-            if let Some(packet) = packet {
+            if let Entry::Packet(packet) = entry {
                 self.packet_latency_s.observe(now.seconds_since(packet.received_at).max(0.0));
             }
             for aside in effects.quarantined.iter().chain(&effects.left_over) {
-                self.quarantined_packets.with_label_values(&[aside.reason]).inc();
+                self.quarantined_packets.with_label_values(&[aside.reason]).inc_by(entry.packets());
             }
             self.checksum_errors.inc_by(effects.is_check_sum_wrong.into());
             self.fixes.inc_by(effects.fixes.len() as u64);

@@ -3,7 +3,7 @@
 use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
 use crate::cli::{block_on, time};
-use crate::domain::topic::Address;
+use crate::domain::topic::{self, Address};
 use crate::domain::{Entry, Outcome, Timestamp};
 use crate::store;
 use crate::store::archive::keys::KeyStore;
@@ -37,16 +37,20 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let to = args.to.unwrap_or(Timestamp::from_secs(253_402_300_799));
     block_on(async {
         let (config, mut client) = connect(&args.settings).await?;
+        let mut not_kept = 0;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let asked = Asked { from, to, tracker: args.tracker.clone() };
         store::journal::scan(&mut client, &KeyStore::of(&config.journal), &asked, |row| {
             for (i, entry) in row.entries.iter().enumerate() {
-                let Entry::Packet(packet) = entry else { continue };
-                let address = Address::parse(&packet.topic).ok();
-                let is_asked = args.tracker.as_deref().is_none_or(|t| packet.is_of(t));
-                if packet.received_at < from || packet.received_at >= to || !is_asked {
+                let is_of = |tracker: &str| entry.topic().is_some_and(|said| topic::names(said, tracker));
+                if entry.at() < from || entry.at() >= to || !args.tracker.as_deref().is_none_or(is_of) {
                     continue;
                 }
+                if let Entry::Flood(flood) = entry {
+                    not_kept += flood.packets;
+                }
+                let Entry::Packet(packet) = entry else { continue };
+                let address = Address::parse(&packet.topic).ok();
                 let outcome = row.outcomes.get(i).map_or("pending", |o: &Outcome| o.name());
                 let line = json!({ "received_at": packet.received_at.to_string(), "topic": packet.topic, "principal": address.map(|a| a.principal()),
                     "payload": hex::encode(&packet.payload), "outcome": outcome, "digest": format!("{:016x}", packet.digest().0) });
@@ -55,6 +59,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             Ok(())
         })
         .await?;
-        Ok(out.flush()?)
+        out.flush()?;
+        if not_kept > 0 {
+            eprintln!(
+                "{not_kept} packets beyond their trackers' quotas are counted and not kept (quarantine, reason flood)"
+            );
+        }
+        Ok(())
     })
 }

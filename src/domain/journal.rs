@@ -1,5 +1,6 @@
 //! What the journal holds: every input that moves the engine, in order.
 
+use crate::domain::topic;
 use crate::domain::{PacketDigest, Setting, Timestamp, TrackerIdent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,13 +27,12 @@ impl Packet {
 
     /// Whether its topic names this tracker, by itself or behind a gateway.
     pub fn is_of(&self, ident: &str) -> bool {
-        self.topic.split('/').any(|part| part == ident)
+        topic::names(&self.topic, ident)
     }
 
     /// The tracker that its topic names, where it names one: in every form of ours it follows version and shard.
     pub fn tracker(&self) -> Option<TrackerIdent> {
-        let mut parts = self.topic.split('/');
-        (parts.next() == Some("v1")).then(|| parts.nth(1).and_then(|ident| TrackerIdent::parse(ident).ok())).flatten()
+        topic::tracker(&self.topic)
     }
 
     /// Its identity by content: the same for every redelivery.
@@ -47,6 +47,21 @@ impl Packet {
             u64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]) >> 1,
         )
     }
+}
+
+/// Packets of one tracker beyond its quota: acknowledged, counted, and not kept (`docs/decisions/0025-a-quota-for-each-tracker.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flood {
+    /// The MQTT topic of the first.
+    pub topic: String,
+    /// How many packets.
+    pub packets: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// When the first was received.
+    pub from: Timestamp,
+    /// When the last was received.
+    pub to: Timestamp,
 }
 
 /// Why we heard nothing for a while.
@@ -107,6 +122,8 @@ pub enum Entry {
         /// Server time of what was there.
         at: Timestamp,
     },
+    /// Packets beyond a tracker's quota, as one.
+    Flood(Flood),
 }
 
 impl Entry {
@@ -116,6 +133,25 @@ impl Entry {
             Self::Packet(packet) => packet.received_at,
             Self::Setting { at, .. } | Self::Tick { at } | Self::Tombstone { at } => *at,
             Self::Gap { to, .. } => *to,
+            Self::Flood(flood) => flood.to,
+        }
+    }
+
+    /// The topic, where trackers sent the entry.
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Self::Packet(packet) => Some(&packet.topic),
+            Self::Flood(flood) => Some(&flood.topic),
+            _ => None,
+        }
+    }
+
+    /// How many packets it stands for.
+    pub fn packets(&self) -> u64 {
+        match self {
+            Self::Packet(_) => 1,
+            Self::Flood(flood) => flood.packets,
+            _ => 0,
         }
     }
 }

@@ -26,7 +26,7 @@ pub use alert::{
 pub use finding::{Finding, Outage, OutageKind};
 pub use geometry::{LatLon, distance_m};
 pub use incident::{Answer, IncidentEnd, IncidentState, Note, severity};
-pub use journal::{Entry, GapCause, Outcome, Packet};
+pub use journal::{Entry, Flood, GapCause, Outcome, Packet};
 pub use plate::{Plate, PlateError};
 pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, ReplyBytes, Report, Status};
 pub use schedule::Schedule;

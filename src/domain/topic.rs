@@ -67,6 +67,17 @@ impl Address {
     }
 }
 
+/// Whether a topic names this tracker, by itself or behind a gateway.
+pub fn names(topic: &str, ident: &str) -> bool {
+    topic.split('/').any(|part| part == ident)
+}
+
+/// The tracker that a topic names, where it names one: in every form of ours it follows version and shard.
+pub fn tracker(topic: &str) -> Option<TrackerIdent> {
+    let mut parts = topic.split('/');
+    (parts.next() == Some("v1")).then(|| parts.nth(1).and_then(|ident| TrackerIdent::parse(ident).ok())).flatten()
+}
+
 /// The filters a lane subscribes to.
 pub fn filters(lane: Lane) -> Vec<String> {
     lane.shards().flat_map(|s| [format!("v1/{}/+/up", s.0), format!("v1/{}/+/gw/+/up", s.0)]).collect()

@@ -78,7 +78,7 @@ pub struct Quarantined {
     /// The identifier on the topic, if it has the form of one.
     pub ident: Option<String>,
     /// One word: `topic`, `unknown_tracker`, `retained`, `size`, `decode`, `identity`, `time`, `position`, `store`,
-    /// `left_over`.
+    /// `left_over`, `flood`.
     pub reason: &'static str,
     /// One sentence, without positions.
     pub detail: String,

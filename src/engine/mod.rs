@@ -20,8 +20,8 @@ mod validation;
 
 use crate::domain::topic::Address;
 use crate::domain::{
-    Entry, Finding, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
-    TrackerKey, VehicleId,
+    Entry, Finding, Flood, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp,
+    TrackerIdent, TrackerKey, VehicleId,
 };
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};
@@ -116,6 +116,7 @@ impl LaneState {
                 Effects { findings: coverage_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
             }
             Entry::Tombstone { .. } => Effects::default(),
+            Entry::Flood(flood) => set_aside(self.flood(flood)),
         };
         self.show_sessions(&mut effects);
         effects
@@ -280,9 +281,25 @@ impl LaneState {
         effects
     }
 
-    /// What is owed to the sender of a packet, without taking it in.
-    pub fn replies_to(&self, packet: &Packet) -> Vec<Reply> {
-        self.decode(packet).map(|(ident, report)| self.replies(&ident, &report)).unwrap_or_default()
+    /// What is owed to the sender of a packet, without taking it in; `None` if nobody can read it.
+    pub fn replies_to(&self, packet: &Packet) -> Option<Vec<Reply>> {
+        self.decode(packet).map(|(ident, report)| self.replies(&ident, &report)).ok()
+    }
+
+    /// Packets that were cut, as one thing in quarantine.
+    fn flood(&self, flood: &Flood) -> Quarantined {
+        let ident = Address::parse(&flood.topic).ok().map(|address| address.ident);
+        let Flood { packets, bytes, from, to, .. } = flood;
+        Quarantined {
+            tracker: ident.as_ref().and_then(|ident| self.known(ident)).map(|(tracker, _)| tracker.key),
+            ident: ident.map(|ident| ident.to_string()),
+            reason: FLOOD,
+            detail: format!(
+                "{packets} packets of {bytes} bytes beyond the tracker's quota in {:.0} ms; not kept",
+                to.seconds_since(*from) * 1000.0
+            ),
+            security: true,
+        }
     }
 
     fn replies(&self, ident: &TrackerIdent, report: &Report) -> Vec<Reply> {
@@ -340,6 +357,9 @@ impl LaneState {
 
 /// Reason of a quarantine that is beside a stored packet. Its row does not count as a packet.
 pub const LEFT_OVER: &str = "left_over";
+
+/// Reason of packets that were cut.
+pub const FLOOD: &str = "flood";
 
 /// Shortest broken connection that operators see, seconds: shorter ones are in every start.
 const GAP_RAISED_S_MIN: f64 = 2.0;

@@ -38,6 +38,9 @@ const READ_BYTES: usize = 32 * 1024;
 /// Reads follow each other no sooner, so that many packets come with one: waking us for each would cost the broker and us more than
 /// to write and to read it. All sessions of a process read at the same moments.
 const READ_EVERY: Duration = Duration::from_millis(10);
+/// Bytes of a turn after which nobody waits for the next: each read brings many packets anyway, or a part of a large one. By the
+/// turn a lane would read 10 MB a second at most, what a socket holds each time, and everybody would wait behind that.
+const BUSY_BYTES: usize = 64 * 1024;
 /// Packet id of our subscription, the only packet of ours that needs one.
 const SUBSCRIPTION: u16 = 1;
 
@@ -97,7 +100,8 @@ fn turn_after(read_at: Instant) -> Instant {
 pub(super) struct Reader {
     stream: ReadHalf<Stream>,
     buffer: BytesMut,
-    read_at: Option<Instant>,
+    /// When this turn ends, and what it has brought.
+    turn: Option<(Instant, usize)>,
     wakes: Wakes,
     packet_bytes_max: usize,
     silence_max: Duration,
@@ -144,7 +148,7 @@ impl Connector {
         let (silence_max, pong) = (self.silence_max(), Arc::<Notify>::default());
         let buffer = BytesMut::with_capacity(READ_BYTES);
         let mut reader =
-            Reader { stream: read, buffer, read_at: None, wakes, packet_bytes_max, silence_max, pong: pong.clone() };
+            Reader { stream: read, buffer, turn: None, wakes, packet_bytes_max, silence_max, pong: pong.clone() };
         let mut writer = Writer { stream: write, silence_max, pong };
         let mut hello = Connect::new(&self.client_id);
         hello.set_login(&self.broker.username, &self.password);
@@ -166,18 +170,22 @@ impl Reader {
             if let Some(packet) = self.next_buffered()? {
                 return Ok(packet);
             }
-            if self.read().await? == 0 {
+            let read = self.read().await?;
+            if read == 0 {
                 return Err(ConnectionError::Ended);
             }
-            self.read_at = Some(Instant::now());
+            let now = Instant::now();
+            let before = self.turn.filter(|(ends, _)| now < *ends).map_or(0, |(_, bytes)| bytes);
+            self.turn = Some((turn_after(now), before + read));
         }
     }
 
-    /// Reads what is there; waits if there is nothing.
+    /// Reads what is there; waits if there is nothing. The rest of a packet that has begun does not wait for a turn.
     async fn read(&mut self) -> Result<usize, ConnectionError> {
+        let is_whole = self.buffer.is_empty();
         self.buffer.reserve(READ_BYTES);
-        if let Some(read_at) = self.read_at {
-            sleep_until(turn_after(read_at)).await;
+        if let Some((ends, _)) = self.turn.filter(|(_, bytes)| is_whole && *bytes < BUSY_BYTES) {
+            sleep_until(ends).await;
             self.wakes.set(false);
             let mut reading = pin!(self.stream.read_buf(&mut self.buffer));
             if let Poll::Ready(read) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {

@@ -1,9 +1,18 @@
 //! A batch on its way.
 
-use crate::domain::{Entry, Packet};
+use crate::domain::{Entry, Flood, Packet};
 use crate::ingest::{Delivery, Receipt};
+use crate::pipeline::packet_quota::{PacketQuota, Sender};
 use crate::telemetry::Metrics;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Most bytes of payloads in a batch, but for one packet's. What a lane writes at once keeps all its trackers waiting, and only
+/// afterwards it learns whether anybody can read it. A thousand usual packets have 300 KB.
+const BYTES_MAX: usize = 1 << 20;
+/// Most packets that a batch acknowledges, if most of them are beyond a quota: half of what the broker sends ahead, so that
+/// it goes on sending while they are counted.
+const RECEIPTS_MAX: usize = 2_000;
 
 /// What a packet of the last batch lets the next one wait for: a lane of more than a thousand packets a second soon waits
 /// longest.
@@ -25,22 +34,57 @@ pub(super) struct Batch {
     pub setting_cursor: i64,
     /// Batches of another worker's spool that are among the entries.
     pub handed_over: Vec<i64>,
+    /// Packets among the entries.
+    pub packets: usize,
+    /// Bytes of their payloads.
+    pub bytes: usize,
+    /// Where among the entries the packets of a sender beyond its quota are counted.
+    pub floods: HashMap<Sender, usize>,
 }
 
 impl Batch {
-    /// Takes a delivery in. What only shows retained messages is acknowledged in its turn, counted, and no input.
-    pub fn take(&mut self, delivery: Delivery, metrics: &Metrics) {
-        match delivery.of_retained() {
-            Some(kind) => metrics.retained_messages.with_label_values(&[kind.name()]).inc(),
-            None => self.entries.push(Entry::Packet(delivery.packet)),
-        }
+    /// Takes a delivery in. What only shows retained messages is acknowledged in its turn, counted, and no input. Of what is
+    /// beyond the sender's quota only the count is.
+    pub fn take(&mut self, delivery: Delivery, quota: &mut PacketQuota, metrics: &Metrics) {
+        let (packet, retained) = (&delivery.packet, delivery.of_retained());
         self.receipts.push(delivery.receipt);
+        if let Some(kind) = retained {
+            return metrics.retained_messages.with_label_values(&[kind.name()]).inc();
+        }
+        let sender = quota.sender(&packet.topic);
+        if quota.admits(sender, packet.payload.len(), Instant::now()) {
+            self.packets += 1;
+            self.bytes += packet.payload.len();
+            self.entries.push(Entry::Packet(delivery.packet));
+        } else {
+            metrics.packets_over_quota.inc();
+            self.cut(sender, packet);
+        }
+    }
+
+    fn cut(&mut self, sender: Sender, packet: &Packet) {
+        let (bytes, at) = (packet.payload.len() as u64, packet.received_at);
+        let place = self.floods.get(&sender).and_then(|place| self.entries.get_mut(*place));
+        if let Some(Entry::Flood(flood)) = place {
+            (flood.packets, flood.bytes) = (flood.packets + 1, flood.bytes + bytes);
+            (flood.from, flood.to) = (flood.from.min(at), flood.to.max(at));
+        } else {
+            self.floods.insert(sender, self.entries.len());
+            let topic = packet.topic.clone();
+            self.entries.push(Entry::Flood(Flood { topic, packets: 1, bytes, from: at, to: at }));
+        }
+    }
+
+    /// Whether it takes no more; `packets_max` is the setting.
+    pub fn is_full(&self, packets_max: usize) -> bool {
+        self.packets >= packets_max || self.bytes >= BYTES_MAX || self.receipts.len() >= packets_max.max(RECEIPTS_MAX)
     }
 
     /// What has to be kept of it when it was not journaled. Settings are not: the database gives them again.
     pub fn owed(mut self) -> Self {
         self.entries.retain(|entry| !matches!(entry, Entry::Setting { .. }));
         self.handed_over.clear();
+        self.floods.clear(); // the places have moved
         self
     }
 }
@@ -60,13 +104,6 @@ impl Linger {
     /// So many packets came.
     pub fn learn(&mut self, packets: usize) {
         self.0 = u32::try_from(packets).unwrap_or(u32::MAX);
-    }
-}
-
-pub(super) fn as_packet(entry: &Entry) -> Option<&Packet> {
-    match entry {
-        Entry::Packet(packet) => Some(packet),
-        _ => None,
     }
 }
 

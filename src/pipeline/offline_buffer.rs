@@ -4,8 +4,9 @@
 use crate::domain::{Entry, Lane};
 use crate::engine::LaneState;
 use crate::ingest::{Receipt, Session};
+use crate::pipeline::packet_quota::PacketQuota;
 use crate::pipeline::replies::ReplyThrottle;
-use crate::pipeline::{Batch, Shared, as_packet};
+use crate::pipeline::{Batch, Shared};
 use crate::store::journal;
 use crate::store::journal::spool::Spool;
 use crate::telemetry::Metrics;
@@ -33,6 +34,8 @@ pub(super) struct OfflineBuffer {
     pub state: Option<LaneState>,
     /// Replies on their way to trackers.
     pub replies: ReplyThrottle,
+    /// What trackers may send; the same whether PostgreSQL is there or not.
+    pub quota: PacketQuota,
     spool: Option<Spool>,
     away_since: Option<Instant>,
     is_spooling: bool,
@@ -66,6 +69,7 @@ impl OfflineBuffer {
             in_doubt: None,
             state: None,
             replies: ReplyThrottle::default(),
+            quota: PacketQuota::default(),
             spool,
             away_since: None,
             is_spooling: false,
@@ -156,8 +160,11 @@ impl OfflineBuffer {
         self.release(&batch.receipts);
         if let Some(state) = &self.state {
             let now = Instant::now();
-            for reply in batch.entries.iter().filter_map(as_packet).flat_map(|p| state.replies_to(p)) {
-                self.replies.send(reply, now, &shared.publisher);
+            for entry in &batch.entries {
+                let Entry::Packet(packet) = entry else { continue };
+                let replies = state.replies_to(packet);
+                self.quota.learn_one(&packet.topic, packet.payload.len(), replies.is_some());
+                replies.into_iter().flatten().for_each(|reply| self.replies.send(reply, now, &shared.publisher));
             }
         }
         Ok(())
@@ -171,11 +178,11 @@ impl OfflineBuffer {
             batch.entries.push(gap);
         }
         let mut until = tokio::time::Instant::from_std(until);
-        while batch.receipts.len() < limit {
+        while !batch.is_full(limit) {
             match tokio::time::timeout_at(until, session.deliveries.recv()).await {
                 Ok(Some(delivery)) => {
                     until = until.min(tokio::time::Instant::now() + wait);
-                    batch.take(delivery, &self.metrics);
+                    batch.take(delivery, &mut self.quota, &self.metrics);
                 }
                 Ok(None) => {
                     self.session = None;

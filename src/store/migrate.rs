@@ -46,6 +46,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0041_roles", include_str!("../../schema/0041_roles.sql")),
     ("0042_seal_audit", include_str!("../../schema/0042_seal_audit.sql")),
     ("0043_bind_grants_to_what_they_found", include_str!("../../schema/0043_bind_grants_to_what_they_found.sql")),
+    ("0044_count_floods", include_str!("../../schema/0044_count_floods.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -52,7 +52,7 @@ fn gt06_location(at: Timestamp) -> Vec<u8> {
 }
 
 /// A location of JT/T 808 at home with these alarm bits; its clock shows Beijing's time.
-fn jt808(phone: &str, at: Timestamp, alarm_bits: u32, serial: u16) -> Vec<u8> {
+pub fn jt808(phone: &str, at: Timestamp, alarm_bits: u32, serial: u16) -> Vec<u8> {
     let mut body = [alarm_bits.to_be_bytes(), 3u32.to_be_bytes()].concat();
     body.extend(((LAT * 1e6) as u32).to_be_bytes());
     body.extend(((LON * 1e6) as u32).to_be_bytes());

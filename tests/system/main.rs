@@ -22,6 +22,7 @@ mod doors;
 mod fake_broker;
 mod faults;
 mod field;
+mod flood;
 mod grants;
 mod harness;
 mod holds;

@@ -153,7 +153,7 @@ pub struct TrackerHealth {
     pub firmware: Option<String>,
     /// Messages of it that could not be used.
     pub quarantined_packets: i64,
-    /// Why the last of them could not be used, as a word: `decode`, `identity`, `left_over`, `position`, `retained`, `size`,
+    /// Why the last of them could not be used, as a word: `decode`, `flood`, `identity`, `left_over`, `position`, `retained`, `size`,
     /// `store`, `time`, `topic`, `unknown_tracker`.
     pub last_error_code: Option<String>,
     /// The same as a sentence, without positions.

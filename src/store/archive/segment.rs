@@ -1,6 +1,7 @@
 //! A range of the journal taken apart by whose it is, and put together again. Pure: what is sealed, not how.
 
-use crate::domain::{Entry, Outcome, Packet, Setting, Timestamp, VehicleId};
+use crate::domain::topic;
+use crate::domain::{Entry, Flood, Outcome, Packet, Setting, Timestamp, VehicleId};
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ const TOPICS_LOOKED_AT: usize = 16;
 pub(in crate::store) enum KeyScope {
     /// Nobody's: ticks, settings, gaps, packets on topics that name no tracker.
     Lane(i16),
-    /// Packets on a tracker's topics.
+    /// Packets on a tracker's topics, and counts of such beyond its quota.
     Tracker(String),
     /// Zones of one vehicle: places of its owner.
     Vehicle(VehicleId),
@@ -24,7 +25,9 @@ impl KeyScope {
     /// Of an entry.
     pub fn of(lane: i16, entry: &Entry) -> Self {
         match entry {
-            Entry::Packet(packet) => packet.tracker().map_or(Self::Lane(lane), |t| Self::Tracker(t.as_str().into())),
+            Entry::Packet(Packet { topic, .. }) | Entry::Flood(Flood { topic, .. }) => {
+                topic::tracker(topic).map_or(Self::Lane(lane), |t| Self::Tracker(t.as_str().into()))
+            }
             Entry::Setting { setting: Setting::Zone(zone), .. } => zone.vehicle.map_or(Self::Lane(lane), Self::Vehicle),
             _ => Self::Lane(lane),
         }
@@ -287,6 +290,7 @@ mod tests {
             2 => Entry::Setting { at, setting: zone(None) },
             3 => Entry::Setting { at, setting: zone(Some(VehicleId(9))) },
             4 => Entry::Tombstone { at },
+            5 => Entry::Flood(Flood { topic, packets: 9, bytes: 2000, from: at, to: at }),
             _ => Entry::Packet(Packet { topic, received_at: at, payload, retained }),
         })
     }

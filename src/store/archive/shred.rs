@@ -197,8 +197,8 @@ pub(in crate::store) async fn purge(
         }
         let row = transaction
             .query_one(
-                "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n BETWEEN $2 AND $3 AND split_part(topic, '/', 3) <> ALL ($4) RETURNING reason),
-                    counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT count(*) FROM q WHERE reason <> 'left_over') WHERE lane = $1)
+                "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n BETWEEN $2 AND $3 AND split_part(topic, '/', 3) <> ALL ($4) RETURNING reason, packets),
+                    counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT coalesce(sum(packets), 0) FROM q WHERE reason <> 'left_over') WHERE lane = $1)
                  SELECT count(*) FROM q",
                 &[&lane, &from_n, &to_n, &idents],
             )

@@ -90,8 +90,8 @@ async fn write_part(
 /// Replaces what would follow from a packet by its quarantine. `false`: it is no packet, or set aside
 /// already; then the lane must not go on as if nothing had happened.
 fn set_aside(applied: &mut Applied<'_>, entry: usize, error: &Error) -> bool {
-    let Some((Some(_), effects)) = applied.entries.get_mut(entry) else { return false };
-    if effects.quarantined.as_ref().is_some_and(|q| q.reason == REASON) {
+    let Some((of, effects)) = applied.entries.get_mut(entry) else { return false };
+    if of.packets() == 0 || effects.quarantined.as_ref().is_some_and(|q| q.reason == REASON) {
         return false;
     }
     // The server's own message may show the row, and with it a position.

@@ -10,7 +10,7 @@ pub mod fixes;
 pub mod statements;
 mod status;
 
-use crate::domain::{Finding, Lane, Outcome, Packet, Timestamp};
+use crate::domain::{Entry, Finding, Lane, Outcome, Timestamp};
 use crate::engine::{Effects, FixRow};
 use crate::failpoint::{self, Point};
 use crate::store::commit::alerts::Written;
@@ -22,12 +22,12 @@ use std::ops::Range;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, GenericClient};
 
-/// A batch's effects, entry by entry, with the packets they came from.
+/// A batch's effects, entry by entry.
 pub struct Applied<'a> {
     /// Number of the journal row.
     pub n: i64,
-    /// For each entry: the packet, if it is one, and what followed.
-    pub entries: Vec<(Option<&'a Packet>, Effects)>,
+    /// Each entry, and what followed.
+    pub entries: Vec<(&'a Entry, Effects)>,
 }
 
 /// Some of a batch's entries, in a row.
@@ -36,7 +36,7 @@ pub(in crate::store) struct Part<'p, 'a> {
     n: i64,
     /// Place of the first in the batch.
     first: usize,
-    entries: &'p [(Option<&'a Packet>, Effects)],
+    entries: &'p [(&'a Entry, Effects)],
 }
 
 impl<'a> Applied<'a> {
@@ -46,6 +46,12 @@ impl<'a> Applied<'a> {
 
     fn whole(&self) -> Part<'_, 'a> {
         self.part(0..self.entries.len())
+    }
+
+    /// How many packets ended so.
+    fn packets(&self, outcome: Outcome) -> i64 {
+        let ended = self.entries.iter().filter(|(_, effects)| effects.outcome == Some(outcome));
+        ended.map(|(entry, _)| entry.packets() as i64).sum()
     }
 
     fn outcomes(&self) -> Vec<u8> {
@@ -71,10 +77,10 @@ impl<'p> Part<'p, '_> {
 
     fn aside(self) -> Vec<Aside<'p>> {
         let entries = self.entries.iter().enumerate();
-        let aside = entries.map(|(i, (packet, effects))| {
-            Some((self.first + i, (*packet)?, effects.quarantined.as_ref().or(effects.left_over.as_ref())?))
+        let aside = entries.filter_map(|(i, (entry, effects))| {
+            Aside::of(self.first + i, entry, effects.quarantined.as_ref().or(effects.left_over.as_ref())?)
         });
-        aside.flatten().collect()
+        aside.collect()
     }
 }
 
@@ -163,8 +169,8 @@ pub(in crate::store) async fn advance(
     oldest: Option<Timestamp>,
 ) -> Result<(), Error> {
     let outcomes = applied.outcomes();
-    let of = |outcome: Outcome| outcomes.iter().filter(|o| **o == outcome as u8).count() as i64;
-    let (stored, duplicate, quarantined) = (of(Outcome::Stored), of(Outcome::Duplicate), of(Outcome::Quarantined));
+    let [stored, duplicate, quarantined] =
+        [Outcome::Stored, Outcome::Duplicate, Outcome::Quarantined].map(|outcome| applied.packets(outcome));
     let lane = lease.lane.0 as i16;
     let watermark: [&(dyn ToSql + Sync); 8] =
         [&lane, &lease.fence, &LEASE_S, &applied.n, &stored, &duplicate, &quarantined, &oldest];

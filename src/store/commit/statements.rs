@@ -53,9 +53,9 @@ const PUT_GUARDS: &str = "INSERT INTO guard_status AS g (vehicle_id, armed, sinc
  WHERE g.lane IS NULL OR g.lane = EXCLUDED.lane OR g.told_at <= EXCLUDED.told_at";
 
 const SET_ASIDE: &str = "INSERT INTO quarantine
-    (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload)
+    (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload, packets, payload_bytes)
     SELECT $1::smallint, $2::bigint, * FROM unnest($3::int[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::boolean[],
-        $10::timestamptz[], $11::bytea[]) ON CONFLICT DO NOTHING";
+        $10::timestamptz[], $11::bytea[], $12::bigint[], $13::bigint[]) ON CONFLICT DO NOTHING";
 
 // The lane of the tracker before may not have read yet that another's tracker carries the vehicle. Clocks of servers
 // may differ by minutes; a later incident than that is none of its past (a journal folded again, lane after lane).

@@ -1,6 +1,6 @@
 //! What people see of trackers and vehicles now, and what was set aside: one statement a batch each.
 
-use crate::domain::{Lane, Packet, Timestamp};
+use crate::domain::{Entry, Lane, Timestamp};
 use crate::engine::{Effects, GuardRow, Quarantined, StatusRow};
 use crate::store::commit::fixes::source_number;
 use std::collections::BTreeMap;
@@ -80,8 +80,40 @@ pub(in crate::store) async fn put_guards<'a>(
     Ok(())
 }
 
-/// A packet of a batch that was set aside: its place in the batch, its bytes, why.
-pub(in crate::store) type Aside<'a> = (usize, &'a Packet, &'a Quarantined);
+/// Bytes of a payload that quarantine shows. The journal has the whole under the same lane, number and entry.
+const HEAD_BYTES: usize = 256;
+
+/// An entry of a batch that was set aside.
+pub(in crate::store) struct Aside<'a> {
+    /// Its place in the batch.
+    place: usize,
+    entry: &'a Entry,
+    topic: &'a str,
+    why: &'a Quarantined,
+}
+
+impl<'a> Aside<'a> {
+    /// Of an entry that trackers sent.
+    pub fn of(place: usize, entry: &'a Entry, why: &'a Quarantined) -> Option<Self> {
+        Some(Self { place, entry, topic: entry.topic()?, why })
+    }
+
+    /// The first of its bytes, where they are kept.
+    fn head(&self) -> &'a [u8] {
+        match self.entry {
+            Entry::Packet(packet) => &packet.payload[..packet.payload.len().min(HEAD_BYTES)],
+            _ => &[],
+        }
+    }
+
+    fn payload_bytes(&self) -> i64 {
+        match self.entry {
+            Entry::Packet(packet) => packet.payload.len() as i64,
+            Entry::Flood(flood) => flood.bytes as i64,
+            _ => 0,
+        }
+    }
+}
 
 /// Packets that were set aside.
 pub(in crate::store) async fn set_aside(
@@ -102,15 +134,17 @@ pub(in crate::store) async fn set_aside(
             &[
                 &(lane.0 as i16),
                 &n,
-                &column(rows, |(entry, _, _)| *entry as i32),
-                &column(rows, |(_, packet, _)| without_nul(&packet.topic)),
-                &column(rows, |(_, _, aside)| aside.ident.as_deref()),
-                &column(rows, |(_, _, aside)| aside.tracker.map(|t| t.0)),
-                &column(rows, |(_, _, aside)| aside.reason),
-                &column(rows, |(_, _, aside)| without_nul(&aside.detail)),
-                &column(rows, |(_, _, aside)| aside.security),
-                &column(rows, |(_, packet, _)| packet.received_at),
-                &column(rows, |(_, packet, _)| &packet.payload[..]),
+                &column(rows, |aside| aside.place as i32),
+                &column(rows, |aside| without_nul(aside.topic)),
+                &column(rows, |aside| aside.why.ident.as_deref()),
+                &column(rows, |aside| aside.why.tracker.map(|t| t.0)),
+                &column(rows, |aside| aside.why.reason),
+                &column(rows, |aside| without_nul(&aside.why.detail)),
+                &column(rows, |aside| aside.why.security),
+                &column(rows, |aside| aside.entry.at()),
+                &column(rows, Aside::head),
+                &column(rows, |aside| aside.entry.packets() as i64),
+                &column(rows, Aside::payload_bytes),
             ],
         )
         .await?;

@@ -44,8 +44,8 @@ fn copies() -> Vec<(&'static str, String)> {
         ),
         (
             "quarantine",
-            "INSERT INTO refold.quarantine (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload)
-                SELECT lane, q.n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload
+            "INSERT INTO refold.quarantine (lane, n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload, packets, payload_bytes)
+                SELECT lane, q.n, entry, topic, ident, tracker_id, reason, detail, security, received_at, payload, packets, payload_bytes
                 FROM public.quarantine q JOIN public.journal_base b USING (lane) WHERE q.n <= b.n"
                 .into(),
         ),

@@ -7,7 +7,7 @@ mod baseline;
 pub mod history;
 pub mod verify;
 
-use crate::domain::{Entry, Lane};
+use crate::domain::Lane;
 use crate::engine::FoldSettings;
 use crate::store::archive::keys::KeyStore;
 use crate::store::commit::Applied;
@@ -31,7 +31,7 @@ const DERIVED: &[(&str, &str)] = &[
     ("outage_part", "lane, kind, name, began_at, ended_at"),
     ("coverage_gap", "lane, cause, from_at, until_at"),
     ("alert", "incident_id, vehicle_id, kind, raised_at, cause, late"),
-    ("quarantine", "lane, n, entry, ident, reason"),
+    ("quarantine", "lane, n, entry, ident, reason, packets"),
 ];
 /// Journal rows folded at a time; a sealed range comes as a whole.
 const ROWS: i64 = 256;
@@ -135,19 +135,12 @@ async fn fold_lane(
         }
         for batch in batches.iter().filter(|b| b.n <= applied) {
             let effects = state.apply_all(&batch.entries, fold);
-            let entries = batch.entries.iter().map(as_packet).zip(effects).collect();
+            let entries = batch.entries.iter().zip(effects).collect();
             bisect::write(transaction, statements, lane, &mut Applied { n: batch.n, entries }).await?;
         }
         n = batches.last().map_or(applied, |b| b.n);
     }
     Ok(())
-}
-
-fn as_packet(entry: &Entry) -> Option<&crate::domain::Packet> {
-    match entry {
-        Entry::Packet(packet) => Some(packet),
-        _ => None,
-    }
 }
 
 /// Positions and states are replaced (what segments hold already finds its place in them again). Incidents and alerts are only added: what people were notified of

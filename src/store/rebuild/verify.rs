@@ -35,7 +35,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "quarantined_packets_have_a_reason",
-        "SELECT abs((SELECT coalesce(sum(quarantined), 0)::bigint FROM lane) - (SELECT sum(quarantined)::bigint FROM journal_base) - (SELECT count(*) FROM quarantine WHERE reason <> 'left_over'))",
+        "SELECT abs((SELECT coalesce(sum(quarantined), 0)::bigint FROM lane) - (SELECT sum(quarantined)::bigint FROM journal_base) - (SELECT coalesce(sum(packets), 0)::bigint FROM quarantine WHERE reason <> 'left_over'))",
     ),
     (
         "one_open_incident_per_vehicle",

@@ -1,5 +1,6 @@
 //! Packets under a hold, and rows of the journal with something taken out: single entries give way to [`Entry::Tombstone`], so that the places and outcomes of the others stay as they are.
 
+use crate::domain::topic;
 use crate::domain::{Entry, Lane, Shard, Timestamp};
 use crate::store::journal::codec;
 use tokio_postgres::{GenericClient, Transaction};
@@ -17,9 +18,10 @@ impl HeldPackets {
         Shard::of(&self.ident).lane() == lane
     }
 
-    /// Whether an entry is one of them.
+    /// Whether an entry is one of them, or tells how many came beyond the quota.
     pub fn has(&self, entry: &Entry) -> bool {
-        matches!(entry, Entry::Packet(p) if p.received_at >= self.from && p.received_at < self.to && p.is_of(&self.ident))
+        let is_its = entry.topic().is_some_and(|topic| topic::names(topic, &self.ident));
+        is_its && entry.at() >= self.from && entry.at() < self.to
     }
 }
 
@@ -72,8 +74,8 @@ pub(in crate::store) async fn purge_quarantined(
     (lane, n): (i16, i64),
     gone: &[i32],
 ) -> Result<i64, tokio_postgres::Error> {
-    let sql = "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = $2 AND entry = ANY ($3) RETURNING reason),
-        counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT count(*) FROM q WHERE reason <> 'left_over') WHERE lane = $1)
+    let sql = "WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = $2 AND entry = ANY ($3) RETURNING reason, packets),
+        counted AS (UPDATE journal_base SET quarantined = quarantined + (SELECT coalesce(sum(packets), 0) FROM q WHERE reason <> 'left_over') WHERE lane = $1)
         SELECT count(*) FROM q";
     Ok(transaction.query_one(sql, &[&lane, &n, &gone]).await?.get(0))
 }

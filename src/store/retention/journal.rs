@@ -90,7 +90,7 @@ async fn purge_rows(
             transaction.execute("DELETE FROM journal WHERE lane = $1 AND n = ANY ($2)", &[&lane, &gone]).await? as i64;
         transaction.execute("DELETE FROM journal_outcome WHERE lane = $1 AND n = ANY ($2)", &[&lane, &gone]).await?;
         let quarantined: i64 = transaction
-            .query_one("WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = ANY ($2) RETURNING reason) SELECT count(*) FROM q WHERE reason <> 'left_over'", &[&lane, &gone])
+            .query_one("WITH q AS (DELETE FROM quarantine WHERE lane = $1 AND n = ANY ($2) RETURNING reason, packets) SELECT coalesce(sum(packets), 0)::bigint FROM q WHERE reason <> 'left_over'", &[&lane, &gone])
             .await?
             .get(0);
         transaction

@@ -355,6 +355,7 @@ export const en: Record<Key, string> = {
   aside_topic: 'a topic that is not its own',
   aside_retained: 'sent to be kept by the broker',
   aside_left_over: 'bytes left over behind a message',
+  aside_flood: 'it sent more than its quota',
   aside_size: 'is too large',
   aside_store: 'the database refused it',
 };

@@ -353,6 +353,7 @@ export const zh = {
   aside_topic: '主题不正确',
   aside_retained: '报文带保留标志',
   aside_left_over: '报文后有多余数据',
+  aside_flood: '发送量超出终端配额',
   aside_size: '报文过大',
   aside_store: '数据库无法保存',
 } as const;
