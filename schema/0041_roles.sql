@@ -112,6 +112,9 @@ GRANT SELECT (account_id, channel, address, secret) ON account_channel TO ridegu
 GRANT EXECUTE ON FUNCTION alert_as_json(bigint),
     admit_notifications(integer, double precision, double precision, double precision, double precision) TO rideguard_notify_rights;
 
+-- ── seal: what it seals comes with the migration that makes it ─────────────────────────────
+GRANT SELECT ON migration TO rideguard_seal_rights;
+
 -- ── rollup: tracks, and what retention and erasures take away ───────────────────────────────
 GRANT SELECT ON migration, rollup_mark, lane, fix, fix_late, track, track_open, traffic, retention_mark, legal_hold, hold_in_force, held_packets,
     erasure, erased_window, incident, alert, tracker, tracker_status, guard_status, setting, checkpoint, journal, journal_base, journal_seam, journal_outcome,

@@ -206,7 +206,7 @@ async fn a_tile_of_the_history_map_reads_the_hours_asked_for() {
 
 #[tokio::test]
 async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row() {
-    let (_database, client) = city().await;
+    let (database, client) = city().await;
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
     let points = |found: &[Hit]| summary::points(&bodies(found).unwrap());
     let told = "SELECT count(*) FROM told WHERE tracker_id = $1 AND fixed_at >= $2";
@@ -244,6 +244,7 @@ async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row(
         .get(0);
     assert_eq!((before, looks), (1, 3));
     // The API's role reads no track but through these functions.
+    let client = database.superuser().await;
     client.batch_execute("SET ROLE rideguard_api_rights").await.unwrap();
     for table in ["track", "track_open", "fix_all", "traffic", "fix_late", "pieces_of(1001, now(), now())"] {
         assert!(client.query(&format!("SELECT * FROM {table}"), &[]).await.is_err(), "{table} can be read");
