@@ -1629,15 +1629,21 @@ END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_zones(p_account bigint, p_after bigint, p_limit integer)
  RETURNS SETOF jsonb
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-    SELECT zone_as_json(z) || jsonb_build_object('mine', z.account_id = p_account) FROM (
-        SELECT zone_id FROM zone WHERE vehicle_id IS NULL
-        UNION SELECT o.zone_id FROM ownership w JOIN zone o USING (vehicle_id) WHERE w.account_id = p_account AND w.valid_to IS NULL) seen
-    JOIN zone z USING (zone_id) WHERE z.zone_id > p_after ORDER BY z.zone_id LIMIT p_limit
-$function$;
+DECLARE since timestamptz := '-infinity';
+BEGIN
+    IF p_after <> 0 THEN
+        SELECT z.created_at INTO since FROM zone z WHERE z.zone_id = p_after AND (z.vehicle_id IS NULL OR owns(p_account, z.vehicle_id));
+        IF NOT FOUND THEN PERFORM refuse('P0400', 'bad_cursor', 'the zone of this cursor is there no more; begin again'); END IF;
+    END IF;
+    RETURN QUERY SELECT zone_as_json(z) || jsonb_build_object('mine', z.account_id = p_account) FROM (
+            SELECT zone_id FROM zone WHERE vehicle_id IS NULL
+            UNION SELECT o.zone_id FROM ownership w JOIN zone o USING (vehicle_id) WHERE w.account_id = p_account AND w.valid_to IS NULL) seen
+        JOIN zone z USING (zone_id) WHERE (z.created_at, z.zone_id) > (since, p_after) ORDER BY z.created_at, z.zone_id LIMIT p_limit;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.audit_is_only_added_to()
  RETURNS trigger
