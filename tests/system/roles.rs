@@ -5,6 +5,7 @@ use crate::support::disk::Disk;
 use crate::support::role::{Differs, Role as Process};
 use crate::upgrade::migrations_up_to;
 use rideguard::config::Config;
+use rideguard::store::tracks::partitions;
 use rideguard::store::{self, Role};
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::postgres::{Postgres, bin_folder};
@@ -335,4 +336,26 @@ async fn settings_of_before_run_each_process_with_the_rights_of_administration()
     up.wait_for("SELECT (count(*) = 16)::int::bigint FROM lane WHERE lease_until > now()", 1).await;
     let warned = process.log().matches("running with the rights of administration").count();
     assert_eq!(warned, 1, "{}", process.log());
+}
+
+#[tokio::test]
+async fn a_day_that_an_earlier_release_left_half_detached_is_dropped_by_the_rollup() {
+    use_ring();
+    let database = Database::start().await;
+    let (client, reader) = (database.connect().await, database.connect().await);
+    let oldest = "SELECT min(c.relname::text) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'fix'::regclass";
+    let day: String = client.query_one(oldest, &[]).await.unwrap().get(0);
+    // Who reads holds it up, and it is given up between its two transactions.
+    reader.batch_execute("BEGIN; SELECT FROM fix").await.unwrap();
+    client.batch_execute("SET lock_timeout = '200ms'").await.unwrap();
+    let detach = format!("ALTER TABLE fix DETACH PARTITION {day} CONCURRENTLY");
+    client.batch_execute(&detach).await.expect_err("somebody reads");
+    reader.batch_execute("ROLLBACK").await.unwrap();
+    let pending = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending";
+    assert_eq!(client.query_one(pending, &[]).await.unwrap().get::<_, i64>(0), 1);
+    let next = "SELECT right(min(c.relname::text), 8) FROM pg_class c WHERE c.relname ~ '^fix_[0-9]{8}$' AND c.relname > $1::text";
+    let before: String = client.query_one(next, &[&day]).await.unwrap().get(0);
+    let dropped = partitions::drop_days(&database.rollup().await, "fix", &before, &[]).await.unwrap();
+    let is_there = "SELECT to_regclass($1::text) IS NOT NULL";
+    assert_eq!((dropped, client.query_one(is_there, &[&day]).await.unwrap().get::<_, bool>(0)), (1, false));
 }
