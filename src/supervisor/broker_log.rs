@@ -27,6 +27,8 @@ const LOOK_BYTES_MAX: usize = 256 * 1024;
 const LINE_BYTES_MAX: usize = 4096;
 /// A tracker is named in our log no sooner again.
 const NAMED_EVERY: Duration = Duration::from_secs(3600);
+/// How our users and client ids begin.
+const OURS: &str = "rideguard-";
 /// How the ids of our lanes' sessions begin; behind the lane's number stands what nobody may know.
 const SESSION: &str = "rideguard-lane-";
 
@@ -66,7 +68,11 @@ impl BrokerLog {
         else {
             return Ok(None);
         };
-        let (trackers, is_over) = (Named::default(), Arc::<AtomicBool>::default());
+        // Those whom a broker that is adopted lets in already.
+        let users = fs::read_to_string(home.join("passwords")).unwrap_or_default();
+        let idents = users.lines().filter_map(|line| Some((line.split_once(':')?.0.to_owned(), None)));
+        let trackers: Named = Arc::new(Mutex::new(idents.filter(|(user, _)| !user.starts_with(OURS)).collect()));
+        let is_over = Arc::<AtomicBool>::default();
         let foreign_subscriptions = Arc::<AtomicU64>::default();
         let mut reader = Reader {
             file: LogFile::open(folder.path("mosquitto.log"))?,
@@ -154,8 +160,7 @@ impl Reader {
 
     /// Whether it is a tracker or ours; others are no clients, but words of a sentence.
     fn is_known(&self, client: &str) -> bool {
-        client.starts_with("rideguard-")
-            || self.trackers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(client)
+        client.starts_with(OURS) || self.trackers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(client)
     }
 
     /// Counts a filter that is not the tracker's, and names the tracker once in a while.
