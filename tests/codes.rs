@@ -121,9 +121,14 @@ fn every_reason_for_setting_a_packet_aside_has_words() {
     sources.extend([read("src/store/commit/bisect.rs")]);
     let mut reasons = BTreeSet::new();
     for text in &sources {
-        for before in
-            ["reason: \"", "REASON: &str = \"", "LEFT_OVER: &str = \"", "aside(\"", "aside(\n                \""]
-        {
+        for before in [
+            "reason: \"",
+            "REASON: &str = \"",
+            "LEFT_OVER: &str = \"",
+            "FLOOD: &str = \"",
+            "aside(\"",
+            "aside(\n                \"",
+        ] {
             let said = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
             reasons.extend(said.map(str::to_owned));
         }

@@ -85,6 +85,27 @@ fn the_same_packet_twice_changes_nothing_but_is_answered_twice() {
 }
 
 #[test]
+fn packets_beyond_a_quota_are_one_thing_in_quarantine_and_change_nothing() {
+    let (mut lane, at) = (lane(), Timestamp::from_secs(NOW_S));
+    let before = rmp_serde::to_vec(&lane).unwrap();
+    let flood = |topic: &str| {
+        Entry::Flood(Flood { topic: topic.into(), packets: 40, bytes: 2_400_000, from: at, to: at.plus_secs_f64(0.3) })
+    };
+    let own = format!("v1/{}/yy1/up", Shard::of("yy1").0);
+    for (topic, ident) in [(own.as_str(), Some("yy1")), ("v1/99/yy1/up", None), ("elsewhere", None)] {
+        let effects = lane.apply(&flood(topic), &SETTINGS);
+        let aside = effects.quarantined.clone().unwrap();
+        assert_eq!((aside.reason, aside.security, aside.ident.as_deref()), (FLOOD, true, ident));
+        assert_eq!(aside.tracker.is_some(), ident.is_some());
+        assert_eq!(aside.detail, "40 packets of 2400000 bytes beyond the tracker's quota in 300 ms; not kept");
+        let quarantined = Some(aside);
+        assert_eq!(effects, Effects { outcome: Some(Outcome::Quarantined), quarantined, ..Effects::default() });
+        assert_eq!(flood(topic).packets(), 40);
+    }
+    assert_eq!(rmp_serde::to_vec(&lane).unwrap(), before);
+}
+
+#[test]
 fn bad_input_is_set_aside_with_its_reason() {
     let wrong_shard = Entry::Packet(Packet {
         topic: format!("v1/{}/yy1/up", (Shard::of("yy1").0 + 1) % 64),

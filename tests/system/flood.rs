@@ -17,10 +17,9 @@ const FLOOD: Duration = Duration::from_secs(12);
 const IDLE: Duration = Duration::from_secs(5);
 /// Between two messages of one of the others.
 const EVERY: Duration = Duration::from_millis(100);
-/// What the broker has on its way to a lane without acknowledgement; it is ahead of what others send.
-const AHEAD: f64 = 4_000.0;
-/// What a debug build reads of that a second on a machine with much other work: half of what was measured.
-const READ_BYTES_PER_S: f64 = 50e6;
+/// What 99 of 100 answers to the others may take, in a debug build on a machine with much other work. Measured on two processors
+/// with a load of 12: 1.8 s. Before there was a quota it was as long as the flood, and longer.
+const P99_MAX: Duration = Duration::from_secs(4);
 /// What a flood may add to the database, beside what others send. It was 70 KB for each large message before there was a quota.
 const GROWTH_BYTES_MAX: i64 = 16 << 20;
 
@@ -107,14 +106,9 @@ fn garbage(ident: &str, packet_bytes: usize) -> Vec<u8> {
     payload
 }
 
-/// What 99 of 100 answers to the others may take: a second, and what lies ahead of them.
-fn p99_max(packet_bytes: usize) -> Duration {
-    Duration::from_secs_f64(1.0 + AHEAD * packet_bytes as f64 / READ_BYTES_PER_S)
-}
-
-fn p99(mut took: Vec<Duration>) -> Duration {
+fn percentile(took: &mut [Duration], percent: usize) -> Duration {
     took.sort_unstable();
-    took[(took.len() * 99).div_ceil(100) - 1]
+    took[(took.len() * percent).div_ceil(100) - 1]
 }
 
 /// Everybody's books agree.
@@ -204,20 +198,20 @@ async fn flood_with(packet_bytes: usize) -> Duration {
     let kept = up.count(&of_it("count(*) FILTER (WHERE reason = 'decode')")).await;
     let cut = up.count(&of_it("sum(packets) FILTER (WHERE reason = 'flood')")).await;
     let rows = up.count(&of_it("count(*) FILTER (WHERE reason = 'flood')")).await;
-    let (asked, worst) = (same_lane.len(), same_lane.iter().max().copied().unwrap_or_default());
-    let (idle, same_lane, other_lanes) = (p99(idle), p99(same_lane), p99(other_lanes));
+    let asked = same_lane.len();
     let ms = |took: Duration| took.as_secs_f64() * 1000.0;
     println!(
         "flood: {sent} packets of {packet_bytes} bytes in {FLOOD:.0?}: {kept} kept, {cut} cut in {rows} rows, database {:+.1} MB",
         grown as f64 / 1e6
     );
     println!(
-        "answers in the same lane: {asked}, p99 {:.0} ms, worst {:.0} ms; other lanes p99 {:.0} ms; idle p99 {:.0} ms",
-        ms(same_lane),
-        ms(worst),
-        ms(other_lanes),
-        ms(idle)
+        "{asked} answers in the same lane: p50 {:.0} ms, p99 {:.0} ms; other lanes p99 {:.0} ms; idle p99 {:.0} ms",
+        ms(percentile(&mut same_lane, 50)),
+        ms(percentile(&mut same_lane, 99)),
+        ms(percentile(&mut other_lanes, 99)),
+        ms(percentile(&mut idle, 99))
     );
+    let same_lane = percentile(&mut same_lane, 99);
     assert_eq!(kept + cut, sent, "what was sent is what was kept and what was cut");
     assert!((1..3_000).contains(&kept), "{kept} kept"); // some dozen large ones; a batch of small ones each turn
     assert_eq!(up.count("SELECT sum(received)::bigint FROM lane").await, sent + sent_by_others);
@@ -227,7 +221,7 @@ async fn flood_with(packet_bytes: usize) -> Duration {
     assert!(page.contains(&format!("rideguard_packets_over_quota_total {cut}")), "{page}");
     checked(&up);
     assert!(grown < GROWTH_BYTES_MAX, "the database grew by {grown} bytes");
-    assert!(same_lane < p99_max(packet_bytes), "{same_lane:?}");
+    assert!(same_lane < P99_MAX, "{same_lane:?}");
     same_lane
 }
 

@@ -92,7 +92,7 @@ fn room_for(packed: &[u8]) -> anyhow::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{GapCause, Packet, Setting, Timestamp, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape};
+    use crate::domain::{Flood, GapCause, Packet, Setting, Timestamp, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape};
 
     #[test]
     fn a_row_takes_the_room_that_it_says_and_no_more_than_the_limit() {
@@ -132,6 +132,13 @@ mod tests {
             Entry::Setting { at: Timestamp::from_secs(6), setting: Setting::Arm { vehicle: VehicleId(9) } },
             Entry::Tick { at: Timestamp::from_secs(7) },
             Entry::Gap { from: Timestamp::from_secs(7), to: Timestamp::from_secs(9), cause: GapCause::SessionLost },
+            Entry::Flood(Flood {
+                topic: "v1/1/a/up".into(),
+                packets: 3,
+                bytes: 180_000,
+                from: Timestamp::from_secs(8),
+                to: Timestamp::from_secs(9),
+            }),
         ];
         assert_eq!(unpack(&pack(&entries).unwrap()).unwrap(), entries);
         assert_eq!(unpack(&pack_any(&entries).unwrap()).unwrap(), entries, "as journals were written at first");

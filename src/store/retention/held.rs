@@ -83,7 +83,7 @@ pub(in crate::store) async fn purge_quarantined(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Packet;
+    use crate::domain::{Flood, Packet};
 
     fn packet(ident: &str, at_s: i64) -> Entry {
         Entry::Packet(Packet {
@@ -103,5 +103,11 @@ mod tests {
         assert_eq!(entries[1], Entry::Tombstone { at: Timestamp::from_secs(10) });
         assert_eq!([&entries[0], &entries[2], &entries[4]], [&before[0], &before[2], &before[4]]);
         assert!(redact(&mut entries, |e| wanted.has(e) || matches!(e, Entry::Tombstone { .. })).is_empty());
+        let (from, to) = (Timestamp::from_secs(9), Timestamp::from_secs(11));
+        let flood = |topic: &str| Entry::Flood(Flood { topic: topic.into(), packets: 7, bytes: 7, from, to });
+        assert!(
+            wanted.has(&flood("v1/1/a/up")) && !wanted.has(&flood("v1/1/b/up")),
+            "a count of packets goes with them"
+        );
     }
 }

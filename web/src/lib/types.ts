@@ -1378,7 +1378,7 @@ export interface components {
             /** @description The same as a sentence, without positions. */
             last_error: string | null;
             /**
-             * @description Why the last of them could not be used, as a word: `decode`, `identity`, `left_over`, `position`, `retained`, `size`,
+             * @description Why the last of them could not be used, as a word: `decode`, `flood`, `identity`, `left_over`, `position`, `retained`, `size`,
              *     `store`, `time`, `topic`, `unknown_tracker`.
              */
             last_error_code: string | null;
