@@ -36,6 +36,9 @@ struct VerifyArgs {
     /// Public key that was kept elsewhere; without it the one of the settings.
     #[arg(long)]
     public_key: Option<PathBuf>,
+    /// Judges the signature of every head, not only of the newest, which holds all before it.
+    #[arg(long)]
+    every_signature: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -58,7 +61,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let files: Vec<PathBuf> = known.chain(args.heads).collect();
     let report = block_on(async {
         let mut client = store::connect(&database, "audit").await?;
-        verify::run(&mut client, keys, &files).await
+        verify::run(&mut client, keys, &files, args.every_signature).await
     })?;
     if args.json {
         say(serde_json::to_string_pretty(&report)?)?;

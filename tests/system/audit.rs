@@ -56,7 +56,7 @@ async fn seal_all(client: &mut Client, key: &SigningKey) -> Vec<Head> {
 }
 
 async fn check(client: &mut Client, keys: &PublicKeys, heads: &[PathBuf]) -> Report {
-    verify::run(client, keys.clone(), heads).await.unwrap()
+    verify::run(client, keys.clone(), heads, false).await.unwrap()
 }
 
 fn kinds(report: &Report) -> Vec<Kind> {
@@ -245,6 +245,13 @@ async fn what_a_superuser_changes_is_found_and_named() {
         assert!(!report.ok && expected.iter().all(|kind| found.contains(kind)), "{name}: {report:#?}");
         assert!(report.findings[0].text.contains(words), "{name}: {report:#?}");
     }
+
+    // A signature alone of an earlier seal changes nothing that the newest does not hold; who asks is told.
+    let earlier = "UPDATE audit_seal SET signature = decode(repeat('00', 64), 'hex') WHERE number = 4";
+    let mut client = tampered(&database, "earlier", earlier).await;
+    assert!(check(&mut client, &public, &[]).await.ok);
+    let report = verify::run(&mut client, public.clone(), &[], true).await.unwrap();
+    assert_eq!((kinds(&report), report.findings[0].seal), (vec![Kind::BadSignature], Some(4)), "{report:#?}");
 
     // The end of the table is gone, seals and all: only a head from elsewhere knows of it.
     let tail = "DELETE FROM audit WHERE audit_id > 24; DELETE FROM audit_seal WHERE number > 8";
