@@ -1,14 +1,18 @@
-//! `rideguard audit verify`: whether the audit is what was sealed.
+//! `rideguard audit`: whether it is what was sealed, and who looked at what.
 
 use crate::cli::args::SettingsArgs;
-use crate::cli::{block_on, say};
+use crate::cli::database::connect;
+use crate::cli::{block_on, say, time};
 use crate::config::Config;
+use crate::domain::Timestamp;
 use crate::seal;
 use crate::seal::key::PublicKeys;
 use crate::seal::verify::{self, Report};
-use crate::store;
+use crate::store::audit::list;
+use crate::store::{self, registry};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +27,8 @@ pub struct Args {
 enum Command {
     /// Hashes every row again and compares the seals, their signatures and heads that were kept elsewhere.
     Verify(VerifyArgs),
+    /// Prints the newest 100 rows as JSON lines, without places; leaves a row itself.
+    List(ListArgs),
 }
 
 /// Flags of `audit verify`.
@@ -44,12 +50,55 @@ struct VerifyArgs {
     json: bool,
 }
 
+/// Flags of `audit list`.
+#[derive(Parser)]
+struct ListArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Only of this login.
+    #[arg(long)]
+    account: Option<String>,
+    /// Only where the question names this vehicle, by its number.
+    #[arg(long)]
+    vehicle: Option<i64>,
+    /// Only from this time on, RFC 3339.
+    #[arg(long, value_parser = time)]
+    since: Option<Timestamp>,
+}
+
 /// Runs a command about the audit; exit status 1 if it is not what was sealed.
 ///
 /// # Errors
 /// The database is away, or a file that cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Verify(args) = args.command;
+    match args.command {
+        Command::Verify(args) => check(args),
+        Command::List(args) => print(&args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn print(args: &ListArgs) -> anyhow::Result<()> {
+    let rows = block_on(async {
+        let (_, client) = connect(&args.settings).await?;
+        let account = match &args.account {
+            Some(login) => Some(registry::account(&client, login, &["owner", "police", "operator", "admin"]).await?),
+            None => None,
+        };
+        let asked = list::Asked { account, vehicle: args.vehicle, since: args.since };
+        let rows = list::list(&client, &asked).await?;
+        // Whoever looks is looked at: before the answer.
+        let what =
+            json!({ "account": args.account, "vehicle": args.vehicle, "since": args.since.map(|t| t.to_string()) });
+        registry::note_command(&client, "audit list", &what).await?;
+        anyhow::Ok(rows)
+    })?;
+    for row in rows {
+        say(row)?;
+    }
+    Ok(())
+}
+
+fn check(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let config = Config::read(&args.settings.config)?;
     let database = store::settings(&config.database, seal::ROLE)?;
     let settings = config.audit;

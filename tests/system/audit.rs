@@ -1,6 +1,6 @@
 //! The audit is chained and sealed; what is changed afterwards is found and named.
 
-use crate::harness::{Database, PATIENCE, Up, use_ring};
+use crate::harness::{Database, PATIENCE, Up, lines, use_ring};
 use crate::support::role::{Differs, Role};
 use crate::upgrade::old_database;
 use rideguard::clock::now;
@@ -511,6 +511,18 @@ async fn the_program_seals_and_its_command_says_so_in_words_and_json() {
     let (status, text) = said(&["--json", "--heads", &copy.to_string_lossy(), "--public-key", &key.to_string_lossy()]);
     let report: Value = serde_json::from_str(&text).unwrap();
     assert!(status == 0 && report["ok"] == true && report["findings"] == json!([]), "{text}");
+
+    // Who looked at what, and who looked at that.
+    let listed = lines(&up.command(&["audit", "list", "--account", "police"]));
+    let newest: Value = serde_json::from_str(&listed[0]).unwrap();
+    assert_eq!((&newest["action"], &newest["question"]["text"]), (&json!("vehicles"), &json!("12345")), "{newest}");
+    assert!(lines(&up.command(&["audit", "list", "--vehicle", "1", "--since", "2100-01-01T00:00:00Z"])).is_empty());
+    let newest: Value = serde_json::from_str(&lines(&up.command(&["audit", "list"]))[0]).unwrap();
+    assert_eq!((&newest["action"], &newest["account"]), (&json!("audit list"), &Value::Null), "{newest}");
+    let unknown = up.command(&["audit", "list", "--account", "nobody"]);
+    let sentence = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(!unknown.status.success() && sentence.contains("no account has the login \"nobody\""), "{sentence}");
+    up.wait_for(&format!("SELECT count(*) WHERE ({UNSEALED}) = 0"), 1).await;
 
     // One clear sentence for what is wrong with the question.
     let no_heads = elsewhere.path().join("empty");

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod head;
 pub mod ids;
+pub mod list;
 mod row;
 
 pub use row::{ChainHead, Row};
