@@ -1,13 +1,17 @@
-//! `rideguard audit verify`: whether the audit is what was sealed.
+//! `rideguard audit`: whether it is what was sealed, and who looked at what.
 
 use crate::cli::args::SettingsArgs;
-use crate::cli::{block_on, say};
+use crate::cli::database::connect;
+use crate::cli::{block_on, say, time};
 use crate::config::Config;
+use crate::domain::Timestamp;
 use crate::seal::key::PublicKeys;
 use crate::seal::verify::{self, Report};
-use crate::store::{self, Role};
+use crate::store::audit::list;
+use crate::store::{self, Role, registry};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +26,8 @@ pub struct Args {
 enum Command {
     /// Hashes every row again and compares the seals, their signatures and heads that were kept elsewhere.
     Verify(VerifyArgs),
+    /// Prints the newest 100 rows as JSON lines, without places; leaves a row itself.
+    List(ListArgs),
 }
 
 /// Flags of `audit verify`.
@@ -35,9 +41,28 @@ struct VerifyArgs {
     /// Public key that was kept elsewhere; without it the one of the settings.
     #[arg(long)]
     public_key: Option<PathBuf>,
+    /// Judges the signature of every head, not only of the newest, which holds all before it.
+    #[arg(long)]
+    every_signature: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Flags of `audit list`.
+#[derive(Parser)]
+struct ListArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Only of this login.
+    #[arg(long)]
+    account: Option<String>,
+    /// Only where the question names this vehicle, by its number.
+    #[arg(long)]
+    vehicle: Option<i64>,
+    /// Only from this time on, RFC 3339.
+    #[arg(long, value_parser = time)]
+    since: Option<Timestamp>,
 }
 
 /// Runs a command about the audit; exit status 1 if it is not what was sealed.
@@ -45,7 +70,34 @@ struct VerifyArgs {
 /// # Errors
 /// The database is away, or a file that cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Verify(args) = args.command;
+    match args.command {
+        Command::Verify(args) => check(args),
+        Command::List(args) => print(&args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn print(args: &ListArgs) -> anyhow::Result<()> {
+    let rows = block_on(async {
+        let (_, client) = connect(&args.settings).await?;
+        let account = match &args.account {
+            Some(login) => Some(registry::account(&client, login, &["owner", "police", "operator", "admin"]).await?),
+            None => None,
+        };
+        let asked = list::Asked { account, vehicle: args.vehicle, since: args.since };
+        let rows = list::list(&client, &asked).await?;
+        // Whoever looks is looked at: before the answer.
+        let what =
+            json!({ "account": args.account, "vehicle": args.vehicle, "since": args.since.map(|t| t.to_string()) });
+        registry::note_command(&client, "audit list", &what).await?;
+        anyhow::Ok(rows)
+    })?;
+    for row in rows {
+        say(row)?;
+    }
+    Ok(())
+}
+
+fn check(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let config = Config::read(&args.settings.config)?;
     let database = store::settings(&config.database, Role::Admin)?;
     let settings = config.audit;
@@ -57,7 +109,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let files: Vec<PathBuf> = known.chain(args.heads).collect();
     let report = block_on(async {
         let mut client = store::connect(&database, "audit").await?;
-        verify::run(&mut client, keys, &files).await
+        verify::run(&mut client, keys, &files, args.every_signature).await
     })?;
     if args.json {
         say(serde_json::to_string_pretty(&report)?)?;

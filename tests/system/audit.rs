@@ -1,6 +1,6 @@
 //! The audit is chained and sealed; what is changed afterwards is found and named.
 
-use crate::harness::{Database, PATIENCE, Up, use_ring};
+use crate::harness::{Database, PATIENCE, Up, lines, use_ring};
 use crate::support::role::{Differs, Role};
 use crate::upgrade::old_database;
 use rideguard::clock::now;
@@ -56,7 +56,7 @@ async fn seal_all(client: &mut Client, key: &SigningKey) -> Vec<Head> {
 }
 
 async fn check(client: &mut Client, keys: &PublicKeys, heads: &[PathBuf]) -> Report {
-    verify::run(client, keys.clone(), heads).await.unwrap()
+    verify::run(client, keys.clone(), heads, false).await.unwrap()
 }
 
 fn kinds(report: &Report) -> Vec<Kind> {
@@ -245,6 +245,13 @@ async fn what_a_superuser_changes_is_found_and_named() {
         assert!(!report.ok && expected.iter().all(|kind| found.contains(kind)), "{name}: {report:#?}");
         assert!(report.findings[0].text.contains(words), "{name}: {report:#?}");
     }
+
+    // A signature alone of an earlier seal changes nothing that the newest does not hold; who asks is told.
+    let earlier = "UPDATE audit_seal SET signature = decode(repeat('00', 64), 'hex') WHERE number = 4";
+    let mut client = tampered(&database, "earlier", earlier).await;
+    assert!(check(&mut client, &public, &[]).await.ok);
+    let report = verify::run(&mut client, public.clone(), &[], true).await.unwrap();
+    assert_eq!((kinds(&report), report.findings[0].seal), (vec![Kind::BadSignature], Some(4)), "{report:#?}");
 
     // The end of the table is gone, seals and all: only a head from elsewhere knows of it.
     let tail = "DELETE FROM audit WHERE audit_id > 24; DELETE FROM audit_seal WHERE number > 8";
@@ -504,6 +511,18 @@ async fn the_program_seals_and_its_command_says_so_in_words_and_json() {
     let (status, text) = said(&["--json", "--heads", &copy.to_string_lossy(), "--public-key", &key.to_string_lossy()]);
     let report: Value = serde_json::from_str(&text).unwrap();
     assert!(status == 0 && report["ok"] == true && report["findings"] == json!([]), "{text}");
+
+    // Who looked at what, and who looked at that.
+    let listed = lines(&up.command(&["audit", "list", "--account", "police"]));
+    let newest: Value = serde_json::from_str(&listed[0]).unwrap();
+    assert_eq!((&newest["action"], &newest["question"]["text"]), (&json!("vehicles"), &json!("12345")), "{newest}");
+    assert!(lines(&up.command(&["audit", "list", "--vehicle", "1", "--since", "2100-01-01T00:00:00Z"])).is_empty());
+    let newest: Value = serde_json::from_str(&lines(&up.command(&["audit", "list"]))[0]).unwrap();
+    assert_eq!((&newest["action"], &newest["account"]), (&json!("audit list"), &Value::Null), "{newest}");
+    let unknown = up.command(&["audit", "list", "--account", "nobody"]);
+    let sentence = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(!unknown.status.success() && sentence.contains("no account has the login \"nobody\""), "{sentence}");
+    up.wait_for(&format!("SELECT count(*) WHERE ({UNSEALED}) = 0"), 1).await;
 
     // One clear sentence for what is wrong with the question.
     let no_heads = elsewhere.path().join("empty");

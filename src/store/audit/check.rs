@@ -67,15 +67,11 @@ struct Stored {
     ids: Result<Ids, String>,
 }
 
-/// Reads the whole table and tells each difference; `head` gets every head, whose signature is not judged here.
+/// Reads the whole table and tells each difference. Signatures are not judged here.
 ///
 /// # Errors
 /// The database's own word.
-pub async fn run(
-    client: &mut Client,
-    mut found: impl FnMut(Finding),
-    mut head: impl FnMut(Head) -> anyhow::Result<()>,
-) -> anyhow::Result<Summary> {
+pub async fn run(client: &mut Client, mut found: impl FnMut(Finding)) -> anyhow::Result<Summary> {
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let transaction = snapshot.start().await?;
     let mut walk = Walk { chain: ChainHead::default(), number: 0, rows: 0, summary: Summary::default() };
@@ -90,14 +86,33 @@ pub async fn run(
             walk.through(&transaction, some, &mut found).await?;
             rest = later;
         }
-        for seal in seals {
-            walk.summary.newest = Some(seal.head.clone());
-            head(seal.head)?;
-        }
+        walk.summary.newest = seals.last().map(|seal| seal.head.clone());
     }
     let mut summary = walk.summary;
     unsealed(&transaction, &mut summary, &mut found).await?;
     Ok(summary)
+}
+
+/// Every head, in order.
+///
+/// # Errors
+/// The database's own word.
+pub async fn each_head(client: &Client, mut with: impl FnMut(Head) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let sql = format!(
+        "SELECT number, rows, head, sealed_at, signature FROM audit_seal WHERE number > $1 ORDER BY number LIMIT {SEALS_MAX}"
+    );
+    let mut after = 0_i64;
+    loop {
+        let rows = client.query(&sql, &[&after]).await?;
+        for row in &rows {
+            let head = head_of(row)?;
+            after = head.number;
+            with(head)?;
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+    }
 }
 
 /// Heads of seals by their numbers.
@@ -199,7 +214,7 @@ impl Walk {
                 found(Finding { kind, seal: Some(seal.head.number), text });
             }
             self.summary.seals += 1;
-            (self.chain, self.number, self.rows) = (ChainHead(seal.head.head), seal.head.number, seal.head.rows);
+            (self.chain, self.number, self.rows) = (seal.head.link(), seal.head.number, seal.head.rows);
         }
         Ok(())
     }
@@ -241,7 +256,9 @@ impl Walk {
             return Some((Kind::MissingRow, text));
         }
         if chain.0 != head {
-            let text = format!("a row of seal {number} is not what was sealed, or the seal is not; it has {span}");
+            let text = format!(
+                "a row of seal {number} is not what was sealed, or this seal or the one before is not; it has {span}"
+            );
             return Some((Kind::ChangedRow, text));
         }
         (rows_to_here != self.rows + ids.count()).then(|| {

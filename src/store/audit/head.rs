@@ -1,8 +1,10 @@
 //! A head of the audit's chain as it leaves the database: the text that is signed, and a line of JSON.
 
 use crate::domain::Timestamp;
+use crate::store::audit::ChainHead;
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// First line of the text that is signed: what it is, and the version of its form.
 const TAG: &str = "rideguard audit head 1";
@@ -44,6 +46,11 @@ impl Head {
     pub fn text(&self) -> String {
         let Self { number, rows, head, sealed_at, .. } = self;
         format!("{TAG}\n{number}\n{rows}\n{}\n{}\n", hex::encode(head), sealed_at.micros())
+    }
+
+    /// What the first row of the next seal is chained to: so a signature of the newest head holds every seal before it.
+    pub fn link(&self) -> ChainHead {
+        ChainHead(Sha256::digest(self.text()).into())
     }
 
     /// A line of JSON, with its end.
@@ -99,6 +106,7 @@ mod tests {
         assert_eq!(Head::parse(line.trim_end()).unwrap(), head);
         let signed = format!("rideguard audit head 1\n7\n12\n{}\n1764410400123456\n", "ab".repeat(32));
         assert_eq!(head.text(), signed);
+        assert_eq!(hex::encode(head.link().0), "465f98ef1ad9cba53e0ebb29a8d1971da0a86d22820880631c71a0bcca4be677");
     }
 
     #[test]

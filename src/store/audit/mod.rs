@@ -6,6 +6,7 @@
 pub mod check;
 pub mod head;
 pub mod ids;
+pub mod list;
 mod row;
 
 pub use row::{ChainHead, Row};
@@ -156,8 +157,7 @@ async fn state(transaction: &Transaction<'_>, cluster: i64) -> anyhow::Result<St
     let newest = head_of(&row)?;
     // On another server transactions are counted anew: everything is looked through once.
     let decided = if row.get::<_, i64>(6) == cluster { xid(row.get(5))? } else { 0 };
-    let head = ChainHead(newest.head);
-    Ok(State { head, number: newest.number, rows: newest.rows, decided, newest: Some(newest) })
+    Ok(State { head: newest.link(), number: newest.number, rows: newest.rows, decided, newest: Some(newest) })
 }
 
 /// The head in the first five columns of a row.

@@ -56,7 +56,8 @@ fn netstring(out: &mut Vec<u8>, text: &str) {
     out.push(b',');
 }
 
-/// A head of the chain: SHA-256 of the head before and the bytes of a row. The first one is of 32 zero bytes.
+/// A state of the chain: SHA-256 of the state before and the bytes of a row. The first one is of 32 zero bytes; between two
+/// seals stands SHA-256 of what was signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChainHead(pub [u8; 32]);
 
