@@ -175,6 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn plain_http_is_not_even_tried_unless_the_settings_allow_it() {
+        drop(rustls::crypto::ring::default_provider().install_default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let due = Due {
             outbox_id: 1,
