@@ -2861,9 +2861,9 @@ AS $function$
         FROM jsonb_array_elements(p_corners) WITH ORDINALITY AS e (c, n)) l
 $function$;
 
-CREATE TRIGGER audit_seal_is_only_added_to BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_seal FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_added_to();
-
 CREATE TRIGGER grant_given AFTER INSERT ON public.access_grant FOR EACH STATEMENT EXECUTE FUNCTION grant_given();
+
+CREATE TRIGGER audit_seal_is_only_added_to BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_seal FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_added_to();
 
 CREATE TRIGGER audit_is_only_added_to BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit FOR EACH STATEMENT EXECUTE FUNCTION audit_is_only_added_to();
 

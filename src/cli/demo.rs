@@ -3,8 +3,8 @@
 use crate::api::hash_password;
 use crate::cli::announce;
 use crate::config::Config;
-use crate::domain::{Plate, Profile};
 use crate::domain::topic::up_topic;
+use crate::domain::{Plate, Profile};
 use crate::store::registry;
 use crate::store::registry::NewAccount;
 use crate::store::{self, Role, plates};
