@@ -168,23 +168,31 @@ fn only_the_store_speaks_sql_and_the_api_calls_only_audited_functions() {
 }
 
 /// Names that SQL may be put together from: constants and names of tables of our own, never what people type.
-/// `role` and `password` of a setting are letters, digits and `_` by a check beside them.
-const PASTED: [&str; 23] = [
+/// `role` and `password` of a setting are letters, digits and `_` by a check beside them; `ids` is PostgreSQL's own text of
+/// ranges of numbers.
+const PASTED: [&str; 30] = [
     "BASE",
     "BEFORE",
+    "COLUMNS",
     "KEPT",
     "MIGRATE_LOCK",
+    "ROWS_MAX",
+    "SEALS_MAX",
+    "SEAL_ROWS_MAX",
     "columns",
     "day",
     "erased",
     "fresh",
     "from",
     "how",
+    "ids",
     "is_theirs",
     "name",
     "of",
+    "open",
     "pairs",
     "password",
+    "query",
     "role",
     "rows",
     "table",

@@ -21,7 +21,7 @@ fn read(path: &str) -> String {
 
 /// `section.key` of every setting that `src/config.rs` reads.
 fn settings() -> BTreeSet<String> {
-    let code = read("src/config.rs");
+    let code = read("src/config.rs") + &read("src/config/servers.rs");
     let mut found = BTreeSet::new();
     for part in code.split("pub struct ").skip(1) {
         let (name, fields) = part.split_once(" {").expect("a body");
