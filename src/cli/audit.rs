@@ -12,7 +12,7 @@ use crate::store::{self, Role, registry};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Flags of `audit`.
@@ -99,24 +99,34 @@ fn print(args: &ListArgs) -> anyhow::Result<()> {
 
 fn check(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let config = Config::read(&args.settings.config)?;
-    let database = store::settings(&config.database, Role::Admin)?;
-    let settings = config.audit;
-    let public_key = args.public_key.or(settings.public_key_file);
+    let public_key = args.public_key.as_ref().or(config.audit.public_key_file.as_ref());
     let public_key = public_key.context("no public key is known: name one with --public-key FILE")?;
-    let keys = PublicKeys::read(&public_key)?;
-    // Of the settings' own files one may not be there yet, or on another machine.
-    let known = settings.heads_file.into_iter().chain(settings.copy_heads_to).filter(|file| file.exists());
-    let files: Vec<PathBuf> = known.chain(args.heads).collect();
-    let report = block_on(async {
-        let mut client = store::connect(&database, "audit").await?;
-        verify::run(&mut client, keys, &files, args.every_signature).await
-    })?;
+    let report = block_on(verified(&config, public_key, args.heads, args.every_signature))?;
     if args.json {
         say(serde_json::to_string_pretty(&report)?)?;
     } else {
         tell(&report)?;
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the audit is, beside its seals and all heads that are at hand: those of the settings and these.
+///
+/// # Errors
+/// The database is away, or a file that cannot be read.
+pub async fn verified(
+    config: &Config,
+    public_key: &Path,
+    heads: Vec<PathBuf>,
+    every_signature: bool,
+) -> anyhow::Result<Report> {
+    let keys = PublicKeys::read(public_key)?;
+    // Of the settings' own files one may not be there yet, or on another machine.
+    let settings = &config.audit;
+    let known = settings.heads_file.iter().chain(&settings.copy_heads_to).filter(|file| file.exists()).cloned();
+    let files: Vec<PathBuf> = known.chain(heads).collect();
+    let mut client = store::connect(&store::settings(&config.database, Role::Admin)?, "audit").await?;
+    verify::run(&mut client, keys, &files, every_signature).await
 }
 
 fn tell(report: &Report) -> std::io::Result<()> {
