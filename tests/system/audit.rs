@@ -1,6 +1,6 @@
 //! The audit is chained and sealed; what is changed afterwards is found and named.
 
-use crate::harness::{Database, PATIENCE, Up, lines, use_ring};
+use crate::harness::{Database, PATIENCE, Up, lines, superuser, use_ring};
 use crate::support::role::{Differs, Role};
 use crate::upgrade::old_database;
 use rideguard::clock::now;
@@ -11,7 +11,7 @@ use rideguard::seal::key::{PublicKeys, SigningKey};
 use rideguard::seal::verify::{self, Report};
 use rideguard::store::audit::check::Kind;
 use rideguard::store::audit::head::Head;
-use rideguard::store::{self, audit};
+use rideguard::store::{self, Role as DatabaseRole, audit, roles};
 use rideguard::supervisor::Folder;
 use rideguard::supervisor::postgres::{self, Postgres};
 use rideguard::telemetry::Metrics;
@@ -75,7 +75,8 @@ impl AtWork {
         let metrics = Arc::new(Metrics::new().unwrap());
         let sealer = Sealer::open(settings, metrics.clone()).unwrap();
         let (stop, stopped) = watch::channel(false);
-        Self { metrics, stop, task: tokio::spawn(sealer.run(database.settings.clone(), stopped)) }
+        let as_sealer = store::settings(&database.config, DatabaseRole::Seal).unwrap();
+        Self { metrics, stop, task: tokio::spawn(sealer.run(as_sealer, stopped)) }
     }
 
     async fn end(self) {
@@ -158,9 +159,10 @@ async fn every_look_is_sealed_in_time_also_one_that_commits_late_and_by_two_seal
 
 /// Seals of three rows each, as a database that others are copied from; the heads file.
 async fn sealed_template(database: &Database, folder: &Path) -> PathBuf {
-    let admin = database.connect().await;
     let mut settings = database.settings.clone();
-    admin.batch_execute("CREATE DATABASE sealed").await.unwrap();
+    database.superuser().await.batch_execute("CREATE DATABASE sealed").await.unwrap();
+    let config = rideguard::config::Database { name: "sealed".into(), ..database.config.clone() };
+    roles::prepare(&config).await.unwrap();
     let mut client = store::connect(settings.dbname("sealed"), "test").await.unwrap();
     store::migrate::migrate(&mut client).await.unwrap();
     let (key, _) = keys(folder, 1);
@@ -179,11 +181,11 @@ async fn sealed_template(database: &Database, folder: &Path) -> PathBuf {
 
 /// A copy of it, in which a superuser has done something with no trigger in his way.
 async fn tampered(database: &Database, name: &str, what: &str) -> Client {
-    let admin = database.connect().await;
+    let admin = database.superuser().await;
     let copy = format!("CREATE DATABASE {name} TEMPLATE sealed");
     wait_until("the template has no sessions", async || admin.batch_execute(&copy).await.is_ok()).await;
     let mut settings = database.settings.clone();
-    let client = store::connect(settings.dbname(name), "test").await.unwrap();
+    let client = superuser(settings.dbname(name).clone(), database.superuser_password_file()).await;
     client.batch_execute(&format!("SET session_replication_role = replica; {what}")).await.unwrap();
     client
 }
@@ -334,7 +336,7 @@ async fn a_file_that_cannot_be_written_holds_up_nothing_and_gets_the_newest_head
     // The table is put back to a state before: who saw the newer one says so and goes on.
     assert_eq!(sealer.metrics.audit_conflicts.get(), 0);
     let put_back = "SET session_replication_role = replica; DELETE FROM audit_seal WHERE number = 2; DELETE FROM audit WHERE audit_id = 2";
-    client.batch_execute(put_back).await.unwrap();
+    database.superuser().await.batch_execute(put_back).await.unwrap();
     look(&client, "three").await;
     wait_until("it is noticed", async || sealer.metrics.audit_conflicts.get() > 0).await;
     wait_until("it is sealed", async || count(&client, UNSEALED).await == 0).await;
@@ -392,13 +394,9 @@ async fn rows_from_before_the_chain_are_sealed_in_parts_and_a_role_of_its_own_ca
         "INSERT INTO audit (account_id, action, question) SELECT n % 50, 'live', '{}' FROM generate_series(1, 25000) n";
     client.batch_execute(sql).await.unwrap();
     store::migrate::migrate(&mut client).await.unwrap();
-    client
-        .batch_execute("CREATE ROLE test_sealer LOGIN PASSWORD 'sealing' IN ROLE rideguard_seal_rights")
-        .await
-        .unwrap();
-    let mut settings = database.settings.clone();
-    settings.dbname("as_of_0040").user("test_sealer").password("sealing");
-    let mut sealer = store::connect(&settings, "test").await.unwrap();
+    let config = rideguard::config::Database { name: "as_of_0040".into(), ..database.config.clone() };
+    let as_sealer = store::settings(&config, DatabaseRole::Seal).unwrap();
+    let mut sealer = store::connect(&as_sealer, "test").await.unwrap();
     let heads = seal_all(&mut sealer, &key).await;
     assert_eq!(heads.iter().map(|head| head.rows).collect::<Vec<_>>(), [10_000, 20_000, 25_000]);
     look(&client, "after").await;
@@ -431,7 +429,7 @@ async fn a_dump_in_another_server_whose_transactions_begin_again_is_sealed_on() 
     let mut client = database.connect().await;
     // Far ahead of a new server's transactions.
     client
-        .batch_execute("DO $$ BEGIN FOR n IN 1..3000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
+        .batch_execute("DO $$ BEGIN FOR n IN 1..9000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
         .await
         .unwrap();
     for n in 0..5 {
@@ -441,10 +439,10 @@ async fn a_dump_in_another_server_whose_transactions_begin_again_is_sealed_on() 
     fs::write(&outside, seal_all(&mut client, &key).await[0].line().unwrap()).unwrap();
     look(&client, "dumped but not sealed").await;
     let major = store::server_major(&client).await.unwrap();
-    let password = String::from_utf8(database.settings.get_password().unwrap().to_vec()).unwrap();
+    let password = rideguard::config::read_secret(database.superuser_password_file()).unwrap();
     let run = |program: &str, port: u16, password: &str| {
         let mut command = Command::new(postgres::program(major, program).unwrap());
-        command.args(["-h", "127.0.0.1", "-U", "rideguard", "-d", "postgres", "-p", &port.to_string()]);
+        command.args(["-h", "127.0.0.1", "-U", "postgres", "-d", "postgres", "-p", &port.to_string()]);
         command.env("PGPASSWORD", password).stdin(Stdio::piped());
         command
     };
@@ -456,25 +454,13 @@ async fn a_dump_in_another_server_whose_transactions_begin_again_is_sealed_on() 
     let home = std::env::temp_dir().join(format!("rideguard-test-{:016x}", rand::random::<u64>()));
     let new = Folder::open(&home).unwrap();
     let mut server = Postgres::start(&new, None).unwrap();
-    let password = rideguard::config::read_secret(&server.password_file).unwrap();
-    let made = run("psql", server.port, &password)
-        .args([
-            "-q",
-            "-c",
-            "CREATE ROLE rideguard_api_rights NOLOGIN",
-            "-c",
-            "CREATE ROLE rideguard_seal_rights NOLOGIN",
-            "-f",
-        ])
-        .arg(&file)
-        .output()
-        .unwrap();
+    let config = server.settings(&new).unwrap();
+    roles::prepare(&config).await.unwrap();
+    let password = rideguard::config::read_secret(config.superuser_password_file.as_ref().unwrap()).unwrap();
+    let made = run("psql", server.port, &password).args(["-q", "-f"]).arg(&file).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let mut settings = database.settings.clone();
-    let mut there = tokio_postgres::Config::new();
-    there.host(&server.host).port(server.port).dbname("postgres").user("rideguard").password(&password);
-    settings.clone_from(&there);
-    let mut client = store::connect(&settings, "test").await.unwrap();
+    let admin = store::settings(&config, DatabaseRole::Admin).unwrap();
+    let mut client = store::connect(&admin, "test").await.unwrap();
     let newest = count(&client, "SELECT pg_current_xact_id()::text::bigint").await;
     let sealed_to = count(&client, "SELECT decided::text::bigint FROM audit_seal").await;
     assert!(newest < sealed_to, "the test is about lower transactions: {newest}, {sealed_to}");
@@ -496,7 +482,8 @@ async fn the_program_seals_and_its_command_says_so_in_words_and_json() {
     let copy = elsewhere.path().join("copy.jsonl");
     let mut up = Up::start(3, &["--copy-audit-heads-to", &copy.to_string_lossy()]).await;
     let officer = up.log_in("police").await;
-    officer.ask("GET", "/vehicles?q=12345&grant_id=1", None).await;
+    let grant = officer.get("/grants").await["grants"][0]["id"].as_str().unwrap().to_owned();
+    officer.get(&format!("/vehicles?q=12345&grant_id={grant}")).await;
     up.wait_for(&format!("SELECT count(*) FROM audit WHERE action = 'vehicles' AND ({UNSEALED}) = 0"), 1).await;
     wait_until("the copy has a head", async || copy.exists()).await;
     let said = |args: &[&str]| {
@@ -547,7 +534,7 @@ async fn the_program_seals_and_its_command_says_so_in_words_and_json() {
     );
     assert_eq!(mode & 0o077, 0);
     let change = "SET session_replication_role = replica; UPDATE audit SET question = '{}' WHERE action = 'vehicles'";
-    up.sql().await.batch_execute(change).await.unwrap();
+    up.superuser().await.batch_execute(change).await.unwrap();
     let (status, text) = said(&[]);
     assert!(status == 1 && text.starts_with("FAIL a row of seal ") && text.contains("\nFAIL audit: "), "{text}");
     assert!(up.metrics().await.contains("rideguard_audit_unsealed_rows 0"));

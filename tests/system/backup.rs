@@ -216,7 +216,9 @@ async fn a_backup_refuses_a_database_whose_rows_lie_elsewhere() {
     let client = database.connect().await;
     rideguard::store::must_hold_everything(&client).await.unwrap();
     // Made without a handler: it is never read.
-    client
+    database
+        .superuser()
+        .await
         .batch_execute(
             "CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER far FOREIGN DATA WRAPPER elsewhere;
              CREATE FOREIGN TABLE far_fix (n bigint) SERVER far",

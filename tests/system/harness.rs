@@ -394,7 +394,12 @@ impl Database {
 
     /// A connection as the superuser.
     pub async fn superuser(&self) -> Client {
-        superuser(self.settings.clone(), self.config.superuser_password_file.as_ref().unwrap()).await
+        superuser(self.settings.clone(), self.superuser_password_file()).await
+    }
+
+    /// Where the superuser's password is.
+    pub fn superuser_password_file(&self) -> &Path {
+        self.config.superuser_password_file.as_ref().unwrap()
     }
 
     /// A connection as the administration.
