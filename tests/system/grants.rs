@@ -143,7 +143,7 @@ async fn a_change_waits_for_a_sale_before_it_looks_and_holds_nothing_up() {
         "SELECT api_arm(1, 1, true)".to_owned(),
     ];
     for sql in [&add, &change, &remove].into_iter().chain(&others) {
-        let (mut selling, changing) = (database.connect().await, database.connect().await);
+        let (mut selling, changing) = (database.superuser().await, database.connect().await);
         let sale = selling.transaction().await.unwrap();
         sale.batch_execute("SELECT pg_advisory_xact_lock(7241001)").await.unwrap();
         let (asked, pid) =
