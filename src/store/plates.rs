@@ -49,12 +49,12 @@ pub async fn put(client: &impl GenericClient, said: &str, kind: &str, model: &st
     Ok((row.get(0), row.get(1)))
 }
 
-/// Makes a vehicle with a number of the caller's choice; where the plate is known, nothing changes.
+/// Makes a vehicle with a number of the caller's choice; where the plate or the number is known, nothing changes.
 ///
 /// # Errors
-/// Another vehicle has the number, or the database's own word.
+/// The database's own word.
 pub async fn put_with_id(client: &impl GenericClient, id: i64, plate: &Plate, kind: &str) -> Result<(), Error> {
-    let sql = "INSERT INTO vehicle (vehicle_id, plate, kind) VALUES ($1, $2, $3) ON CONFLICT (plate) DO NOTHING";
+    let sql = "INSERT INTO vehicle (vehicle_id, plate, kind) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     client.execute(sql, &[&id, &plate.as_str(), &kind]).await?;
     Ok(())
 }
