@@ -238,8 +238,9 @@ async fn an_erasure_deletes_whole_keys_and_seals_the_edges_again() {
     client
         .batch_execute(&format!(
             "INSERT INTO vehicle (plate, kind) VALUES ('T0', 'ebike'), ('T1', 'ebike'), ('T2', 'ebike');
-             INSERT INTO tracker (ident, profile) VALUES ('{}', '{{}}'), ('{}', '{{}}'), ('{}', '{{}}');
-             INSERT INTO installation SELECT t.tracker_id, v.vehicle_id, '2020-01-01' FROM tracker t JOIN vehicle v ON v.vehicle_id = t.tracker_id;
+             INSERT INTO tracker (ident, profile) VALUES ('{0}', '{{}}'), ('{1}', '{{}}'), ('{2}', '{{}}');
+             INSERT INTO installation SELECT tracker_id, vehicle_id, '2020-01-01' FROM (VALUES ('{0}', 'T0'), ('{1}', 'T1'), ('{2}', 'T2')) p (ident, plate)
+                JOIN tracker USING (ident) JOIN vehicle USING (plate);
              INSERT INTO account (login, name, role, password_hash) VALUES ('chief', 'C', 'admin', '!'), ('owner', 'O', 'owner', '!');
              INSERT INTO ownership SELECT vehicle_id, a.account_id, CASE WHEN plate = 'T1' THEN timestamptz '{edge}' ELSE '2020-01-01' END
                 FROM vehicle, account a WHERE login = 'owner';
