@@ -39,18 +39,20 @@ BEGIN
         JOIN zone z USING (zone_id) WHERE (z.created_at, z.zone_id) > (since, p_after) ORDER BY z.created_at, z.zone_id LIMIT p_limit;
 END $$;
 
--- Vehicles that a grant has found, or that were named under it: only these may be asked for by id alone.
+-- Vehicles that a grant has found, or that were named under it: only these may be asked for by id alone. What a search looked
+-- at and did not tell, as it was beside the area and not in it, may be named by the answer to that search, no more.
 CREATE TABLE grant_vehicle (
     grant_id   bigint NOT NULL REFERENCES access_grant ON DELETE CASCADE,
     vehicle_id bigint NOT NULL,
+    is_told    boolean NOT NULL,
     PRIMARY KEY (grant_id, vehicle_id)
 );
 
 -- In the order of ids, so that two searches of one grant do not wait for each other in a circle.
 CREATE FUNCTION note_found(p_grant bigint, p_vehicles bigint[]) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO grant_vehicle (grant_id, vehicle_id)
-    SELECT DISTINCT p_grant, vehicle_id FROM vehicle WHERE vehicle_id = ANY (p_vehicles) ORDER BY vehicle_id
-    ON CONFLICT DO NOTHING
+    INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told)
+    SELECT DISTINCT p_grant, vehicle_id, true FROM vehicle WHERE vehicle_id = ANY (p_vehicles) ORDER BY vehicle_id
+    ON CONFLICT (grant_id, vehicle_id) DO UPDATE SET is_told = true WHERE NOT grant_vehicle.is_told
 $$;
 
 -- What grants have found is of use until they end; each new grant clears away what ended ones left. `audit` stays.
@@ -61,7 +63,8 @@ BEGIN
 END $$;
 CREATE TRIGGER grant_given AFTER INSERT ON access_grant FOR EACH STATEMENT EXECUTE FUNCTION grant_given();
 
--- The pieces are read once; what they are of is noted and counted in the same statement.
+-- The pieces are read once; what they are of is noted and counted in the same statement. Which of them were inside is judged
+-- outside the database, and those are named next.
 CREATE OR REPLACE FUNCTION api_police_near(p_account bigint, p_grant bigint, p_area text, p_from timestamptz, p_to timestamptz, p_beyond interval, p_most integer)
 RETURNS SETOF found LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan SET work_mem = '32MB' AS $$
 DECLARE
@@ -74,8 +77,8 @@ BEGIN
     RETURN QUERY WITH hit AS MATERIALIZED (
             SELECT * FROM pieces_near(ST_Envelope(area), p_from - p_beyond, p_to + p_beyond) LIMIT p_most + 1),
         noted AS (
-            INSERT INTO grant_vehicle (grant_id, vehicle_id)
-            SELECT DISTINCT p_grant, h.vehicle_id FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
+            INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told)
+            SELECT DISTINCT p_grant, h.vehicle_id, false FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
         audited AS (
             INSERT INTO audit (account_id, grant_id, action, question, rows_returned)
             SELECT p_account, p_grant, 'area', jsonb_build_object('area', ST_AsGeoJSON(area)::jsonb, 'from', p_from, 'to', p_to), count(DISTINCT h.vehicle_id)
@@ -99,8 +102,8 @@ BEGIN
     RETURN QUERY WITH hit AS MATERIALIZED (
             SELECT * FROM rides_beside(p_vehicle, p_from, p_to, p_within_m, p_within_s) LIMIT p_most + 1),
         noted AS (
-            INSERT INTO grant_vehicle (grant_id, vehicle_id)
-            SELECT DISTINCT p_grant, h.vehicle_id FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
+            INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told)
+            SELECT DISTINCT p_grant, h.vehicle_id, false FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
         audited AS (
             INSERT INTO audit (account_id, grant_id, action, question, rows_returned)
             SELECT p_account, p_grant, 'company', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to, 'within_m', p_within_m, 'within_s', p_within_s),
@@ -125,12 +128,14 @@ BEGIN
     PERFORM write_audit(p_account, p_grant, 'track', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to), least(returned, 1));
 END $$;
 
--- Names are for what was found, no others.
-CREATE OR REPLACE FUNCTION api_police_names(p_account bigint, p_grant bigint, p_vehicles bigint[]) RETURNS TABLE (vehicle_id bigint, plate text, tracker text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Names are for what was found, no others; what is named is told.
+DROP FUNCTION api_police_names(bigint, bigint, bigint[]);
+CREATE FUNCTION api_police_names(p_account bigint, p_grant bigint, p_vehicles bigint[]) RETURNS TABLE (vehicle_id bigint, plate text, tracker text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM check_grant(p_account, p_grant);
+    PERFORM note_found(p_grant, ARRAY(SELECT f.vehicle_id FROM grant_vehicle f WHERE f.grant_id = p_grant AND f.vehicle_id = ANY (p_vehicles)));
     RETURN QUERY SELECT v.vehicle_id, v.plate, (SELECT t.ident FROM installation n JOIN tracker t USING (tracker_id)
             WHERE n.vehicle_id = v.vehicle_id ORDER BY n.valid_from DESC LIMIT 1)
         FROM grant_vehicle f JOIN vehicle v USING (vehicle_id) WHERE f.grant_id = p_grant AND f.vehicle_id = ANY (p_vehicles);
@@ -143,7 +148,7 @@ DECLARE returned integer;
 BEGIN
     PERFORM check_grant(p_account, p_grant);
     RETURN QUERY SELECT vehicle_as_json(v) FROM unnest(p_vehicles) v
-        WHERE EXISTS (SELECT FROM grant_vehicle f WHERE f.grant_id = p_grant AND f.vehicle_id = v) AND EXISTS (SELECT FROM vehicle k WHERE k.vehicle_id = v);
+        WHERE EXISTS (SELECT FROM grant_vehicle f WHERE f.grant_id = p_grant AND f.vehicle_id = v AND f.is_told) AND EXISTS (SELECT FROM vehicle k WHERE k.vehicle_id = v);
     GET DIAGNOSTICS returned = ROW_COUNT;
     PERFORM write_audit(p_account, p_grant, 'newest', jsonb_build_object('vehicles', p_vehicles), returned);
 END $$;
@@ -161,18 +166,21 @@ BEGIN
     RETURN QUERY WITH hit AS MATERIALIZED (
             SELECT n.vehicle_id, v.plate, n.fixed_at, n.lon, n.lat, n.speed_kmh FROM newest_in(box, p_limit) n JOIN vehicle v USING (vehicle_id)),
         noted AS (
-            INSERT INTO grant_vehicle (grant_id, vehicle_id) SELECT DISTINCT p_grant, h.vehicle_id FROM hit h ORDER BY 2 ON CONFLICT DO NOTHING)
+            INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told) SELECT DISTINCT p_grant, h.vehicle_id, true FROM hit h ORDER BY 2
+            ON CONFLICT (grant_id, vehicle_id) DO UPDATE SET is_told = true WHERE NOT grant_vehicle.is_told)
         SELECT * FROM hit;
     GET DIAGNOSTICS returned = ROW_COUNT;
     PERFORM write_audit(p_account, p_grant, 'newest', jsonb_build_object('box', jsonb_build_array(p_west, p_south, p_east, p_north)), returned);
 END $$;
 
+-- A part of a plate that many have names no vehicle of a case: of those the plates are told, and no place.
 CREATE OR REPLACE FUNCTION api_police_vehicles(p_account bigint, p_grant bigint, p_text text) RETURNS SETOF jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     sought_key   text := plate_key(split_part(normalize(p_text, NFKC), '#', 1));
     sought_ident text := lower(btrim(normalize(p_text, NFKC)));
     hits         bigint[];
+    named        bigint[];
 BEGIN
     PERFORM check_grant(p_account, p_grant);
     -- The plate itself comes first, whatever else holds it.
@@ -180,9 +188,12 @@ BEGIN
         LEFT JOIN installation n ON n.vehicle_id = v.vehicle_id AND n.valid_to IS NULL LEFT JOIN tracker t USING (tracker_id)
         WHERE (sought_key <> '' AND strpos(v.plate_key, sought_key) > 0) OR (sought_ident <> '' AND strpos(lower(t.ident), sought_ident) > 0)
         ORDER BY v.plate_key <> sought_key, v.plate LIMIT 50);
-    PERFORM note_found(p_grant, hits);
+    named := CASE WHEN cardinality(hits) <= 5 THEN hits
+        ELSE ARRAY(SELECT v.vehicle_id FROM vehicle v WHERE v.vehicle_id = ANY (hits) AND v.plate_key = sought_key) END;
+    PERFORM note_found(p_grant, named);
     PERFORM write_audit(p_account, p_grant, 'vehicles', jsonb_build_object('text', p_text), cardinality(hits));
-    RETURN QUERY SELECT vehicle_as_json(h.id) FROM unnest(hits) WITH ORDINALITY AS h (id, n) ORDER BY h.n;
+    RETURN QUERY SELECT vehicle_as_json(h.id) || CASE WHEN h.id = ANY (named) THEN '{}' ELSE '{"last_fix": null, "guard_point": null}' END::jsonb
+        FROM unnest(hits) WITH ORDINALITY AS h (id, n) ORDER BY h.n;
 END $$;
 
 -- A hold names its vehicle by plate.
@@ -336,3 +347,11 @@ BEGIN
     PERFORM write_audit(p_account, NULL, CASE WHEN p_armed THEN 'arm' ELSE 'disarm' END, jsonb_build_object('vehicle', p_vehicle), NULL);
     RETURN add_setting(lane_of(carrier), jsonb_build_object('kind', CASE WHEN p_armed THEN 'arm' ELSE 'disarm' END, 'vehicle', p_vehicle));
 END $$;
+
+-- Who has logged in before is let in while strangers use up what all may try, also after a start of the API.
+CREATE INDEX audit_log_in ON audit (account_id) WHERE action = 'log_in';
+CREATE FUNCTION api_known_logins(p_limit integer) RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT p.login FROM account p WHERE NOT p.disabled
+        AND EXISTS (SELECT FROM audit a WHERE a.account_id = p.account_id AND a.action = 'log_in') LIMIT p_limit
+$$;

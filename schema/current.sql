@@ -170,6 +170,7 @@ CREATE TABLE fix_late (
 CREATE TABLE grant_vehicle (
     grant_id bigint NOT NULL,
     vehicle_id bigint NOT NULL,
+    is_told boolean NOT NULL,
     FOREIGN KEY (grant_id) REFERENCES access_grant(grant_id) ON DELETE CASCADE,
     PRIMARY KEY (grant_id, vehicle_id)
 );
@@ -635,6 +636,8 @@ CREATE TABLE zone (
 );
 
 CREATE INDEX alert_vehicle ON public.alert USING btree (vehicle_id, alert_id DESC);
+
+CREATE INDEX audit_log_in ON public.audit USING btree (account_id) WHERE (action = 'log_in'::text);
 
 CREATE INDEX audit_seal_before ON public.audit_seal USING btree (before);
 
@@ -1139,6 +1142,16 @@ AS $function$
     WHERE i.incident_id = p_incident AND w.valid_to IS NULL AND i.opened_at >= w.valid_from
 $function$;
 
+CREATE OR REPLACE FUNCTION public.api_known_logins(p_limit integer)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+    SELECT p.login FROM account p WHERE NOT p.disabled
+        AND EXISTS (SELECT FROM audit a WHERE a.account_id = p.account_id AND a.action = 'log_in') LIMIT p_limit
+$function$;
+
 CREATE OR REPLACE FUNCTION public.api_live_positions()
  RETURNS TABLE(vehicle_id bigint, plate text, lat double precision, lon double precision, fixed_at timestamp with time zone, speed_kmh real, armed boolean, incident boolean, account_id bigint)
  LANGUAGE sql
@@ -1359,8 +1372,8 @@ BEGIN
     RETURN QUERY WITH hit AS MATERIALIZED (
             SELECT * FROM rides_beside(p_vehicle, p_from, p_to, p_within_m, p_within_s) LIMIT p_most + 1),
         noted AS (
-            INSERT INTO grant_vehicle (grant_id, vehicle_id)
-            SELECT DISTINCT p_grant, h.vehicle_id FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
+            INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told)
+            SELECT DISTINCT p_grant, h.vehicle_id, false FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
         audited AS (
             INSERT INTO audit (account_id, grant_id, action, question, rows_returned)
             SELECT p_account, p_grant, 'company', jsonb_build_object('vehicle', p_vehicle, 'from', p_from, 'to', p_to, 'within_m', p_within_m, 'within_s', p_within_s),
@@ -1377,12 +1390,13 @@ END $function$;
 CREATE OR REPLACE FUNCTION public.api_police_names(p_account bigint, p_grant bigint, p_vehicles bigint[])
  RETURNS TABLE(vehicle_id bigint, plate text, tracker text)
  LANGUAGE plpgsql
- STABLE SECURITY DEFINER
+ SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 #variable_conflict use_column
 BEGIN
     PERFORM check_grant(p_account, p_grant);
+    PERFORM note_found(p_grant, ARRAY(SELECT f.vehicle_id FROM grant_vehicle f WHERE f.grant_id = p_grant AND f.vehicle_id = ANY (p_vehicles)));
     RETURN QUERY SELECT v.vehicle_id, v.plate, (SELECT t.ident FROM installation n JOIN tracker t USING (tracker_id)
             WHERE n.vehicle_id = v.vehicle_id ORDER BY n.valid_from DESC LIMIT 1)
         FROM grant_vehicle f JOIN vehicle v USING (vehicle_id) WHERE f.grant_id = p_grant AND f.vehicle_id = ANY (p_vehicles);
@@ -1406,8 +1420,8 @@ BEGIN
     RETURN QUERY WITH hit AS MATERIALIZED (
             SELECT * FROM pieces_near(ST_Envelope(area), p_from - p_beyond, p_to + p_beyond) LIMIT p_most + 1),
         noted AS (
-            INSERT INTO grant_vehicle (grant_id, vehicle_id)
-            SELECT DISTINCT p_grant, h.vehicle_id FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
+            INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told)
+            SELECT DISTINCT p_grant, h.vehicle_id, false FROM hit h WHERE h.vehicle_id IS NOT NULL ORDER BY 2 ON CONFLICT DO NOTHING),
         audited AS (
             INSERT INTO audit (account_id, grant_id, action, question, rows_returned)
             SELECT p_account, p_grant, 'area', jsonb_build_object('area', ST_AsGeoJSON(area)::jsonb, 'from', p_from, 'to', p_to), count(DISTINCT h.vehicle_id)
@@ -1430,7 +1444,7 @@ DECLARE returned integer;
 BEGIN
     PERFORM check_grant(p_account, p_grant);
     RETURN QUERY SELECT vehicle_as_json(v) FROM unnest(p_vehicles) v
-        WHERE EXISTS (SELECT FROM grant_vehicle f WHERE f.grant_id = p_grant AND f.vehicle_id = v) AND EXISTS (SELECT FROM vehicle k WHERE k.vehicle_id = v);
+        WHERE EXISTS (SELECT FROM grant_vehicle f WHERE f.grant_id = p_grant AND f.vehicle_id = v AND f.is_told) AND EXISTS (SELECT FROM vehicle k WHERE k.vehicle_id = v);
     GET DIAGNOSTICS returned = ROW_COUNT;
     PERFORM write_audit(p_account, p_grant, 'newest', jsonb_build_object('vehicles', p_vehicles), returned);
 END $function$;
@@ -1451,7 +1465,8 @@ BEGIN
     RETURN QUERY WITH hit AS MATERIALIZED (
             SELECT n.vehicle_id, v.plate, n.fixed_at, n.lon, n.lat, n.speed_kmh FROM newest_in(box, p_limit) n JOIN vehicle v USING (vehicle_id)),
         noted AS (
-            INSERT INTO grant_vehicle (grant_id, vehicle_id) SELECT DISTINCT p_grant, h.vehicle_id FROM hit h ORDER BY 2 ON CONFLICT DO NOTHING)
+            INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told) SELECT DISTINCT p_grant, h.vehicle_id, true FROM hit h ORDER BY 2
+            ON CONFLICT (grant_id, vehicle_id) DO UPDATE SET is_told = true WHERE NOT grant_vehicle.is_told)
         SELECT * FROM hit;
     GET DIAGNOSTICS returned = ROW_COUNT;
     PERFORM write_audit(p_account, p_grant, 'newest', jsonb_build_object('box', jsonb_build_array(p_west, p_south, p_east, p_north)), returned);
@@ -1483,6 +1498,7 @@ DECLARE
     sought_key   text := plate_key(split_part(normalize(p_text, NFKC), '#', 1));
     sought_ident text := lower(btrim(normalize(p_text, NFKC)));
     hits         bigint[];
+    named        bigint[];
 BEGIN
     PERFORM check_grant(p_account, p_grant);
     -- The plate itself comes first, whatever else holds it.
@@ -1490,9 +1506,12 @@ BEGIN
         LEFT JOIN installation n ON n.vehicle_id = v.vehicle_id AND n.valid_to IS NULL LEFT JOIN tracker t USING (tracker_id)
         WHERE (sought_key <> '' AND strpos(v.plate_key, sought_key) > 0) OR (sought_ident <> '' AND strpos(lower(t.ident), sought_ident) > 0)
         ORDER BY v.plate_key <> sought_key, v.plate LIMIT 50);
-    PERFORM note_found(p_grant, hits);
+    named := CASE WHEN cardinality(hits) <= 5 THEN hits
+        ELSE ARRAY(SELECT v.vehicle_id FROM vehicle v WHERE v.vehicle_id = ANY (hits) AND v.plate_key = sought_key) END;
+    PERFORM note_found(p_grant, named);
     PERFORM write_audit(p_account, p_grant, 'vehicles', jsonb_build_object('text', p_text), cardinality(hits));
-    RETURN QUERY SELECT vehicle_as_json(h.id) FROM unnest(hits) WITH ORDINALITY AS h (id, n) ORDER BY h.n;
+    RETURN QUERY SELECT vehicle_as_json(h.id) || CASE WHEN h.id = ANY (named) THEN '{}' ELSE '{"last_fix": null, "guard_point": null}' END::jsonb
+        FROM unnest(hits) WITH ORDINALITY AS h (id, n) ORDER BY h.n;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.api_release_hold(p_account bigint, p_grant bigint, p_hold bigint, p_reason text)
@@ -2279,9 +2298,9 @@ CREATE OR REPLACE FUNCTION public.note_found(p_grant bigint, p_vehicles bigint[]
  RETURNS void
  LANGUAGE sql
 AS $function$
-    INSERT INTO grant_vehicle (grant_id, vehicle_id)
-    SELECT DISTINCT p_grant, vehicle_id FROM vehicle WHERE vehicle_id = ANY (p_vehicles) ORDER BY vehicle_id
-    ON CONFLICT DO NOTHING
+    INSERT INTO grant_vehicle (grant_id, vehicle_id, is_told)
+    SELECT DISTINCT p_grant, vehicle_id, true FROM vehicle WHERE vehicle_id = ANY (p_vehicles) ORDER BY vehicle_id
+    ON CONFLICT (grant_id, vehicle_id) DO UPDATE SET is_told = true WHERE NOT grant_vehicle.is_told
 $function$;
 
 CREATE OR REPLACE FUNCTION public.owned_vehicle_as_json(p_vehicle bigint, p_since timestamp with time zone)

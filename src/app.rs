@@ -146,6 +146,7 @@ pub async fn run_counted(
             config.http.behind_tls_proxy,
         );
         tokio::spawn(api.hub().run(broker_of_api(&config.broker)?));
+        tokio::spawn(api.remember_logins());
         tasks.spawn(api::serve(web, router, stop.clone()));
     }
     tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics), stop.clone()));

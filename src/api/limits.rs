@@ -1,6 +1,7 @@
 //! How often strangers may ask what needs no session: logging in, and a phone's report.
 
 use crate::api::device::DeviceId;
+use crate::api::password::Workspaces;
 use axum::http::HeaderMap;
 #[cfg(test)]
 use axum::http::HeaderName;
@@ -19,6 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const LOGIN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
 /// Attempts per client address and minute: an office behind one address in the morning.
 const CLIENT_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0");
+/// Attempts per minute of a /48 of IPv6, which one customer may have: each of its /64 has the limit of a client.
+const NETWORK_PER_MINUTE: NonZeroU32 = NonZeroU32::new(240).expect("240 is not 0");
 /// Attempts of all logins together per minute.
 const LOGINS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0");
 /// Attempts per minute of all known browsers of one login.
@@ -31,6 +34,8 @@ const PHONE_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
 const PHONES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("6000 is not 0");
 /// Names remembered before those that may ask again are forgotten; more than come in the minute for which one counts.
 const NAMES_MAX: usize = 10_000;
+/// Names remembered as known: a city's people. Each takes about 100 bytes.
+pub(super) const KNOWN_MAX: usize = 200_000;
 /// How many more names come before the next try to forget some.
 const FORGET_EVERY: usize = 1024;
 /// Argon2 runs side by side; each takes 19 MiB for a few dozen milliseconds.
@@ -73,19 +78,22 @@ pub(super) struct Attempt<'a> {
 pub(super) struct Limits {
     names: Keyed<String>,
     clients: Keyed<IpAddr>,
+    networks: Keyed<Ipv6Addr>,
     devices: Keyed<DeviceId>,
     /// All known browsers of a name together: each log-in makes one more.
     names_of_devices: Keyed<String>,
     logins: Direct,
     reserve: Direct,
     reserve_of_devices: Direct,
-    /// Names that have logged in since the start; all are forgotten at `NAMES_MAX`.
+    /// Names that have logged in before; all are forgotten at [`KNOWN_MAX`].
     known: Mutex<HashSet<String>>,
     phone: Keyed<Vec<u8>>,
     phones: Direct,
     /// A place for each hash at work, and those in which one may wait.
     hashing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// One for each hash at work.
+    pub(super) workspaces: Workspaces,
 }
 
 impl Default for Limits {
@@ -93,6 +101,7 @@ impl Default for Limits {
         Self {
             names: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
             clients: RateLimiter::keyed(Quota::per_minute(CLIENT_PER_MINUTE)),
+            networks: RateLimiter::keyed(Quota::per_minute(NETWORK_PER_MINUTE)),
             devices: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
             names_of_devices: RateLimiter::keyed(Quota::per_minute(DEVICES_PER_MINUTE)),
             logins: RateLimiter::direct(Quota::per_minute(LOGINS_PER_MINUTE)),
@@ -103,6 +112,7 @@ impl Default for Limits {
             phones: RateLimiter::direct(Quota::per_minute(PHONES_PER_MINUTE)),
             hashing: Arc::new(Semaphore::new(HASHES_MAX)),
             waiting: Arc::new(Semaphore::new(HASHES_MAX + HASHES_WAITING_MAX)),
+            workspaces: Workspaces::default(),
         }
     }
 }
@@ -117,6 +127,9 @@ impl Limits {
             }
             None => {
                 attempt.client.map_or(Ok(()), |client| check_key(&self.clients, &client))?;
+                if let Some(IpAddr::V6(client)) = attempt.client {
+                    check_key(&self.networks, &Ipv6Addr::from_bits(client.to_bits() >> 80 << 80))?;
+                }
                 check_key(&self.names, &attempt.login.to_owned())?;
             }
         }
@@ -130,7 +143,7 @@ impl Limits {
     /// Remembers a name that logged in: it draws on the reserve from now on.
     pub(super) fn logged_in(&self, login: &str) {
         let mut known = self.known();
-        if known.len() >= NAMES_MAX {
+        if known.len() >= KNOWN_MAX {
             known.clear();
         }
         known.insert(login.to_owned());
@@ -192,6 +205,19 @@ mod tests {
     }
 
     #[test]
+    fn one_network_with_many_addresses_cannot_use_up_what_others_may() {
+        let limits = Limits::default();
+        let client = |n: u32| format!("2001:db8:7:{n:x}::").parse().ok();
+        let tries = 0..2 * LOGINS_PER_MINUTE.get();
+        let names = tries.map(|n| (format!("name-{n}"), client(n)));
+        let allowed =
+            names.filter(|(n, client)| limits.allow_login(&Attempt { client: *client, ..stranger(n) }).is_ok());
+        let allowed = allowed.count();
+        assert!((240..=244).contains(&allowed), "{allowed}");
+        assert!(limits.allow_login(&Attempt { client: "2001:db8:8::".parse().ok(), ..stranger("b") }).is_ok());
+    }
+
+    #[test]
     fn one_address_with_many_names_cannot_use_up_what_others_may() {
         let (limits, client) = (Limits::default(), "203.0.113.7".parse().ok());
         let names = (0..2 * LOGINS_PER_MINUTE.get()).map(|n| format!("name-{n}"));
@@ -239,8 +265,8 @@ mod tests {
         }
         assert!(limit.len() <= NAMES_MAX + FORGET_EVERY, "{}", limit.len());
         let limits = Limits::default();
-        (0..=NAMES_MAX).for_each(|n| limits.logged_in(&n.to_string()));
-        assert!(limits.known().len() <= NAMES_MAX);
+        (0..=KNOWN_MAX).for_each(|n| limits.logged_in(&n.to_string()));
+        assert!(limits.known().len() <= KNOWN_MAX);
     }
 
     #[tokio::test]

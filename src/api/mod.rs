@@ -19,6 +19,7 @@ mod limits;
 mod live;
 mod live_state;
 mod me;
+mod password;
 mod search;
 mod server;
 mod session;
@@ -34,8 +35,8 @@ mod zones;
 
 pub use codes::Code;
 pub use cursor::Key as CursorKey;
+pub use password::hash_password;
 pub use server::serve;
-pub use session::hash_password;
 
 use crate::config::Http;
 use crate::ingest::session::Subscribed;

@@ -4,12 +4,11 @@ use crate::api::Api;
 use crate::api::audit::Asker;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
+use crate::api::password::CREDENTIAL_BYTES_MAX;
 use crate::api::types;
 pub(super) use crate::api::types::Role;
-use crate::api::{device, limits};
+use crate::api::{device, limits, password};
 use crate::domain::Timestamp;
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -22,8 +21,6 @@ use utoipa::ToSchema;
 
 /// A session's life, hours.
 const SESSION_HOURS: f64 = 12.0;
-/// Longest login and password, bytes.
-const CREDENTIAL_BYTES_MAX: usize = 256;
 
 /// What a person types.
 #[derive(Deserialize, ToSchema)]
@@ -39,6 +36,8 @@ pub(super) struct Credentials {
     cookie: bool,
 }
 
+/// Until the database is asked again who has logged in before.
+const ASK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 /// The cookie that holds a browser's token.
 const COOKIE: &str = "rideguard_session";
 /// What the page sends with every change: a page of another origin cannot, without our leave.
@@ -126,6 +125,25 @@ fn set_cookie(api: &Api, name: &str, value: &str, seconds: f64) -> Result<Header
     HeaderValue::from_str(&text).map_err(|_| Problem::Unavailable)
 }
 
+impl Api {
+    /// Learns who has logged in before: they are let in while strangers use up what all may try. Until the database has
+    /// answered, only browsers that were in before are.
+    pub async fn remember_logins(self) {
+        loop {
+            let asked = async {
+                let most = i32::try_from(limits::KNOWN_MAX).unwrap_or(i32::MAX);
+                let rows = self.pool.get().await.ok()?.query("SELECT api_known_logins($1)", &[&most]).await.ok()?;
+                rows.iter().for_each(|row| self.limits.logged_in(row.get(0)));
+                Some(())
+            };
+            if asked.await.is_some() {
+                return;
+            }
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        }
+    }
+}
+
 /// Whose session this is, if it lives.
 pub(super) async fn person_of(api: &Api, session: &[u8]) -> Result<Option<Person>, Problem> {
     let row = api.pool.get().await?.query_opt("SELECT * FROM api_session($1)", &[&session]).await?;
@@ -174,8 +192,8 @@ pub(super) async fn log_in(
     // No connection is held while the hash is computed.
     let row = api.pool.get().await?.query_opt("SELECT * FROM api_account($1)", &[&given.login]).await?;
     // An unknown login costs the same work as a known one, so that time tells nothing.
-    let hash = row.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |r| r.get(3));
-    let matches = verify(&api, given.password, hash).await?;
+    let hash = row.as_ref().map(|r| r.get(3));
+    let matches = password::matches(&api, given.password, hash).await?;
     let account: Option<i64> = row.as_ref().map(|r| r.get(0));
     let Some(row) = row.filter(|_| matches) else {
         // Of a name that nobody has there is no row: it may be a password in the wrong field. The row is not waited
@@ -221,63 +239,21 @@ pub(super) async fn log_out(State(api): State<Api>, person: Person) -> Result<Re
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie(&api, COOKIE, "", 0.0)?)]).into_response())
 }
 
-/// A hash that no password has, with the cost of a real one.
-const DUMMY_HASH: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-async fn verify(api: &Api, password: String, hash: String) -> Result<bool, Problem> {
-    let place = api.limits.place_to_hash().await.ok_or_else(|| Problem::too_often(Code::TooManyLogins, 1))?;
-    tokio::task::spawn_blocking(move || {
-        // Held until the hash is done, also when the client has hung up meanwhile.
-        let _place = place;
-        PasswordHash::new(&hash).is_ok_and(|parsed| argon().verify_password(password.as_bytes(), &parsed).is_ok())
-    })
-    .await
-    .map_err(|_| Problem::Unavailable)
-}
-
 /// A browser states where the page came from; other programs state nothing.
 pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
     match (text("origin"), text("host")) {
         (None, _) => true,
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, o)| o == host),
+        (Some(origin), Some(host)) => {
+            origin.split_once("://").is_some_and(|(scheme, o)| ["http", "https"].contains(&scheme) && o == host)
+        }
         (Some(_), None) => false,
     }
-}
-
-fn argon() -> Argon2<'static> {
-    // OWASP's recommendation for Argon2id: 19 MiB, 2 passes, 1 lane.
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
-}
-
-/// Hashes a password for the `account` table: Argon2id, PHC string.
-///
-/// # Errors
-/// The password is empty or too long.
-pub fn hash_password(password: &str) -> anyhow::Result<String> {
-    anyhow::ensure!(
-        !password.is_empty() && password.len() <= CREDENTIAL_BYTES_MAX,
-        "a password has 1 to {CREDENTIAL_BYTES_MAX} bytes"
-    );
-    let salt = SaltString::encode_b64(&rand::random::<[u8; 16]>()).map_err(|e| anyhow::anyhow!("no salt: {e}"))?;
-    let hash = argon().hash_password(password.as_bytes(), &salt).map_err(|e| anyhow::anyhow!("cannot hash: {e}"))?;
-    Ok(hash.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hash_knows_its_password_only() {
-        let hash = hash_password("correct horse").unwrap();
-        let parsed = PasswordHash::new(&hash).unwrap();
-        assert!(argon().verify_password(b"correct horse", &parsed).is_ok());
-        assert!(argon().verify_password(b"correct hors", &parsed).is_err());
-        assert!(PasswordHash::new(DUMMY_HASH).is_ok());
-        assert!(hash_password("").is_err());
-    }
 
     #[test]
     fn a_foreign_origin_is_refused() {
@@ -288,6 +264,8 @@ mod tests {
             ])
         };
         assert!(is_own_origin(&headers("http://127.0.0.1:8080")));
-        assert!(!is_own_origin(&headers("http://evil.example")));
+        for foreign in ["http://evil.example", "chrome-extension://127.0.0.1:8080", "null"] {
+            assert!(!is_own_origin(&headers(foreign)), "{foreign}");
+        }
     }
 }

@@ -188,6 +188,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 say(format_args!("the demonstration's logins are in {}", logins.display()))?;
             }
             Command::Plates => {
+                registry::note_command(&client, "admin plates", &json!({})).await?;
                 for line in plates::unclear(&client).await? {
                     say(line)?;
                 }

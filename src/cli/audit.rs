@@ -102,6 +102,9 @@ fn check(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let public_key = args.public_key.as_ref().or(config.audit.public_key_file.as_ref());
     let public_key = public_key.context("no public key is known: name one with --public-key FILE")?;
     let report = block_on(verified(&config, public_key, args.heads, args.every_signature))?;
+    for missing in config.audit.heads_file.iter().chain(&config.audit.copy_heads_to).filter(|file| !file.exists()) {
+        eprintln!("not compared: {} of the settings is not there", missing.display());
+    }
     if args.json {
         say(serde_json::to_string_pretty(&report)?)?;
     } else {

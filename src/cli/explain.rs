@@ -3,8 +3,9 @@
 use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
 use crate::cli::{block_on, say};
-use crate::store::explain;
+use crate::store::{explain, registry};
 use clap::Parser;
+use serde_json::json;
 
 /// Flags of `explain`.
 #[derive(Parser)]
@@ -22,6 +23,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<()> {
     block_on(async {
         let (_, client) = connect(&args.settings).await?;
+        registry::note_command(&client, "explain", &json!({ "incident": args.incident })).await?;
         let incident = explain::incident(&client, args.incident).await?;
         let incident = incident.ok_or_else(|| anyhow::anyhow!("there is no incident {}", args.incident))?;
         Ok(say(serde_json::to_string_pretty(&incident)?)?)

@@ -4,9 +4,11 @@ use crate::cli::args::SettingsArgs;
 use crate::cli::database::connect;
 use crate::cli::{block_on, say, time};
 use crate::domain::Timestamp;
+use crate::store::registry;
 use crate::store::retention::holds;
 use crate::store::retention::holds::{By, NewHold};
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
 /// Flags of `hold`.
 #[derive(Parser)]
@@ -95,6 +97,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 say(format_args!("hold {hold} is released"))?;
             }
             What::List(_) => {
+                registry::note_command(&client, "hold list", &json!({})).await?;
                 for hold in holds::list(&client).await? {
                     say(hold)?;
                 }

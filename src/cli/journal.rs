@@ -8,6 +8,7 @@ use crate::domain::{Entry, Outcome, Timestamp};
 use crate::store;
 use crate::store::archive::keys::KeyStore;
 use crate::store::journal::Asked;
+use crate::store::registry;
 use clap::Parser;
 use serde_json::json;
 use std::io::{BufWriter, Write};
@@ -37,6 +38,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let to = args.to.unwrap_or(Timestamp::from_secs(253_402_300_799));
     block_on(async {
         let (config, mut client) = connect(&args.settings).await?;
+        // Packets hold places: whoever looks at them is looked at.
+        let question = json!({ "from": args.from.map(|t| t.to_string()), "to": args.to.map(|t| t.to_string()), "tracker": args.tracker });
+        registry::note_command(&client, "journal", &question).await?;
         let mut not_kept = 0;
         let mut out = BufWriter::new(std::io::stdout().lock());
         let asked = Asked { from, to, tracker: args.tracker.clone() };

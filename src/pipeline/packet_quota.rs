@@ -233,7 +233,10 @@ mod tests {
             "unreadable packets admitted of 30,000 in 9 s: 65,000 bytes {}, 4,000 {}, 20 {}",
             cut[0], cut[1], cut[2]
         );
-        assert!((20..40).contains(&cut[0]) && (350..450).contains(&cut[1]) && (1_700..1_900).contains(&cut[2]), "{cut:?}");
+        assert!(
+            (20..40).contains(&cut[0]) && (350..450).contains(&cut[1]) && (1_700..1_900).contains(&cut[2]),
+            "{cut:?}"
+        );
     }
 
     #[test]

@@ -182,7 +182,7 @@ async fn the_newest_of_some_vehicles_reads_no_table_whole() {
     let (_database, client) = city().await;
     client
         .batch_execute(
-            "INSERT INTO grant_vehicle VALUES (1, 1001), (1, 1002); ANALYZE; SET enable_seqscan = off; BEGIN",
+            "INSERT INTO grant_vehicle VALUES (1, 1001, true), (1, 1002, true); ANALYZE; SET enable_seqscan = off; BEGIN",
         )
         .await
         .unwrap();
