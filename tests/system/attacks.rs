@@ -55,7 +55,7 @@ async fn flood(up: &Up, attempts: usize, login: impl Fn(usize) -> String) -> usi
 #[tokio::test]
 async fn strangers_who_try_to_log_in_shut_nobody_out() {
     use_ring();
-    let up = Up::start(3, &[]).await;
+    let mut up = Up::start(3, &[]).await;
     admin(&up, &["account", "known", "--role", "owner", "--name", "Known"], "seven herons over Zijiang");
     admin(&up, &["account", "fresh", "--role", "owner", "--name", "Fresh"], "seven herons over Zijiang");
     assert_eq!(try_login(&up, "known", "seven herons over Zijiang").await, 200);
@@ -63,6 +63,9 @@ async fn strangers_who_try_to_log_in_shut_nobody_out() {
     let refused = flood(&up, 330, |_| "x".into()).await;
     assert!(refused >= 250, "{refused}");
     assert_eq!(try_login(&up, "fresh", "seven herons over Zijiang").await, 200);
+    // Who was in before is known after a start, too.
+    assert!(up.interrupt());
+    up.start_again().await;
     // Many names: the common budget is used up, and names that have logged in before have their own.
     let since = Instant::now();
     while flood(&up, 400, |_| hex::encode(rand::random::<[u8; 8]>())).await < 100 {
