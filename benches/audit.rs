@@ -45,10 +45,13 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure(folder: &Folder, postgres: &Postgres) -> anyhow::Result<()> {
     let mut settings = tokio_postgres::Config::new();
-    let password = read_secret(&postgres.password_file)?;
-    settings.host(&postgres.host).port(postgres.port).dbname("postgres").user("rideguard").password(password);
+    store::roles::prepare(&postgres.settings(folder)?).await?;
+    settings.host(&postgres.host).port(postgres.port).dbname("postgres");
+    settings.user("rideguard").password(read_secret(&postgres.password_file)?);
+    migrate::migrate(&mut store::connect(&settings, "bench").await?).await?;
+    // Seals are taken away between the two runs, which nobody but a superuser can.
+    settings.user("postgres").password(read_secret(&postgres.superuser_password_file)?);
     let mut client = store::connect(&settings, "bench").await?;
-    migrate::migrate(&mut client).await?;
     let (rows, seal_rows) = (number("RIDEGUARD_BENCH_AUDIT_ROWS", 1_000_000), number("RIDEGUARD_BENCH_SEAL_ROWS", 100));
     client.batch_execute(&format!(
         "INSERT INTO audit (account_id, grant_id, action, question, rows_returned)
