@@ -58,7 +58,7 @@ await fact('what an area search finds is on the map, and leads to its track', { 
 await fact('the police see when a grant ends to the minute, and choose what they found on the map', { as: 'police', ...DESK }, async (page) => {
   await mapIsReady(page);
   await page.waitForFunction(() => /Until .*\d\d:\d\d/.test(document.querySelector('.panel').textContent));
-  await page.fill('input[name=text]', 'D000');
+  await page.fill('input[name=text]', 'D0001');
   await page.getByRole('button', { name: 'Search' }).click();
   await page.waitForFunction(() => Number(document.querySelector('[data-found]')?.dataset.found ?? 0) > 0);
   await pick(page);
