@@ -3,6 +3,7 @@
 use crate::config::{Database, read_secret};
 use crate::store::{self, Role};
 use anyhow::{Context, bail, ensure};
+use std::path::Path;
 use tokio_postgres::{Client, Transaction};
 
 /// What no migration can make; for administrators of a server of their own, too.
@@ -26,16 +27,7 @@ impl<'a> Login<'a> {
         let mut logins = Vec::new();
         for role in Role::ALL {
             let Some((name, file)) = database.login(role) else { continue };
-            ensure!(
-                !name.is_empty() && name.len() <= 63 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
-                "the role {name:?} has other characters than letters, digits and _, or is not 1 to 63 long"
-            );
-            let password = read_secret(file)?;
-            ensure!(
-                password.chars().all(|c| c.is_ascii_alphanumeric()),
-                "the password in {} may have letters and digits only",
-                file.display()
-            );
+            let (name, password) = (identifier(name)?, secret(file)?);
             ensure!(
                 logins.iter().all(|l: &Self| l.name != name),
                 "two processes have the role {name} in [database]; each needs one of its own"
@@ -58,8 +50,7 @@ pub async fn prepare(database: &Database) -> anyhow::Result<()> {
             "database.superuser and database.user are both {:?}; nobody but the start may be superuser",
             database.user
         );
-        let password = read_secret(file)?;
-        let mut client = superuser(database, &password).await?;
+        let mut client = superuser(database, &secret(file)?).await?;
         return secure(&mut client, database, true).await.context("making the roles of PostgreSQL");
     }
     let mut client = store::connect(&store::settings(database, Role::Admin)?, "roles").await?;
@@ -80,10 +71,6 @@ async fn superuser(database: &Database, password: &str) -> anyhow::Result<Client
         Ok(client) => return Ok(client),
         Err(error) => error,
     };
-    ensure!(
-        password.chars().all(|c| c.is_ascii_alphanumeric()),
-        "the superuser's password may have letters and digits only"
-    );
     let Ok(earlier) = store::connect(&store::settings(database, Role::Admin)?, "roles").await else {
         return Err(refused);
     };
@@ -109,12 +96,24 @@ async fn is_superuser(client: &Client) -> anyhow::Result<bool> {
     Ok(client.query_one("SELECT rolsuper FROM pg_roles WHERE rolname = session_user", &[]).await?.get(0))
 }
 
+/// A name that can stand in a statement as it is; PostgreSQL cuts longer ones (`NAMEDATALEN`).
 fn identifier(name: &str) -> anyhow::Result<&str> {
     ensure!(
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
-        "the role {name:?} has other characters than letters, digits and _"
+        (1..=63).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
+        "the role {name:?} has other characters than letters, digits and _, or is not 1 to 63 long"
     );
     Ok(name)
+}
+
+/// A password that can stand in a statement as it is.
+fn secret(file: &Path) -> anyhow::Result<String> {
+    let password = read_secret(file)?;
+    ensure!(
+        password.chars().all(|c| c.is_ascii_alphanumeric()),
+        "the password in {} may have letters and digits only",
+        file.display()
+    );
+    Ok(password)
 }
 
 /// One transaction: killed anywhere, it happened or it did not.

@@ -47,6 +47,7 @@ mod sealed;
 mod session;
 mod spool;
 mod support;
+mod tampering;
 mod tracks;
 mod traps;
 mod upgrade;

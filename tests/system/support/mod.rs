@@ -1,5 +1,6 @@
-//! What tests of faults stand on: processes to kill, a proxy to cut, an oracle to judge, the answers that are promised.
+//! What tests stand on: a database, processes to kill, a proxy to cut, an oracle to judge, the answers that are promised.
 
+pub mod database;
 pub mod disk;
 pub mod oracle;
 pub mod proxy;
