@@ -21,6 +21,7 @@ use rideguard::cli::import;
 use rideguard::config::read_secret;
 use rideguard::domain::Timestamp;
 use rideguard::rollup::{self, Rollup};
+use rideguard::store::proof::Proof;
 use rideguard::store::tracks::clustering;
 use rideguard::store::tracks::partitions;
 use rideguard::store::tracks::queries::Officer;
@@ -78,7 +79,11 @@ impl Place {
             .batch_execute(
                 "INSERT INTO account (account_id, login, name, role, password_hash) VALUES (1, 'officer', 'o', 'police', ''), (2, 'chief', 'c', 'police', '');
                  INSERT INTO access_grant (grant_id, account_id, case_number, document, purpose, approved_by, valid_to, area_km2_max, hours_max)
-                 VALUES (1, 1, 'bench', 'bench', 'bench', 2, 'infinity', 1000, 10000)",
+                 VALUES (1, 1, 'bench', 'bench', 'bench', 2, 'infinity', 1000, 10000);
+                 INSERT INTO session (token_sha256, account_id, expires_at) VALUES (sha256('officer'), 1, 'infinity');
+                 INSERT INTO account (login, name, role, password_hash) SELECT 'bench-' || n, '', 'owner', '!' FROM generate_series(1, 20000) n;
+                 INSERT INTO session (token_sha256, account_id, expires_at)
+                 SELECT sha256(convert_to(login, 'UTF8')), account_id, 'infinity' FROM account WHERE login LIKE 'bench-%'",
             )
             .await?;
         let simulator = std::path::Path::new(env!("CARGO_BIN_EXE_rideguard")).with_file_name("simulator");
@@ -97,7 +102,15 @@ impl Place {
             .context("cannot start the simulator: cargo build --release --workspace first")?;
         eprint!("{}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
         anyhow::ensure!(made.status.success(), "the simulator failed");
-        Ok(Self { root, folder, postgres, client, officer: Officer { account: 1, grant: 1 }, from, minutes })
+        Ok(Self {
+            root,
+            folder,
+            postgres,
+            client,
+            officer: Officer { session: Proof::shown("officer"), grant: 1 },
+            from,
+            minutes,
+        })
     }
 
     fn end(&self) -> Timestamp {

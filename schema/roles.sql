@@ -18,6 +18,8 @@ GRANT rideguard_geometry TO rideguard_owner, rideguard_ingest_rights, rideguard_
 
 -- Everything of the schema public is the owner's, but for what extensions brought.
 CREATE EXTENSION IF NOT EXISTS postgis;
+CREATE EXTENSION IF NOT EXISTS btree_gist;
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
 ALTER SCHEMA public OWNER TO rideguard_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO rideguard_geometry, rideguard_api_rights, rideguard_seal_rights;

@@ -135,17 +135,26 @@ pub async fn run_counted(
     }
     if let Some(web) = web {
         let waits_for = roles.ingest.then_some(subscribed);
+        if let Some(listen) = config.admission.listen {
+            let secret = config.admission.secret_file.as_deref().map(crate::config::read_secret).transpose()?;
+            let listener = api::listen(listen, "the questions of brokers").await?;
+            let router = api::broker_auth_router(&store::settings(&config.database, Role::Api)?, secret.as_deref())?;
+            tasks.spawn(api::serve(listener, router, stop.clone()));
+        }
         let pools = api::Pools::new(&store::settings(&config.database, Role::Api)?)?;
-        let cursors = api::CursorKey::of(&crate::config::read_secret(&config.database.api_password_file)?)?;
+        let secret = crate::config::read_secret(&config.database.api_password_file)?;
+        let factors = api::FactorKey::open(&config.accounts)?;
+        let keys = (api::CursorKey::of(&secret)?, factors, api::registry::IdKey::of(&secret)?);
         let (api, router) = api::new(
             pools,
-            cursors,
+            keys,
             metrics.clone(),
             waits_for,
             Duration::from_secs(config.ingest.tick_every_s),
             config.http.behind_tls_proxy,
         );
         tokio::spawn(api.hub().run(broker_of_api(&config.broker)?));
+        tokio::spawn(api.clone().run_imports());
         tokio::spawn(api.remember_logins());
         tasks.spawn(api::serve(web, router, stop.clone()));
     }
@@ -272,7 +281,7 @@ async fn keep_partitions(config: Config, database: tokio_postgres::Config, mut s
 
 /// Turns PostgreSQL's notices of a channel into a counter that tasks wait on. A lost notice costs a few seconds:
 /// everybody also looks by the clock.
-fn listen_for(channel: &'static str, mut database: tokio_postgres::Config) -> watch::Receiver<u64> {
+pub fn listen_for(channel: &'static str, mut database: tokio_postgres::Config) -> watch::Receiver<u64> {
     let (noticed, seen) = watch::channel(0);
     database.application_name("rideguard notices");
     tokio::spawn(async move {

@@ -6,7 +6,7 @@ mod servers;
 
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
-pub use servers::{Broker, Database};
+pub use servers::{Accounts, Broker, Database};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,12 @@ pub struct Config {
     /// The chain over the audit.
     #[serde(default)]
     pub audit: Audit,
+    /// How people log in.
+    #[serde(default)]
+    pub accounts: Accounts,
+    /// What a broker of one's own asks.
+    #[serde(default)]
+    pub admission: Admission,
 }
 
 /// Ingest limits.
@@ -227,6 +233,16 @@ impl Default for Audit {
     }
 }
 
+/// The listener at which a broker of one's own asks who may come in; off by default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admission {
+    /// Where it asks; none: nobody listens.
+    pub listen: Option<SocketAddr>,
+    /// File of the secret that it shows; needed beyond loopback.
+    pub secret_file: Option<PathBuf>,
+}
+
 /// Most files that get copies of heads.
 const HEAD_COPIES_MAX: u64 = 8;
 /// Longest time that anything is kept, days.
@@ -259,11 +275,13 @@ impl Config {
             *file = file.take().map(|file| base.join(file));
         }
         config.journal.key_file = config.journal.key_file.map(|file| base.join(file));
+        config.accounts.key_file = config.accounts.key_file.map(|file| base.join(file));
         let audit = &mut config.audit;
         let files = [&mut audit.key_file, &mut audit.public_key_file, &mut audit.heads_file];
         for file in files.into_iter().flatten().chain(&mut audit.copy_heads_to) {
             *file = base.join(&*file);
         }
+        config.admission.secret_file = config.admission.secret_file.map(|file| base.join(file));
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
         config.broker.api_password_file = config.broker.api_password_file.map(|file| base.join(file));
         config.ingest.spool_dir = config.ingest.spool_dir.map(|folder| base.join(folder));
@@ -303,6 +321,12 @@ impl Config {
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         if self.broker.api_username.is_some() != self.broker.api_password_file.is_some() {
             bail!("of broker.api_username and broker.api_password_file one is missing: set both, or neither");
+        }
+        if let Some(listen) = self.admission.listen
+            && !listen.ip().is_loopback()
+            && self.admission.secret_file.is_none()
+        {
+            bail!("admission.listen is {listen}, which is not loopback: set admission.secret_file, too");
         }
         if !self.http.listen.ip().is_loopback() && !self.http.behind_tls_proxy {
             bail!(

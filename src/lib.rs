@@ -22,7 +22,7 @@
 //! | [`rollup`] | hot fixes → segments of tracks, partitions | clock, config, domain, store, telemetry, tracks |
 //! | [`notify`] | the outbox worker and its channels | clock, config, failpoint, store, telemetry |
 //! | [`seal`] | the audit's chain: sealed, signed, kept in files, checked | clock, config, domain, failpoint, store, telemetry |
-//! | [`api`] | HTTP, sessions, the live stream, the web page | clock, config, domain, ingest, live, store, telemetry, tracks |
+//! | [`api`] | HTTP, sessions, the live stream, the web page | clock, config, domain, ingest, live, protocol, store, telemetry, tracks |
 //! | [`supervisor`] | the private PostgreSQL and Mosquitto of the one-machine mode | config |
 //! | [`app`] | the composition root | everything |
 //! | [`cli`] | one file per subcommand | everything |

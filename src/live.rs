@@ -3,7 +3,7 @@
 //! QoS 0 and no queue: the next position makes up for a lost one, alerts are read again from the
 //! database by those who need them for sure.
 
-use crate::domain::{Finding, Lane, Note, Timestamp};
+use crate::domain::{Entry, Finding, Lane, Note, Setting, Timestamp};
 use crate::store::commit::Applied;
 use crate::store::commit::alerts::Written;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,9 @@ pub struct LiveUpdate {
     pub told_incidents: Vec<i64>,
     /// Alerts written: row, vehicle.
     pub alerts: Vec<(i64, i64)>,
+    /// Vehicles whose positioning is off from now on.
+    #[serde(default)]
+    pub off: Vec<i64>,
 }
 
 /// A vehicle's place, as live maps need it.
@@ -61,7 +64,10 @@ impl LiveUpdate {
     /// The update of a batch. Without any the lane says just that it works: each tick of the clock is a batch.
     pub fn of(applied: &Applied<'_>, written: &[Written]) -> Self {
         let mut update = Self::default();
-        for (_, effects) in &applied.entries {
+        for (entry, effects) in &applied.entries {
+            if let Entry::Setting { setting: Setting::Positioning { vehicle, off: true, .. }, .. } = entry {
+                update.off.push(vehicle.0);
+            }
             for row in effects
                 .fixes
                 .iter()
@@ -112,6 +118,7 @@ impl LiveUpdate {
         self.incidents.extend(later.incidents);
         self.told_incidents.extend(later.told_incidents);
         self.alerts.extend(later.alerts);
+        self.off.extend(later.off);
     }
 
     /// Leaves the newest fix of each vehicle, the later one of two at the same time.
@@ -130,13 +137,14 @@ impl LiveUpdate {
         !(self.guards.is_empty()
             && self.incidents.is_empty()
             && self.told_incidents.is_empty()
-            && self.alerts.is_empty())
+            && self.alerts.is_empty()
+            && self.off.is_empty())
     }
 
     /// As sent: one message, or more if it would be too large for a broker.
     pub fn to_messages(&self) -> Vec<Vec<u8>> {
-        let (told, alerts) = (self.told_incidents.len(), self.alerts.len());
-        let longest = [self.fixes.len(), self.guards.len(), self.incidents.len(), told, alerts].into_iter().max();
+        let (told, alerts, off) = (self.told_incidents.len(), self.alerts.len(), self.off.len());
+        let longest = [self.fixes.len(), self.guards.len(), self.incidents.len(), told, alerts, off].into_iter().max();
         let messages = longest.unwrap_or_default().div_ceil(EACH_MAX).max(1);
         (0..messages)
             .map(|n| {
@@ -146,6 +154,7 @@ impl LiveUpdate {
                     incidents: nth_part(&self.incidents, n),
                     told_incidents: nth_part(&self.told_incidents, n),
                     alerts: nth_part(&self.alerts, n),
+                    off: nth_part(&self.off, n),
                 };
                 serde_json::to_vec(&part).unwrap_or_default()
             })
@@ -179,7 +188,14 @@ mod tests {
         let flags: Vec<_> = (0..2000).map(|n| (i64::MAX - n, false)).collect();
         let told_incidents = (0..2000).map(|n| i64::MAX - n).collect();
         let fixes = (0..2000).map(fix).collect();
-        let update = LiveUpdate { fixes, guards: flags.clone(), incidents: flags, told_incidents, alerts: pairs };
+        let update = LiveUpdate {
+            fixes,
+            guards: flags.clone(),
+            incidents: flags,
+            told_incidents,
+            alerts: pairs,
+            off: Vec::new(),
+        };
         let messages = update.to_messages();
         assert!(messages.iter().all(|m| m.len() < 60_000), "{:?}", messages.iter().map(Vec::len).max());
         let read: Vec<LiveUpdate> = messages.iter().filter_map(|m| LiveUpdate::from_bytes(m)).collect();
@@ -207,6 +223,7 @@ mod tests {
             incidents: vec![(2, true)],
             told_incidents,
             alerts: vec![(7, 2)],
+            off: Vec::new(),
         });
         update.keep_newest();
         assert_eq!(update.fixes, [fix(1, 9, 2.0), fix(2, 5, 4.0)]);

@@ -11,16 +11,16 @@ pub mod lane_quota;
 mod live_publisher;
 mod offline_buffer;
 mod packet_quota;
+mod recovery;
 mod replies;
 
 use crate::clock::now;
 use crate::config::Config;
-use crate::domain::{Entry, GapCause, Lane, Timestamp};
-use crate::engine::{Effects, FoldSettings, LaneState};
+use crate::domain::{Entry, Lane};
+use crate::engine::{Effects, FoldSettings, LaneState, Reply, Switched};
 use crate::failpoint::{self, Point};
 use crate::ingest::{Delivery, Session, client_options::jittered, publisher::Publisher, session::Subscribed};
 use crate::live::LiveUpdate;
-use crate::store::archive::keys::KeyStore;
 use crate::store::commit::{self, Applied, fixes::InsertModes, statements::Statements};
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::{self, answered, journal, settings};
@@ -70,6 +70,8 @@ struct Pipeline<'a> {
     lease: Lease,
     progress: Progress,
     state: LaneState,
+    /// Positioning that was switched while we were away; the settings are read after the spool.
+    switched: Switched,
     settings_changed: watch::Receiver<u64>,
     ticked_at: Instant,
     checkpoint: (i64, Instant),
@@ -80,8 +82,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The same while our quota has room and another worker is about to give lanes up.
 const LONGEST_WAIT_FOR_A_LANE: Duration = Duration::from_secs(1);
-/// Rows of the journal applied at a time during recovery.
-const RECOVERY_ROWS: i64 = 256;
 
 /// Keeps a lane at work until `stop`: takes its lease, recovers, works; after any failure it
 /// begins again with a new connection, and the buffer keeps what trackers send meanwhile.
@@ -167,10 +167,13 @@ impl<'a> Pipeline<'a> {
             lease,
             progress,
             state,
+            switched: Switched::default(),
             ticked_at: Instant::now(),
             checkpoint,
         };
         let last_at = pipeline.recover(checkpoint.0).await?;
+        pipeline.switched =
+            answered(settings::switched_after(&pipeline.client, lane, pipeline.progress.setting_cursor)).await?;
         let last_at = pipeline.drain_offline_buffer().await?.max(last_at);
         if let Some(from) = last_at {
             pipeline.record_gap(from).await?;
@@ -180,72 +183,12 @@ impl<'a> Pipeline<'a> {
         let mut batch = pipeline.empty_batch();
         pipeline.take_settings(&mut batch).await?;
         pipeline.handle(batch).await?;
+        pipeline.switched.clear();
         Ok(Some(pipeline))
-    }
-
-    /// Applies the journal after a checkpoint. Effects up to the watermark are stored already; those
-    /// after it are written now, as they would have been then. Returns the time of the last entry.
-    async fn recover(&mut self, checkpoint: i64) -> anyhow::Result<Option<Timestamp>> {
-        let key_store = KeyStore::of(&self.shared.config.journal);
-        let mut n = checkpoint;
-        let mut last_at = None;
-        loop {
-            let batches = answered(journal::read_after(&self.client, &key_store, self.lane, n, RECOVERY_ROWS)).await?;
-            if batches.is_empty() {
-                break;
-            }
-            for batch in batches {
-                n = batch.n;
-                last_at = batch.entries.iter().map(Entry::at).max().max(last_at);
-                let effects = self.apply(&batch.entries);
-                if n > self.progress.applied {
-                    self.commit_effects(n, &batch.entries, effects).await?;
-                }
-            }
-        }
-        let (lane, trackers) = (self.lane.0, self.state.trackers());
-        tracing::debug!(lane, from = checkpoint, to = n, trackers, "Lane recovered");
-        Ok(last_at)
-    }
-
-    /// Journals what the buffer kept while PostgreSQL was away, oldest first. Returns the time of the last entry.
-    async fn drain_offline_buffer(&mut self) -> anyhow::Result<Option<Timestamp>> {
-        let mut last_at = None;
-        self.buffer.resolve_in_doubt(&self.client, self.lane, self.progress.journaled).await?;
-        let youngest = self.buffer.in_doubt.take(); // what lies in the spool came before it
-        let drained = self.drain_spool(&mut last_at).await;
-        if drained.is_err() {
-            self.buffer.in_doubt = youngest; // and not what was in hand: its file is still there
-            return drained.map(|()| None);
-        }
-        if let Some(in_doubt) = youngest {
-            self.handle(Batch { setting_cursor: self.progress.setting_cursor, ..in_doubt.batch }).await?;
-        }
-        self.buffer.database_back();
-        Ok(last_at)
-    }
-
-    async fn drain_spool(&mut self, last_at: &mut Option<Timestamp>) -> anyhow::Result<()> {
-        while let Some((file, entries)) = self.buffer.oldest_spooled()? {
-            *last_at = entries.iter().map(Entry::at).max().max(*last_at);
-            self.handle(Batch { entries, ..self.empty_batch() }).await?;
-            self.buffer.forget_spooled(&file)?;
-        }
-        Ok(())
     }
 
     fn empty_batch(&self) -> Batch {
         Batch { setting_cursor: self.progress.setting_cursor, ..Batch::default() }
-    }
-
-    /// We were away: the silence of the trackers in that time is ours.
-    async fn record_gap(&mut self, from: Timestamp) -> anyhow::Result<()> {
-        let to = now();
-        if to.seconds_since(from) < 2.0 * self.shared.config.ingest.tick_every_s as f64 {
-            return Ok(());
-        }
-        let batch = Batch { entries: vec![Entry::Gap { from, to, cause: GapCause::Away }], ..self.empty_batch() };
-        self.handle(batch).await
     }
 
     /// The life of every batch, until `stop` or until other workers have a right to the lane.
@@ -268,7 +211,8 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    async fn handle(&mut self, batch: Batch) -> anyhow::Result<()> {
+    async fn handle(&mut self, mut batch: Batch) -> anyhow::Result<()> {
+        batch.withhold(&self.state, &self.switched);
         if batch.entries.is_empty() {
             self.buffer.release(&batch.receipts); // of copies that the broker had retained
             return Ok(());
@@ -286,14 +230,14 @@ impl<'a> Pipeline<'a> {
         answered(lane::commit_journal(&self.client, &self.statements, self.lease, &append)).await?;
         self.progress.journaled = n;
         self.progress.setting_cursor = batch.setting_cursor;
-        let Some(InDoubtBatch { batch, .. }) = self.buffer.in_doubt.take() else { return Ok(()) };
+        let Some(InDoubtBatch { mut batch, .. }) = self.buffer.in_doubt.take() else { return Ok(()) };
         failpoint::pass(Point::Journaled);
         self.buffer.release(&batch.receipts); // only now may the broker forget it
         failpoint::pass(Point::Acknowledged);
         let mut effects = self.apply(&batch.entries);
         self.buffer.quota.learn(batch.entries.iter().zip(&effects));
         failpoint::pass(Point::Understood);
-        self.reply(&mut effects);
+        self.reply(batch.replies.drain(..).chain(effects.iter_mut().flat_map(|e| e.replies.drain(..))));
         failpoint::pass(Point::Answered);
         self.commit_effects(n, &batch.entries, effects).await
     }
@@ -304,9 +248,9 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Trackers are answered as soon as the journal holds what they sent.
-    fn reply(&mut self, effects: &mut [Effects]) {
+    fn reply(&mut self, replies: impl Iterator<Item = Reply>) {
         let now = Instant::now();
-        for reply in effects.iter_mut().flat_map(|e| e.replies.drain(..)) {
+        for reply in replies {
             self.buffer.replies.send(reply, now, &self.shared.publisher);
         }
     }

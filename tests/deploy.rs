@@ -183,7 +183,8 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
     given("ingest", &[ingest, &b.password_file, &b.ca_file, key]);
     given("notify", &[notify]);
     given("rollup", &[rollup, key]);
-    given("api", &[api, &b.for_api().password_file, &b.ca_file]);
+    let factors = config.accounts.key_file.as_ref().expect("a key");
+    given("api", &[api, &b.for_api().password_file, &b.ca_file, factors]);
     let audit = config.audit.key_file.as_ref().expect("a key");
     given("seal", &[seal, audit]);
     given("commands", &[admin, key]);

@@ -1,2 +1,2 @@
 // Read by the checker and by editors; plain TypeScript needs no preprocessing.
-export default {};
+export default { compilerOptions: { runes: true } };

@@ -7,8 +7,7 @@ use anyhow::Context;
 use cpu::{cpu_s, with_children_s};
 use rideguard::app;
 use rideguard::config::Config;
-use rideguard::domain::Profile;
-use rideguard::domain::topic::up_topic;
+use rideguard::domain::{Profile, credential};
 use rideguard::store::registry;
 use rideguard::store::{self, Role};
 use rideguard::supervisor::broker::{Credential, INGEST_USER, Mosquitto};
@@ -115,6 +114,7 @@ impl Place {
             unit: None,
             webhook: None,
             drops_webhook: false,
+            without_second_factor: false,
         };
         let owner = registry::put_account(&self.client, &owner).await?;
         for n in 0..self.connections {
@@ -128,7 +128,8 @@ impl Place {
             registry::arm(&self.client, owner, vehicle, true).await?;
             let password = format!("{:016x}", rand::random::<u64>());
             writeln!(file, "{ident} {password} {protocol}")?;
-            admitted.push(Credential { topic: up_topic(&ident), ident, password });
+            let hash = credential::hash(&password, rand::random(), credential::ITERATIONS_OF_RANDOM);
+            admitted.push(Credential { ident, password_hash: hash });
         }
         std::fs::write(self.root.join("trackers"), file)?;
         self.broker.admit(&self.folder, &admitted)?;

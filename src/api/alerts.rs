@@ -26,13 +26,13 @@ pub(super) struct Page {
 }
 
 /// Alerts of my vehicles, newest first.
-#[utoipa::path(get, path = "/alerts", operation_id = "list_alerts", tag = "alerts", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "alerts", body = types::Alerts)))]
+#[utoipa::path(get, path = "/alerts", operation_id = "list_alerts", tag = "alerts", params(Page), security(("bearer" = ["owner", "family"])), responses((status = 200, description = "alerts", body = types::Alerts)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner])?;
+    person.must_be(&[Role::Owner, Role::Family])?;
     let limit = page.limit.unwrap_or(50);
     if !(1..=ALERTS_MAX).contains(&limit) {
         return Err(Problem::range("limit", limit, 1, ALERTS_MAX));
@@ -42,7 +42,7 @@ pub(super) async fn list(
         .pool
         .get()
         .await?
-        .query("SELECT * FROM api_my_alerts($1, $2, $3)", &[&person.account, &before, &limit])
+        .query("SELECT * FROM api_my_alerts($1, $2, $3)", &[&person.session, &before, &limit])
         .await?;
     let alerts: Vec<Value> = rows.iter().map(|r| stored::alert(r.get(0))).collect();
     let next = if alerts.len() == limit as usize { alerts.last().map(|a| a["id"].clone()) } else { None };

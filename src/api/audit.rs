@@ -2,7 +2,8 @@
 
 use crate::api::Api;
 use crate::api::error::Problem;
-use crate::api::session::{Person, Role};
+use crate::api::session::Person;
+use crate::store::proof::Proof;
 use axum::http::{Method, StatusCode};
 use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -31,10 +32,10 @@ impl Default for RefusedRows {
 
 impl Api {
     /// Leaves a row of an event; one that cannot be written is said in the log.
-    pub(super) async fn note(&self, account: Option<i64>, event: &str, question: Value) {
+    pub(super) async fn note(&self, asker: &Proof, event: &str, question: Value) {
         let written = async {
             let client = self.pool.get().await?;
-            client.execute("SELECT api_audit_event($1, $2, $3)", &[&account, &event, &question]).await?;
+            client.execute("SELECT api_audit_event($1, $2, $3)", &[asker, &event, &question]).await?;
             Ok::<(), Problem>(())
         };
         if let Err(problem) = written.await {
@@ -42,14 +43,25 @@ impl Api {
         }
     }
 
+    /// The same for a log-in that failed, of a login that is there.
+    pub(super) async fn note_failed_log_in(&self, login: &str) {
+        let written = async {
+            self.pool.get().await?.execute("SELECT api_log_in_failed($1)", &[&login]).await?;
+            Ok::<(), Problem>(())
+        };
+        if let Err(problem) = written.await {
+            tracing::error!(?problem, "A row of audit of a failed log-in could not be written");
+        }
+    }
+
     /// Leaves a row where somebody who may see others' things was refused. Owners ask for their own, and mistype.
     pub(super) async fn note_refused(&self, asker: &Asker, method: &Method, path: &str, status: StatusCode) {
-        let Some(person) = asker.get().filter(|p| p.role != Role::Owner) else { return };
+        let Some(person) = asker.get().filter(|p| !p.role.sees_own()) else { return };
         let is_refused = status.is_client_error() && status != StatusCode::UNAUTHORIZED;
         if is_refused && self.refused_rows.0.check_key(&person.account).is_ok() {
             let path: String = path.chars().take(PATH_CHARS_MAX).collect();
             let question = json!({ "method": method.as_str(), "path": path, "status": status.as_u16() });
-            self.note(Some(person.account), "refused", question).await;
+            self.note(&person.session, "refused", question).await;
         }
     }
 }

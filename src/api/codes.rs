@@ -1,6 +1,7 @@
 //! The words for programs that refusals carry: one list, which is the document's, the page's and docs/errors.md's.
 
 use crate::domain::PlateError;
+use crate::domain::enrolment::Fault;
 use crate::domain::plate::{PLATE_CHARS_MAX, PLATE_CHARS_MIN};
 use crate::domain::schedule::{ScheduleError, WINDOWS_MAX};
 use crate::domain::shape::{
@@ -51,8 +52,27 @@ pub enum Code {
     NotLoggedIn,
     SessionEnded,
     WrongLogin,
+    SecondFactorNeeded,
+    SecondFactorEnrol,
+    WrongCode,
+    WrongPassword,
+    PasswordGuessable,
+    PhoneForm,
+    LoginForm,
+    LoginTaken,
+    PhoneTaken,
+    CodeEnded,
+    NotYourRole,
+    NoSuchOrganisation,
+    AlreadyIn,
+    NotInYet,
+    AccountDisabled,
+    Yourself,
+    FactorCompulsory,
+    NoSecondFactor,
     WrongRole,
     ForeignPage,
+    FamilyRight,
     NoGrant,
     ZoneOfOwner,
     HoldRole,
@@ -60,17 +80,43 @@ pub enum Code {
     NotFound,
     NoSuchPlate,
     UnknownPhone,
+    UnknownCode,
+    UnknownShare,
+    NoSuchPerson,
     MethodNotAllowed,
     TooLarge,
     NoTracker,
     ZonesFull,
     PhonesFull,
+    HandOverOpen,
+    PositioningOff,
+    ConsentWithdrawn,
+    OwnVehicle,
+    NoOwner,
+    FamilyFull,
+    SharesFull,
+    NoIncident,
     HoldReleased,
     PlateShared,
     IncidentChanged,
     IncidentClosed,
     AlreadyAnswered,
+    CredentialExists,
+    CredentialChanged,
+    TrackerExists,
+    TrackerIdent,
     ConfirmWithdrawal,
+    UnknownLabel,
+    PhoneOfOther,
+    VehicleOfOther,
+    VehicleHasTracker,
+    TrackerElsewhere,
+    VisitOpen,
+    VisitOver,
+    ChecksMissing,
+    KeyReused,
+    PhotoForm,
+    PhotoDetails,
     CorridorPoints,
     ZoneTooWide,
     ZoneTooShort,
@@ -85,8 +131,22 @@ pub enum Code {
     TooManyLogins,
     TooManyPhoneWords,
     TooManyStreams,
+    TooManyCodes,
+    TooManyViews,
+    TooManyExports,
     Unavailable,
     Internal,
+    FieldForm,
+    VersionMissing,
+    VersionChanged,
+    KeyUsed,
+    PlateTaken,
+    IdentTaken,
+    NoTable,
+    ImportBegun,
+    ImportNotChecked,
+    ImportHasBadRows,
+    ImportsFull,
     /// A refusal without a word of its own; its message says why.
     Refused,
 }
@@ -154,6 +214,12 @@ impl Known for ScheduleError {
 impl Known for DwellError {
     fn known(&self) -> (Code, Value) {
         (Code::DwellTime, json!({ "dwell_s": self.0, "min": DWELL_S_MIN, "max": DWELL_S_MAX }))
+    }
+}
+
+impl Known for Fault {
+    fn known(&self) -> (Code, Value) {
+        (Code::FieldForm, json!({ "field": self.field, "value": self.value, "allowed": self.allowed }))
     }
 }
 

@@ -70,7 +70,7 @@ fn class(status: StatusCode) -> &'static str {
 }
 
 impl Problem {
-    fn coded(status: StatusCode, code: Code, message: impl Into<String>, values: Value) -> Self {
+    pub(super) fn coded(status: StatusCode, code: Code, message: impl Into<String>, values: Value) -> Self {
         Self::Coded(Box::new(Coded::new(status, code, message, values)))
     }
 
@@ -93,6 +93,9 @@ impl Problem {
     pub fn unauthenticated(code: Code) -> Self {
         let message = match code {
             Code::WrongLogin => "login or password is wrong",
+            Code::SecondFactorNeeded => "type the code of your authenticator, or a recovery code",
+            Code::SecondFactorEnrol => "your role needs a second factor: enrol one, and type its first code",
+            Code::WrongCode => "the code is wrong, or was used already; wait for the next one",
             Code::SessionEnded => "the session has ended; log in again",
             _ => "log in first",
         };
@@ -203,6 +206,7 @@ impl From<tokio_postgres::Error> for Problem {
             let refused = |status| Self::Coded(Box::new(Coded::read(status, db)));
             match db.code().code() {
                 "P0400" => return refused(StatusCode::BAD_REQUEST),
+                "P0401" => return Self::unauthenticated(Code::SessionEnded),
                 "P0403" => return refused(StatusCode::FORBIDDEN),
                 "P0404" if db.detail().is_some() => return refused(StatusCode::NOT_FOUND),
                 "P0404" => return Self::NotFound,

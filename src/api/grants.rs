@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 #[utoipa::path(get, path = "/grants", operation_id = "list_grants", tag = "grants", security(("bearer" = ["police"])), responses((status = 200, description = "grants", body = types::Grants)))]
 pub(super) async fn grants(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Police])?;
-    let rows = api.pool.get().await?.query("SELECT * FROM api_my_grants($1)", &[&person.account]).await?;
+    let rows = api.pool.get().await?.query("SELECT * FROM api_my_grants($1)", &[&person.session]).await?;
     let grants: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
     Ok(Json(json!({ "grants": grants })))
 }

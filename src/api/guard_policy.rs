@@ -3,11 +3,12 @@
 use crate::api::Api;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
-use crate::api::session::{Person, Role, digest, new_token};
+use crate::api::session::{Person, Role, new_token};
 use crate::api::settings::is_in_force;
 use crate::api::types::{self, stored};
 use crate::api::vehicles::id;
 use crate::domain::{GuardPolicy, Schedule, setting::AUTO_AFTER_S};
+use crate::store::proof::Proof;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -29,7 +30,7 @@ pub(super) async fn get(
     person.must_be(&[Role::Owner])?;
     let vehicle = id(&vehicle, "id")?;
     let row =
-        api.pool.get().await?.query_opt("SELECT * FROM api_guarding($1, $2)", &[&person.account, &vehicle]).await?;
+        api.pool.get().await?.query_opt("SELECT * FROM api_guarding($1, $2)", &[&person.session, &vehicle]).await?;
     Ok(Json(stored::guard_policy(row.ok_or(Problem::NotFound)?.get(0))))
 }
 
@@ -64,10 +65,10 @@ pub(super) async fn put(
     let client = api.pool.get().await?;
     let (schedule, after_s) = (json!(policy.schedule), policy.auto_after_s.map(|s| s as i32));
     let setting: Option<i64> = client
-        .query_one("SELECT api_set_guarding($1, $2, $3, $4)", &[&person.account, &number, &schedule, &after_s])
+        .query_one("SELECT api_set_guarding($1, $2, $3, $4)", &[&person.session, &number, &schedule, &after_s])
         .await?
         .get(0);
-    let status = match is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
+    let status = match is_in_force(&client, &person.session, setting.ok_or(Problem::NotFound)?).await? {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
@@ -90,7 +91,7 @@ pub(super) async fn make_phone(
         .pool
         .get()
         .await?
-        .query_one("SELECT api_make_phone($1, $2, $3)", &[&person.account, &vehicle, &digest(&token)])
+        .query_one("SELECT api_make_phone($1, $2, $3)", &[&person.session, &vehicle, &Proof::shown(&token)])
         .await?
         .get(0);
     if made { Ok((StatusCode::CREATED, Json(types::PhoneToken { token }))) } else { Err(Problem::NotFound) }
@@ -106,7 +107,7 @@ pub(super) async fn remove_phones(
     person.must_be(&[Role::Owner])?;
     let vehicle = id(&vehicle, "id")?;
     let client = api.pool.get().await?;
-    let done: bool = client.query_one("SELECT api_remove_phones($1, $2)", &[&person.account, &vehicle]).await?.get(0);
+    let done: bool = client.query_one("SELECT api_remove_phones($1, $2)", &[&person.session, &vehicle]).await?.get(0);
     if done { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::NotFound) }
 }
 
@@ -129,11 +130,11 @@ pub(super) async fn phone(
     if said.token.len() != TOKEN_CHARS {
         return Err(unknown());
     }
-    let digest = digest(&said.token);
-    api.limits.allow_phone(&digest).map_err(|wait_s| Problem::too_often(Code::TooManyPhoneWords, wait_s))?;
+    let phone = Proof::shown(&said.token);
+    api.limits.allow_phone(phone.digest()).map_err(|wait_s| Problem::too_often(Code::TooManyPhoneWords, wait_s))?;
     let client = api.pool.get().await?;
-    let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&digest]).await?.get(0);
-    let status = match is_in_force(&client, setting.ok_or_else(unknown)?).await? {
+    let setting: Option<i64> = client.query_one("SELECT api_phone($1)", &[&phone]).await?.get(0);
+    let status = match is_in_force(&client, &phone, setting.ok_or_else(unknown)?).await? {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };

@@ -59,7 +59,7 @@ pub(super) async fn list(
         .pool
         .get()
         .await?
-        .query("SELECT * FROM api_holds($1, $2, $3, $4)", &[&person.account, &grant, &before, &limit])
+        .query("SELECT * FROM api_holds($1, $2, $3, $4)", &[&person.session, &grant, &before, &limit])
         .await?;
     let holds: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
     let next = if holds.len() == limit as usize { holds.last().map(|h| h["id"].clone()) } else { None };
@@ -120,7 +120,7 @@ pub(super) async fn place(
         .await?
         .query_one(
             "SELECT api_place_hold($1, $2, $3, $4, $5, $6, $7, $8)",
-            &[&person.account, &grant, &case_number, &asked.plate, &from, &to, &ends_at, &reason],
+            &[&person.session, &grant, &case_number, &asked.plate, &from, &to, &ends_at, &reason],
         )
         .await?;
     Ok((StatusCode::CREATED, Json(row.get(0))))
@@ -152,8 +152,8 @@ pub(super) async fn release(
     let grant = the_grant(&person, asked.grant_id.as_deref())?;
     let reason = has_chars(&asked.reason, "reason", REASON_CHARS_MAX)?;
     let client = api.pool.get().await?;
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&person.account, &grant, &hold, &reason];
-    let row = client.query_one("SELECT api_release_hold($1, $2, $3, $4)", &values).await?;
+    let sql = "SELECT api_release_hold($1, $2, $3, $4)";
+    let row = client.query_one(sql, &[&person.session, &grant, &hold, &reason]).await?;
     Ok(Json(row.get(0)))
 }
 

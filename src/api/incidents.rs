@@ -8,6 +8,7 @@ use crate::api::settings::is_in_force;
 use crate::api::types::{self, stored};
 use crate::api::vehicles::id;
 use crate::domain::{Answer, Timestamp};
+use crate::store::proof::Proof;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -15,7 +16,6 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 use utoipa::{IntoParams, ToSchema};
 
@@ -77,7 +77,7 @@ fn behind(mut rows: Vec<(Place, Value)>, after: Option<Place>, is_all: bool) -> 
 /// A page, and where the next one begins.
 async fn page_of(
     client: &Client,
-    account: i64,
+    session: Proof,
     after: Option<Place>,
     limit: i32,
 ) -> Result<(Vec<Value>, Option<Place>), Problem> {
@@ -87,7 +87,7 @@ async fn page_of(
     let mut rows = loop {
         let sql =
             "SELECT i, (i ->> 'opened_at')::timestamptz, (i ->> 'id')::bigint FROM api_my_incidents($1, $2, $3) i";
-        let found = client.query(sql, &[&account, &before, &fetched]).await?;
+        let found = client.query(sql, &[&session, &before, &fetched]).await?;
         let is_all = found.len() < fetched as usize || fetched > SAME_TIME_MAX;
         let place = |r: &Row| Place { opened_at: r.get(1), number: r.get(2) };
         let rows = behind(found.iter().map(|r| (place(r), r.get(0))).collect(), after, is_all);
@@ -102,35 +102,35 @@ async fn page_of(
 }
 
 /// Incidents of my vehicles, newest first.
-#[utoipa::path(get, path = "/incidents", operation_id = "list_incidents", tag = "incidents", params(Page), security(("bearer" = ["owner"])), responses((status = 200, description = "incidents", body = types::Incidents)))]
+#[utoipa::path(get, path = "/incidents", operation_id = "list_incidents", tag = "incidents", params(Page), security(("bearer" = ["owner", "family"])), responses((status = 200, description = "incidents", body = types::Incidents)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
     Query(page): Query<Page>,
 ) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner])?;
+    person.must_be(&[Role::Owner, Role::Family])?;
     let limit = page.limit.unwrap_or(20);
     if !(1..=INCIDENTS_MAX).contains(&limit) {
         return Err(Problem::range("limit", limit, 1, INCIDENTS_MAX));
     }
     let after = page.cursor.as_deref().map(Place::parse).transpose()?;
     let client = api.pool.get().await?;
-    let (incidents, next) = page_of(&client, person.account, after, limit).await?;
+    let (incidents, next) = page_of(&client, person.session, after, limit).await?;
     Ok(Json(json!({ "incidents": incidents, "next_cursor": next.map(|n| n.to_string()) })))
 }
 
 /// An incident of a vehicle of mine: state, timeline, alerts with their evidence. Its fixes are the
 /// track of its vehicle from `fixes_from` to `fixes_to` (or now).
-#[utoipa::path(get, path = "/incidents/{id}", operation_id = "get_incident", tag = "incidents", params(("id" = types::Id, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the incident", body = types::Incident), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/incidents/{id}", operation_id = "get_incident", tag = "incidents", params(("id" = types::Id, Path)), security(("bearer" = ["owner", "family"])), responses((status = 200, description = "the incident", body = types::Incident), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
     Path(incident): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner])?;
+    person.must_be(&[Role::Owner, Role::Family])?;
     let incident = id(&incident, "id")?;
     let client = api.pool.get().await?;
-    let row = client.query_opt("SELECT * FROM api_my_incident($1, $2)", &[&person.account, &incident]).await?;
+    let row = client.query_opt("SELECT * FROM api_my_incident($1, $2)", &[&person.session, &incident]).await?;
     Ok(Json(stored::incident(row.ok_or(Problem::NotFound)?.get(0))))
 }
 
@@ -148,20 +148,20 @@ pub(super) struct IncidentAnswerRequest {
 }
 
 /// Say what an incident is.
-#[utoipa::path(post, path = "/incidents/{id}/answer", operation_id = "answer_incident", tag = "incidents", params(("id" = types::Id, Path)), request_body = IncidentAnswerRequest, security(("bearer" = ["owner"])), responses((status = 200, description = "the incident as it is now", body = types::Incident), (status = 202, description = "not yet taken", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "`incident_changed`, `confirm_withdrawal`, `incident_closed` or `already_answered`, with `incident` as it is")))]
+#[utoipa::path(post, path = "/incidents/{id}/answer", operation_id = "answer_incident", tag = "incidents", params(("id" = types::Id, Path)), request_body = IncidentAnswerRequest, security(("bearer" = ["owner", "family"])), responses((status = 200, description = "the incident as it is now", body = types::Incident), (status = 202, description = "not yet taken", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "`incident_changed`, `confirm_withdrawal`, `incident_closed` or `already_answered`, with `incident` as it is")))]
 pub(super) async fn answer(
     State(api): State<Api>,
     person: Person,
     Path(incident): Path<String>,
     body: Result<Json<IncidentAnswerRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    person.must_be(&[Role::Owner])?;
+    person.must_be(&[Role::Owner, Role::Family])?;
     let Json(said) = body?;
     let number = id(&incident, "id")?;
     let client = api.pool.get().await?;
-    let parameters: [&(dyn ToSql + Sync); 5] =
-        [&person.account, &number, &said.answer.name(), &said.version, &said.withdraw];
-    let asked = client.query_one("SELECT api_answer($1, $2, $3, $4, $5)", &parameters).await;
+    let sql = "SELECT api_answer($1, $2, $3, $4, $5)";
+    let asked =
+        client.query_one(sql, &[&person.session, &number, &said.answer.name(), &said.version, &said.withdraw]).await;
     let setting: Option<i64> = match asked.map_err(Problem::from) {
         Ok(row) => row.get(0),
         Err(Problem::Coded(mut coded)) if coded.status == StatusCode::CONFLICT => {
@@ -172,7 +172,7 @@ pub(super) async fn answer(
         }
         Err(problem) => return Err(problem),
     };
-    if !is_in_force(&client, setting.ok_or(Problem::NotFound)?).await? {
+    if !is_in_force(&client, &person.session, setting.ok_or(Problem::NotFound)?).await? {
         return Ok((StatusCode::ACCEPTED, Json(json!({ "pending": true }))));
     }
     drop(client);

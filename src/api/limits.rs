@@ -14,6 +14,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Attempts per login and minute; a person who mistypes needs fewer.
@@ -32,6 +33,18 @@ const KNOWN_PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).expect("300 is not 0")
 const PHONE_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
 /// Reports of all phones together per minute: a city's morning, several times over.
 const PHONES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6000).expect("6000 is not 0");
+/// Codes that one account may try per minute; a person who mistypes needs fewer.
+const CODES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
+/// Looks through one share link per minute: fifty people, each every 2 s.
+const VIEWS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1500).expect("1500 is not 0");
+/// Looks through all share links, and questions after erasures, per minute.
+const ALL_VIEWS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(15_000).expect("15,000 is not 0");
+/// Exports of one account per day: each reads years of tracks.
+const EXPORTS_PER_DAY: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+/// When one more export is allowed, seconds.
+const EXPORT_EVERY: Duration = Duration::from_secs(8 * 3600);
+/// Exports made side by side; each takes some tens of megabytes, whatever it brings.
+const EXPORTS_MAX: usize = 4;
 /// Names remembered before those that may ask again are forgotten; more than come in the minute for which one counts.
 const NAMES_MAX: usize = 10_000;
 /// Names remembered as known: a city's people. Each takes about 100 bytes.
@@ -89,6 +102,13 @@ pub(super) struct Limits {
     known: Mutex<HashSet<String>>,
     phone: Keyed<Vec<u8>>,
     phones: Direct,
+    codes: Keyed<i64>,
+    passwords: Keyed<i64>,
+    view: Keyed<Vec<u8>>,
+    views: Direct,
+    export: Keyed<i64>,
+    /// A place for each export at work.
+    pub(super) exporting: std::sync::Arc<Semaphore>,
     /// A place for each hash at work, and those in which one may wait.
     hashing: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -110,6 +130,15 @@ impl Default for Limits {
             known: Mutex::default(),
             phone: RateLimiter::keyed(Quota::per_minute(PHONE_PER_MINUTE)),
             phones: RateLimiter::direct(Quota::per_minute(PHONES_PER_MINUTE)),
+            codes: RateLimiter::keyed(Quota::per_minute(CODES_PER_MINUTE)),
+            passwords: RateLimiter::keyed(Quota::per_minute(LOGIN_PER_MINUTE)),
+            view: RateLimiter::keyed(Quota::per_minute(VIEWS_PER_MINUTE)),
+            views: RateLimiter::direct(Quota::per_minute(ALL_VIEWS_PER_MINUTE)),
+            export: RateLimiter::keyed(
+                Quota::with_period(EXPORT_EVERY)
+                    .map_or(Quota::per_hour(EXPORTS_PER_DAY), |q| q.allow_burst(EXPORTS_PER_DAY)),
+            ),
+            exporting: std::sync::Arc::new(Semaphore::new(EXPORTS_MAX)),
             hashing: Arc::new(Semaphore::new(HASHES_MAX)),
             waiting: Arc::new(Semaphore::new(HASHES_MAX + HASHES_WAITING_MAX)),
             workspaces: Workspaces::default(),
@@ -159,6 +188,28 @@ impl Limits {
         check(&self.phones)
     }
 
+    /// Whether an account may try a code now, or in how many seconds.
+    pub(super) fn allow_code(&self, account: i64) -> Result<(), u64> {
+        check_key(&self.codes, &account)
+    }
+
+    /// Whether whoever is logged in may type the own password again now, or in how many seconds. Strangers who try the
+    /// login use up none of it.
+    pub(super) fn allow_own_password(&self, account: i64) -> Result<(), u64> {
+        check_key(&self.passwords, &account)
+    }
+
+    /// Whether somebody may look through the link with this token's digest now, or in how many seconds.
+    pub(super) fn allow_view(&self, digest: &[u8]) -> Result<(), u64> {
+        check_key(&self.view, &digest.to_vec())?;
+        check(&self.views)
+    }
+
+    /// Whether an account may take its data along now, or in how many seconds.
+    pub(super) fn allow_export(&self, account: i64) -> Result<(), u64> {
+        check_key(&self.export, &account)
+    }
+
     /// A place for one hash, after a short wait; none where too many wait already.
     pub(super) async fn place_to_hash(&self) -> Option<[OwnedSemaphorePermit; 2]> {
         let waiting = self.waiting.clone().try_acquire_owned().ok()?;
@@ -194,6 +245,15 @@ mod tests {
         let wait_s = limits.allow_login(&stranger("a")).expect_err("too often");
         assert!((1..=7).contains(&wait_s), "{wait_s}: one in six seconds is given back");
         assert!(limits.allow_login(&stranger("b")).is_ok());
+    }
+
+    #[test]
+    fn strangers_who_try_a_login_use_up_nothing_of_whoever_is_logged_in() {
+        let limits = Limits::default();
+        while limits.allow_login(&stranger("owner")).is_ok() {}
+        let allowed = (0..3 * LOGIN_PER_MINUTE.get()).filter(|_| limits.allow_own_password(7).is_ok()).count();
+        assert!((10..=11).contains(&allowed), "{allowed}");
+        assert!(limits.allow_own_password(8).is_ok());
     }
 
     #[test]

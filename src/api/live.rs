@@ -6,11 +6,12 @@
 use crate::api::Api;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
-use crate::api::session::{Person, Role, digest, is_own_origin, new_token};
+use crate::api::session::{Person, Role, is_own_origin, new_token};
 use crate::api::types;
 use crate::api::vehicles::id;
 use crate::api::watcher::{Refused, Watcher};
 use crate::domain::Timestamp;
+use crate::store::proof::Proof;
 use axum::Json;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
@@ -29,12 +30,15 @@ const CLIENT_BYTES_MAX: usize = 4096;
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How often a stream leaves a row of audit; each counts the vehicles told since the row before.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(60);
-/// How often the right to a stream is looked at: so long at most it outlives a log-out, a grant or an ownership.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How often the right to a stream is looked at. With the longest look, and a second one where the first came to nothing,
+/// a stream outlives a revocation, a grant or an ownership by 5 s at most.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// Longest such a look: a database that hangs must not silence the stream.
 const CHECK_MAX: Duration = Duration::from_secs(1);
 /// Longest that a right of police or operators goes without a look that was answered. Owners see their own vehicles, and go on.
 const UNCHECKED_MAX: Duration = Duration::from_secs(10);
+/// The same where a vehicle is somebody else's, who may revoke it.
+const SHARED_UNCHECKED_MAX: Duration = Duration::from_secs(4);
 /// Longest a row may take.
 const ACCOUNT_MAX: Duration = Duration::from_secs(5);
 /// How often a client is asked for a sign of life, and how long it may give none: a phone that changes its network
@@ -74,13 +78,13 @@ pub(super) struct LiveTicketRequest {
 }
 
 /// A ticket for a live stream: once, for 30 s. A token never stands in an address.
-#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<LiveTicketRequest>, security(("bearer" = ["owner", "police", "operator"])), responses((status = 200, description = "the ticket", body = types::LiveTicket), (status = 403, description = "no grant"), (status = 422, description = "the body has another form")))]
+#[utoipa::path(post, path = "/live/ticket", operation_id = "create_live_ticket", tag = "live", request_body = Option<LiveTicketRequest>, security(("bearer" = ["owner", "family", "police", "operator"])), responses((status = 200, description = "the ticket", body = types::LiveTicket), (status = 403, description = "no grant"), (status = 422, description = "the body has another form")))]
 pub(super) async fn ticket(
     State(api): State<Api>,
     person: Person,
     body: Option<Json<LiveTicketRequest>>,
 ) -> Result<Json<types::LiveTicket>, Problem> {
-    person.must_be(&[Role::Owner, Role::Police, Role::Operator])?;
+    person.must_be(&[Role::Owner, Role::Family, Role::Police, Role::Operator])?;
     let ask = body.map(|Json(b)| b).unwrap_or_default();
     let grant = ask.grant_id.as_deref().map(|g| id(g, "grant_id")).transpose()?;
     let ticket = new_token();
@@ -88,10 +92,7 @@ pub(super) async fn ticket(
         .pool
         .get()
         .await?
-        .query_one(
-            "SELECT api_open_live($1, $2, $3, $4, $5)",
-            &[&person.account, &person.role.name(), &grant, &digest(&ticket), &person.session],
-        )
+        .query_one("SELECT api_open_live($1, $2, $3)", &[&person.session, &grant, &Proof::shown(&ticket)])
         .await?;
     Ok(Json(types::LiveTicket { ticket, expires_at: row.get::<_, Timestamp>(0).into() }))
 }
@@ -131,12 +132,17 @@ pub(super) async fn stream(
 
 async fn admit(api: &Api, ticket: &str) -> Option<Watcher> {
     let client = api.pool.get().await.ok()?;
-    let row = client.query_opt("SELECT * FROM api_use_ticket($1)", &[&digest(ticket)]).await.ok()??;
-    let mut watcher = Watcher::new(row.get(0), Role::parse(row.get(1))?, row.get(2), row.get(3));
+    let ticket = Proof::shown(ticket);
+    let row = client.query_opt("SELECT * FROM api_use_ticket($1)", &[&ticket]).await.ok()??;
+    let mut watcher = Watcher::new(row.get(0), Role::parse(row.get(1))?, row.get(2), row.get(3), ticket);
     let sql = "SELECT * FROM api_live_right($1, $2)";
     let right = client.query_opt(sql, &[&watcher.session, &watcher.grant]).await.ok()??;
     watcher.owned = owned(&right);
     watcher.area_km2_max = right.get(3);
+    (watcher.organisation, watcher.is_shared) = (right.get(4), right.get(5));
+    drop(client);
+    watcher.watch = Some(api.live.watch(watcher.session, watcher.scope()));
+    api.live.look_for(watcher.session, watcher.scope()).await.ok()?;
     Some(watcher)
 }
 
@@ -175,7 +181,9 @@ impl<'a> Stream<'a> {
         let mut every_second = tokio::time::interval(Duration::from_secs(1));
         let mut next_view: Option<[f64; 4]> = None;
         let (mut accounted, mut viewed) = (Instant::now(), Instant::now());
-        let (mut asked, mut checked) = (Instant::now(), Instant::now());
+        let mut next_check = tokio::time::interval(CHECK_EVERY);
+        next_check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut checked = Instant::now();
         let (mut heard, mut pinged) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
@@ -193,16 +201,23 @@ impl<'a> Stream<'a> {
                 message = told.recv() => if let Ok((owner, message)) = message && self.watcher.is_owner(owner) {
                     self.send(text(&message)).await?;
                 },
-                _ = every_second.tick() => {
-                    if asked.elapsed() >= CHECK_EVERY {
-                        asked = Instant::now();
-                        if self.check_right().await? {
-                            checked = Instant::now();
-                        }
-                        if self.watcher.role != Role::Owner && checked.elapsed() >= UNCHECKED_MAX {
-                            return Err(NOT_AUDITED);
-                        }
+                _ = next_check.tick() => {
+                    let asked = Instant::now();
+                    if self.check_right().await? {
+                        checked = asked;
+                    } else if self.watcher.is_shared {
+                        next_check.reset_immediately(); // there is time for one more
                     }
+                    let unchecked_max = match (self.watcher.is_shared, self.watcher.role.sees_own()) {
+                        (true, _) => SHARED_UNCHECKED_MAX,
+                        (false, true) => Duration::MAX,
+                        (false, false) => UNCHECKED_MAX,
+                    };
+                    if checked.elapsed() >= unchecked_max {
+                        return Err(NOT_AUDITED);
+                    }
+                }
+                _ = every_second.tick() => {
                     if heard.elapsed() >= self.patience.unheard_max {
                         return Err(GONE);
                     }
@@ -250,6 +265,9 @@ impl<'a> Stream<'a> {
     /// What changed since the last message, or a sign of life.
     async fn delta(&mut self) -> Result<(), (u16, &'static str)> {
         let vehicles = self.watcher.changes(&self.api.live.memory());
+        if self.watcher.begins_again() {
+            return self.snapshot("positioning_off").await;
+        }
         let before = std::mem::replace(&mut self.delayed, self.api.live.is_delayed());
         if !vehicles.is_empty() || self.delayed != before || self.said.elapsed() >= SILENCE_MAX {
             self.send(text(&positions("delta", &vehicles, self.delayed))).await?;
@@ -272,13 +290,24 @@ impl<'a> Stream<'a> {
             return Err(GRANT_ENDED);
         }
         self.watcher.area_km2_max = row.get(3);
+        let before = self.watcher.scope();
+        self.watcher.is_of(row.get(4));
+        self.watcher.is_shared = row.get(5);
         if let Some(view) = self.watcher.bbox
             && let Err(refused) = self.watcher.allows(view)
         {
             let _same = self.watcher.look_at(view);
             self.refuse(view, refused).await?;
         }
-        if self.watcher.owns_now(owned(&row)) {
+        let owns_others = self.watcher.owns_now(owned(&row));
+        if owns_others || self.watcher.scope() != before {
+            // Where it fails, the memory's next look brings what is new.
+            let look = self.api.live.look_for(self.watcher.session, self.watcher.scope());
+            if !matches!(tokio::time::timeout(CHECK_MAX, look).await, Ok(Ok(()))) {
+                tracing::warn!("A stream's new rights could not be read yet");
+            }
+        }
+        if owns_others {
             self.snapshot("owned").await?;
         }
         Ok(true)
@@ -288,14 +317,14 @@ impl<'a> Stream<'a> {
     /// them. Owners see their own vehicles and leave none.
     async fn account(&mut self, why: &str, bbox: Option<[f64; 4]>) -> Result<(), (u16, &'static str)> {
         let rows = self.watcher.told.len();
-        if self.watcher.role == Role::Owner || (why == "end" && rows == 0) {
+        if self.watcher.role.sees_own() {
             return Ok(());
         }
         let view = json!({ "bbox": bbox, "why": why });
         let noted = async {
             let client = self.api.pool.get().await?;
-            let sql = "SELECT api_audit_live($1, $2, $3, $4)";
-            client.execute(sql, &[&self.watcher.account, &self.watcher.grant, &view, &(rows as i32)]).await?;
+            let sql = "SELECT api_audit_live($1, $2, $3)";
+            client.execute(sql, &[&self.watcher.ticket, &view, &(rows as i32)]).await?;
             Ok::<(), Problem>(())
         };
         let noted = tokio::time::timeout(ACCOUNT_MAX, noted).await.unwrap_or(Err(Problem::Unavailable));
@@ -305,6 +334,7 @@ impl<'a> Stream<'a> {
                 Ok(())
             }
             Err(Problem::Coded(refused)) if refused.status == StatusCode::FORBIDDEN => Err(GRANT_ENDED),
+            Err(Problem::Coded(refused)) if refused.status == StatusCode::UNAUTHORIZED => Err(SESSION_ENDED),
             Err(problem) => {
                 tracing::error!(?problem, "A look at the live map could not be audited; its stream is closed");
                 Err(NOT_AUDITED)
@@ -347,7 +377,11 @@ mod tests {
         let metrics = std::sync::Arc::new(crate::telemetry::Metrics::new().unwrap());
         let (api, _) = crate::api::new(
             pools,
-            crate::api::CursorKey::of("a secret").unwrap(),
+            (
+                crate::api::CursorKey::of("a secret").unwrap(),
+                crate::api::FactorKey::none(),
+                crate::api::registry::IdKey::of("a secret").unwrap(),
+            ),
             metrics,
             None,
             Duration::from_secs(5),
@@ -356,7 +390,7 @@ mod tests {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let opened = move |upgrade: WebSocketUpgrade| async move {
             upgrade.on_upgrade(move |socket| async move {
-                let watcher = Watcher::new(1, Role::Owner, None, vec![]);
+                let watcher = Watcher::new(1, Role::Owner, None, Proof::shown("session"), Proof::shown("ticket"));
                 let mut stream = Stream::new(&api, socket, watcher, patience);
                 let ended = match bytes {
                     0 => stream.serve().await,

@@ -7,6 +7,7 @@ use crate::domain::{Lane, Timestamp};
 use crate::ingest::client_options::{jittered, options};
 use crate::live::{FILTER, LiveUpdate, lane_of};
 use crate::store::lane::LEASE_S;
+use crate::store::proof::Proof;
 use deadpool_postgres::Pool;
 use rumqttc::{AsyncClient, Event, Packet, QoS};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
+use tokio_postgres::Row;
 
 /// Alerts a client may lag behind before it must read them again by `GET /alerts`.
 const ALERTS_BEHIND_MAX: usize = 256;
@@ -31,17 +33,62 @@ pub(super) struct Place {
     pub(super) at: Option<(f64, f64, Timestamp, Option<f32>)>,
     pub(super) armed: bool,
     pub(super) incident: bool,
+    /// The organisation that looks after it.
+    pub(super) organisation: Option<i64>,
     pub(super) version: u64,
+    /// The version at which a stream that was opening had it read.
+    pub(super) looked: u64,
+}
+
+/// What of the memory a stream may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// What is somebody's own, or shared with them.
+    Own,
+    /// What an organisation looks after.
+    Organisation(Option<i64>),
+    /// Everything.
+    All,
+}
+
+/// Whose streams are open. The database tells of what their sessions may see, and tells nobody else.
+#[derive(Default)]
+struct Watching {
+    /// By session: what its streams may see, and how many there are.
+    sessions: BTreeMap<Proof, (Scope, usize)>,
+    /// What the memory holds all of.
+    held: BTreeSet<Scope>,
+}
+
+/// An open stream is counted until this is dropped.
+pub(super) struct Watch {
+    watching: Arc<Mutex<Watching>>,
+    session: Proof,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watching = self.watching.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((_, streams)) = watching.sessions.get_mut(&self.session) {
+            *streams -= 1;
+            if *streams == 0 {
+                watching.sessions.remove(&self.session);
+            }
+        }
+    }
 }
 
 /// The memory behind all streams.
 #[derive(Clone)]
 pub struct Hub {
     places: Arc<Mutex<Memory>>,
+    watching: Arc<Mutex<Watching>>,
+    /// Looks at a whole organisation come one after the other: the second finds what the first has brought.
+    looking: Arc<tokio::sync::Mutex<()>>,
     /// Messages for one owner: alerts, and incidents that changed.
     pub(super) told: broadcast::Sender<(i64, Value)>,
     /// Sessions that were logged out.
-    pub(super) ended: broadcast::Sender<Vec<u8>>,
+    pub(super) ended: broadcast::Sender<Proof>,
     pool: Pool,
     unheard_max: Duration,
 }
@@ -66,7 +113,71 @@ impl Hub {
     pub(super) fn new(pool: Pool, tick_every: Duration) -> Self {
         let unheard_max = tick_every * TICKS_UNHEARD_MAX + Duration::from_secs_f64(LEASE_S);
         let ended = broadcast::channel(ALERTS_BEHIND_MAX).0;
-        Self { places: Arc::default(), ended, told: broadcast::channel(ALERTS_BEHIND_MAX).0, pool, unheard_max }
+        let told = broadcast::channel(ALERTS_BEHIND_MAX).0;
+        let (places, watching, looking) = (Arc::default(), Arc::default(), Arc::default());
+        Self { places, watching, looking, told, ended, pool, unheard_max }
+    }
+
+    fn watching(&self) -> MutexGuard<'_, Watching> {
+        self.watching.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Counts a stream that opens.
+    pub(super) fn watch(&self, session: Proof, scope: Scope) -> Watch {
+        self.watching().sessions.entry(session).or_insert((scope, 0)).1 += 1;
+        Watch { watching: self.watching.clone(), session }
+    }
+
+    /// The sessions of open streams.
+    fn sessions(&self) -> Vec<Proof> {
+        self.watching().sessions.keys().copied().collect()
+    }
+
+    /// Brings into the memory what a stream may see, by the stream's own session.
+    pub(super) async fn look_for(&self, session: Proof, scope: Scope) -> Result<(), Problem> {
+        let _turn = if scope == Scope::Own { None } else { Some(self.looking.lock().await) };
+        {
+            let mut watching = self.watching();
+            if let Some(known) = watching.sessions.get_mut(&session) {
+                known.0 = scope;
+            }
+            let is_held = watching.held.contains(&scope) || watching.held.contains(&Scope::All);
+            if scope != Scope::Own && is_held {
+                return Ok(());
+            }
+        }
+        let read = self.positions(&[session]).await?;
+        let mut memory = self.memory();
+        memory.version += 1;
+        let version = memory.version;
+        for (vehicle, place, _) in read {
+            // What is known already is newer, by the lanes' news.
+            memory.vehicles.entry(vehicle).or_insert(Place { version, ..place }).looked = version;
+        }
+        if scope != Scope::Own {
+            self.watching().held.insert(scope);
+        }
+        Ok(())
+    }
+
+    /// What streams of these sessions may see, and whether it is off by choice.
+    async fn positions(&self, sessions: &[Proof]) -> Result<Vec<(i64, Place, bool)>, Problem> {
+        if sessions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.pool.get().await?.query("SELECT * FROM api_live_positions($1)", &[&sessions]).await?;
+        let place = |row: &Row| {
+            let at =
+                row.get::<_, Option<f64>>(2).zip(row.get::<_, Option<f64>>(3)).zip(row.get::<_, Option<Timestamp>>(4));
+            let at = at.map(|((lat, lon), fixed_at)| (lat, lon, fixed_at, row.get(5)));
+            let (armed, incident, organisation) = (row.get(6), row.get(7), row.get(8));
+            (
+                row.get(0),
+                Place { plate: row.get(1), at, armed, incident, organisation, version: 0, looked: 0 },
+                row.get(9),
+            )
+        };
+        Ok(rows.iter().map(place).collect())
     }
 
     /// Whether some lane has been silent for too long: its vehicles' positions may be old, as when PostgreSQL hangs,
@@ -116,28 +227,41 @@ impl Hub {
     }
 
     async fn reread(&self) -> Result<(), Problem> {
-        let rows = self.pool.get().await?.query("SELECT * FROM api_live_positions()", &[]).await?;
+        let _turn = self.looking.lock().await;
+        let (sessions, held) = {
+            let watching = self.watching();
+            let scopes = watching.sessions.values().map(|(scope, _)| *scope).filter(|scope| *scope != Scope::Own);
+            (watching.sessions.keys().copied().collect::<Vec<_>>(), scopes.collect())
+        };
+        let began = self.memory().version;
+        let rows = self.positions(&sessions).await?;
+        self.watching().held = held;
         let mut memory = self.memory();
         memory.version += 1;
         let version = memory.version;
-        let there: BTreeSet<i64> = rows.iter().map(|r| r.get(0)).collect();
-        memory.vehicles.retain(|vehicle, _| there.contains(vehicle));
-        for row in rows {
-            let at =
-                row.get::<_, Option<f64>>(2).zip(row.get::<_, Option<f64>>(3)).zip(row.get::<_, Option<Timestamp>>(4));
-            let at = at.map(|((lat, lon), fixed_at)| (lat, lon, fixed_at, row.get(5)));
-            let read = Place { plate: row.get(1), at, armed: row.get(6), incident: row.get(7), version };
+        let there: BTreeSet<i64> = rows.iter().map(|(vehicle, ..)| *vehicle).collect();
+        // What a stream brought that opened meanwhile stays, too.
+        memory.vehicles.retain(|vehicle, place| there.contains(vehicle) || place.looked > began);
+        for (vehicle, place, is_off) in rows {
+            let read = Place { version, ..place };
             memory
                 .vehicles
-                .entry(row.get(0))
+                .entry(vehicle)
                 .and_modify(|known| {
                     // The rows lag behind the news; only what news do not carry is taken.
                     known.plate.clone_from(&read.plate);
-                    if known.at.is_none() || (known.armed, known.incident) != (read.armed, read.incident) {
+                    let before = (known.armed, known.incident, known.organisation);
+                    // A fix may have been told between a look and its end.
+                    let is_newer = read.at.map(|at| at.2) > known.at.map(|at| at.2);
+                    if is_newer || before != (read.armed, read.incident, read.organisation) {
                         known.version = version;
                     }
                     (known.armed, known.incident) = (read.armed, read.incident);
-                    known.at = known.at.or(read.at);
+                    known.organisation = read.organisation;
+                    known.at = if is_newer { read.at } else { known.at };
+                    if is_off && known.at.take().is_some() {
+                        known.version = version; // the news of it did not reach us
+                    }
                 })
                 .or_insert(read);
         }
@@ -157,6 +281,11 @@ impl Hub {
                 if place.at.is_none_or(|at| at.2 <= fix.fixed_at) {
                     place.at = Some((fix.lat, fix.lon, fix.fixed_at, fix.speed_kmh));
                     place.version = version;
+                }
+            }
+            for vehicle in &news.off {
+                if let Some(place) = memory.vehicles.get_mut(vehicle) {
+                    (place.at, place.version) = (None, version);
                 }
             }
             for (vehicle, armed) in &news.guards {
@@ -184,7 +313,12 @@ impl Hub {
 
     /// Tells the owner of now of an alert; read from the database, so that who buys a vehicle is told at once.
     async fn tell_alert(&self, alert: i64) -> Result<(), Problem> {
-        let rows = self.pool.get().await?.query("SELECT * FROM api_alert_news($1)", &[&alert]).await?;
+        let sessions = self.sessions();
+        if sessions.is_empty() {
+            return Ok(()); // nobody watches
+        }
+        let sql = "SELECT * FROM api_alert_news($1, $2)";
+        let rows = self.pool.get().await?.query(sql, &[&sessions, &alert]).await?;
         for row in rows {
             let shown = json!({ "type": "alert", "alert": stored::alert(row.get(1)) });
             drop(self.told.send((row.get(0), shown)));
@@ -194,7 +328,12 @@ impl Hub {
 
     /// Tells the owner of now how an incident stands; read from the database, so that news of two batches agree.
     async fn tell_incident(&self, incident: i64) -> Result<(), Problem> {
-        let rows = self.pool.get().await?.query("SELECT * FROM api_incident_news($1)", &[&incident]).await?;
+        let sessions = self.sessions();
+        if sessions.is_empty() {
+            return Ok(()); // nobody watches
+        }
+        let sql = "SELECT * FROM api_incident_news($1, $2)";
+        let rows = self.pool.get().await?.query(sql, &[&sessions, &incident]).await?;
         for row in rows {
             let shown = json!({ "type": "incident", "incident": row.get::<_, Value>(1) });
             drop(self.told.send((row.get(0), shown)));
@@ -203,7 +342,7 @@ impl Hub {
     }
 
     /// Ends the streams of a session at once.
-    pub(super) fn end_session(&self, session: Vec<u8>) {
+    pub(super) fn end_session(&self, session: Proof) {
         drop(self.ended.send(session)); // nobody watches: nothing to end
     }
 }

@@ -3,6 +3,7 @@
 //! In: requests. Out: what `docs/api.md` says. Tracks come only from the database's audited
 //! functions; this process's database role could not read them otherwise.
 
+mod account;
 mod alerts;
 mod audit;
 mod codes;
@@ -10,7 +11,9 @@ mod compression;
 mod cursor;
 mod device;
 mod document;
+mod door;
 mod error;
+mod fleet;
 mod grants;
 mod guard_policy;
 mod holds;
@@ -19,7 +22,9 @@ mod limits;
 mod live;
 mod live_state;
 mod me;
+mod owner;
 mod password;
+pub mod registry;
 mod search;
 mod server;
 mod session;
@@ -33,17 +38,17 @@ mod watcher;
 mod web;
 mod zones;
 
+pub use account::{FactorKey, WeakPassword, check_password, digest_of_code, new_code};
 pub use codes::Code;
 pub use cursor::Key as CursorKey;
 pub use password::hash_password;
-pub use server::serve;
+pub use server::{listen, metrics_listener, serve, web_listener};
 
-use crate::config::Http;
 use crate::ingest::session::Subscribed;
 use crate::store::query_thread::QueryThread;
 use crate::telemetry::Metrics;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -61,13 +66,27 @@ use utoipa_axum::routes;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longest a request may take; a statement is cut off by the database before.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// The same of an upload: 32 MiB over 1 Mbit/s, and the reading of it.
+const UPLOAD_MAX: Duration = Duration::from_secs(420);
 /// Connections of the API's pool, and how long a statement may take there, milliseconds.
 const POOL: (usize, u32) = (16, 20_000);
 /// The same for questions about tracks: however many are asked, they leave room for everybody else.
 const TRACKS_POOL: (usize, u32) = (4, 5_000);
 
+/// The same for brokers of one's own, each question one row.
+const BROKERS_POOL: (usize, u32) = (4, 2_000);
+
 /// Which of a browser's devices the page may ask for (W3C, Permissions Policy).
 const PERMISSIONS_POLICY: header::HeaderName = header::HeaderName::from_static("permissions-policy");
+/// Every page may ask where the phone is; nothing else of the device.
+const USUAL_DEVICES: &str = "camera=(), microphone=(), payment=(), usb=(), geolocation=(self)";
+/// The installer's page reads labels with the camera, too.
+const DEVICES_AT_THE_DOOR: &str = "camera=(self), microphone=(), payment=(), usb=(), geolocation=(self)";
+
+/// What a page may load, run and speak to (W3C, Content Security Policy Level 3).
+const USUAL_SOURCES: &str = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// The installer's page may also run WebAssembly of ours, which reads QR codes for browsers that cannot.
+const SOURCES_AT_THE_DOOR: &str = "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; style-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -75,6 +94,9 @@ pub struct Api {
     pool: Pool,
     tracks: QueryThread,
     cursors: CursorKey,
+    factors: FactorKey,
+    id_key: registry::IdKey,
+    imports: Arc<tokio::sync::Notify>,
     metrics: Arc<Metrics>,
     live: live_state::Hub,
     streams: streams::Streams,
@@ -88,7 +110,7 @@ pub struct Api {
 #[openapi(
     info(title = "RideGuard", description = "Keeps watch over a city's e-bikes and motorcycles. See docs/api.md."),
     modifiers(&BearerToken),
-    components(schemas(types::ErrorBody, types::LiveMessage, types::TrackerFilter))
+    components(schemas(types::ErrorBody, types::LiveMessage, types::RegistryKind, types::TrackerFilter))
 )]
 struct Document;
 
@@ -108,10 +130,31 @@ impl utoipa::Modify for BearerToken {
 }
 
 /// The route table: every call there is.
-fn routes() -> (Router<Api>, serde_json::Value) {
+fn routes() -> (Router<Api>, Router<Api>, serde_json::Value) {
     let v1 = OpenApiRouter::new()
-        .routes(routes!(session::log_in, session::log_out))
-        .routes(routes!(me::me))
+        .routes(routes!(account::log_in::log_in, session::log_out))
+        .routes(routes!(account::doors::set_up))
+        .routes(routes!(account::doors::check_set_up))
+        .routes(routes!(account::doors::open_invitation))
+        .routes(routes!(account::doors::accept_invitation))
+        .routes(routes!(account::doors::open_reset))
+        .routes(routes!(account::doors::accept_reset))
+        .routes(routes!(account::people::list, account::people::invite))
+        .routes(routes!(account::people::one, account::people::change))
+        .routes(routes!(account::people::organisations))
+        .routes(routes!(account::people::renew_invitation, account::people::revoke_invitation))
+        .routes(routes!(account::people::reset))
+        .routes(routes!(account::people::disable))
+        .routes(routes!(account::people::enable))
+        .routes(routes!(account::own::account))
+        .routes(routes!(account::own::change_password))
+        .routes(routes!(account::own::change_phone))
+        .routes(routes!(account::own::begin_enrolment, account::own::change_second_factor))
+        .routes(routes!(account::own::remove_second_factor))
+        .routes(routes!(account::own::change_recovery_codes))
+        .routes(routes!(account::own::sessions, account::own::end_other_sessions))
+        .routes(routes!(account::own::end_session))
+        .routes(routes!(me::me, owner::erasure::ask))
         .routes(routes!(vehicles::list))
         .routes(routes!(vehicles::one))
         .routes(routes!(tracks::track))
@@ -134,14 +177,55 @@ fn routes() -> (Router<Api>, serde_json::Value) {
         .routes(routes!(search::newest))
         .routes(routes!(zones::list, zones::add))
         .routes(routes!(zones::change, zones::delete))
+        .routes(routes!(door::jobs, door::add_job))
+        .routes(routes!(door::visits, door::enrol))
+        .routes(routes!(door::visit))
+        .routes(routes!(door::photo))
+        .routes(routes!(door::drill))
+        .routes(routes!(door::hand_over))
+        .routes(routes!(door::give_up))
+        .routes(routes!(door::remove))
         .routes(routes!(trackers::list))
         .routes(routes!(trackers::outages))
         .routes(routes!(trackers::coverage_gaps))
+        .routes(routes!(owner::hand_over::offer, owner::hand_over::open, owner::hand_over::cancel))
+        .routes(routes!(owner::hand_over::accept))
+        .routes(routes!(owner::hand_over::mine))
+        .routes(routes!(owner::hand_over::decline))
+        .routes(routes!(owner::hand_over::by_operator))
+        .routes(routes!(owner::family::invite, owner::family::list))
+        .routes(routes!(owner::family::accept))
+        .routes(routes!(owner::family::end))
+        .routes(routes!(owner::shares::make, owner::shares::list))
+        .routes(routes!(owner::shares::revoke))
+        .routes(routes!(owner::shares::view))
+        .routes(routes!(owner::looks::list))
+        .routes(routes!(owner::positioning::switch))
+        .routes(routes!(owner::positioning::consents, owner::positioning::withdraw, owner::positioning::give))
+        .routes(routes!(owner::export::export))
+        .routes(routes!(owner::erasure::proof))
+        .routes(routes!(fleet::credentials::get, fleet::credentials::issue, fleet::credentials::revoke))
+        .routes(routes!(fleet::batches::register))
+        .routes(routes!(fleet::batches::issue))
         .routes(routes!(live::ticket))
+        .routes(routes!(registry::records::list, registry::records::add))
+        .routes(routes!(registry::records::one, registry::records::change))
+        .routes(routes!(registry::records::history))
+        .routes(routes!(registry::records::install))
+        .routes(routes!(registry::export::export))
+        .routes(routes!(registry::imports::list, registry::imports::make))
+        .routes(routes!(registry::imports::one))
+        .routes(routes!(registry::imports::map))
+        .routes(routes!(registry::imports::start))
+        .routes(routes!(registry::imports::cancel))
+        .routes(routes!(registry::imports::problems))
         .route("/live", axum::routing::get(live::stream));
     let v1 = with_earlier_paths(v1);
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
-    (router, document::completed(&document))
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
+    let uploads = OpenApiRouter::new().routes(routes!(registry::imports::file)).routes(routes!(door::put_photo));
+    let (uploads, of_uploads) = OpenApiRouter::new().nest("/api/v1", uploads).split_for_parts();
+    document.merge(of_uploads);
+    (router, uploads, document::completed(&document))
 }
 
 /// The paths that calls had before they were named by the field's words; the document has the new ones only.
@@ -159,7 +243,7 @@ fn with_earlier_paths(v1: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
 
 /// The OpenAPI document, made from the code.
 pub fn openapi() -> serde_json::Value {
-    routes().1
+    routes().2
 }
 
 /// The pools of the API's own role.
@@ -199,11 +283,19 @@ fn pool(settings: &tokio_postgres::Config, name: &str, (size, statement_ms): (us
         .build()?)
 }
 
+/// Answers brokers of one's own ([`fleet::broker_auth`]), with connections of its own.
+///
+/// # Errors
+/// A pool setting out of range; a bug.
+pub fn broker_auth_router(settings: &tokio_postgres::Config, secret: Option<&str>) -> anyhow::Result<Router> {
+    Ok(fleet::broker_auth::router(pool(settings, "rideguard brokers", BROKERS_POOL)?, secret))
+}
+
 /// Makes the API; `waits_for` holds back `/ready` until ingest of the same process hears everybody;
 /// `tick_every` is ingest's clock. Cookies are for TLS only `behind_tls_proxy`.
 pub fn new(
     pools: Pools,
-    cursors: CursorKey,
+    (cursors, factors, id_key): (CursorKey, FactorKey, registry::IdKey),
     metrics: Arc<Metrics>,
     waits_for: Option<Subscribed>,
     tick_every: Duration,
@@ -218,13 +310,16 @@ pub fn new(
         pool,
         tracks,
         cursors,
+        factors,
+        id_key,
+        imports: Arc::default(),
         metrics,
         limits: Arc::default(),
         refused_rows: Arc::default(),
         waits_for,
         behind_tls_proxy,
     };
-    let (router, document) = routes();
+    let (router, uploads, document) = routes();
     let document = document.to_string();
     let router = router
         .route(
@@ -233,12 +328,23 @@ pub fn new(
         )
         .route("/health", axum::routing::get(|| async { "ok\n" }))
         .route("/ready", axum::routing::get(ready))
+        .route("/share", axum::routing::get(owner::share_page::page))
+        .route("/share.js", axum::routing::get(owner::share_page::script))
+        .route("/share.css", axum::routing::get(owner::share_page::style))
+        .route("/erasure", axum::routing::get(owner::share_page::erasure))
+        .route("/erasure.js", axum::routing::get(owner::share_page::erasure_script))
         .route("/api/{*rest}", axum::routing::any(|| async { Problem::NotFound }))
         .fallback_service(axum::routing::get(web::serve))
         .layer(middleware::from_fn(compression::mark))
         .layer(compression::layer())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_MAX))
+        .merge(
+            uploads
+                .layer(DefaultBodyLimit::disable())
+                .layer(RequestBodyLimitLayer::new(registry::sheet::FILE_BYTES_MAX))
+                .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, UPLOAD_MAX)),
+        )
         .layer(middleware::from_fn_with_state(api.clone(), watch_over))
         .with_state(api.clone());
     (api, router)
@@ -263,6 +369,7 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
 /// Counts answers, and sees that each has the form and the headers that every answer has.
 async fn watch_over(State(api): State<Api>, mut request: Request<axum::body::Body>, next: Next) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
+    let is_door = web::is_door(request.uri().path());
     let (asker, method, path) = (audit::Asker::default(), request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(asker.clone());
     let mut response = next.run(request).await;
@@ -277,11 +384,8 @@ async fn watch_over(State(api): State<Api>, mut request: Request<axum::body::Bod
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::X_FRAME_OPTIONS, "DENY");
-    set(
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'self'; img-src 'self' data: blob:; worker-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    );
-    set(PERMISSIONS_POLICY, "camera=(), microphone=(), payment=(), usb=(), geolocation=(self)");
+    set(header::CONTENT_SECURITY_POLICY, if is_door { SOURCES_AT_THE_DOOR } else { USUAL_SOURCES });
+    set(PERMISSIONS_POLICY, if is_door { DEVICES_AT_THE_DOOR } else { USUAL_DEVICES });
     if api.behind_tls_proxy {
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }
@@ -298,35 +402,4 @@ pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
         async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.page()).into_response() }
     };
     Router::new().route("/metrics", axum::routing::get(page))
-}
-
-/// Says where a listener could not be opened, and what to do.
-///
-/// # Errors
-/// The port is taken, or not ours to take.
-pub async fn listen(address: std::net::SocketAddr, what: &str) -> anyhow::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "port {} on {} is in use by another program, so {what} cannot be served; choose another in the settings",
-            address.port(),
-            address.ip()
-        ),
-        _ => anyhow::anyhow!("cannot serve {what} on {address}: {error}"),
-    })
-}
-
-/// Opens the listener of the web page and the API.
-///
-/// # Errors
-/// As [`listen`].
-pub async fn web_listener(http: &Http) -> anyhow::Result<tokio::net::TcpListener> {
-    listen(http.listen, "the web page").await
-}
-
-/// Opens the listener for Prometheus.
-///
-/// # Errors
-/// As [`listen`].
-pub async fn metrics_listener(http: &Http) -> anyhow::Result<tokio::net::TcpListener> {
-    listen(http.metrics_listen, "metrics").await
 }

@@ -108,7 +108,7 @@ pub(super) async fn area(
 ) -> Result<Json<types::AreaSearchResult>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body?;
-    let officer = Officer { account: person.account, grant: id(&asked.grant_id, "grant_id")? };
+    let officer = Officer { session: person.session, grant: id(&asked.grant_id, "grant_id")? };
     let (from, to) = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let (area, wkt) = as_area(&asked)?;
     let limit = asked.limit.unwrap_or(VEHICLES_MAX);
@@ -286,7 +286,7 @@ pub(super) async fn company(
 ) -> Result<Json<types::CoTravelResult>, Problem> {
     person.must_be(&[Role::Police])?;
     let Json(asked) = body?;
-    let officer = Officer { account: person.account, grant: id(&asked.grant_id, "grant_id")? };
+    let officer = Officer { session: person.session, grant: id(&asked.grant_id, "grant_id")? };
     let vehicle = id(&asked.vehicle_id, "vehicle_id")?;
     let span = span(&asked.from, &asked.to, WINDOW_DAYS_MAX)?;
     let within = |name: &str, value: f64, low: f64, high: f64| {
@@ -352,7 +352,7 @@ pub(super) async fn newest(
                 return Err(Problem::range("vehicles", watched.len(), 1, WATCHED_MAX));
             }
             let ids = watched.iter().map(|v| id(v, "vehicles")).collect::<Result<Vec<_>, _>>()?;
-            let officer = Officer { account: person.account, grant };
+            let officer = Officer { session: person.session, grant };
             let ask = move |client: Object| async move { Ok(queries::newest(&client, officer, &ids).await?) };
             let vehicles = api.tracks.run(ask).await?;
             Ok(Json(json!({ "vehicles": vehicles, "truncated": false })))
@@ -369,7 +369,7 @@ pub(super) async fn newest(
             let limit = VEHICLES_MAX as i32 + 1;
             let ask = move |client: Object| async move {
                 let sql = "SELECT * FROM api_police_newest_in($1, $2, $3, $4, $5, $6, $7)";
-                Ok(client.query(sql, &[&person.account, &grant, &west, &south, &east, &north, &limit]).await?)
+                Ok(client.query(sql, &[&person.session, &grant, &west, &south, &east, &north, &limit]).await?)
             };
             let rows = api.tracks.run(ask).await?;
             let seen = |r: &tokio_postgres::Row| types::LatestPosition {

@@ -1,5 +1,6 @@
 //! Serves a router over HTTP/1.1 with bounds on what a slow or idle client may hold.
 
+use crate::config::Http;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -103,6 +104,37 @@ async fn one_connection(socket: TcpStream, router: Router, mut stop: watch::Rece
             let _ = connection.await;
         }
     }
+}
+
+/// Says where a listener could not be opened, and what to do.
+///
+/// # Errors
+/// The port is taken, or not ours to take.
+pub async fn listen(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {} on {} is in use by another program, so {what} cannot be served; choose another in the settings",
+            address.port(),
+            address.ip()
+        ),
+        _ => anyhow::anyhow!("cannot serve {what} on {address}: {error}"),
+    })
+}
+
+/// Opens the listener of the web page and the API.
+///
+/// # Errors
+/// As [`listen`].
+pub async fn web_listener(http: &Http) -> anyhow::Result<TcpListener> {
+    listen(http.listen, "the web page").await
+}
+
+/// Opens the listener for Prometheus.
+///
+/// # Errors
+/// As [`listen`].
+pub async fn metrics_listener(http: &Http) -> anyhow::Result<TcpListener> {
+    listen(http.metrics_listen, "metrics").await
 }
 
 #[cfg(test)]

@@ -49,8 +49,8 @@ pub(super) async fn list(
         return Err(Problem::range("limit", limit, 1, TRACKERS_MAX));
     }
     let state = page.state.unwrap_or_else(|| "all".into());
-    if !["all", "online", "late", "silent", "never"].contains(&state.as_str()) {
-        let said = "state must be all, online, late, silent or never";
+    if !["all", "online", "late", "silent", "never", "off"].contains(&state.as_str()) {
+        let said = "state must be all, online, late, silent, never or off";
         return Err(Problem::bad(
             Code::UnknownWord,
             said,
@@ -68,9 +68,9 @@ pub(super) async fn list(
     }
     let client = api.pool.get().await?;
     let sql = "SELECT * FROM api_trackers($1, $2, $3, $4, $5, $6)";
-    let rows = client.query(sql, &[&person.account, &state, &text, &after, &limit, &reason]).await?;
+    let rows = client.query(sql, &[&person.session, &state, &text, &after, &limit, &reason]).await?;
     let trackers: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
-    let counts: Value = client.query_one("SELECT api_tracker_counts()", &[]).await?.get(0);
+    let counts: Value = client.query_one("SELECT api_tracker_counts($1)", &[&person.session]).await?.get(0);
     let next = if trackers.len() == limit as usize { trackers.last().map(|t| t["id"].clone()) } else { None };
     Ok(Json(json!({ "trackers": trackers, "next_cursor": next, "counts": counts })))
 }
@@ -82,7 +82,8 @@ const GAPS_MAX: i32 = 50;
 #[utoipa::path(get, path = "/coverage-gaps", operation_id = "list_coverage_gaps", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "gaps", body = types::CoverageGaps)))]
 pub(super) async fn coverage_gaps(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Operator, Role::Admin])?;
-    let rows = api.pool.get().await?.query("SELECT * FROM api_coverage_gaps($1)", &[&GAPS_MAX]).await?;
+    let rows =
+        api.pool.get().await?.query("SELECT * FROM api_coverage_gaps($1, $2)", &[&person.session, &GAPS_MAX]).await?;
     let gaps: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
     Ok(Json(json!({ "gaps": gaps })))
 }
@@ -95,7 +96,8 @@ const OUTAGES_MAX: i32 = 50;
 #[utoipa::path(get, path = "/outages", operation_id = "list_outages", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "outages", body = types::Outages)))]
 pub(super) async fn outages(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Operator, Role::Admin])?;
-    let rows = api.pool.get().await?.query("SELECT * FROM api_outages($1)", &[&OUTAGES_MAX]).await?;
+    let rows =
+        api.pool.get().await?.query("SELECT * FROM api_outages($1, $2)", &[&person.session, &OUTAGES_MAX]).await?;
     let outages: Vec<Value> = rows.iter().map(|r| stored::outage(r.get(0))).collect();
     Ok(Json(json!({ "outages": outages })))
 }

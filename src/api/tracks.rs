@@ -6,6 +6,7 @@ use crate::api::error::Problem;
 use crate::api::session::{Person, Role};
 use crate::api::types::{Id, Time, Track, TrackGap, TrackPoint, Trips};
 use crate::api::vehicles::{id, span};
+use crate::domain::Timestamp;
 use crate::store::tracks::queries;
 use crate::store::tracks::queries::Officer;
 use crate::tracks::summary;
@@ -51,19 +52,29 @@ pub(super) struct TrackAsked {
 
 /// The rows of a track, opened.
 async fn opened(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) -> Result<Vec<SegmentBody>, Problem> {
-    person.must_be(&[Role::Owner, Role::Police])?;
+    person.must_be(&[Role::Owner, Role::Family, Role::Police])?;
     let span = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
-    let (account, is_owner) = (person.account, person.role == Role::Owner);
+    let (session, is_owner) = (person.session, person.role.sees_own());
     let grant = if is_owner { 0 } else { id(asked.grant_id.as_deref().unwrap_or_default(), "grant_id")? };
     let opened = api.tracks.run(move |client| async move {
         let found = if is_owner {
-            queries::mine(&client, account, vehicle, span).await?
+            queries::mine(&client, session, vehicle, span).await?
         } else {
-            queries::of_vehicle(&client, Officer { account, grant }, vehicle, span).await?
+            queries::of_vehicle(&client, Officer { session, grant }, vehicle, span).await?
         };
         Ok(bodies(&found)?)
     });
     Ok(opened.await?)
+}
+
+/// When positioning was off by choice.
+async fn off(api: &Api, person: &Person, vehicle: i64, asked: &TrackAsked) -> Result<Vec<TrackGap>, Problem> {
+    let (from, to) = span(&asked.from, &asked.to, TRACK_DAYS_MAX)?;
+    let grant = asked.grant_id.as_deref().map(|g| id(g, "grant_id")).transpose()?;
+    let sql = "SELECT * FROM api_positioning_off($1, $2, $3, $4, $5)";
+    let rows = api.pool.get().await?.query(sql, &[&person.session, &grant, &vehicle, &from, &to]).await?;
+    let time = |row: &tokio_postgres::Row, n| row.get::<_, Timestamp>(n).into();
+    Ok(rows.iter().map(|row| TrackGap { from: time(row, 0), to: time(row, 1) }).collect())
 }
 
 /// How the line is to be thinned out.
@@ -82,7 +93,7 @@ fn thinning(asked: &TrackAsked) -> Result<Simplify, Problem> {
 }
 
 /// The track of a vehicle, oldest first, with its stops and gaps.
-#[utoipa::path(get, path = "/vehicles/{id}/track", operation_id = "get_track", tag = "tracks", params(("id" = Id, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "points", body = Track), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/track", operation_id = "get_track", tag = "tracks", params(("id" = Id, Path), TrackAsked), security(("bearer" = ["owner", "family", "police"])), responses((status = 200, description = "points", body = Track), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn track(
     State(api): State<Api>,
     person: Person,
@@ -107,11 +118,12 @@ pub(super) async fn track(
         })
         .collect();
     let stops = stops.iter().map(Into::into).collect();
-    Ok(Json(Track { vehicle_id: vehicle.into(), points, truncated, stops, gaps }))
+    let off = off(&api, &person, vehicle, &asked).await?;
+    Ok(Json(Track { vehicle_id: vehicle.into(), points, truncated, stops, gaps, off }))
 }
 
 /// The trips of a vehicle and the stops between them.
-#[utoipa::path(get, path = "/vehicles/{id}/trips", operation_id = "list_trips", tag = "tracks", params(("id" = Id, Path), TrackAsked), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "trips and stops", body = Trips), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}/trips", operation_id = "list_trips", tag = "tracks", params(("id" = Id, Path), TrackAsked), security(("bearer" = ["owner", "family", "police"])), responses((status = 200, description = "trips and stops", body = Trips), (status = 403, description = "no grant"), (status = 404, description = "none of yours")))]
 pub(super) async fn trips(
     State(api): State<Api>,
     person: Person,
@@ -158,11 +170,10 @@ pub(super) async fn history(
         return Err(Problem::bad(Code::NoSuchTile, said, json!({ "min": min, "max": max })));
     }
     let grant = asked.grant_id.as_deref().map(|g| id(g, "grant_id")).transpose()?;
-    let role = if person.role == Role::Police { "police" } else { "operator" };
-    let account = person.account;
+    let session = person.session;
     let ask = move |client: Object| async move {
-        let sql = "SELECT api_history_tile($1, $2, $3, $4, $5, $6, $7, $8)";
-        let row = client.query_one(sql, &[&account, &role, &grant, &z, &x, &y, &from, &to]).await?;
+        let sql = "SELECT api_history_tile($1, $2, $3, $4, $5, $6, $7)";
+        let row = client.query_one(sql, &[&session, &grant, &z, &x, &y, &from, &to]).await?;
         Ok(row.get::<_, Option<Vec<u8>>>(0))
     };
     let tile = api.tracks.run(ask).await?;

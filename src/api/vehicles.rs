@@ -42,16 +42,16 @@ pub(super) struct Search {
 }
 
 /// My vehicles; for the police, those that match.
-#[utoipa::path(get, path = "/vehicles", operation_id = "list_vehicles", tag = "vehicles", params(Search), security(("bearer" = ["owner", "police"])), responses((status = 200, description = "vehicles", body = types::Vehicles)))]
+#[utoipa::path(get, path = "/vehicles", operation_id = "list_vehicles", tag = "vehicles", params(Search), security(("bearer" = ["owner", "family", "police"])), responses((status = 200, description = "vehicles", body = types::Vehicles)))]
 pub(super) async fn list(
     State(api): State<Api>,
     person: Person,
     Query(search): Query<Search>,
 ) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner, Role::Police])?;
+    person.must_be(&[Role::Owner, Role::Family, Role::Police])?;
     let client = api.pool.get().await?;
-    let rows = if person.role == Role::Owner {
-        client.query("SELECT * FROM api_my_vehicles($1)", &[&person.account]).await?
+    let rows = if person.role.sees_own() {
+        client.query("SELECT * FROM api_my_vehicles($1)", &[&person.session]).await?
     } else {
         let text = search.q.unwrap_or_default();
         let characters = plate::key(&text).chars().count();
@@ -62,23 +62,23 @@ pub(super) async fn list(
             return Err(Problem::bad(Code::SearchLength, said, values));
         }
         let grant = id(search.grant_id.as_deref().unwrap_or_default(), "grant_id")?;
-        client.query("SELECT * FROM api_police_vehicles($1, $2, $3)", &[&person.account, &grant, &text]).await?
+        client.query("SELECT * FROM api_police_vehicles($1, $2, $3)", &[&person.session, &grant, &text]).await?
     };
     let vehicles: Vec<Value> = rows.iter().map(|r| r.get(0)).collect();
     Ok(Json(json!({ "vehicles": vehicles })))
 }
 
 /// One of my vehicles.
-#[utoipa::path(get, path = "/vehicles/{id}", operation_id = "get_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), security(("bearer" = ["owner"])), responses((status = 200, description = "the vehicle", body = types::Vehicle), (status = 404, description = "none of yours")))]
+#[utoipa::path(get, path = "/vehicles/{id}", operation_id = "get_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), security(("bearer" = ["owner", "family"])), responses((status = 200, description = "the vehicle", body = types::Vehicle), (status = 404, description = "none of yours")))]
 pub(super) async fn one(
     State(api): State<Api>,
     person: Person,
     Path(vehicle): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    person.must_be(&[Role::Owner])?;
+    person.must_be(&[Role::Owner, Role::Family])?;
     let vehicle = id(&vehicle, "id")?;
     let row =
-        api.pool.get().await?.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.account, &vehicle]).await?;
+        api.pool.get().await?.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.session, &vehicle]).await?;
     Ok(Json(row.ok_or(Problem::NotFound)?.get(0)))
 }
 
@@ -113,7 +113,7 @@ pub(super) struct ArmRequest {
 }
 
 /// Guard it (设防).
-#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), request_body = Option<ArmRequest>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
+#[utoipa::path(post, path = "/vehicles/{id}/arm", operation_id = "arm_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), request_body = Option<ArmRequest>, security(("bearer" = ["owner", "family"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
 pub(super) async fn arm(
     State(api): State<Api>,
     person: Person,
@@ -124,7 +124,7 @@ pub(super) async fn arm(
 }
 
 /// Guard it no longer (撤防).
-#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), request_body = Option<ArmRequest>, security(("bearer" = ["owner"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
+#[utoipa::path(post, path = "/vehicles/{id}/disarm", operation_id = "disarm_vehicle", tag = "vehicles", params(("id" = types::Id, Path)), request_body = Option<ArmRequest>, security(("bearer" = ["owner", "family"])), responses((status = 200, description = "in force", body = types::GuardState), (status = 202, description = "not yet", body = types::ChangePending), (status = 404, description = "none of yours"), (status = 409, description = "a confirmed theft is open, or no tracker")))]
 pub(super) async fn disarm(
     State(api): State<Api>,
     person: Person,
@@ -135,18 +135,18 @@ pub(super) async fn disarm(
 }
 
 async fn switch(api: &Api, person: &Person, vehicle: &str, armed: bool, body: &Bytes) -> Result<Response, Problem> {
-    person.must_be(&[Role::Owner])?;
+    person.must_be(&[Role::Owner, Role::Family])?;
     let vehicle = id(vehicle, "id")?;
     let client = api.pool.get().await?;
     // Clients that have nothing to say send nothing, whatever type they declare.
     let withdraw = !body.is_empty() && Json::<ArmRequest>::from_bytes(body)?.withdraw;
     let setting: Option<i64> = client
-        .query_one("SELECT api_switch($1, $2, $3, $4)", &[&person.account, &vehicle, &armed, &withdraw])
+        .query_one("SELECT api_switch($1, $2, $3, $4)", &[&person.session, &vehicle, &armed, &withdraw])
         .await?
         .get(0);
     let setting = setting.ok_or(Problem::NotFound)?;
-    if is_in_force(&client, setting).await? {
-        let row = client.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.account, &vehicle]).await?;
+    if is_in_force(&client, &person.session, setting).await? {
+        let row = client.query_opt("SELECT * FROM api_my_vehicle($1, $2)", &[&person.session, &vehicle]).await?;
         let shown: Value = row.ok_or(Problem::NotFound)?.get(0);
         return Ok(Json(json!({ "armed": shown["armed"], "since": shown["armed_at"] })).into_response());
     }

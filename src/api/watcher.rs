@@ -1,9 +1,10 @@
 //! What one watcher of the live map may see, and what he has been told.
 
 use crate::api::codes::Code;
-use crate::api::live_state::Memory;
+use crate::api::live_state::{Memory, Scope, Watch};
 use crate::api::session::Role;
 use crate::domain::{LatLon, Timestamp};
+use crate::store::proof::Proof;
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
@@ -25,47 +26,62 @@ pub(super) struct Watcher {
     pub(super) account: i64,
     pub(super) role: Role,
     pub(super) grant: Option<i64>,
-    pub(super) session: Vec<u8>,
+    pub(super) session: Proof,
+    /// What opened the stream: its rows of audit are by it.
+    pub(super) ticket: Proof,
     /// West, south, east, north, degrees. Police are shown nothing without one.
     pub(super) bbox: Option<[f64; 4]>,
     /// Largest view that the grant allows, km² (police).
     pub(super) area_km2_max: Option<f64>,
+    /// The organisation of the account: its vehicles are an operator's to see.
+    pub(super) organisation: Option<i64>,
     /// Vehicles of this account, and since when (owners).
     pub(super) owned: BTreeMap<i64, Timestamp>,
+    /// Whether some of them are somebody else's, who lets the account see them.
+    pub(super) is_shared: bool,
     /// Vehicles told since the last row of audit.
     pub(super) told: BTreeSet<i64>,
+    /// Counts the stream among those that are open.
+    pub(super) watch: Option<Watch>,
     /// Everything up to this version has been sent.
     seen_version: u64,
     /// A look through the memory that one message could not hold: where it goes on, and the version
     /// at its start.
     rest: Option<(i64, u64)>,
     shown: BTreeSet<i64>,
+    /// Whether a vehicle that is shown has no place any more: everything is to be told again.
+    has_lost: bool,
     /// Turns numbers of vehicles into an operator's ids, which mean nothing outside of this stream.
     key: Hmac<Sha256>,
 }
 
 impl Watcher {
-    pub(super) fn new(account: i64, role: Role, grant: Option<i64>, session: Vec<u8>) -> Self {
+    pub(super) fn new(account: i64, role: Role, grant: Option<i64>, session: Proof, ticket: Proof) -> Self {
         let key = <Hmac<Sha256> as KeyInit>::new(&rand::random::<[u8; 64]>().into());
         Self {
             account,
             role,
             grant,
             session,
+            ticket,
             bbox: None,
             area_km2_max: None,
+            organisation: None,
             owned: BTreeMap::new(),
+            is_shared: false,
             told: BTreeSet::new(),
+            watch: None,
             seen_version: 0,
             rest: None,
             shown: BTreeSet::new(),
+            has_lost: false,
             key,
         }
     }
 
     /// Whether messages for this owner are for this watcher.
     pub(super) fn is_owner(&self, account: i64) -> bool {
-        self.role == Role::Owner && account == self.account
+        self.role.sees_own() && account == self.account
     }
 
     /// The view that a client's message asks for: west, south, east, north, degrees.
@@ -114,6 +130,15 @@ impl Watcher {
         has_changed
     }
 
+    /// Whether one that was shown has lost its place since the last look; the next changes are everything then.
+    pub(super) fn begins_again(&mut self) -> bool {
+        let has_lost = std::mem::take(&mut self.has_lost);
+        if has_lost {
+            self.begin_again();
+        }
+        has_lost
+    }
+
     fn begin_again(&mut self) {
         (self.seen_version, self.rest) = (0, None);
         self.shown.clear();
@@ -140,8 +165,11 @@ impl Watcher {
                 self.rest = Some((*vehicle, version));
                 return out;
             }
-            let Some((lat, lon, fixed_at, speed_kmh)) = place.at else { continue };
-            if place.version <= self.seen_version || !self.may_see(*vehicle, fixed_at) {
+            let Some((lat, lon, fixed_at, speed_kmh)) = place.at else {
+                self.has_lost |= place.version > self.seen_version && self.shown.remove(vehicle);
+                continue;
+            };
+            if place.version <= self.seen_version || !self.may_see(*vehicle, place.organisation, fixed_at) {
                 continue;
             }
             let inside = self.bbox.is_none_or(|[west, south, east, north]| {
@@ -156,13 +184,16 @@ impl Watcher {
             }
             self.told.insert(*vehicle);
             let mut told = json!({ "lat": lat, "lon": lon, "fixed_at": fixed_at.to_string(), "speed_kmh": speed_kmh });
-            if self.role == Role::Operator {
-                told["id"] = self.pseudonym(*vehicle).into();
-            } else {
-                told["id"] = vehicle.to_string().into();
-                (told["armed"], told["incident"]) = (place.armed.into(), place.incident.into());
+            match self.role {
+                Role::Owner | Role::Family | Role::Police => {
+                    told["id"] = vehicle.to_string().into();
+                    (told["armed"], told["incident"]) = (place.armed.into(), place.incident.into());
+                }
+                Role::Operator | Role::Installer | Role::Approver | Role::Auditor | Role::Admin => {
+                    told["id"] = self.pseudonym(*vehicle).into();
+                }
             }
-            if self.role == Role::Owner {
+            if self.role.sees_own() {
                 told["plate"] = place.plate.clone().into();
             }
             out.push(told);
@@ -173,9 +204,31 @@ impl Watcher {
 }
 
 impl Watcher {
-    /// Owners see their own vehicles, from the time since which those are theirs.
-    fn may_see(&self, vehicle: i64, fixed_at: Timestamp) -> bool {
-        self.role != Role::Owner || self.owned.get(&vehicle).is_some_and(|since| *since <= fixed_at)
+    /// Owners and family see what is theirs, from the time since which the owner has it. Police see what is in their view,
+    /// operators what their organisation looks after. No other role watches.
+    fn may_see(&self, vehicle: i64, organisation: Option<i64>, fixed_at: Timestamp) -> bool {
+        match self.role {
+            Role::Owner | Role::Family => self.owned.get(&vehicle).is_some_and(|since| *since <= fixed_at),
+            Role::Police => true,
+            Role::Operator => organisation == self.organisation,
+            Role::Installer | Role::Approver | Role::Auditor | Role::Admin => false,
+        }
+    }
+
+    /// What of the memory this watcher may see.
+    pub(super) fn scope(&self) -> Scope {
+        match self.role {
+            Role::Police => Scope::All,
+            Role::Operator => Scope::Organisation(self.organisation),
+            Role::Owner | Role::Family | Role::Installer | Role::Approver | Role::Auditor | Role::Admin => Scope::Own,
+        }
+    }
+
+    /// Takes the organisation of now; one of another is told everything again.
+    pub(super) fn is_of(&mut self, organisation: Option<i64>) {
+        if std::mem::replace(&mut self.organisation, organisation) != organisation {
+            self.begin_again();
+        }
     }
 
     /// An operator's dots tell neither which vehicle each is nor whether it is guarded.
@@ -197,13 +250,15 @@ mod tests {
             at: Some((28.5, lon, Timestamp::from_secs(1), None)),
             armed: true,
             incident: false,
+            organisation: None,
             version: 1,
+            looked: 0,
         };
         Memory { version: 1, vehicles: BTreeMap::from([(1, place(112.3)), (2, place(113.0))]), ..Memory::default() }
     }
 
     fn watcher(role: Role) -> Watcher {
-        let mut watcher = Watcher::new(10, role, None, vec![]);
+        let mut watcher = Watcher::new(10, role, None, Proof::shown("session"), Proof::shown("ticket"));
         watcher.owned = owned(&[(1, 1)]);
         watcher.area_km2_max = Some(20_000.0);
         watcher
@@ -224,6 +279,15 @@ mod tests {
         let seen = watcher(Role::Owner).changes(&memory());
         assert_eq!(seen.len(), 1);
         assert_eq!((seen[0]["id"].as_str(), seen[0]["plate"].as_str()), (Some("1"), Some("湘H00001")));
+    }
+
+    #[test]
+    fn roles_that_do_not_watch_are_told_nothing_and_family_what_is_shared() {
+        for role in [Role::Installer, Role::Approver, Role::Auditor, Role::Admin] {
+            assert!(watcher(role).changes(&memory()).is_empty(), "{role:?}");
+        }
+        let seen = watcher(Role::Family).changes(&memory());
+        assert_eq!((seen.len(), seen[0]["id"].as_str()), (1, Some("1")));
     }
 
     #[test]
@@ -299,6 +363,22 @@ mod tests {
                 .iter()
                 .all(Result::is_ok)
         );
+    }
+
+    #[test]
+    fn a_vehicle_whose_positioning_goes_off_is_taken_from_every_map() {
+        for role in [Role::Operator, Role::Owner, Role::Police] {
+            let (mut watcher, mut memory) = (watcher(role), memory());
+            watcher.look_at(REGION).unwrap();
+            let before = watcher.changes(&memory).len();
+            assert!(before > 0 && !watcher.begins_again(), "{role:?}");
+            memory.version = 2;
+            let off = memory.vehicles.get_mut(&1).unwrap();
+            (off.at, off.version) = (None, 2);
+            assert!(watcher.changes(&memory).is_empty() && watcher.begins_again(), "{role:?}");
+            assert_eq!(watcher.changes(&memory).len(), before - 1, "{role:?}");
+            assert!(!watcher.begins_again());
+        }
     }
 
     #[test]

@@ -21,6 +21,11 @@ const CODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 /// Files whose name has a digest of their content never change.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
+/// Whether a path is that of the installer's entry (`web/src/entries/entries.ts`).
+pub(super) fn is_door(path: &str) -> bool {
+    path == "/door" || path.starts_with("/door/")
+}
+
 /// Serves a file of the page; an unknown path is one of the page's own routes.
 pub(super) async fn serve(uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
@@ -82,6 +87,12 @@ fn accepts(accepted: &str, coding: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_installers_entry_is_one_path_and_what_lies_below_it() {
+        assert!(is_door("/door") && is_door("/door/"));
+        assert!(!is_door("/") && !is_door("/doors") && !is_door("/assets/door.js"));
+    }
 
     #[test]
     fn a_coding_is_taken_where_it_is_named_or_a_star_stands_for_it_and_not_with_weight_0() {

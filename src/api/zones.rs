@@ -46,7 +46,7 @@ pub(super) async fn list(
     }
     let after = page.cursor.as_deref().map(|c| id(c, "cursor")).transpose()?.unwrap_or(0);
     let client = api.pool.get().await?;
-    let rows = client.query("SELECT * FROM api_zones($1, $2, $3)", &[&person.account, &after, &limit]).await?;
+    let rows = client.query("SELECT * FROM api_zones($1, $2, $3)", &[&person.session, &after, &limit]).await?;
     let zones: Vec<Value> = rows.iter().map(|r| stored::zone(r.get(0))).collect();
     let next = if zones.len() == limit as usize { zones.last().map(|z| z["id"].clone()) } else { None };
     Ok(Json(json!({ "zones": zones, "next_cursor": next })))
@@ -112,9 +112,7 @@ pub(super) async fn add(
     let Json(zone) = body?;
     let zone = zone.checked()?;
     let client = api.pool.get().await?;
-    let row = client
-        .query_one("SELECT * FROM api_add_zone($1, $2, $3)", &[&person.account, &person.role.name(), &zone])
-        .await?;
+    let row = client.query_one("SELECT * FROM api_add_zone($1, $2)", &[&person.session, &zone]).await?;
     Ok((StatusCode::CREATED, Json(stored::zone(row.get(0)))))
 }
 
@@ -131,7 +129,7 @@ pub(super) async fn change(
     let Json(wanted) = body?;
     let wanted = wanted.checked()?;
     let client = api.pool.get().await?;
-    let row = client.query_opt("SELECT * FROM api_change_zone($1, $2, $3)", &[&person.account, &zone, &wanted]).await?;
+    let row = client.query_opt("SELECT * FROM api_change_zone($1, $2, $3)", &[&person.session, &zone, &wanted]).await?;
     Ok(Json(stored::zone(row.ok_or(Problem::NotFound)?.get(0))))
 }
 
@@ -145,6 +143,6 @@ pub(super) async fn delete(
     person.must_be(ROLES)?;
     let zone = id(&zone, "id")?;
     let gone: bool =
-        api.pool.get().await?.query_one("SELECT api_delete_zone($1, $2)", &[&person.account, &zone]).await?.get(0);
+        api.pool.get().await?.query_one("SELECT api_delete_zone($1, $2)", &[&person.session, &zone]).await?.get(0);
     if gone { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::NotFound) }
 }

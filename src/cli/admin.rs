@@ -1,18 +1,22 @@
 //! `rideguard admin`: enters people, vehicles, trackers and grants into a database.
 
-use crate::api::hash_password;
-use crate::cli::{block_on, demo, password, say};
+use crate::api::{self, check_password, hash_password};
+use crate::cli::{block_on, demo, say};
 use crate::config::{Config, Notify};
 use crate::domain::topic::up_topic;
 use crate::domain::{Profile, TrackerIdent};
 use crate::protocol::PROTOCOLS;
+use crate::store::accounts;
+use crate::store::broker_users::{self, BrokerUser};
 use crate::store::registry;
 use crate::store::registry::NewAccount;
-use crate::store::{self, Role, plates};
+use crate::store::{self, Role, plates, units};
+use crate::supervisor::broker::ACL;
+use crate::supervisor::data_dir::write_private;
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_postgres::Transaction;
 
 /// Flags of `admin`.
@@ -31,6 +35,14 @@ enum Command {
     One(Thing),
     /// Lists the vehicles whose plate was shared or empty before plates had one form, as JSON lines.
     Plates,
+    /// Prints a new address of the first start, while there is no administrator. The one before is dead.
+    SetupLink,
+    /// Writes the password file and the access list for a Mosquitto of one's own: every tracker with a credential.
+    BrokerFiles {
+        /// Folder for `passwords` and `acl`.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Enters the people, vehicles and trackers of the demonstration.
     Demo {
         /// How many vehicles.
@@ -42,6 +54,25 @@ enum Command {
     },
 }
 
+/// Who looks after what is entered. Without it: the organisation of the operators, where they are all of one.
+#[derive(clap::Args)]
+struct Within {
+    /// Organisation that looks after it.
+    #[arg(long)]
+    organisation: Option<String>,
+    /// Unit of that organisation; without it, its first.
+    #[arg(long, requires = "organisation")]
+    unit: Option<String>,
+}
+
+impl Within {
+    /// Puts a thing into the unit, if one was named.
+    async fn take(&self, client: &Transaction<'_>, what: units::Thing, number: i64) -> anyhow::Result<()> {
+        let Some(organisation) = &self.organisation else { return Ok(()) };
+        units::put_into(client, what, number, organisation, self.unit.as_deref()).await
+    }
+}
+
 /// What is entered one at a time.
 #[derive(Subcommand)]
 enum Thing {
@@ -51,7 +82,7 @@ enum Thing {
         #[arg(value_parser = login)]
         login: String,
         /// What the person may do.
-        #[arg(long, value_parser = ["owner", "police", "operator", "admin"])]
+        #[arg(long, value_parser = ["owner", "family", "installer", "operator", "police", "approver", "auditor", "admin"])]
         role: String,
         /// How the person is called.
         #[arg(long)]
@@ -65,6 +96,16 @@ enum Thing {
         /// From now on no alert is sent to a webhook.
         #[arg(long, conflicts_with = "webhook_url")]
         no_webhook: bool,
+        /// For scripts and tests: logs in by its password alone, whatever its role. Holds until the command is given without it.
+        #[arg(long)]
+        without_second_factor: bool,
+        #[command(flatten)]
+        within: Within,
+    },
+    /// Takes the second factor of somebody who has lost it; the next log-in asks to enrol another. Sessions end.
+    ForgetSecondFactor {
+        /// The login.
+        login: String,
     },
     /// Registers a tracker and prints its topic.
     Tracker {
@@ -76,6 +117,8 @@ enum Thing {
         /// Its model, where the language has dialects.
         #[arg(long)]
         model: Option<String>,
+        #[command(flatten)]
+        within: Within,
     },
     /// Registers a vehicle with its owner, and the tracker that it carries.
     Vehicle {
@@ -93,6 +136,8 @@ enum Thing {
         /// Takes the tracker out that it carried until now; what is armed stays armed.
         #[arg(long, requires = "tracker")]
         replace: bool,
+        #[command(flatten)]
+        within: Within,
     },
     /// Gives a vehicle another plate.
     Plate {
@@ -144,6 +189,9 @@ enum Thing {
         /// How long, days, at most 366.
         #[arg(long, default_value_t = 30.0, value_parser = days)]
         days: f64,
+        /// Days after a look until the vehicle's owner may know of it, at most 3650; 0 where the law lets the owner know at once.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(i32).range(0..=3650))]
+        tell_owner_after: i32,
     },
 }
 
@@ -187,11 +235,23 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 demo::enter(&client, &demo::logins(&logins)?, vehicles, None).await?;
                 say(format_args!("the demonstration's logins are in {}", logins.display()))?;
             }
+            Command::BrokerFiles { out } => {
+                let (users, _) = broker_users::changed_since(&client, None).await?;
+                let trackers = write_broker_files(&out, &users)?;
+                registry::note_command(&client, "admin broker-files", &json!({ "trackers": trackers })).await?;
+                say(format_args!("{trackers} trackers are in {}", out.join("passwords").display()))?;
+            }
             Command::Plates => {
                 registry::note_command(&client, "admin plates", &json!({})).await?;
                 for line in plates::unclear(&client).await? {
                     say(line)?;
                 }
+            }
+            Command::SetupLink => {
+                let code = api::new_code();
+                accounts::put_setup_code(&client, &api::digest_of_code(&code)).await?;
+                registry::note_command(&client, "admin setup-link", &json!({})).await?;
+                say(accounts::setup_address(&config.http, &code))?;
             }
             Command::One(thing) => {
                 let transaction = client.transaction().await?;
@@ -204,10 +264,32 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     })
 }
 
+/// Writes what a Mosquitto of one's own reads; our own users are its administrator's. How many trackers are in it.
+fn write_broker_files(out: &Path, users: &[BrokerUser]) -> anyhow::Result<usize> {
+    let mut lines: Vec<String> =
+        users.iter().filter_map(|(_, ident, hash)| Some(format!("{ident}:{}\n", hash.as_ref()?))).collect();
+    lines.sort_unstable();
+    for (name, text) in [("passwords", lines.concat().as_str()), ("acl", ACL)] {
+        let fresh = out.join(name).with_extension("new");
+        write_private(&fresh, text)?;
+        std::fs::rename(fresh, out.join(name))?;
+    }
+    Ok(lines.len())
+}
+
 /// Enters one thing and says what was entered.
 async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyhow::Result<String> {
     let (command, entered) = match thing {
-        Thing::Account { login, role, name, webhook_url, webhook_secret, no_webhook: drops_webhook } => {
+        Thing::Account {
+            login,
+            role,
+            name,
+            webhook_url,
+            webhook_secret,
+            no_webhook: drops_webhook,
+            without_second_factor,
+            within,
+        } => {
             if webhook_url.as_ref().is_some_and(|url| url.to_ascii_lowercase().starts_with("http:")) {
                 ensure!(
                     notify.allow_http_webhooks,
@@ -218,12 +300,26 @@ async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyho
             let hash = hash_password(&read_password(&[&login, &name])?)?;
             let webhook = webhook_url.as_deref().zip(webhook_secret.as_deref());
             let (login, name, role, password_hash) = (&*login, &*name, &*role, &*hash);
-            let new = NewAccount { login, name, role, password_hash, unit: None, webhook, drops_webhook };
+            let new = NewAccount {
+                login,
+                name,
+                role,
+                password_hash,
+                unit: None,
+                webhook,
+                drops_webhook,
+                without_second_factor,
+            };
             let account = registry::put_account(client, &new).await?;
+            if let Some(organisation) = &within.organisation {
+                let kind = if role == "police" { "police" } else { "operator" };
+                units::make(client, organisation, kind, within.unit.as_deref().unwrap_or(organisation)).await?;
+            }
+            within.take(client, units::Thing::Account, account).await?;
             registry::end_sessions(client, account).await?;
             ("admin account", format!("account {account} {login}"))
         }
-        Thing::Tracker { ident, protocol, model } => {
+        Thing::Tracker { ident, protocol, model, within } => {
             let ident = TrackerIdent::parse(&ident)?;
             if !PROTOCOLS.iter().any(|p| p.name == protocol) {
                 let names: Vec<_> = PROTOCOLS.iter().map(|p| p.name).collect();
@@ -231,24 +327,28 @@ async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyho
             }
             let profile = Profile { model, ..Profile::of(&protocol) };
             let id = registry::put_tracker(client, ident.as_str(), &profile).await?;
+            within.take(client, units::Thing::Tracker, id).await?;
             let topic = up_topic(ident.as_str());
             ("admin tracker", format!("tracker {id} {ident} publishes to {topic}"))
         }
-        Thing::Vehicle { plate, kind, owner, tracker, replace } => {
+        Thing::Vehicle { plate, kind, owner, tracker, replace, within } => {
             let owner = registry::account(client, &owner, &["owner"]).await?;
             let (vehicle, plate) = registry::put_vehicle(client, &plate, &kind, "", owner).await?;
             if let Some(ident) = tracker {
                 registry::install(client, registry::tracker(client, &ident).await?, vehicle, replace).await?;
             }
+            within.take(client, units::Thing::Vehicle, vehicle).await?;
             ("admin vehicle", format!("vehicle {vehicle} {plate}"))
         }
         Thing::Plate { vehicle, plate, none: _ } => {
             ("admin plate", format!("vehicle {vehicle} {}", plates::set(client, vehicle, plate.as_deref()).await?))
         }
-        Thing::Grant { officer, approver, case_number, purpose, days } => {
+        Thing::Grant { officer, approver, case_number, purpose, days, tell_owner_after } => {
             let officer = registry::account(client, &officer, &["police"]).await?;
             let approver = registry::account(client, &approver, &["police", "admin"]).await?;
-            let grant = registry::put_grant(client, officer, approver, &case_number, &purpose, days).await?;
+            let grant =
+                registry::put_grant(client, officer, approver, &case_number, &purpose, (days, tell_owner_after))
+                    .await?;
             ("admin grant", format!("grant {grant}"))
         }
         Thing::Transfer { vehicle, to } => {
@@ -258,6 +358,11 @@ async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyho
         Thing::Revoke { grant } => {
             registry::revoke_grant(client, grant).await?;
             ("admin revoke", format!("grant {grant} has ended"))
+        }
+        Thing::ForgetSecondFactor { login } => {
+            let account = accounts::forget_second_factor(client, &login).await?;
+            registry::end_sessions(client, account).await?;
+            ("admin forget-second-factor", format!("account {account} {login}"))
         }
         Thing::Disable { login } => {
             ("admin disable", format!("account {} {login}", registry::set_disabled(client, &login, true).await?))
@@ -274,6 +379,6 @@ fn read_password(about: &[&str]) -> anyhow::Result<String> {
     let mut said = String::new();
     std::io::stdin().read_line(&mut said).context("cannot read the password from standard input")?;
     let said = said.trim_end_matches(['\r', '\n']);
-    password::check(said, about)?;
+    check_password(said, about)?;
     Ok(said.to_owned())
 }

@@ -3,13 +3,11 @@
 use crate::api::hash_password;
 use crate::cli::announce;
 use crate::config::Config;
-use crate::domain::topic::up_topic;
 use crate::domain::{Plate, Profile};
 use crate::store::registry;
 use crate::store::registry::NewAccount;
 use crate::store::{self, Role, plates};
 use crate::supervisor::Folder;
-use crate::supervisor::broker::Credential;
 use crate::supervisor::data_dir::write_private;
 use anyhow::Context;
 use axum::Json;
@@ -51,22 +49,14 @@ fn tracker(n: usize) -> (String, &'static str) {
     if n.is_multiple_of(2) { (format!("0138{n:08}"), "jt808") } else { (format!("yy{n:06}"), "json") }
 }
 
-/// The trackers' credentials, made at the first start and kept in `trackers`, 0600.
-pub fn credentials(path: &Path, vehicles: u16) -> anyhow::Result<Vec<Credential>> {
+/// Makes the trackers' credentials at the first start; they are kept in `trackers`, 0600.
+pub fn make_credentials(path: &Path, vehicles: u16) -> anyhow::Result<()> {
     let mut text = if path.exists() { fs::read_to_string(path)? } else { String::new() };
     for n in text.lines().count() + 1..=usize::from(vehicles) {
         let (ident, protocol) = tracker(n);
         text.push_str(&format!("{ident} {} {protocol}\n", hex::encode(rand::random::<[u8; 12]>())));
     }
-    write_private(path, &text)?;
-    Ok(text
-        .lines()
-        .filter_map(|l| l.split_once(' '))
-        .filter_map(|(ident, rest)| {
-            let (topic, password) = (up_topic(ident), rest.split(' ').next()?.to_owned());
-            Some(Credential { ident: ident.to_owned(), password, topic })
-        })
-        .collect())
+    write_private(path, &text)
 }
 
 /// Enters the demonstration's people, vehicles and trackers, or finds those of an earlier time.
@@ -86,7 +76,16 @@ pub async fn enter(
         async move {
             registry::put_account(
                 client,
-                &NewAccount { login, name, role, password_hash: &hash?, unit, webhook, drops_webhook: false },
+                &NewAccount {
+                    login,
+                    name,
+                    role,
+                    password_hash: &hash?,
+                    unit,
+                    webhook,
+                    drops_webhook: false,
+                    without_second_factor: true,
+                },
             )
             .await
         }
@@ -112,7 +111,7 @@ pub async fn enter(
         registry::install(client, tracker, vehicle, false).await?;
     }
     if known.is_empty() {
-        registry::put_grant(client, officer, approver, "DEMO-2026-001", "demonstration", 3650.0).await?;
+        registry::put_grant(client, officer, approver, "DEMO-2026-001", "demonstration", (3650.0, 30)).await?;
     }
     let (stolen, _) = registry::put_vehicle(client, &plate(STOLEN), "ebike", "Demo", owner).await?;
     // Anew at every start, so that the theft can be staged again.

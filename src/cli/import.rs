@@ -1,14 +1,15 @@
-//! `rideguard import`: recorded tracks (`simulator tracks`) into the hot table, millions in a minute.
+//! `rideguard import`: people, vehicles and trackers (`enrol`), or recorded tracks (`simulator tracks`) into the hot table, millions in a minute.
 
-use crate::cli::block_on;
+use crate::cli::args::SettingsArgs;
+use crate::cli::{block_on, enrol};
 use crate::config::Config;
 use crate::domain::{Fix, FixSource, LatLon, Timestamp, TrackerKey, VehicleId};
 use crate::engine::{CellEntry, FixFlags, FixRow, Parked};
 use crate::store::tracks::import;
 use crate::store::tracks::partitions;
 use crate::store::{self, Role};
-use anyhow::{Context, ensure};
-use clap::Parser;
+use anyhow::{Context, bail, ensure};
+use clap::{Parser, Subcommand};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fs::File;
@@ -27,12 +28,31 @@ const TRACKERS_MAX: u32 = 2_000_000;
 
 /// Flags of `import`.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// As `import tracks FILE`.
+    #[command(flatten)]
+    tracks: Option<TracksArgs>,
+}
+
+/// What is imported.
+#[derive(Subcommand)]
+enum What {
+    /// Enters owners, vehicles and trackers from a table.
+    People(enrol::Args),
+    /// Loads recorded tracks into the hot table.
+    Tracks(TracksArgs),
+}
+
+/// Flags of `import tracks`.
+#[derive(Parser)]
+struct TracksArgs {
     /// A file of `simulator tracks`.
     file: PathBuf,
-    /// Settings file.
-    #[arg(long, default_value = "./data/rideguard.toml", env = "RIDEGUARD_CONFIG")]
-    config: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// First line of a file.
@@ -45,12 +65,21 @@ struct Head {
     to_s: i64,
 }
 
-/// Loads a file and says how much it was.
+/// Imports people or tracks.
 ///
 /// # Errors
 /// A file in another form, times that are rolled up already. What stands there already is left out.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let config = Config::read(&args.config)?;
+    match (&args.what, &args.tracks) {
+        (Some(What::People(args)), _) => enrol::run(args),
+        (Some(What::Tracks(args)), _) | (None, Some(args)) => tracks(args),
+        (None, None) => bail!("name what to import: `import people FILE` or `import tracks FILE`"),
+    }
+}
+
+/// Loads a file and says how much it was.
+fn tracks(args: &TracksArgs) -> anyhow::Result<()> {
+    let config = Config::read(&args.settings.config)?;
     block_on(async {
         let client = store::connect(&store::settings(&config.database, Role::Admin)?, "load").await?;
         let loaded = file(&client, &args.file).await?;

@@ -41,7 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         // Packets hold places: whoever looks at them is looked at.
         let question = json!({ "from": args.from.map(|t| t.to_string()), "to": args.to.map(|t| t.to_string()), "tracker": args.tracker });
         registry::note_command(&client, "journal", &question).await?;
-        let mut not_kept = 0;
+        let (mut not_kept, mut withheld) = (0, 0);
         let mut out = BufWriter::new(std::io::stdout().lock());
         let asked = Asked { from, to, tracker: args.tracker.clone() };
         store::journal::scan(&mut client, &KeyStore::of(&config.journal), &asked, |row| {
@@ -50,8 +50,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
                 if entry.at() < from || entry.at() >= to || !args.tracker.as_deref().is_none_or(is_of) {
                     continue;
                 }
-                if let Entry::Flood(flood) = entry {
-                    not_kept += flood.packets;
+                match entry {
+                    Entry::Flood(flood) => not_kept += flood.packets,
+                    Entry::Withheld(unwanted) => withheld += unwanted.packets,
+                    _ => {}
                 }
                 let Entry::Packet(packet) = entry else { continue };
                 let address = Address::parse(&packet.topic).ok();
@@ -68,6 +70,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             eprintln!(
                 "{not_kept} packets beyond their trackers' quotas are counted and not kept (quarantine, reason flood)"
             );
+        }
+        if withheld > 0 {
+            eprintln!("{withheld} packets were acknowledged and not kept: positioning was off by choice");
         }
         Ok(())
     })

@@ -1,24 +1,27 @@
 //! `rideguard up`: the whole system on this machine.
 
+mod admission;
+
+use crate::api;
 use crate::app::{self, Roles};
 use crate::cli::roles::stop_signal;
+use crate::cli::up::admission::Admission;
 use crate::cli::{announce, block_on, demo};
-use crate::config::{Audit, Config, Http, Ingest, Journal, Notify, Retention, Rollup};
-use crate::domain::topic::up_topic;
+use crate::config::{self, Accounts, Audit, Config, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::ingest::session::Subscribed;
-use crate::supervisor::broker::{self, Credential, Mosquitto};
+use crate::store::{self, Role, accounts};
+use crate::supervisor::broker::{self, Mosquitto};
 use crate::supervisor::data_dir::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
 use crate::telemetry::Metrics;
 use anyhow::{anyhow, bail};
 use clap::Parser;
-use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Flags of `up`.
 #[derive(Parser)]
@@ -73,11 +76,9 @@ pub fn up(args: Args) -> anyhow::Result<()> {
     // The folder's lock comes before the ports: a second start in one folder meets both.
     let folder = Folder::open(&args.data)?;
     check_addresses(&args)?;
-    let trackers = if args.demo {
-        demo::credentials(&folder.path("trackers"), args.demo_vehicles)?
-    } else {
-        known_credentials(&folder)?
-    };
+    if args.demo {
+        demo::make_credentials(&folder.path("trackers"), args.demo_vehicles)?;
+    }
     let mut postgres = Postgres::start(&folder, None)?;
     let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_hostname.as_deref()) {
         Ok(broker) => broker,
@@ -87,7 +88,7 @@ pub fn up(args: Args) -> anyhow::Result<()> {
         }
     };
     let result = write_settings(&folder, &args, &postgres, &broker)
-        .and_then(|config| block_on(together(&args, &folder, config, &trackers, &mut postgres, &mut broker)));
+        .and_then(|config| block_on(together(&args, &folder, config, &mut postgres, &mut broker)));
     broker.stop();
     postgres.stop();
     result
@@ -111,25 +112,10 @@ fn check_addresses(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Credentials that an earlier start (or an administrator) left for the broker.
-fn known_credentials(folder: &Folder) -> anyhow::Result<Vec<Credential>> {
-    let path = folder.path("trackers");
-    let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
-    Ok(text
-        .lines()
-        .filter_map(|l| {
-            let mut words = l.split_whitespace();
-            let (ident, password) = (words.next()?.to_owned(), words.next()?.to_owned());
-            Some(Credential { topic: up_topic(&ident), ident, password })
-        })
-        .collect())
-}
-
 async fn together(
     args: &Args,
     folder: &Folder,
     config: Config,
-    trackers: &[Credential],
     postgres: &mut Postgres,
     broker: &mut Mosquitto,
 ) -> anyhow::Result<()> {
@@ -143,41 +129,52 @@ async fn together(
     } else {
         None
     };
+    let setup_address = offer_set_up(args, &config).await?;
     let subscribed = Subscribed::default();
     let (metrics, mut foreign) = (Arc::new(Metrics::new()?), 0);
+    // Its role may ask for the broker's users; the administration's would do, which may everything.
+    let asks_as = store::settings(&config.database, Role::Ingest)?;
+    let mut admitted_changed = app::listen_for("tracker_credential", asks_as.clone());
+    let mut admission = Admission::new(asks_as, folder.path("trackers"));
     let run = app::run_counted(config, Roles::ALL, metrics.clone(), subscribed.clone(), stop.clone());
     let mut running = tokio::spawn(run);
     while !subscribed.is_complete() && !running.is_finished() && !*stop.borrow() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    broker.admit(folder, trackers)?;
+    admission.look().await;
+    admission.tell(folder, broker)?;
     let mut playing = match demo {
         Some(demo) => demo.play(broker.port, stop.clone()).await?,
         None => {
             announce(format_args!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http));
+            if let Some(address) = setup_address {
+                announce(format_args!("Nobody can log in yet. Make the first administrator at\n  {address}"));
+            }
             None
         }
     };
-    let mut are_trackers_out = false;
     let mut look = tokio::time::interval(Duration::from_secs(1));
     let result = loop {
         tokio::select! {
             ended = &mut running => break ended?,
+            Ok(()) = admitted_changed.changed() => admission.look().await,
+            // As at the first start: first our sessions, then the trackers.
+            () = until(admission.due_at()), if subscribed.is_complete() => {
+                if let Err(error) = admission.tell(folder, broker) {
+                    tracing::error!(error = %format!("{error:#}"), "The broker was not told whom to let in; retrying");
+                }
+            }
             _ = look.tick() => {
                 if *stop.borrow() {
                     continue;
                 }
                 bring_back_database(folder, postgres);
                 if bring_back_broker(args, folder, broker, &subscribed) {
-                    are_trackers_out = true;
+                    admission.forget_broker();
                 }
-                // As at the first start: first our sessions, then the trackers.
+                admission.look().await;
                 let told = std::mem::replace(&mut foreign, broker.foreign_subscriptions());
                 metrics.foreign_subscriptions.inc_by(foreign.checked_sub(told).unwrap_or(foreign)); // less: another broker
-                if are_trackers_out && subscribed.is_complete() {
-                    broker.admit(folder, trackers)?;
-                    are_trackers_out = false;
-                }
             }
         }
     };
@@ -185,6 +182,25 @@ async fn together(
         demo::end(simulator).await;
     }
     result
+}
+
+/// The address of the first start, while there is no administrator; that of an earlier start is dead.
+async fn offer_set_up(args: &Args, config: &Config) -> anyhow::Result<Option<String>> {
+    let client = store::connect(&store::settings(&config.database, Role::Admin)?, "set up").await?;
+    if args.demo || accounts::has_administrator(&client).await? {
+        return Ok(None);
+    }
+    let code = api::new_code();
+    accounts::put_setup_code(&client, &api::digest_of_code(&code)).await?;
+    Ok(Some(accounts::setup_address(&config.http, &code)))
+}
+
+/// Waits until then; for ever where there is nothing to wait for.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Starts PostgreSQL again if it ended, on the port that everybody knows. What fails is tried again
@@ -223,6 +239,7 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
 fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
     let journal_key_file = folder.key("journal-key")?;
     let audit_key_file = folder.key("audit-key")?;
+    let account_key_file = folder.key("account-key")?;
     let copy_heads_to = args.copy_audit_heads_to.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
     let config = Config {
         database: postgres.settings(folder)?,
@@ -233,7 +250,9 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         rollup: Rollup::default(),
         retention: Retention::default(),
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
+        admission: config::Admission::default(), // its broker reads a file
         audit: Audit { key_file: Some(audit_key_file), copy_heads_to, ..Audit::default() },
+        accounts: Accounts { key_file: Some(account_key_file) },
     };
     let (d, b) = (&config.database, &config.broker);
     let roles: String = ["api", "ingest", "notify", "rollup", "seal"]
@@ -256,7 +275,8 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
 key_file = \"secrets/audit-key\"
 public_key_file = \"audit-key.pub\"
 heads_file = \"audit-heads.jsonl\"
-copy_heads_to = {:?}\n",
+copy_heads_to = {:?}\n
+[accounts]\nkey_file = \"secrets/account-key\"\n",
             d.host,
             d.port,
             d.name,

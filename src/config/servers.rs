@@ -123,6 +123,14 @@ impl Broker {
     }
 }
 
+/// How people log in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accounts {
+    /// File of the key that secrets of second factors are sealed under; only the role api reads it.
+    pub key_file: Option<PathBuf>,
+}
+
 fn port_5432() -> u16 {
     5432
 }

@@ -44,6 +44,9 @@ pub struct Outage {
     pub lost: u32,
     /// Of how many that are guarded there.
     pub members: u32,
+    /// Those that are lost, as it begins: it is told to whose they are. Of an end it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vehicles: Vec<VehicleId>,
 }
 
 /// What the guard says in answer to one input, in order.

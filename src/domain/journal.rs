@@ -64,6 +64,19 @@ pub struct Flood {
     pub to: Timestamp,
 }
 
+/// Packets of a vehicle whose positioning is off: acknowledged, counted, and not kept (`docs/decisions/0036-off-by-choice.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// The MQTT topic of the first.
+    pub topic: String,
+    /// How many packets.
+    pub packets: u64,
+    /// When the first was received.
+    pub from: Timestamp,
+    /// When the last was received.
+    pub to: Timestamp,
+}
+
 /// Why we heard nothing for a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -124,6 +137,8 @@ pub enum Entry {
     },
     /// Packets beyond a tracker's quota, as one.
     Flood(Flood),
+    /// Packets that nobody wants kept, as one.
+    Withheld(Withheld),
 }
 
 impl Entry {
@@ -134,6 +149,7 @@ impl Entry {
             Self::Setting { at, .. } | Self::Tick { at } | Self::Tombstone { at } => *at,
             Self::Gap { to, .. } => *to,
             Self::Flood(flood) => flood.to,
+            Self::Withheld(withheld) => withheld.to,
         }
     }
 
@@ -142,6 +158,7 @@ impl Entry {
         match self {
             Self::Packet(packet) => Some(&packet.topic),
             Self::Flood(flood) => Some(&flood.topic),
+            Self::Withheld(withheld) => Some(&withheld.topic),
             _ => None,
         }
     }
@@ -151,6 +168,7 @@ impl Entry {
         match self {
             Self::Packet(_) => 1,
             Self::Flood(flood) => flood.packets,
+            Self::Withheld(withheld) => withheld.packets,
             _ => 0,
         }
     }
@@ -168,6 +186,8 @@ pub enum Outcome {
     Duplicate = 2,
     /// Set aside with a reason.
     Quarantined = 3,
+    /// Acknowledged, counted, and not kept: positioning is off by choice.
+    Withheld = 4,
 }
 
 impl Outcome {
@@ -177,6 +197,7 @@ impl Outcome {
             1 => Self::Stored,
             2 => Self::Duplicate,
             3 => Self::Quarantined,
+            4 => Self::Withheld,
             _ => Self::None,
         }
     }
@@ -188,6 +209,7 @@ impl Outcome {
             Self::Stored => "stored",
             Self::Duplicate => "duplicate",
             Self::Quarantined => "quarantined",
+            Self::Withheld => "withheld",
         }
     }
 }

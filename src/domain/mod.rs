@@ -4,11 +4,14 @@
 //! knows how a tracker spells a position. Words are those of `docs/glossary.md`.
 
 pub mod alert;
+pub mod credential;
 pub mod datum;
+pub mod enrolment;
 pub mod finding;
 pub mod geometry;
 pub mod incident;
 pub mod journal;
+pub mod phone;
 pub mod plate;
 pub mod report;
 pub mod schedule;
@@ -26,7 +29,8 @@ pub use alert::{
 pub use finding::{Finding, Outage, OutageKind};
 pub use geometry::{LatLon, distance_m};
 pub use incident::{Answer, IncidentEnd, IncidentState, Note, severity};
-pub use journal::{Entry, Flood, GapCause, Outcome, Packet};
+pub use journal::{Entry, Flood, GapCause, Outcome, Packet, Withheld};
+pub use phone::Phone;
 pub use plate::{Plate, PlateError};
 pub use report::{Alarm, AlarmKind, Cell, Fix, FixSource, Moment, Network, ReplyBytes, Report, Status};
 pub use schedule::Schedule;

@@ -1,7 +1,7 @@
 //! People's settings as inputs of the fold: they are in force once the journal holds them.
 
 use crate::domain::{
-    Answer, IncidentId, Profile, Schedule, TrackerIdent, TrackerKey, VehicleId, VehicleKind, Zone, ZoneId,
+    Answer, IncidentId, Profile, Schedule, Timestamp, TrackerIdent, TrackerKey, VehicleId, VehicleKind, Zone, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +121,22 @@ pub enum Setting {
     HandedOver {
         /// Which vehicle.
         vehicle: VehicleId,
+    },
+    /// Its owner does not want a vehicle's positions collected from now on, or wants it again.
+    Positioning {
+        /// Which vehicle.
+        vehicle: VehicleId,
+        /// Whether nothing is to be collected.
+        off: bool,
+    },
+    /// What a tracker measured in this time is an erased person's: it is not kept when it comes late.
+    Erased {
+        /// Which tracker.
+        tracker: TrackerKey,
+        /// From.
+        from: Timestamp,
+        /// Before.
+        to: Timestamp,
     },
     /// A person is erased: what is believed of their vehicle is believed no longer.
     Forget {

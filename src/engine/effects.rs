@@ -86,6 +86,17 @@ pub struct Quarantined {
     pub security: bool,
 }
 
+/// What an installer waits for who tries a tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrialSign {
+    /// Which tracker.
+    pub tracker: TrackerKey,
+    /// When its packet arrived.
+    pub at: Timestamp,
+    /// It is shaken; otherwise its supply has gone.
+    pub is_shaken: bool,
+}
+
 /// Bytes owed to a tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -129,6 +140,8 @@ pub struct Effects {
     pub fixes: Vec<FixRow>,
     /// The tracker's status row, when it is time to write it.
     pub status: Option<(TrackerKey, Option<VehicleId>, StatusRow)>,
+    /// What is seen of it, should it be tried just now.
+    pub signs: Vec<TrialSign>,
     /// What the guard says.
     pub findings: Vec<Finding>,
     /// Vehicles whose guard changed.

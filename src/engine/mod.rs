@@ -16,11 +16,13 @@ mod interval;
 mod status;
 mod tracker;
 mod tracker_table;
+mod trial;
+mod uncollected;
 mod validation;
 
 use crate::domain::topic::Address;
 use crate::domain::{
-    Entry, Finding, Flood, GapCause, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp,
+    Entry, Finding, GapCause, IncidentEnd, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp,
     TrackerIdent, TrackerKey, VehicleId,
 };
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
@@ -28,13 +30,15 @@ use crate::protocol::{self, DecodeError};
 pub use cell_entry::{CellEntry, Parked};
 pub use clock::FUTURE_S_MAX;
 use dedup::LaneDigests;
-pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow};
+pub use effects::{Effects, FixRow, GuardRow, NewestFix, Quarantined, Reply, StatusRow, TrialSign};
 pub use fix_flags::FixFlags;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::HashMap;
 use tracker::Tracker;
 use tracker_table::TrackerTable;
+use uncollected::PositioningTable;
+pub use uncollected::{FLOOD, Switched};
 
 /// What the fold needs to know beside the journal; the same for a rebuild as for the first run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +56,7 @@ pub struct LaneState {
     profiles: Vec<Profile>,
     digests: LaneDigests,
     guard: Guard,
+    positioning: PositioningTable,
 }
 
 impl Default for LaneState {
@@ -61,6 +66,7 @@ impl Default for LaneState {
             profiles: Vec::new(),
             digests: LaneDigests::default(),
             guard: Guard::new(Params::default()),
+            positioning: PositioningTable::default(),
         }
     }
 }
@@ -74,18 +80,20 @@ struct LaneCheckpoint {
     profiles: Vec<Profile>,
     recent: LaneDigests,
     guard: Guard,
+    #[serde(default)]
+    positioning: PositioningTable,
 }
 
 impl From<LaneCheckpoint> for LaneState {
     fn from(kept: LaneCheckpoint) -> Self {
-        let LaneCheckpoint { places, trackers, profiles, recent, guard } = kept;
-        Self { table: TrackerTable::of(places, trackers), profiles, digests: recent, guard }
+        let LaneCheckpoint { places, trackers, profiles, recent, guard, positioning } = kept;
+        Self { table: TrackerTable::of(places, trackers), profiles, digests: recent, guard, positioning }
     }
 }
 
 impl Serialize for LaneState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut kept = serializer.serialize_struct("LaneState", 6)?;
+        let mut kept = serializer.serialize_struct("LaneState", 7)?;
         kept.serialize_field("places", &self.table.places())?;
         kept.serialize_field("trackers", &self.table.kept())?;
         // Programs before this form of the table ask for it.
@@ -93,6 +101,7 @@ impl Serialize for LaneState {
         kept.serialize_field("profiles", &self.profiles)?;
         kept.serialize_field("recent", &self.digests)?;
         kept.serialize_field("guard", &self.guard)?;
+        kept.serialize_field("positioning", &self.positioning)?;
         kept.end()
     }
 }
@@ -117,6 +126,7 @@ impl LaneState {
             }
             Entry::Tombstone { .. } => Effects::default(),
             Entry::Flood(flood) => set_aside(self.flood(flood)),
+            Entry::Withheld(_) => Effects { outcome: Some(Outcome::Withheld), ..Effects::default() },
         };
         self.show_sessions(&mut effects);
         effects
@@ -163,6 +173,13 @@ impl LaneState {
     fn setting(&mut self, at: Timestamp, setting: &Setting) -> Effects {
         let mut effects = Effects::default();
         match setting {
+            setting if self.positioning.is_in_vain(setting) => {}
+            Setting::Positioning { vehicle, off } => {
+                let known = self.guard.snapshot(*vehicle).filter(|_| *off);
+                effects.findings = self.switch_positioning(*vehicle, *off, at);
+                effects.guards.extend(known.map(|_| self.guard_row(*vehicle, at)));
+            }
+            Setting::Erased { tracker, from, to } => self.positioning.erase(*tracker, (*from, *to)),
             Setting::Tracker { tracker, ident, profile, vehicle, vehicle_kind } => {
                 let profile = self.profile_number(profile);
                 let known = self.table.entry(ident, *tracker);
@@ -191,7 +208,9 @@ impl LaneState {
             }
             Setting::Zone(zone) => self.guard.put_zone(zone.clone(), at),
             Setting::ZoneRemoved { zone } => self.guard.remove_zone(*zone, at),
-            Setting::HandedOver { vehicle } => effects.findings = self.guard.release(*vehicle, at),
+            Setting::HandedOver { vehicle } => {
+                effects.findings = self.guard.release(*vehicle, at, IncidentEnd::TrackerChanged)
+            }
             Setting::Forget { vehicle, trackers } => self.forget(*vehicle, trackers),
         }
         effects
@@ -250,7 +269,8 @@ impl LaneState {
             Ok(report) => report,
             Err(error) => return Effects { replies, ..set_aside(undecodable(tracker, profile, &ident, &error)) },
         };
-        let readings = tracker.read_clock(profile, packet, &mut report, settings.max_fix_age_s);
+        let mut readings = tracker.read_clock(profile, packet, &mut report, settings.max_fix_age_s);
+        self.positioning.drop_uncollected(tracker, &mut report, &mut readings);
         let effects = tracker.record_report((&ident, packet), &report, &readings, settings.max_fix_age_s, firmwares);
         let mut effects = Effects { replies, ..effects };
         // A packet that is set aside as a whole has its bytes kept already.
@@ -284,22 +304,6 @@ impl LaneState {
     /// What is owed to the sender of a packet, without taking it in; `None` if nobody can read it.
     pub fn replies_to(&self, packet: &Packet) -> Option<Vec<Reply>> {
         self.decode(packet).map(|(ident, report)| self.replies(&ident, &report)).ok()
-    }
-
-    /// Packets that were cut, as one thing in quarantine.
-    fn flood(&self, flood: &Flood) -> Quarantined {
-        let ident = Address::parse(&flood.topic).ok().map(|address| address.ident);
-        let Flood { packets, bytes, from, to, .. } = flood;
-        Quarantined {
-            tracker: ident.as_ref().and_then(|ident| self.known(ident)).map(|(tracker, _)| tracker.key),
-            ident: ident.map(|ident| ident.to_string()),
-            reason: FLOOD,
-            detail: format!(
-                "{packets} packets of {bytes} bytes beyond the tracker's quota in {:.0} ms; not kept",
-                to.seconds_since(*from) * 1000.0
-            ),
-            security: true,
-        }
     }
 
     fn replies(&self, ident: &TrackerIdent, report: &Report) -> Vec<Reply> {
@@ -357,9 +361,6 @@ impl LaneState {
 
 /// Reason of a quarantine that is beside a stored packet. Its row does not count as a packet.
 pub const LEFT_OVER: &str = "left_over";
-
-/// Reason of packets that were cut.
-pub const FLOOD: &str = "flood";
 
 /// Shortest broken connection that operators see, seconds: shorter ones are in every start.
 const GAP_RAISED_S_MIN: f64 = 2.0;

@@ -1,7 +1,7 @@
 //! Bad input ends in quarantine with a reason, good input in rows; the same input twice in nothing new.
 
 use super::*;
-use crate::domain::Shard;
+use crate::domain::{Flood, Shard};
 use proptest::prelude::*;
 
 const NOW_S: i64 = 1_790_000_000;

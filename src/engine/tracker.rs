@@ -16,6 +16,7 @@ use crate::engine::fix_flags::FixFlags;
 use crate::engine::ident_table::IdentId;
 use crate::engine::interval::ReportInterval;
 use crate::engine::status::{LastStatus, Newest};
+use crate::engine::trial;
 use crate::engine::validation;
 use crate::engine::validation::Verdict;
 use crate::protocol::jt808::Parts;
@@ -294,18 +295,20 @@ impl Tracker {
             self.last_status.set_interval(interval);
         }
         self.last_heard_at = self.last_heard_at.max(packet.received_at);
-        let mut is_firmware_new = false;
+        let (mut is_firmware_new, mut is_shaken) = (false, false);
         for (moment, reading) in report.moments.iter().zip(readings) {
             let newest_at = self.newest.as_ref().map(|n| n.fixed_at);
             let Some(fix) = &moment.fix else {
                 let is_plausible = |at: &Timestamp| packet.received_at.seconds_since(*at) <= max_fix_age_s;
                 let is_older = |at: Timestamp| newest_at.is_some_and(|newest| at < newest);
                 let is_history = moment.at.filter(is_plausible).is_some_and(is_older);
+                is_shaken |= !is_history && trial::is_shaken(moment);
                 is_firmware_new |= self.merge_status(&moment.status, is_history, firmwares);
                 continue;
             };
             let verdict =
                 validation::validate(fix, reading, moment.buffered, packet.received_at, newest_at, max_fix_age_s);
+            is_shaken |= !verdict.is_history() && trial::is_shaken(moment);
             is_firmware_new |= self.merge_status(&moment.status, verdict.is_history(), firmwares);
             match verdict {
                 Verdict::Accept { fixed_at, mut flags, .. } => {
@@ -346,6 +349,8 @@ impl Tracker {
                 }
             }
         }
+        let is_unplugged = before.0 == Some(true) && self.last_status.external_power == Some(false);
+        effects.signs = trial::signs(self.key, packet.received_at, is_shaken, is_unplugged);
         // Status rows cost more than fixes, so they are written when people would notice.
         let now_s = whole_s(packet.received_at) as u16;
         let is_due = now_s.wrapping_sub(self.status_written_s) >= STATUS_EVERY_S;

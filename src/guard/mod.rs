@@ -306,11 +306,11 @@ impl Guard {
         }
     }
 
-    /// Another guard watches over the vehicle from `at` on: nothing is known of it here any more, and nothing is asked
-    /// of its silence.
-    pub fn release(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
+    /// Nobody here watches over the vehicle from `at` on: nothing is known of it any more, and nothing is asked of its
+    /// silence. An open incident ends so.
+    pub fn release(&mut self, vehicle: VehicleId, at: Timestamp, end: IncidentEnd) -> Vec<Finding> {
         let Some(state) = self.vehicles.get_mut(vehicle) else { return Vec::new() };
-        let findings = incident::close(state, vehicle, at, IncidentEnd::TrackerChanged);
+        let findings = incident::close(state, vehicle, at, end);
         self.remove(vehicle);
         findings
     }

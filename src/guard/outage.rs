@@ -224,7 +224,9 @@ impl OutageDetector {
             let is_due = now.seconds_since(outage.noticed_at) >= params.tell_after_s;
             if !outage.is_raised && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
                 outage.is_raised = true;
-                findings.push(Finding::OutageBegan { at: now, outage: group.outage_of(*key, outage.began_at) });
+                let vehicles = group.lost.iter().map(|(_, vehicle)| *vehicle).collect();
+                let began = Outage { vehicles, ..group.outage_of(*key, outage.began_at) };
+                findings.push(Finding::OutageBegan { at: now, outage: began });
             }
             if outage.ended_at.is_none() && lost <= params.over_share * outage.worst as f32 {
                 outage.ended_at = Some(now);
@@ -295,7 +297,8 @@ impl Group {
             }
             OutageKind::Cell | OutageKind::Firmware => self.name.clone(),
         };
-        Outage { kind, name, began_at, lost: self.lost.len() as u32, members: self.members }
+        let (lost, vehicles) = (self.lost.len() as u32, Vec::new());
+        Outage { kind, name, began_at, lost, members: self.members, vehicles }
     }
 }
 

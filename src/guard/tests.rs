@@ -281,7 +281,7 @@ fn a_vehicle_handed_over_is_not_missed_and_its_incident_is_over() {
     let mut guard = parked(Some(false));
     let told = guard.tick(after(3600.0 + 6.0 * 3600.0));
     assert_eq!(woken(&told), [AlertKind::Silent]);
-    let over = guard.release(V, after(26_000.0));
+    let over = guard.release(V, after(26_000.0), IncidentEnd::TrackerChanged);
     assert!(
         matches!(over[..], [Finding::IncidentClosed { vehicle: V, end: IncidentEnd::TrackerChanged, .. }]),
         "{over:?}"
@@ -289,6 +289,6 @@ fn a_vehicle_handed_over_is_not_missed_and_its_incident_is_over() {
     assert_eq!(guard.snapshot(V), None);
 
     let mut guard = parked(Some(false));
-    assert_eq!(guard.release(V, after(3601.0)), []);
+    assert_eq!(guard.release(V, after(3601.0), IncidentEnd::TrackerChanged), []);
     assert_eq!(guard.tick(after(3600.0 + 6.0 * 3600.0)), []);
 }

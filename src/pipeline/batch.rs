@@ -1,6 +1,7 @@
 //! A batch on its way.
 
 use crate::domain::{Entry, Flood, Packet};
+use crate::engine::{LaneState, Reply, Switched};
 use crate::ingest::{Delivery, Receipt};
 use crate::pipeline::packet_quota::{PacketQuota, Sender};
 use crate::telemetry::Metrics;
@@ -40,6 +41,8 @@ pub(super) struct Batch {
     pub bytes: usize,
     /// Where among the entries the packets of a sender beyond its quota are counted.
     pub floods: HashMap<Sender, usize>,
+    /// Owed to trackers for packets that are not kept.
+    pub replies: Vec<Reply>,
 }
 
 impl Batch {
@@ -73,6 +76,13 @@ impl Batch {
             let topic = packet.topic.clone();
             self.entries.push(Entry::Flood(Flood { topic, packets: 1, bytes, from: at, to: at }));
         }
+    }
+
+    /// Before anything of it is written: packets of vehicles whose positioning is off give way to counts.
+    pub fn withhold(&mut self, state: &LaneState, switched: &Switched) {
+        let replies = state.withhold(&mut self.entries, switched);
+        self.replies.extend(replies);
+        self.floods.clear(); // the places have moved
     }
 
     /// Whether it takes no more; `packets_max` is the setting.

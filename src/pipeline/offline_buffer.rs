@@ -2,7 +2,7 @@
 //! known, and the spool, from which trackers are acknowledged while PostgreSQL is away.
 
 use crate::domain::{Entry, Lane};
-use crate::engine::LaneState;
+use crate::engine::{LaneState, Switched};
 use crate::ingest::{Receipt, Session};
 use crate::pipeline::packet_quota::PacketQuota;
 use crate::pipeline::replies::ReplyThrottle;
@@ -144,6 +144,9 @@ impl OfflineBuffer {
             self.release(&batch.receipts); // of copies that the broker had retained
             return Ok(());
         }
+        if let Some(state) = &self.state {
+            batch.withhold(state, &Switched::default());
+        }
         let Some(spool) = self.spool.as_mut() else {
             self.retain(n, batch);
             return Ok(());
@@ -160,6 +163,7 @@ impl OfflineBuffer {
         self.release(&batch.receipts);
         if let Some(state) = &self.state {
             let now = Instant::now();
+            batch.replies.drain(..).for_each(|reply| self.replies.send(reply, now, &shared.publisher));
             for entry in &batch.entries {
                 let Entry::Packet(packet) = entry else { continue };
                 let replies = state.replies_to(packet);

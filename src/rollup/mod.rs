@@ -8,10 +8,11 @@ pub mod slice;
 use crate::clock::now;
 use crate::config::Config;
 use crate::domain::{Timestamp, TrackerKey};
+use crate::store::archive::keys::KeyStore;
 use crate::store::tracks::clustering;
 use crate::store::tracks::partitions;
 use crate::store::tracks::rollup::{self as store, Marks};
-use crate::store::{connect, retention};
+use crate::store::{belongings, connect, retention};
 use crate::telemetry::Metrics;
 use crate::tracks::merge::merge;
 use crate::tracks::{ReceivedFix, SegmentBody};
@@ -25,6 +26,8 @@ use tokio_postgres::Client;
 const SLICE_US: i64 = 15 * 60 * 1_000_000;
 /// How often to look for something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How often to look for a hand-over that is due: it begins when it was agreed, and is seen so much later.
+const HAND_OVERS_EVERY: Duration = Duration::from_secs(1);
 /// How often partitions, and what is to go, are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(600);
 /// Late fixes merged in one transaction.
@@ -32,6 +35,44 @@ const LATE_MAX: i64 = 20_000;
 
 /// Works until `stop`; after a failure it begins again with what the database says.
 pub async fn run(config: Config, database: tokio_postgres::Config, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+    // Beside the rollup: what was agreed to the minute does not wait for it.
+    tokio::join!(hand_overs(database.clone(), stop.clone()), roll(config, database, metrics, stop));
+}
+
+/// Carries out hand-overs when their time has come, and takes in what was entered before anybody looked after it, in every
+/// process: one by one they are done by whoever is first.
+async fn hand_overs(database: tokio_postgres::Config, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let kept = async {
+            let client = connect(&database, "hand-overs").await?;
+            loop {
+                if belongings::carry_out_transfers(&client).await? > 0 {
+                    tracing::info!("Hand-overs carried out");
+                }
+                let taken_in = belongings::take_in(&client).await?;
+                if taken_in > 0 {
+                    tracing::info!(rows = taken_in, "What nobody looked after is the first organisation's");
+                }
+                tokio::time::sleep(HAND_OVERS_EVERY).await;
+            }
+        };
+        tokio::select! {
+            failed = kept => {
+                let failed: anyhow::Result<()> = failed;
+                if let Err(error) = failed {
+                    tracing::error!(error = %format!("{error:#}"), "Hand-overs failed; retrying in {LOOK_EVERY:?}");
+                }
+            }
+            _ = stop.changed() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn roll(config: Config, database: tokio_postgres::Config, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     if let Err(error) = alone(move || tenures(config, database, metrics, stop)).await {
         tracing::error!(%error, "Rollup thread failed");
     }
@@ -91,6 +132,7 @@ async fn work(
         while !*stop.borrow() && rollup.roll_next().await?.is_some() {}
         while !*stop.borrow() && rollup.merge_late(config.rollup.merge_late_after_s as f64).await? > 0 {}
         metrics.rollup_lag_s.set(now().seconds_since(rollup.marks.rolled_to) as i64);
+        rollup.erase_asked(config).await;
         // Last, and whatever comes of it: what is to go can wait, fixes that are to become segments cannot.
         if is_due && !*stop.borrow() {
             if let Err(error) = rollup.purge(config).await {
@@ -143,8 +185,21 @@ impl Rollup {
         Ok(Some(Self { client, marks, open }))
     }
 
+    /// Carries out erasures that people asked for; what fails is tried again at the next look.
+    async fn erase_asked(&mut self, config: &Config) {
+        match belongings::carry_out_erasures(&mut self.client, &KeyStore::of(&config.journal)).await {
+            Ok(0) => {}
+            Ok(erasures) => tracing::info!(erasures, "Erasures carried out"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "An erasure failed; retrying in {LOOK_EVERY:?}");
+            }
+        }
+    }
+
     /// Purges hot days that are stored as segments and, once a night, of what no purpose keeps any more.
     async fn purge(&mut self, config: &Config) -> anyhow::Result<()> {
+        belongings::purge(&self.client).await?;
         let released = partitions::release(&self.client, config.ingest.hot_days).await?;
         if released > 0 {
             tracing::info!(released, "Dropped hot partitions that are rolled up");
@@ -197,7 +252,8 @@ impl Rollup {
         }
         let transaction = self.client.transaction().await?;
         let heard = store::read_slice(&transaction, from, to).await?;
-        let sliced = slice::slice(&mut self.open, &heard, to);
+        let organisations = store::organisations(&transaction, &heard).await?;
+        let sliced = slice::slice(&mut self.open, &heard, to, &organisations);
         let Sliced { closed, going_on, left, traffic } = &sliced;
         partitions::make_for(&transaction, "track", closed.iter().map(|p| p.from)).await?;
         store::add_segments(&transaction, closed).await?;
@@ -246,7 +302,8 @@ impl Rollup {
         store::add_segments(&transaction, &added).await?;
         let dwells: Vec<_> = reopened.iter().filter_map(|t| Some((*t, self.open.get(t)?))).collect();
         store::put_open(&transaction, &dwells, &[]).await?;
-        store::add_traffic(&transaction, &slice::traffic(&new_fixes)).await?;
+        let organisations = store::organisations(&transaction, &new_fixes).await?;
+        store::add_traffic(&transaction, &slice::traffic(&new_fixes, &organisations)).await?;
         transaction.commit().await?;
         Ok(taken)
     }

@@ -1,6 +1,6 @@
 //! One slice of everybody: what is complete, what goes on, and where traffic was. Pure.
 
-use crate::domain::{Timestamp, TrackerKey};
+use crate::domain::{Timestamp, TrackerKey, VehicleId};
 use crate::store::tracks::rollup::CellCount;
 use crate::tracks::segmenter::cut;
 use crate::tracks::{Dwell, GridPoint, ReceivedFix, Segment};
@@ -30,8 +30,13 @@ pub struct Sliced {
 }
 
 /// Rolls up a slice that ends at `end`. `heard` is sorted by tracker and time; `open` goes on.
-pub fn slice(open: &mut Open, heard: &[ReceivedFix], end: Timestamp) -> Sliced {
-    let mut sliced = Sliced { traffic: traffic(heard), ..Sliced::default() };
+pub fn slice(
+    open: &mut Open,
+    heard: &[ReceivedFix],
+    end: Timestamp,
+    organisations: &HashMap<VehicleId, i64>,
+) -> Sliced {
+    let mut sliced = Sliced { traffic: traffic(heard, organisations), ..Sliced::default() };
     let silent: Vec<_> =
         open.iter().filter(|(_, d)| end.seconds_since(d.until()) > SILENT_S_MAX).map(|(t, _)| *t).collect();
     for tracker in silent {
@@ -75,13 +80,17 @@ fn neighbourhood(spot: GridPoint) -> u64 {
     spread(spot.lon) | spread(spot.lat) << 1
 }
 
-/// Counts moving fixes and their vehicles by hour and cell; `heard` is sorted by tracker.
-pub fn traffic(heard: &[ReceivedFix]) -> Vec<CellCount> {
-    let mut cells: HashMap<(i64, i32, i32), (i32, i32, TrackerKey)> = HashMap::new();
+/// Hour since 1970, column, row, organisation.
+type CountedCell = (i64, i32, i32, i64);
+
+/// Counts moving fixes and their vehicles by hour, cell and organisation; `heard` is sorted by tracker.
+pub fn traffic(heard: &[ReceivedFix], organisations: &HashMap<VehicleId, i64>) -> Vec<CellCount> {
+    let mut cells: HashMap<CountedCell, (i32, i32, TrackerKey)> = HashMap::new();
     for h in heard.iter().filter(|h| h.fix.is_gnss() && h.fix.speed_tenths.is_some_and(|v| v >= MOVING_TENTHS_MIN)) {
         let hour = h.fix.at.micros().div_euclid(3_600_000_000);
         let (x, y) = cell(h.fix.spot);
-        let count = cells.entry((hour, x, y)).or_insert((0, 1, h.tracker));
+        let organisation = h.vehicle.and_then(|v| organisations.get(&v)).copied().unwrap_or(0);
+        let count = cells.entry((hour, x, y, organisation)).or_insert((0, 1, h.tracker));
         count.0 += 1;
         if count.2 != h.tracker {
             (count.1, count.2) = (count.1 + 1, h.tracker);
@@ -89,15 +98,16 @@ pub fn traffic(heard: &[ReceivedFix]) -> Vec<CellCount> {
     }
     let mut counts: Vec<_> = cells
         .into_iter()
-        .map(|((hour, x, y), (fixes, vehicles, _))| CellCount {
+        .map(|((hour, x, y, organisation), (fixes, vehicles, _))| CellCount {
             hour: Timestamp::from_secs(hour * 3600),
             x,
             y,
+            organisation,
             fixes,
             vehicles,
         })
         .collect();
-    counts.sort_unstable_by_key(|c| (c.hour, c.x, c.y));
+    counts.sort_unstable_by_key(|c| (c.hour, c.x, c.y, c.organisation));
     counts
 }
 

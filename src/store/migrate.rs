@@ -47,6 +47,14 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0042_seal_audit", include_str!("../../schema/0042_seal_audit.sql")),
     ("0043_bind_grants_to_what_they_found", include_str!("../../schema/0043_bind_grants_to_what_they_found.sql")),
     ("0044_count_floods", include_str!("../../schema/0044_count_floods.sql")),
+    ("0045_know_the_asker", include_str!("../../schema/0045_know_the_asker.sql")),
+    ("0046_show_the_token", include_str!("../../schema/0046_show_the_token.sql")),
+    ("0047_wall_organisations_in", include_str!("../../schema/0047_wall_organisations_in.sql")),
+    ("0048_bring_people_in", include_str!("../../schema/0048_bring_people_in.sql")),
+    ("0049_registry", include_str!("../../schema/0049_registry.sql")),
+    ("0050_know_trackers_at_the_broker", include_str!("../../schema/0050_know_trackers_at_the_broker.sql")),
+    ("0051_hand_over_and_share", include_str!("../../schema/0051_hand_over_and_share.sql")),
+    ("0052_install_at_the_door", include_str!("../../schema/0052_install_at_the_door.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

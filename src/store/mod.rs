@@ -2,15 +2,20 @@
 //!
 //! In: rows. Out: rows. Never: decisions about what they mean.
 
+pub mod accounts;
 pub mod archive;
 pub mod audit;
+pub mod belongings;
+pub mod broker_users;
 pub mod commit;
 pub mod explain;
+pub mod imports;
 pub mod journal;
 pub mod lane;
 pub mod migrate;
 pub mod outbox;
 pub mod plates;
+pub mod proof;
 pub mod query_thread;
 pub mod rebuild;
 pub mod registry;
@@ -19,6 +24,7 @@ pub mod roles;
 pub mod settings;
 pub mod tracks;
 mod types;
+pub mod units;
 
 use crate::config::{Database, read_secret};
 use anyhow::Context;

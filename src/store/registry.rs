@@ -12,7 +12,7 @@ pub struct NewAccount<'a> {
     pub login: &'a str,
     /// How the person is called.
     pub name: &'a str,
-    /// `owner`, `police`, `operator` or `admin`.
+    /// `owner`, `family`, `installer`, `operator`, `police`, `approver`, `auditor` or `admin`.
     pub role: &'a str,
     /// Argon2id, PHC string.
     pub password_hash: &'a str,
@@ -22,6 +22,8 @@ pub struct NewAccount<'a> {
     pub webhook: Option<(&'a str, &'a str)>,
     /// Whether it is to have none from now on.
     pub drops_webhook: bool,
+    /// Whether it logs in by its password alone, whatever its role: for scripts and tests.
+    pub without_second_factor: bool,
 }
 
 /// Makes an account, or gives the one of this login a new password, name and webhook.
@@ -53,12 +55,14 @@ pub async fn put_account(client: &impl GenericClient, new: &NewAccount<'_>) -> a
     // Whoever could turn an owner into an officer would open what the owner may not see.
     let row = client
         .query_opt(
-            "INSERT INTO account (login, name, role, unit_id, password_hash, webhook_url, webhook_secret) VALUES ($1, $2, $3, $4, $5, $6, $7)
+            "INSERT INTO account (login, name, role, unit_id, password_hash, webhook_url, webhook_secret, without_second_factor)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $9)
              ON CONFLICT (login) DO UPDATE SET name = EXCLUDED.name, password_hash = EXCLUDED.password_hash,
+                without_second_factor = EXCLUDED.without_second_factor, unit_id = coalesce(account.unit_id, EXCLUDED.unit_id),
                 webhook_url = CASE WHEN NOT $8 THEN coalesce(EXCLUDED.webhook_url, account.webhook_url) END,
                 webhook_secret = CASE WHEN NOT $8 THEN coalesce(EXCLUDED.webhook_secret, account.webhook_secret) END
              WHERE account.role = EXCLUDED.role RETURNING account_id",
-            &[&new.login, &new.name, &new.role, &unit, &new.password_hash, &new.webhook.map(|w| w.0), &new.webhook.map(|w| w.1), &new.drops_webhook],
+            &[&new.login, &new.name, &new.role, &unit, &new.password_hash, &new.webhook.map(|w| w.0), &new.webhook.map(|w| w.1), &new.drops_webhook, &new.without_second_factor],
         )
         .await?;
     let row = row.with_context(|| format!("the login {:?} is there with another role than {}", new.login, new.role))?;
@@ -187,7 +191,9 @@ pub async fn install(client: &impl GenericClient, tracker: i64, vehicle: i64, re
 /// # Errors
 /// The vehicle carries no tracker.
 pub async fn arm(client: &Client, owner: i64, vehicle: i64, armed: bool) -> anyhow::Result<bool> {
-    let row = client.query_one("SELECT api_arm($1, $2, $3)", &[&owner, &vehicle, &armed]).await?;
+    // One whose positioning is off by choice is left as its owner wants it.
+    let sql = "SELECT CASE WHEN $3 AND is_off($2) THEN NULL ELSE arm_vehicle($1, $2, $3) END";
+    let row = client.query_one(sql, &[&owner, &vehicle, &armed]).await?;
     Ok(row.get::<_, Option<i64>>(0).is_some())
 }
 
@@ -201,14 +207,14 @@ pub async fn put_grant(
     approver: i64,
     case_number: &str,
     purpose: &str,
-    days: f64,
+    (days, tell_owner_after_days): (f64, i32),
 ) -> anyhow::Result<i64> {
     ensure!(officer != approver, "an officer cannot approve a grant of his own");
     let row = client
         .query_one(
-            "INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to, area_km2_max, hours_max)
-             VALUES ($1, $2, $2, $3, $4, now() + make_interval(secs => $5), 2000, 48) RETURNING grant_id",
-            &[&officer, &case_number, &purpose, &approver, &(days * 86_400.0)],
+            "INSERT INTO access_grant (account_id, case_number, document, purpose, approved_by, valid_to, area_km2_max, hours_max, tell_owner_after_days)
+             VALUES ($1, $2, $2, $3, $4, now() + make_interval(secs => $5), 2000, 48, $6) RETURNING grant_id",
+            &[&officer, &case_number, &purpose, &approver, &(days * 86_400.0), &tell_owner_after_days],
         )
         .await?;
     Ok(row.get(0))

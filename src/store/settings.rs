@@ -1,6 +1,7 @@
 //! Settings on their way from people to the journal.
 
-use crate::domain::{Lane, Setting, Timestamp};
+use crate::domain::{Lane, Setting, Timestamp, VehicleId};
+use crate::engine::Switched;
 use anyhow::Context;
 use tokio_postgres::GenericClient;
 
@@ -36,4 +37,20 @@ pub async fn after(client: &impl GenericClient, lane: Lane, after: i64) -> anyho
             Ok(Waiting { id, at: row.get(1), setting })
         })
         .collect()
+}
+
+/// What settings after number `after` say of vehicles' positioning: the last word on each.
+///
+/// # Errors
+/// The database's own word.
+pub async fn switched_after(client: &impl GenericClient, lane: Lane, after: i64) -> anyhow::Result<Switched> {
+    let rows = client
+        .query(
+            "SELECT DISTINCT ON (1) (content ->> 'vehicle')::bigint, (content ->> 'off')::boolean FROM setting
+             WHERE (lane = $1 OR lane IS NULL) AND setting_id > $2 AND content ->> 'kind' = 'positioning'
+             ORDER BY 1, setting_id DESC",
+            &[&(lane.0 as i16), &after],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| (VehicleId(row.get(0)), row.get(1))).collect())
 }

@@ -1,6 +1,7 @@
-//! A private Mosquitto: TLS only, a password for everybody, an ACL that ties a tracker to its topic.
+//! A private Mosquitto: TLS only, a password for everybody, an ACL that ties a tracker to its name.
 
 use crate::config::Broker;
+pub use crate::supervisor::broker_files::ACL;
 use crate::supervisor::broker_files::{Listeners, ports_in, write_settings, write_users};
 use crate::supervisor::broker_log::BrokerLog;
 use crate::supervisor::{Child, Folder, SOCKET_PATH_BYTES_MAX, certificates, free_port};
@@ -30,10 +31,8 @@ pub const API_USER: &str = "rideguard-api";
 pub struct Credential {
     /// Its identifier, and its user name.
     pub ident: String,
-    /// Its password.
-    pub password: String,
-    /// The topic to which it may publish.
-    pub topic: String,
+    /// Its password's hash, as the broker's password file has it.
+    pub password_hash: String,
 }
 
 /// A running broker.
@@ -144,7 +143,8 @@ impl Mosquitto {
         }
     }
 
-    /// Lets these trackers in, and nobody else.
+    /// Lets these trackers in, and nobody else. Who is not among them, or has another password now, is thrown off: at
+    /// the signal Mosquitto 2.0 asks for the password of each connection again. Nobody else notices.
     ///
     /// # Errors
     /// The password file cannot be written.

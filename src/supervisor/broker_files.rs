@@ -10,6 +10,7 @@ use anyhow::bail;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Messages on their way to a session without acknowledgement; above a lane's batch.
 const IN_FLIGHT_MAX: usize = 4000;
@@ -41,37 +42,50 @@ pub(super) fn ports_in(conf: &Path) -> (Option<u16>, Option<u16>) {
 /// Writes who may come in, and what each may say; a running broker reads both again at a signal.
 pub(super) fn write_users(folder: &Folder, trackers: &[Credential]) -> anyhow::Result<()> {
     let home = folder.service("mosquitto")?;
-    let acl = home.join("acl");
-    write_private(&acl, &acl_of(trackers))?;
-    folder.hand_over(&acl)?;
-    write_passwords(folder, &home, trackers)
+    put(folder, &home, "acl", ACL)?;
+    let mut text = own_users(folder, &home)?;
+    text.reserve(trackers.len() * LINE_BYTES);
+    for tracker in trackers {
+        text.push_str(&format!("{}:{}\n", tracker.ident, tracker.password_hash));
+    }
+    put(folder, &home, "passwords", &text)
 }
 
-/// The rules of access: each tracker publishes to the topic of its own shard, so that none reaches another lane.
-fn acl_of(trackers: &[Credential]) -> String {
-    let mut text = ACL.lines().filter(|l| !l.starts_with("pattern write ")).collect::<Vec<_>>().join("\n") + "\n";
-    for tracker in trackers {
-        text.push_str(&format!("\nuser {}\ntopic write {}\n", tracker.ident, tracker.topic));
-    }
-    text
-}
+/// Bytes of a usual line of the password file.
+const LINE_BYTES: usize = 132;
 
-/// Writes the password file; `mosquitto_passwd -U` turns the passwords into PBKDF2 hashes.
-fn write_passwords(folder: &Folder, home: &Path, trackers: &[Credential]) -> anyhow::Result<()> {
-    let (ingest, api) = (folder.secret("broker")?.1, folder.secret("broker-api")?.1);
-    let mut text = format!("{INGEST_USER}:{ingest}\n{API_USER}:{api}\n");
-    for tracker in trackers {
-        text.push_str(&format!("{}:{}\n", tracker.ident, tracker.password));
-    }
-    let (fresh, path) = (home.join("passwords.new"), home.join("passwords"));
-    write_private(&fresh, &text)?;
-    let output = Command::new(find("mosquitto_passwd")?).arg("-U").arg(&fresh).output()?;
-    if !output.status.success() {
-        bail!("mosquitto_passwd failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
+/// Puts a file in the place of the one that is there, whole at every moment.
+fn put(folder: &Folder, home: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let (fresh, path) = (home.join(name).with_extension("new"), home.join(name));
+    write_private(&fresh, text)?;
     folder.hand_over(&fresh)?;
     Ok(fs::rename(fresh, path)?)
 }
+
+/// The lines of our own users; `mosquitto_passwd -U` turns their passwords into PBKDF2 hashes.
+fn own_users(folder: &Folder, home: &Path) -> anyhow::Result<String> {
+    let (ingest, api) = (folder.secret("broker")?.1, folder.secret("broker-api")?.1);
+    let plain = format!("{INGEST_USER}:{ingest}\n{API_USER}:{api}\n");
+    let mut made = OWN_USERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, hashed)) = made.as_ref().filter(|(of, _)| *of == plain) {
+        return Ok(hashed.clone());
+    }
+    let fresh = home.join("own-users.new");
+    write_private(&fresh, &plain)?;
+    let output = Command::new(find("mosquitto_passwd")?).arg("-U").arg(&fresh).output()?;
+    let hashed = fs::read_to_string(&fresh);
+    fs::remove_file(&fresh)?;
+    if !output.status.success() {
+        bail!("mosquitto_passwd failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let hashed = hashed?;
+    *made = Some((plain, hashed.clone()));
+    Ok(hashed)
+}
+
+/// The lines of our own users with the passwords that they are of: the same at each change, so that our own sessions are
+/// never asked to come again.
+static OWN_USERS: Mutex<Option<(String, String)>> = Mutex::new(None);
 
 /// Writes the settings and the certificates that they name.
 pub(super) fn write_settings(
@@ -150,20 +164,33 @@ fn files_max() -> u64 {
 }
 
 /// A tracker publishes under its own name only, and listens to its own answers; ingest hears all, the API what lanes say.
-/// The same file is shipped for a broker of one's own as deploy/mosquitto/acl, where the shard is left open.
-const ACL: &str = include_str!("../../deploy/mosquitto/acl");
+/// The same file is shipped for a broker of one's own as deploy/mosquitto/acl. A line for each tracker's shard would take
+/// Mosquitto hours to read of 100,000: it walks through all users for each. Ingest sees to the shard.
+pub const ACL: &str = include_str!("../../deploy/mosquitto/acl");
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_tracker_may_write_to_its_own_topic_and_no_other() {
-        let tracker = Credential { ident: "yy1".into(), password: "x".into(), topic: "v1/9/yy1/up".into() };
-        let text = acl_of(&[tracker]);
-        assert!(text.ends_with("\nuser yy1\ntopic write v1/9/yy1/up\n"), "{text}");
-        assert!(!text.contains("pattern write"), "{text}");
-        assert!(text.contains("pattern read v1/+/%u/down"), "{text}");
+    fn a_tracker_may_write_under_its_own_name_only() {
+        let writes: Vec<&str> = ACL.lines().filter(|l| l.starts_with("pattern")).collect();
+        assert_eq!(writes, ["pattern write v1/+/%u/up", "pattern read v1/+/%u/down"], "{ACL}");
+        assert!(!ACL.lines().any(|l| l.starts_with("topic") && l.len() < 10), "{ACL}");
+    }
+
+    #[test]
+    fn the_broker_finds_a_whole_file_at_every_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Folder::open(&folder.path().join("data")).unwrap();
+        let credential = |n: usize| Credential { ident: format!("yy{n}"), password_hash: "$7$1$x$y".into() };
+        write_users(&data, &[credential(1)]).unwrap();
+        let home = data.service("mosquitto").unwrap();
+        let first = fs::read_to_string(home.join("passwords")).unwrap();
+        write_users(&data, &[credential(1), credential(2)]).unwrap();
+        let second = fs::read_to_string(home.join("passwords")).unwrap();
+        assert_eq!(second, format!("{first}yy2:$7$1$x$y\n"), "our own users keep their lines");
+        assert!(first.starts_with(&format!("{INGEST_USER}:$7$")) && !home.join("passwords.new").exists());
     }
 
     #[test]

@@ -311,6 +311,14 @@ async fn pages_are_read_only_and_say_what_a_browser_may_do() {
             assert!(answer.headers().contains_key(name), "{method} {path}: {name}");
         }
     }
+    // Only the installer's page has the camera, and the reader that needs WebAssembly.
+    for (path, is_door) in [("/", false), ("/doors", false), ("/door", true)] {
+        let answer = ask("GET", path).await;
+        for (name, said) in [("content-security-policy", "'wasm-unsafe-eval'"), ("permissions-policy", "camera=(self)")]
+        {
+            assert_eq!(answer.headers()[name].to_str().unwrap().contains(said), is_door, "{path}: {name}");
+        }
+    }
 }
 
 #[tokio::test]

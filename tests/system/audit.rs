@@ -289,7 +289,7 @@ async fn rows_from_before_the_chain_are_sealed_in_parts_and_a_role_of_its_own_ca
         "SELECT * FROM account",
         "SELECT * FROM session",
         "SELECT write_audit(1, NULL, 'x', '{}', 0)",
-        "SELECT api_live_positions()",
+        "SELECT api_live_positions('{}')",
     ] {
         let refused = sealer.batch_execute(forbidden).await.unwrap_err();
         assert_eq!(refused.code().unwrap().code(), "42501", "{forbidden}: {refused:?}");

@@ -27,7 +27,7 @@ async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
             own(json("yy999999", now_ms, 28.5)),
             own(json(&ident, now_ms, 91.0)),
             own(json(&ident, 3_471_292_800_000, 28.5)),
-            (wrong_shard.clone(), json(&ident, now_ms, 28.5)),
+            (wrong_shard, json(&ident, now_ms, 28.5)),
             own(json(&ident, now_ms, 28.5)),
             // A character that PostgreSQL cannot keep, in a text that it must.
             own(format!(r#"{{"v":1,"id":"{ident}","t":{now_ms},"status":{{"firmware":"a\\u0000b","battery":50}}}}"#)
@@ -35,10 +35,7 @@ async fn every_kind_of_bad_input_ends_in_quarantine_with_its_reason() {
         ],
     )
     .await;
-    // Our broker keeps a tracker out of the shards of others; one of somebody's own may let it in.
-    up.wait_for("SELECT sum(stored + quarantined + duplicate)::bigint FROM lane", 9).await;
-    let secret = std::fs::read_to_string(up.folder.join("secrets/broker")).unwrap();
-    up.publish("rideguard-ingest", secret.trim(), vec![(wrong_shard, json(&ident, now_ms, 28.5))]).await;
+    // The broker leaves the shard open to a tracker; ingest does not.
     up.wait_for("SELECT sum(stored + quarantined + duplicate)::bigint FROM lane", 10).await;
     for (reason, count) in [("decode", 4), ("identity", 1), ("position", 1), ("time", 1), ("topic", 1)] {
         assert_eq!(
@@ -112,7 +109,10 @@ async fn a_tracker_cannot_speak_for_another_nor_take_a_session_of_ours() {
     let broker = rideguard::config::Config::read(&up.config()).unwrap().broker;
     let of_ingest = rideguard::config::read_secret(&broker.password_file).unwrap();
     let of_lane = rideguard::ingest::client_options::client_id(lane, &of_ingest);
+    // A broker that is slow at the start has let sessions wait; what counts is what breaks from here on.
+    let broken = || up.log().matches("connection broke").count();
+    let before = broken();
     up.publish_as(&of_lane, &thief, &password, own).await;
     up.wait_for("SELECT sum(stored)::bigint FROM lane", 2).await;
-    assert!(!up.log().contains("connection broke"), "the lane's session is its own");
+    assert_eq!(broken(), before, "the lane's session is its own");
 }

@@ -3,7 +3,7 @@
 
 use crate::harness::{PATIENCE, Up, topic, use_ring};
 use rideguard::config::{Broker, read_secret};
-use rideguard::domain::{Lane, Shard};
+use rideguard::domain::{Lane, Shard, credential};
 use rideguard::ingest::broker_limits;
 use rideguard::ingest::client_options::{client_id, options};
 use rideguard::supervisor::Folder;
@@ -33,8 +33,8 @@ impl Place {
         let folder = Folder::open(&home.path().join("data")).unwrap();
         let broker = Mosquitto::start(&folder, None, None).unwrap();
         std::fs::write(home.path().join("password"), PASSWORD).unwrap();
-        let credential =
-            |ident: &str| Credential { ident: ident.into(), password: PASSWORD.into(), topic: topic(ident) };
+        let password_hash = credential::hash(PASSWORD, *b"twelve bytes", credential::ITERATIONS_OF_RANDOM);
+        let credential = |ident: &str| Credential { ident: ident.into(), password_hash: password_hash.clone() };
         broker.admit(&folder, &TRACKERS.map(credential)).unwrap();
         Self { home, broker, _folder: folder }
     }

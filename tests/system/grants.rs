@@ -65,7 +65,7 @@ async fn a_grant_tells_the_newest_of_what_it_has_found_only_and_ids_cannot_be_gu
     let counted = "SELECT max(rows_returned)::bigint FROM audit WHERE action = 'area'";
     assert_eq!(up.count(counted).await, 1);
     // Nor does a question for names that nobody has found bring any.
-    let others = "SELECT count(*) FROM access_grant g, LATERAL api_police_names(g.account_id, g.grant_id, ARRAY(SELECT vehicle_id FROM vehicle)) n WHERE n.plate <> $1";
+    let others = "SELECT count(*) FROM access_grant g, LATERAL (SELECT token_sha256 FROM session s WHERE s.account_id = g.account_id LIMIT 1) s, LATERAL api_police_names(s.token_sha256, g.grant_id, ARRAY(SELECT vehicle_id FROM vehicle)) n WHERE n.plate <> $1";
     assert_eq!(sql.query_one(others, &[&plate]).await.unwrap().get::<_, i64>(0), 0);
 
     // A new grant clears away what ended ones have found.
@@ -133,7 +133,8 @@ const PEOPLE: &str = "
     INSERT INTO vehicle (vehicle_id, plate, kind) VALUES (1, 'T1', 'ebike');
     INSERT INTO tracker (ident, profile) VALUES ('t1', '{\"protocol\": \"json\"}');
     INSERT INTO installation (tracker_id, vehicle_id) SELECT tracker_id, 1 FROM tracker;
-    INSERT INTO ownership (vehicle_id, account_id) VALUES (1, 1);";
+    INSERT INTO ownership (vehicle_id, account_id) VALUES (1, 1);
+    INSERT INTO session (token_sha256, account_id, expires_at) VALUES (sha256('seller'), 1, 'infinity');";
 const ZONE: &str = r#"'{"name": "home", "rule": "enter", "vehicle_id": 1, "dwell_s": 0, "drawn_crs": "wgs84",
     "shape": {"type": "circle", "centre": {"lat_deg": 28.5, "lon_deg": 112.3}, "radius_m": 100}}'"#;
 
@@ -142,17 +143,17 @@ async fn a_change_waits_for_a_sale_before_it_looks_and_holds_nothing_up() {
     let database = Database::start().await;
     let client = database.connect().await;
     client.batch_execute(PEOPLE).await.unwrap();
-    let add = format!("SELECT * FROM api_add_zone(1, 'owner', {ZONE})");
+    let add = format!("SELECT * FROM api_add_zone(sha256('seller'), {ZONE})");
     client.batch_execute(&add).await.unwrap();
     // Each change meets a sale that has begun; the same sale is then undone.
     let (change, remove) = (
-        format!("SELECT * FROM api_change_zone(1, (SELECT zone_id FROM zone), {ZONE})"),
-        "SELECT api_delete_zone(1, zone_id) FROM zone".to_owned(),
+        format!("SELECT * FROM api_change_zone(sha256('seller'), (SELECT zone_id FROM zone), {ZONE})"),
+        "SELECT api_delete_zone(sha256('seller'), zone_id) FROM zone".to_owned(),
     );
     let others = [
-        "SELECT * FROM api_set_guarding(1, 1, NULL, 300)".to_owned(),
-        "SELECT api_make_phone(1, 1, sha256('x'))".to_owned(),
-        "SELECT api_arm(1, 1, true)".to_owned(),
+        "SELECT * FROM api_set_guarding(sha256('seller'), 1, NULL, 300)".to_owned(),
+        "SELECT api_make_phone(sha256('seller'), 1, sha256('x'))".to_owned(),
+        "SELECT api_switch(sha256('seller'), 1, true, false)".to_owned(),
     ];
     for sql in [&add, &change, &remove].into_iter().chain(&others) {
         let (mut selling, changing) = (database.superuser().await, database.connect().await);

@@ -66,19 +66,28 @@ impl Up {
 
     /// The same on a disk that `mount` puts under the folder.
     pub async fn start_on(vehicles: usize, more: &[&str], mount: fn(&Path) -> Option<Disk>) -> Self {
+        let vehicles = vehicles.to_string();
+        let demo = ["--demo", "--demo-without-simulator", "--demo-vehicles", &vehicles];
+        Self::start_with(&[&demo, more].concat(), mount).await
+    }
+
+    /// Starts it in an empty folder, as somebody does who has just got it.
+    pub async fn start_empty() -> Self {
+        Self::start_with(&[], |_| None).await
+    }
+
+    async fn start_with(more: &[&str], mount: fn(&Path) -> Option<Disk>) -> Self {
         let turn = TURN.lock().await;
         let folder = std::env::temp_dir().join(format!("rideguard-test-{:016x}", rand::random::<u64>()));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
         let disk = mount(&folder);
         let (http, metrics) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
-        let mut args: Vec<String> =
-            ["up", "--demo", "--demo-without-simulator", "--data", &folder.to_string_lossy(), "--http", &http]
-                .iter()
-                .chain(more)
-                .map(|s| (*s).to_owned())
-                .collect();
-        args.extend(["--metrics".into(), metrics.clone(), "--demo-vehicles".into(), vehicles.to_string()]);
+        let args = ["up", "--data", &folder.to_string_lossy(), "--http", &http, "--metrics", &metrics]
+            .iter()
+            .chain(more)
+            .map(|s| (*s).to_owned())
+            .collect::<Vec<_>>();
         let child = spawn(&args, &folder);
         let mut up = Self { child, folder, http, metrics, args, disk, _turn: turn };
         up.wait_ready().await;
@@ -289,7 +298,7 @@ impl Up {
     /// Enters an administrator, whom the demonstration does not have, as `chief`, and logs in.
     pub async fn administrator(&self) -> Person {
         let hash = rideguard::api::hash_password("long enough").unwrap();
-        let sql = "INSERT INTO account (login, name, role, password_hash) VALUES ('chief', 'Chief', 'admin', $1)";
+        let sql = "INSERT INTO account (login, name, role, password_hash, without_second_factor) VALUES ('chief', 'Chief', 'admin', $1, true)";
         self.sql().await.execute(sql, &[&hash]).await.unwrap();
         self.log_in_with("chief", "long enough").await
     }
@@ -411,12 +420,26 @@ impl Person {
 
     /// Status and body of an answer, which is as the OpenAPI document says.
     pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.ask_of_version(method, path, None, body).await
+    }
+
+    /// The same of the version that was seen.
+    pub async fn ask_of_version(
+        &self,
+        method: &str,
+        path: &str,
+        version: Option<i64>,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let url = format!("http://{}/api/v1{path}", self.http);
         let mut request = reqwest::Client::new()
             .request(method.parse().unwrap(), url)
             .header("Authorization", format!("Bearer {}", self.token));
         if let Some(body) = body {
             request = request.header("Content-Type", "application/json").body(body.to_string());
+        }
+        if let Some(version) = version {
+            request = request.header("If-Match", format!("\"{version}\""));
         }
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
@@ -465,8 +488,8 @@ pub async fn tell(up: &Up, number: usize) {
 /// Until every lane knows what people have set.
 pub async fn settled(up: &Up) {
     up.wait_for(
-        "SELECT (count(*) = 16)::int::bigint FROM lane WHERE applied = journaled
-            AND setting_cursor >= (SELECT coalesce(max(setting_id), 0) FROM setting WHERE setting.lane IS NULL)",
+        "SELECT (count(*) = 16)::int::bigint FROM lane l WHERE applied = journaled
+            AND setting_cursor >= (SELECT coalesce(max(setting_id), 0) FROM setting s WHERE s.lane IS NULL OR s.lane = l.lane)",
         1,
     )
     .await;

@@ -68,7 +68,7 @@ impl Victim {
     }
 }
 
-/// A fleet with a staged theft; the victim is killed so many times, 2 to 5 s apart.
+/// A fleet with a staged theft; the victim is killed so many times, 1 to 3 s apart.
 async fn survive(victim: Victim, kills: u64) {
     use_ring();
     let seed = seed("kills");
@@ -79,7 +79,7 @@ async fn survive(victim: Victim, kills: u64) {
     let oracle = Oracle::start(&up, seed, 40, more);
     let mut binds_from_ms = 0;
     for _ in 0..kills {
-        tokio::time::sleep(Duration::from_millis(random.random_range(2000..5000))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(1000..3000))).await;
         match victim {
             Victim::Program => {
                 up.kill();

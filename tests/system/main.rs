@@ -4,12 +4,17 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod accounts;
+mod admission;
+mod api_password;
 mod attacks;
 mod audit;
 mod backlog;
 mod backup;
 mod bad_input;
+mod belongings;
 mod broker;
+mod brokers;
 mod chain;
 mod city;
 mod clocks;
@@ -18,6 +23,7 @@ mod contact;
 mod cookies;
 mod corpus;
 mod disk_full;
+mod door;
 mod doors;
 mod fake_broker;
 mod faults;
@@ -30,12 +36,16 @@ mod incidents;
 mod kills;
 mod limits;
 mod live;
+mod matrix;
+mod matrix_rows;
 mod misbehaving;
 mod names;
 mod operating;
 mod plates;
+mod positioning;
 mod publisher;
 mod questions;
+mod registry;
 mod restarts;
 mod retained;
 mod retention;

@@ -205,7 +205,7 @@ async fn the_page_comes_compressed_and_is_not_sent_twice() {
     use_ring();
     let up = Up::start(3, &[]).await;
     let page = up.text("/").await;
-    let script = page.split('"').find(|t| t.ends_with(".js")).expect("the page is built: make web").to_owned();
+    let script = page.split('"').rfind(|t| t.ends_with(".js")).expect("the page is built: make web").to_owned();
     let client = reqwest::Client::new();
     let ask = |path: &str, name: &'static str, value: String| {
         client.get(format!("http://{}{path}", up.http)).header(name, value).send()

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
 use rideguard::domain::{LatLon, Timestamp, VehicleId};
 use rideguard::rollup::last_closed;
+use rideguard::store::proof::Proof;
 use rideguard::store::query_thread::QueryThread;
 use rideguard::store::tracks::queries;
 use rideguard::store::tracks::queries::Officer;
@@ -20,7 +21,9 @@ use rideguard::tracks::{Hit, bodies};
 use std::time::Duration;
 use tokio_postgres::Client;
 
-const OFFICER: Officer = Officer { account: 1, grant: 1 };
+fn officer() -> Officer {
+    Officer { session: Proof::shown("officer"), grant: 1 }
+}
 
 /// Vehicles with trackers, an officer with a grant, an owner of vehicle 1001 since four hours ago.
 pub const PEOPLE: &str = "
@@ -28,6 +31,8 @@ pub const PEOPLE: &str = "
         VALUES (1, 'officer', 'o', 'police', ''), (2, 'chief', 'c', 'police', ''), (3, 'owner', 'o', 'owner', '');
     INSERT INTO access_grant (grant_id, account_id, case_number, document, purpose, approved_by, valid_to) OVERRIDING SYSTEM VALUE
         VALUES (1, 1, 'c', 'd', 'p', 2, 'infinity');
+    INSERT INTO session (token_sha256, account_id, expires_at)
+        VALUES (sha256('officer'), 1, 'infinity'), (sha256('chief'), 2, 'infinity'), (sha256('owner'), 3, 'infinity');
     INSERT INTO vehicle (vehicle_id, plate, kind) OVERRIDING SYSTEM VALUE SELECT 1000 + n, 'T' || n, 'ebike' FROM generate_series(1, 40) n;
     INSERT INTO tracker (tracker_id, ident, profile) OVERRIDING SYSTEM VALUE SELECT n, 't' || n, '{\"protocol\": \"json\"}' FROM generate_series(1, 40) n;
     INSERT INTO installation (tracker_id, vehicle_id, valid_from) SELECT n, 1000 + n, '2020-01-01' FROM generate_series(1, 40) n;
@@ -94,7 +99,7 @@ pub async fn areas_equal_a_scan(client: &Client, seed: u64, questions: usize) {
         asked += 1;
         let from = now().plus_secs_f64(-random.random_range(1800.0..8.0 * 3600.0));
         let to = from.plus_secs_f64(random.random_range(60.0..4.0 * 3600.0));
-        let found = queries::near(client, OFFICER, &wkt, (from, to), SILENT_S).await.unwrap();
+        let found = queries::near(client, officer(), &wkt, (from, to), SILENT_S).await.unwrap();
         let ours: Vec<_> = presences(&area, Window { from, to, known_to: to }, &found)
             .unwrap()
             .into_iter()
@@ -188,7 +193,7 @@ async fn the_newest_of_some_vehicles_reads_no_table_whole() {
         .unwrap();
     let tables = ["grant_vehicle", "vehicle", "installation", "tracker", "tracker_status", "guard_status", "incident"];
     let before = scans(&client, &tables).await;
-    let found = queries::newest(&client, OFFICER, &[1001, 1002]).await.unwrap();
+    let found = queries::newest(&client, officer(), &[1001, 1002]).await.unwrap();
     assert_eq!(found.len(), 2);
     assert_by_index(&before, &scans(&client, &tables).await);
 }
@@ -213,11 +218,11 @@ async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row(
     let count = async |tracker: i64, since: Timestamp| {
         client.query_one(told, &[&tracker, &since]).await.unwrap().get::<_, i64>(0) as usize
     };
-    let all = queries::of_vehicle(&client, OFFICER, 1001, span).await.unwrap();
+    let all = queries::of_vehicle(&client, officer(), 1001, span).await.unwrap();
     assert_eq!(points(&all).len(), count(1, span.0).await);
     // The owner of today does not see what was before, not even inside a piece that reaches over.
     let since: Timestamp = client.query_one("SELECT valid_from FROM ownership", &[]).await.unwrap().get(0);
-    let mine = queries::mine(&client, 3, 1001, span).await.unwrap();
+    let mine = queries::mine(&client, Proof::shown("owner"), 1001, span).await.unwrap();
     assert_eq!(points(&mine).len(), count(1, since).await);
     assert!(points(&mine).iter().all(|p| p.at >= since));
     assert!(mine.len() < all.len());
@@ -232,11 +237,15 @@ async fn a_track_is_told_whole_to_the_entitled_only_and_every_look_leaves_a_row(
     // Without a right there is an error, and a row for every look that was allowed.
     let audited = "SELECT count(*) FROM audit WHERE grant_id = 1 AND rows_returned > 0";
     let before: i64 = client.query_one(audited, &[]).await.unwrap().get(0);
-    let refused = queries::of_vehicle(&client, Officer { account: 3, grant: 1 }, 1001, span).await.unwrap_err();
+    let chief = Officer { session: Proof::shown("chief"), grant: 1 };
+    let refused = queries::of_vehicle(&client, chief, 1001, span).await.unwrap_err();
     assert!(format!("{refused:#}").contains("grant"), "{refused:#}");
-    assert!(queries::mine(&client, 3, 1002, span).await.is_err());
-    queries::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
-    client.query("SELECT * FROM api_police_newest_in(1, 1, 112.3, 28.5, 112.31, 28.51, 10)", &[]).await.unwrap();
+    assert!(queries::mine(&client, Proof::shown("owner"), 1002, span).await.is_err());
+    queries::beside(&client, officer(), 1001, span, (50.0, 30.0)).await.unwrap();
+    client
+        .query("SELECT * FROM api_police_newest_in(sha256('officer'), 1, 112.3, 28.5, 112.31, 28.51, 10)", &[])
+        .await
+        .unwrap();
     let looks: i64 = client
         .query_one("SELECT count(*) FROM audit WHERE action IN ('track', 'company', 'newest')", &[])
         .await
@@ -267,7 +276,7 @@ async fn company_is_who_rode_beside_and_the_history_map_counts_crowds_only() {
     let mut rollup = rideguard::rollup::Rollup::lead(rollup_client).await.unwrap().unwrap();
     roll_everything(&mut rollup, last_closed(now(), 300)).await.unwrap();
     let span = (now().plus_secs_f64(-9.0 * 3600.0), now());
-    let found = queries::beside(&client, OFFICER, 1001, span, (50.0, 30.0)).await.unwrap();
+    let found = queries::beside(&client, officer(), 1001, span, (50.0, 30.0)).await.unwrap();
     let samples = ride_minutes(VehicleId(1001), &found);
     let together = companions(VehicleId(1001), &samples, &found, (50.0, 30.0), 5).unwrap();
     assert_eq!(together.iter().map(|c| c.vehicle.0).collect::<Vec<_>>(), [1041]);
@@ -302,7 +311,7 @@ async fn company_of_the_slices_that_are_not_closed_equals_a_scan_of_them() {
     let rolled_to: Timestamp = client.query_one("SELECT rolled_to FROM rollup_mark", &[]).await.unwrap().get(0);
     let of = VehicleId(1001);
     let ask =
-        async |from: Timestamp| queries::beside(&client, OFFICER, 1001, (from, now()), (50.0, 30.0)).await.unwrap();
+        async |from: Timestamp| queries::beside(&client, officer(), 1001, (from, now()), (50.0, 30.0)).await.unwrap();
     let found = ask(rolled_to).await;
     let samples = ride_minutes(of, &found);
     let together = companions(of, &samples, &found, (50.0, 30.0), 5).unwrap();
@@ -331,12 +340,12 @@ async fn company_of_the_slices_that_are_not_closed_equals_a_scan_of_them() {
 #[tokio::test]
 async fn a_question_that_is_too_wide_is_told_what_to_narrow() {
     let (_database, client) = city().await;
-    let wide = "SELECT * FROM api_police_near(1, 1, 'POLYGON((112.3 28.5,112.5 28.5,112.5 28.6,112.3 28.6,112.3 28.5))', now() - interval '9 hours', now(), '0', 100)";
+    let wide = "SELECT * FROM api_police_near(sha256('officer'), 1, 'POLYGON((112.3 28.5,112.5 28.5,112.5 28.6,112.3 28.6,112.3 28.5))', now() - interval '9 hours', now(), '0', 100)";
     let refused = client.query(wide, &[]).await.unwrap_err();
     let refused = refused.as_db_error().unwrap();
     assert_eq!(refused.code().code(), "P0400");
     assert!(refused.message().contains("km²") || refused.message().contains("smaller area"), "{}", refused.message());
-    let long = "SELECT * FROM api_police_near(1, 1, 'POLYGON((112.3 28.5,112.31 28.5,112.31 28.51,112.3 28.51,112.3 28.5))', now() - interval '99 hours', now(), '0', 100)";
+    let long = "SELECT * FROM api_police_near(sha256('officer'), 1, 'POLYGON((112.3 28.5,112.31 28.5,112.31 28.51,112.3 28.51,112.3 28.5))', now() - interval '99 hours', now(), '0', 100)";
     let refused = client.query(long, &[]).await.unwrap_err();
     assert!(refused.as_db_error().unwrap().message().contains("24 hours"));
 }

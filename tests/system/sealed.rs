@@ -356,6 +356,15 @@ async fn a_person_is_erased_from_the_sealed_journal_by_deleting_keys() {
     }
     fs::rename(&elsewhere, &key_file).unwrap();
 
+    // On the topic of another shard, which the broker lets it: another lane's journal has it, and the quarantine.
+    let (password, shard) = (up.tracker(0).1, Shard::of(&own).0);
+    let astray = format!("v1/{}/{own}/up", (shard + 1) % 64);
+    assert_ne!(Shard::of(&own).lane(), Shard((shard + 1) % 64).lane());
+    let place = format!(r#"{{"v":1,"id":"{own}","fixes":[{{"t":{},"lat":28.5,"lon":112.3}}]}}"#, now().micros() / 1000);
+    up.publish(&own, &password, vec![(astray, place.into_bytes())]).await;
+    up.wait_for("SELECT count(*) FROM quarantine WHERE reason = 'topic'", 1).await;
+    settled(&up).await;
+
     let keys = "SELECT count(*) FROM journal_key WHERE holder LIKE 'vehicle %' OR holder = 'tracker ' || $1";
     assert_eq!(client.query_one(keys, &[&own]).await.unwrap().get::<_, i64>(0), 2, "its packets, and the zone");
     let erase = ["erase", "owner", "--by", "chief", "--request", "R-1"];
@@ -366,6 +375,7 @@ async fn a_person_is_erased_from_the_sealed_journal_by_deleting_keys() {
     assert_eq!(proof["journal"]["of_them_sealed"], 21, "{proof}");
     assert_eq!(client.query_one(keys, &[&own]).await.unwrap().get::<_, i64>(0), 0);
     settled(&up).await;
+    assert_eq!(up.count("SELECT count(*) FROM quarantine").await, 0, "nor where it went astray");
     assert_eq!(lines(&up.command(&["journal"])), of_other, "nothing of the person, everything of the other");
     let verified = lines(&up.command(&["verify"])).join("\n");
     assert!(verified.contains("1 erased people"), "{verified}");

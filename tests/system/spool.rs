@@ -60,7 +60,7 @@ async fn what_comes_while_the_database_is_away_lies_in_the_spool_and_counts_once
 async fn what_a_lane_held_when_its_question_to_the_database_failed_is_in_the_journal() {
     use_ring();
     let up = Up::start(4, &[]).await;
-    // As ourselves: our broker lets no tracker write to another shard.
+    // As ourselves, who may write to every topic.
     let password = std::fs::read_to_string(up.folder.join("secrets/broker")).unwrap();
     let (ident, _) = up.tracker(0);
     let own = Shard::of(&ident).0;

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
-/** Texts worth compressing; pictures and fonts are compressed already. */
-const TEXT = /\.(html|js|mjs|css|svg|json|geojson|txt|webmanifest)$/;
+/** Texts and programs worth compressing; pictures and fonts are compressed already. */
+const TEXT = /\.(html|js|mjs|css|svg|json|geojson|txt|webmanifest|wasm)$/;
 /** Below this a packet of the network is not filled anyway, bytes. */
 const BYTES_MIN = 1024;
 

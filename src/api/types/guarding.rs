@@ -112,6 +112,9 @@ pub struct IncidentSummary {
     pub version: i32,
     /// What the owner said, in order.
     pub answers: Vec<IncidentAnswer>,
+    /// It began while an installer tried the tracker.
+    #[serde(default)]
+    pub is_drill: bool,
 }
 
 /// An answer that the owner gave.

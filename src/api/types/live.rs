@@ -92,4 +92,7 @@ pub struct IncidentChange {
     pub opened_at: Time,
     /// When it ended.
     pub closed_at: Option<Time>,
+    /// It began while an installer tried the tracker.
+    #[serde(default)]
+    pub is_drill: bool,
 }

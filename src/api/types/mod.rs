@@ -3,16 +3,35 @@
 //! Most answers are made by the database and passed on as they are; a test reads them into these types
 //! and finds nothing missing and nothing unsaid (`tests/system/support/shapes.rs`).
 
+mod accounts;
+mod belongings;
+mod door;
+mod fleet;
 mod guarding;
 mod holds;
 mod live;
 mod people;
+mod registry;
 mod searches;
 pub(super) mod stored;
 mod vehicles;
 mod words;
 mod zones;
 
+pub use accounts::{
+    AccountState, AccountWithLink, CodeLink, Enrolment, LoginSet, ManagedAccount, ManagedAccounts, NewRecoveryCodes,
+    Organisation, OrganisationKind, Organisations, OwnAccount, OwnSession, OwnSessions, SessionsEnded, Welcome,
+};
+pub use belongings::{
+    ErasureProof, ErasureReceipt, FamilyInvited, FamilyMember, FamilyMembers, FamilyRight, GivenConsent, HandOver,
+    HandOverAccepted, HandOverOffered, HandOverSide, MyConsent, OpenHandOver, PendingHandOver, PendingHandOvers,
+    PositioningState, ShareLink, ShareLinks, ShareMade, SharedPlace, SharedView, VehicleLook, VehicleLooks,
+};
+pub use door::{
+    DoorCheck, DoorCheckName, DoorCheckState, DoorDay, DoorHandedOver, DoorJob, DoorStep, DoorVisit, DoorVisitChecked,
+    DoorVisits,
+};
+pub use fleet::{TrackerCredential, TrackerCredentialState, TrackerCredentials, TrackerLabel};
 pub use guarding::{
     GuardPolicy, GuardSessionEnded, GuardState, Incident, IncidentSummary, Incidents, TimelineEntry, WeekSchedule,
     WeekWindow,
@@ -22,6 +41,9 @@ pub use live::{IncidentChange, LiveMessage, LiveVehicle};
 pub use people::{
     Account, CoverageGap, CoverageGaps, CurrentAccount, ErrorBody, Grant, Grants, LiveTicket, Outage, Outages,
     PhoneToken, SessionCreated, TrackerCounts, TrackerHealth, Trackers,
+};
+pub use registry::{
+    Import, ImportProblem, ImportProblems, Imports, RegistryKind, RegistryRecord, RegistryRow, RegistryRows,
 };
 pub use searches::{
     AreaPresence, AreaSearchResult, CoTravelResult, Companion, LatestPosition, LatestPositions, Stop, Track, TrackGap,

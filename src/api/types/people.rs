@@ -37,6 +37,10 @@ pub struct SessionCreated {
     pub expires_at: Time,
     /// Whose it is.
     pub account: Account,
+    /// Where the log-in enrolled a second factor: ten codes, shown once, each used once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<String>, required = false)]
+    pub recovery_codes: Option<Vec<String>>,
 }
 
 /// An account.
@@ -172,6 +176,8 @@ pub struct TrackerCounts {
     pub silent: i64,
     /// Not heard yet.
     pub never: i64,
+    /// Positioning of the vehicle is off by its owner's choice.
+    pub off: i64,
 }
 
 /// Outages of the last 7 days.
@@ -196,10 +202,10 @@ pub struct Outage {
     pub noticed_at: Time,
     /// When most were heard again.
     pub ended_at: Option<Time>,
-    /// Trackers that fell silent.
+    /// Vehicles that fell silent: those that I may know of.
     pub silent_count: i64,
-    /// Trackers there are.
-    pub member_count: i64,
+    /// Guarded vehicles there are; left out where others may be of another organisation.
+    pub member_count: Option<i64>,
     /// Lanes that noticed it.
     pub lanes: i64,
 }

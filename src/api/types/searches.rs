@@ -19,6 +19,8 @@ pub struct Track {
     pub stops: Vec<Stop>,
     /// Where nothing is known.
     pub gaps: Vec<TrackGap>,
+    /// When positioning was off by the owner's choice.
+    pub off: Vec<TrackGap>,
 }
 
 /// Time (ms since 1970), longitude and latitude (degrees), speed (km/h) or null.

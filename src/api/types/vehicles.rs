@@ -1,6 +1,8 @@
 //! Vehicles and alerts.
 
-use crate::api::types::{AlertKind, AlertLevel, Answer, ContactState, FixSource, Id, Protection, Time, VehicleKind};
+use crate::api::types::{
+    AlertKind, AlertLevel, Answer, ContactState, FixSource, Id, Protection, Time, VehicleKind, VehicleRight,
+};
 use crate::tracks::GridPoint;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +23,10 @@ pub struct Vehicle {
     pub id: Id,
     /// Its plate.
     pub plate: String,
+    /// What the one who asks may do with it; police are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = VehicleRight, required = false)]
+    pub may: Option<VehicleRight>,
     /// What it is.
     pub kind: VehicleKind,
     /// Maker and model.
@@ -54,6 +60,8 @@ pub struct Vehicle {
     pub open_incident: Option<Id>,
     /// What the owner said of it.
     pub open_incident_answer: Option<Answer>,
+    /// Since when its owner wants no positions collected; none: they are.
+    pub positioning_off_since: Option<Time>,
 }
 
 /// A position, degrees.
@@ -135,8 +143,11 @@ pub struct Alert {
     pub late: bool,
     /// Whether it rings.
     pub wakes_owner: bool,
-    /// One too many of a storm: stored and listed, not sent.
+    /// One too many of a storm, or of a drill: stored and listed, not sent.
     pub suppressed: bool,
+    /// Raised while an installer tried the tracker; nobody is sent it.
+    #[serde(default)]
+    pub is_drill: bool,
     /// Its incident.
     pub incident_id: Option<Id>,
     /// Latitude, degrees, where known.

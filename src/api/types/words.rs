@@ -15,15 +15,17 @@ macro_rules! words {
 
 words! {
     /// What an account may do.
-    Role: Owner Police Operator Admin;
+    Role: Owner Family Installer Operator Police Approver Auditor Admin;
     /// What a vehicle is.
     VehicleKind: Ebike Motorcycle;
+    /// What one may do with a vehicle: it is one's own, or each word holds those before it.
+    VehicleRight: See Arm Answer Own;
     /// `no_contact`: it is guarded, but its tracker is silent or never spoke, so nobody watches.
     Protection: Off Protected NoContact;
-    /// How a tracker is heard, by its own interval: `late` misses one report, `silent` three.
-    ContactState: Online Late Silent Never;
+    /// How a tracker is heard, by its own interval: `late` misses one report, `silent` three. `off`: positioning is off by choice.
+    ContactState: Online Late Silent Never Off;
     /// Which trackers are listed: all, or those that are heard so.
-    TrackerFilter: All Online Late Silent Never;
+    TrackerFilter: All Online Late Silent Never Off;
     /// Where a fix comes from.
     FixSource: Gnss Cell Wifi;
     /// Who began or ended a guard session.

@@ -106,6 +106,12 @@ fn a_dead_square_is_one_operator_alert_and_wakes_no_owner() {
     let mut city = City::of_squares(12);
     let mut findings = city.live(3600.0, 3600.0 + 3.0 * 3600.0, |v| square_of(v) != 4);
     assert_eq!(outages(&findings).len(), 1, "{:?}", outages(&findings));
+    let took = |f: &Finding| match f {
+        Finding::OutageBegan { outage, .. } => outage.vehicles.iter().map(|v| square_of(v.0)).collect(),
+        _ => Vec::new(),
+    };
+    let took: Vec<i64> = findings.iter().flat_map(took).collect();
+    assert!(took.len() >= 4 && took.iter().all(|square| *square == 4), "it names whom it took: {took:?}");
     assert!(alerts(&findings, AlertKind::Silent).is_empty());
     assert_eq!(alerts(&findings, AlertKind::LostContact).len(), 10, "each step is told, quietly");
     assert!(!alerts(&findings, AlertKind::SilentInOutage).is_empty());

@@ -84,7 +84,7 @@ pub fn decode(_: &Profile, payload: &[u8]) -> Result<Report, DecodeError> {
     let problem = |e: String| DecodeError::Field { field: "message", problem: e };
     if !payload.trim_ascii_start().starts_with(b"{") {
         let text = std::str::from_utf8(payload).map_err(|e| problem(e.to_string()))?;
-        return csv::decode(text.trim());
+        return self::csv::decode(text.trim());
     }
     let message: Message<'_> = serde_json::from_slice(payload).map_err(|e| problem(e.to_string()))?;
     let Element::Text(kind) = &message.kind else { return Err(message.kind.is_not("_type", "text")) };

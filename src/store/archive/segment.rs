@@ -1,7 +1,7 @@
 //! A range of the journal taken apart by whose it is, and put together again. Pure: what is sealed, not how.
 
 use crate::domain::topic;
-use crate::domain::{Entry, Flood, Outcome, Packet, Setting, Timestamp, VehicleId};
+use crate::domain::{Entry, Flood, Outcome, Packet, Setting, Timestamp, VehicleId, Withheld};
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ const TOPICS_LOOKED_AT: usize = 16;
 pub(in crate::store) enum KeyScope {
     /// Nobody's: ticks, settings, gaps, packets on topics that name no tracker.
     Lane(i16),
-    /// Packets on a tracker's topics, and counts of such beyond its quota.
+    /// Packets on a tracker's topics, and counts of such that are not kept.
     Tracker(String),
     /// Zones of one vehicle: places of its owner.
     Vehicle(VehicleId),
@@ -25,7 +25,9 @@ impl KeyScope {
     /// Of an entry.
     pub fn of(lane: i16, entry: &Entry) -> Self {
         match entry {
-            Entry::Packet(Packet { topic, .. }) | Entry::Flood(Flood { topic, .. }) => {
+            Entry::Packet(Packet { topic, .. })
+            | Entry::Flood(Flood { topic, .. })
+            | Entry::Withheld(Withheld { topic, .. }) => {
                 topic::tracker(topic).map_or(Self::Lane(lane), |t| Self::Tracker(t.as_str().into()))
             }
             Entry::Setting { setting: Setting::Zone(zone), .. } => zone.vehicle.map_or(Self::Lane(lane), Self::Vehicle),

@@ -60,8 +60,9 @@ pub(in crate::store) async fn write(
         }
         Finding::OutageBegan { at, outage } => {
             let (kind, lost, members) = (outage.kind.name(), outage.lost as i32, outage.members as i32);
-            let parameters: [&(dyn ToSql + Sync); 7] =
-                [&(lane.0 as i16), &kind, &outage.name, &outage.began_at, at, &lost, &members];
+            let vehicles: Vec<i64> = outage.vehicles.iter().map(|vehicle| vehicle.0).collect();
+            let parameters: [&(dyn ToSql + Sync); 8] =
+                [&(lane.0 as i16), &kind, &outage.name, &outage.began_at, at, &lost, &members, &vehicles];
             client.execute(&statements.begin_outage, &parameters).await?;
         }
         Finding::OutageEnded { at, outage } => {

@@ -193,13 +193,14 @@ async fn write_seen(
     part: Part<'_, '_>,
 ) -> Result<(), Error> {
     let aside = part.aside();
-    let (put, guarded, set_aside) = tokio::join!(
+    let (put, tried, guarded, set_aside) = tokio::join!(
         biased;
         status::put(client, &statements.put_statuses, part.effects()),
+        status::note_trial(client, &statements.note_trial, part.effects()),
         status::put_guards(client, &statements.put_guards, lane, part.effects().flat_map(|e| &e.guards)),
         status::set_aside(client, &statements.set_aside, (lane, part.n), &aside),
     );
-    put.and(guarded).and(set_aside)
+    put.and(tried).and(guarded).and(set_aside)
 }
 
 /// Fixes, status, guards, quarantine of a part, without the watermark.

@@ -45,6 +45,8 @@ const PUT_STATUSES: &str = "INSERT INTO tracker_status
     external_power = EXCLUDED.external_power, ignition = EXCLUDED.ignition,
     signal_percent = EXCLUDED.signal_percent, firmware = EXCLUDED.firmware, report_interval_s = EXCLUDED.report_interval_s";
 
+const NOTE_TRIAL: &str = "SELECT note_trial($1, $2, $3)";
+
 // Of two lanes whose trackers a vehicle has carried, the later word counts; of one lane the last.
 const PUT_GUARDS: &str = "INSERT INTO guard_status AS g (vehicle_id, armed, since, guard_lat, guard_lon, by, told_at, lane)
     SELECT *, $8::smallint FROM unnest($1::bigint[], $2::boolean[], $3::timestamptz[], $4::float8[], $5::float8[], $6::text[], $7::timestamptz[])
@@ -86,8 +88,8 @@ const REOPEN_INCIDENT: &str =
     "UPDATE incident SET closed_at = NULL, ended_by = NULL, state = 'confirmed', score = $2, severity = $3
  WHERE incident_id = $1 AND NOT EXISTS (SELECT FROM incident o WHERE o.vehicle_id = incident.vehicle_id AND o.closed_at IS NULL)";
 
-const BEGIN_OUTAGE: &str = "INSERT INTO outage_part (lane, kind, name, began_at, noticed_at, lost, members)
- VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+const BEGIN_OUTAGE: &str = "INSERT INTO outage_part (lane, kind, name, began_at, noticed_at, lost, members, lost_of)
+ VALUES ($1, $2, $3, $4, $5, $6, $7, public.lost_by_organisation($8)) ON CONFLICT DO NOTHING";
 
 const END_OUTAGE: &str =
     "UPDATE outage_part SET ended_at = $5 WHERE lane = $1 AND kind = $2 AND name = $3 AND began_at = $4";
@@ -114,6 +116,7 @@ pub struct Statements {
     pub(in crate::store) copy_fixes: Statement,
     pub(in crate::store) insert_fixes: Statement,
     pub(in crate::store) put_statuses: Statement,
+    pub(in crate::store) note_trial: Statement,
     pub(in crate::store) put_guards: Statement,
     pub(in crate::store) set_aside: Statement,
     pub(in crate::store) close_others: Statement,
@@ -143,6 +146,7 @@ impl Statements {
             copy_fixes: client.prepare(COPY_FIXES).await?,
             insert_fixes: client.prepare(INSERT_FIXES).await?,
             put_statuses: client.prepare(PUT_STATUSES).await?,
+            note_trial: client.prepare(NOTE_TRIAL).await?,
             put_guards: client.prepare(PUT_GUARDS).await?,
             set_aside: client.prepare(SET_ASIDE).await?,
             close_others: client.prepare(CLOSE_OTHERS).await?,

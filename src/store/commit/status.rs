@@ -57,6 +57,23 @@ pub(in crate::store) async fn put<'a>(
     Ok(())
 }
 
+/// What installers wait for. Few packets have a sign of it, and only of trackers that are being tried is it kept.
+pub(in crate::store) async fn note_trial<'a>(
+    client: &impl GenericClient,
+    statement: &Statement,
+    effects: impl Iterator<Item = &'a Effects>,
+) -> Result<(), Error> {
+    let signs: Vec<_> = effects.flat_map(|e| &e.signs).collect();
+    if signs.is_empty() {
+        return Ok(());
+    }
+    let trackers: Vec<i64> = signs.iter().map(|s| s.tracker.0).collect();
+    let at: Vec<Timestamp> = signs.iter().map(|s| s.at).collect();
+    let shaken: Vec<bool> = signs.iter().map(|s| s.is_shaken).collect();
+    client.execute(statement, &[&trackers, &at, &shaken]).await?;
+    Ok(())
+}
+
 /// Guards that changed; only the last of each vehicle counts within a batch.
 pub(in crate::store) async fn put_guards<'a>(
     client: &impl GenericClient,

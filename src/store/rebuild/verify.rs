@@ -56,7 +56,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "first_alert_of_an_incident_is_never_held_back",
-        "SELECT count(*) FROM outbox o JOIN alert a USING (alert_id) WHERE o.state = 'held_back' AND NOT EXISTS (SELECT 1 FROM alert e WHERE e.vehicle_id = a.vehicle_id AND e.incident_id = a.incident_id AND e.alert_id < a.alert_id)",
+        "SELECT count(*) FROM outbox o JOIN alert a USING (alert_id) WHERE o.state = 'held_back' AND NOT EXISTS (SELECT 1 FROM alert e WHERE e.vehicle_id = a.vehicle_id AND e.incident_id = a.incident_id AND e.alert_id < a.alert_id) AND NOT was_in_trial(a.vehicle_id, a.raised_at)",
     ),
     (
         "done_notifications_have_a_successful_attempt",

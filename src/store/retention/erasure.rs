@@ -16,6 +16,7 @@ use crate::store::retention::held;
 use crate::store::retention::held::HeldPackets;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use tokio_postgres::{Client, Transaction};
 
 /// Journal rows looked at in one transaction.
@@ -26,23 +27,24 @@ const REPEATED_DAYS: i32 = 60;
 const REPEATED_JOURNAL_S: f64 = 3.0 * 86_400.0;
 
 /// Table, and its rows that belong to erasure $1: what goes, under which name, by which statement. The count of the
-/// same rows afterwards is the proof.
+/// same rows afterwards is the proof. A packet that came after the tracker was taken out is of no vehicle, and of whose
+/// time it is.
 const THEIRS: &[(&str, &str)] = &[
     (
         "fix",
-        "x.tracker_id = w.tracker_id AND x.vehicle_id = w.vehicle_id AND x.fixed_at >= w.from_at AND x.fixed_at < w.to_at",
+        "x.tracker_id = w.tracker_id AND coalesce(x.vehicle_id, w.vehicle_id) = w.vehicle_id AND x.fixed_at >= w.from_at AND x.fixed_at < w.to_at",
     ),
     (
         "fix_late",
-        "x.tracker_id = w.tracker_id AND x.vehicle_id = w.vehicle_id AND x.fixed_at >= w.from_at AND x.fixed_at < w.to_at",
+        "x.tracker_id = w.tracker_id AND coalesce(x.vehicle_id, w.vehicle_id) = w.vehicle_id AND x.fixed_at >= w.from_at AND x.fixed_at < w.to_at",
     ),
     (
         "track",
-        "x.tracker_id = w.tracker_id AND x.vehicle_id = w.vehicle_id AND x.from_at >= w.from_at - interval '1 day' AND x.from_at < w.to_at AND x.until_at >= w.from_at",
+        "x.tracker_id = w.tracker_id AND coalesce(x.vehicle_id, w.vehicle_id) = w.vehicle_id AND x.from_at >= w.from_at - interval '1 day' AND x.from_at < w.to_at AND x.until_at >= w.from_at",
     ),
     (
         "track_open",
-        "x.tracker_id = w.tracker_id AND x.vehicle_id = w.vehicle_id AND x.from_at < w.to_at AND x.until_at >= w.from_at",
+        "x.tracker_id = w.tracker_id AND coalesce(x.vehicle_id, w.vehicle_id) = w.vehicle_id AND x.from_at < w.to_at AND x.until_at >= w.from_at",
     ),
     ("tracker_status", "x.tracker_id = w.tracker_id AND x.fixed_at >= w.from_at AND x.fixed_at < w.to_at"),
     (
@@ -100,18 +102,52 @@ pub async fn erase(client: &mut Client, key_store: &KeyStore, asked: &Asked<'_>)
         transaction.commit().await?;
     }
     let packets = purge_packets(client, key_store, &theirs, asked.dry_run).await?;
-    let mut report = json!({ "account": account, "by": by, "request": asked.request, "dry_run": asked.dry_run,
-        "windows": theirs.windows, "erased": sweep.erased, "journal": packets, "kept_under_hold": sweep.held,
-        "stays": ["audit: what was asked, never what was answered", "incidents and alerts without places and evidence, for retention.incident_days",
-            "counts of the history map, which name nobody", "backups made before, until they are thrown away"] });
+    let mut report = report(&theirs, sweep, packets);
+    for (name, value) in [("account", json!(account)), ("by", json!(by)), ("request", json!(asked.request))] {
+        report[name] = value;
+    }
+    report["dry_run"] = json!(asked.dry_run);
     if !asked.dry_run {
-        report["erasure"] = json!(erasure);
-        report["left"] = json!(left(client, erasure).await?);
-        report["lanes_behind"] =
-            json!(client.query_one("SELECT count(*) FROM lane WHERE applied < journaled", &[]).await?.get::<_, i64>(0));
-        client.execute("UPDATE erasure SET report = $2 WHERE erasure_id = $1", &[&erasure, &report]).await?;
+        prove(client, erasure, &mut report).await?;
     }
     Ok(report)
+}
+
+/// What was done, without what is only known afterwards.
+fn report(theirs: &Theirs, sweep: Sweep, packets: Value) -> Value {
+    json!({ "windows": theirs.windows, "erased": sweep.erased, "journal": packets, "kept_under_hold": sweep.held,
+        "stays": ["audit: what was asked, never what was answered", "incidents and alerts without places and evidence, for retention.incident_days",
+            "counts of the history map, which name nobody", "backups made before, until they are thrown away"] })
+}
+
+/// Counts what is left, and keeps the report as the proof.
+async fn prove(client: &Client, erasure: i64, report: &mut Value) -> anyhow::Result<()> {
+    report["erasure"] = json!(erasure);
+    report["left"] = json!(left(client, erasure).await?);
+    report["lanes_behind"] =
+        json!(client.query_one("SELECT count(*) FROM lane WHERE applied < journaled", &[]).await?.get::<_, i64>(0));
+    client.execute("UPDATE erasure SET report = $2 WHERE erasure_id = $1", &[&erasure, &*report]).await?;
+    Ok(())
+}
+
+/// Carries out what people asked for by themselves; says how many. A process that ends in the middle goes on at its next start.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn carry_out_asked(client: &mut Client, key_store: &KeyStore) -> anyhow::Result<usize> {
+    for done in 0.. {
+        let transaction = client.transaction().await?;
+        let erasure: Option<i64> = transaction.query_one("SELECT next_asked_erasure()", &[]).await?.get(0);
+        let Some(erasure) = erasure else { return Ok(done) };
+        let sweep = sweep(&transaction, erasure).await?;
+        let theirs = Theirs::read(&transaction, erasure, None).await?;
+        transaction.commit().await?;
+        let packets = purge_packets(client, key_store, &theirs, false).await?;
+        let mut report = report(&theirs, sweep, packets);
+        report["request"] = json!("by the person");
+        prove(client, erasure, &mut report).await?;
+    }
+    Ok(0)
 }
 
 /// Goes through recent erasures again, for what came late; says how many.
@@ -254,6 +290,16 @@ impl Theirs {
         Ok(theirs)
     }
 
+    /// The lanes that may have packets of theirs: the trackers' own, and those where one has spoken on the topic of another
+    /// shard. The broker lets it; such a packet is quarantined, and has a place in it all the same.
+    async fn lanes(&self, client: &Client) -> Result<BTreeSet<i16>, tokio_postgres::Error> {
+        let idents: Vec<&str> = self.packets.iter().map(|p| p.ident.as_str()).collect();
+        let astray = "SELECT DISTINCT lane FROM quarantine WHERE split_part(topic, '/', 3) = ANY ($1)";
+        let astray = client.query(astray, &[&idents]).await?;
+        let own = Lane::all().filter(|lane| self.packets.iter().any(|p| p.is_in(*lane))).map(|lane| lane.0 as i16);
+        Ok(own.chain(astray.iter().map(|row| row.get(0))).collect())
+    }
+
     /// The same for what is sealed.
     fn requests(&self) -> Vec<ShredRequest> {
         let packets = self.packets.iter().map(|p| (KeyScope::Tracker(p.ident.clone()), p.from, p.to));
@@ -286,7 +332,7 @@ async fn purge_packets(
         return Ok(json!({ "packets": 0, "quarantined": 0 }));
     };
     let (mut packets, mut quarantined) = (0, 0);
-    for lane in Lane::all().filter(|lane| theirs.packets.iter().any(|p| p.is_in(*lane))).map(|lane| lane.0 as i16) {
+    for lane in theirs.lanes(client).await? {
         let mut after = 0_i64;
         loop {
             let transaction = client.transaction().await?;

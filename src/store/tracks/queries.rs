@@ -1,6 +1,7 @@
 //! Questions about tracks: the audited functions, answered with segments.
 
 use crate::domain::{Timestamp, VehicleId};
+use crate::store::proof::Proof;
 use crate::store::tracks::segments;
 use crate::tracks::Hit;
 use futures_util::{StreamExt, pin_mut};
@@ -17,8 +18,8 @@ pub const COMPANY_RIDES_MAX: i32 = 20_000;
 /// Who asks, by which grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Officer {
-    /// The account.
-    pub account: i64,
+    /// The token of the session.
+    pub session: Proof,
     /// The grant.
     pub grant: i64,
 }
@@ -42,10 +43,20 @@ async fn ask(client: &Client, sql: &str, values: &[(&(dyn ToSql + Sync), Type)])
 ///
 /// # Errors
 /// The database's own word, with the schema's codes; a segment of an unknown kind.
-pub async fn mine(client: &Client, account: i64, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Hit>> {
+pub async fn mine(client: &Client, session: Proof, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Hit>> {
     let values: [(&(dyn ToSql + Sync), Type); 4] =
-        [(&account, Type::INT8), (&vehicle, Type::INT8), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
+        [(&session, Type::BYTEA), (&vehicle, Type::INT8), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
     ask(client, "SELECT * FROM api_my_pieces($1, $2, $3, $4)", &values).await
+}
+
+/// The track of a vehicle in the times in which it is or was the person's of this session.
+///
+/// # Errors
+/// As [`mine`].
+pub async fn exported(client: &Client, session: Proof, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Hit>> {
+    let values: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&session, Type::BYTEA), (&vehicle, Type::INT8), (&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ)];
+    ask(client, "SELECT * FROM api_export_pieces($1, $2, $3, $4)", &values).await
 }
 
 /// The track of a vehicle, for the police.
@@ -54,7 +65,7 @@ pub async fn mine(client: &Client, account: i64, vehicle: i64, (from, to): Span)
 /// As [`mine`].
 pub async fn of_vehicle(client: &Client, officer: Officer, vehicle: i64, (from, to): Span) -> anyhow::Result<Vec<Hit>> {
     let values: [(&(dyn ToSql + Sync), Type); 5] = [
-        (&officer.account, Type::INT8),
+        (&officer.session, Type::BYTEA),
         (&officer.grant, Type::INT8),
         (&vehicle, Type::INT8),
         (&from, Type::TIMESTAMPTZ),
@@ -78,7 +89,7 @@ pub async fn near(
         client,
         "SELECT * FROM api_police_near($1, $2, $3, $4, $5, make_interval(secs => $6), $7)",
         &[
-            (&officer.account, Type::INT8),
+            (&officer.session, Type::BYTEA),
             (&officer.grant, Type::INT8),
             (&area, Type::TEXT),
             (&from, Type::TIMESTAMPTZ),
@@ -105,7 +116,7 @@ pub async fn beside(
         client,
         "SELECT * FROM api_police_company($1, $2, $3, $4, $5, $6, $7, $8)",
         &[
-            (&officer.account, Type::INT8),
+            (&officer.session, Type::BYTEA),
             (&officer.grant, Type::INT8),
             (&vehicle, Type::INT8),
             (&from, Type::TIMESTAMPTZ),
@@ -124,7 +135,7 @@ pub async fn beside(
 /// As [`mine`].
 pub async fn newest(client: &Client, officer: Officer, vehicles: &[i64]) -> Result<Vec<serde_json::Value>, Error> {
     let values: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&officer.account, Type::INT8), (&officer.grant, Type::INT8), (&vehicles, Type::INT8_ARRAY)];
+        [(&officer.session, Type::BYTEA), (&officer.grant, Type::INT8), (&vehicles, Type::INT8_ARRAY)];
     let rows = client.query_typed("SELECT * FROM api_police_newest($1, $2, $3)", &values).await?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
@@ -140,7 +151,7 @@ pub async fn names(
 ) -> anyhow::Result<HashMap<VehicleId, (String, Option<String>)>> {
     let ids: Vec<i64> = vehicles.iter().map(|v| v.0).collect();
     let values: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&officer.account, Type::INT8), (&officer.grant, Type::INT8), (&ids, Type::INT8_ARRAY)];
+        [(&officer.session, Type::BYTEA), (&officer.grant, Type::INT8), (&ids, Type::INT8_ARRAY)];
     let rows = client.query_typed("SELECT * FROM api_police_names($1, $2, $3)", &values).await?;
     Ok(rows.iter().map(|r| (VehicleId(r.get(0)), (r.get(1), r.get(2)))).collect())
 }

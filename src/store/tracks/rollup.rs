@@ -8,6 +8,7 @@ use crate::tracks::{Dwell, GridPoint, ReceivedFix, Segment, TrackFix};
 use anyhow::Context;
 use bytes::Buf;
 use futures_util::{StreamExt, pin_mut};
+use std::collections::{HashMap, HashSet};
 use tokio_postgres::{Client, Error, Row, Transaction};
 
 /// Key of the advisory lock of the one rollup at work.
@@ -214,10 +215,26 @@ pub struct CellCount {
     pub x: i32,
     /// Row of the cell.
     pub y: i32,
+    /// The organisation that looks after the vehicles; 0: none.
+    pub organisation: i64,
     /// Fixes of moving vehicles.
     pub fixes: i32,
     /// Vehicles they are of.
     pub vehicles: i32,
+}
+
+/// Vehicle → the organisation that looks after it; one in none is not there.
+///
+/// # Errors
+/// The database's own word.
+pub async fn organisations(
+    transaction: &Transaction<'_>,
+    heard: &[ReceivedFix],
+) -> Result<HashMap<VehicleId, i64>, Error> {
+    let vehicles: HashSet<i64> = heard.iter().filter_map(|h| h.vehicle).map(|v| v.0).collect();
+    let vehicles: Vec<i64> = vehicles.into_iter().collect();
+    let rows = transaction.query("SELECT * FROM organisations_of_vehicles($1)", &[&vehicles]).await?;
+    Ok(rows.iter().map(|r| (VehicleId(r.get(0)), r.get(1))).collect())
 }
 
 /// Adds to the counts of the history map.
@@ -227,12 +244,20 @@ pub struct CellCount {
 pub async fn add_traffic(transaction: &Transaction<'_>, cells: &[CellCount]) -> Result<(), Error> {
     let column = |f: fn(&CellCount) -> i32| cells.iter().map(f).collect::<Vec<_>>();
     let hours: Vec<_> = cells.iter().map(|c| c.hour).collect();
+    let organisations: Vec<_> = cells.iter().map(|c| c.organisation).collect();
     transaction
         .execute(
-            "INSERT INTO traffic AS t (hour, x, y, fixes, vehicles)
-             SELECT * FROM unnest($1::timestamptz[], $2::int[], $3::int[], $4::int[], $5::int[])
-             ON CONFLICT (hour, x, y) DO UPDATE SET fixes = t.fixes + EXCLUDED.fixes, vehicles = greatest(t.vehicles, EXCLUDED.vehicles)",
-            &[&hours, &column(|c| c.x), &column(|c| c.y), &column(|c| c.fixes), &column(|c| c.vehicles)],
+            "INSERT INTO traffic AS t (hour, x, y, fixes, vehicles, organisation_id)
+             SELECT * FROM unnest($1::timestamptz[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bigint[])
+             ON CONFLICT (hour, x, y, organisation_id) DO UPDATE SET fixes = t.fixes + EXCLUDED.fixes, vehicles = greatest(t.vehicles, EXCLUDED.vehicles)",
+            &[
+                &hours,
+                &column(|c| c.x),
+                &column(|c| c.y),
+                &column(|c| c.fixes),
+                &column(|c| c.vehicles),
+                &organisations,
+            ],
         )
         .await
         .map(drop)

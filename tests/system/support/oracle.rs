@@ -29,6 +29,8 @@ pub struct Notes {
     pub acknowledged: BTreeMap<String, i64>,
     /// Our own answer: binds whatever happens to the broker.
     pub answered: BTreeSet<String>,
+    /// When a message was sent, milliseconds since 1970, and how long its answer took.
+    pub answers_ms: Vec<(i64, i64)>,
 }
 
 impl Oracle {
@@ -55,15 +57,17 @@ impl Oracle {
 
     /// Its notes so far.
     pub fn read(&self) -> Notes {
-        let mut notes = Notes::default();
+        let (mut notes, mut sent_at_ms) = (Notes::default(), BTreeMap::new());
         for line in std::fs::read_to_string(&self.notes).unwrap_or_default().lines() {
             let Ok(line) = serde_json::from_str::<Value>(line) else { continue }; // being written
             let payload = line["payload_sha256"].as_str().unwrap().to_owned();
             if let Some(at) = line["puback_at_ms"].as_i64() {
                 notes.acknowledged.insert(payload, at);
-            } else if line["answered_at_ms"].is_i64() {
+            } else if let Some(at) = line["answered_at_ms"].as_i64() {
+                notes.answers_ms.extend(sent_at_ms.get(&payload).map(|sent| (*sent, at - sent)));
                 notes.answered.insert(payload);
             } else {
+                sent_at_ms.extend(line["sent_at_ms"].as_i64().map(|at| (payload.clone(), at)));
                 notes.sent.insert(payload);
             }
         }
@@ -92,10 +96,17 @@ pub struct Verdict {
     pub healthy_after: Duration,
 }
 
-/// Waits until everything promised is in the journal and nothing is pending, then judges. `binds_from_ms`:
-/// a broker that died has taken what it acknowledged before with it; our answers bind always. Without a
+/// Waits until everything promised is in the journal and nothing is pending, then judges packets and the one theft.
+/// `binds_from_ms`: a broker that died has taken what it acknowledged before with it; our answers bind always. Without a
 /// sink the webhook is the demonstration's own, which keeps no list.
 pub async fn judge(up: &Up, notes: &Notes, binds_from_ms: i64, sink: Option<&Sink>) -> Verdict {
+    let mut verdict = judge_packets(up, notes, binds_from_ms).await;
+    judge_alerts(up, sink, &mut verdict).await;
+    verdict
+}
+
+/// The same of packets alone, where the theft may not have been played to its end.
+pub async fn judge_packets(up: &Up, notes: &Notes, binds_from_ms: i64) -> Verdict {
     let since = Instant::now();
     let broker_bound = notes.acknowledged.iter().filter(|(_, at)| **at >= binds_from_ms).map(|(p, _)| p);
     let promised: BTreeSet<&String> = broker_bound.chain(&notes.answered).collect();
@@ -122,7 +133,6 @@ pub async fn judge(up: &Up, notes: &Notes, binds_from_ms: i64, sink: Option<&Sin
     let rows = up.count("SELECT (SELECT count(*) FROM fix) + (SELECT count(*) FROM fix_late)").await;
     verdict.lost += usize::try_from(fixes - rows).unwrap_or(0);
     verdict.duplicated += usize::try_from(rows - fixes).unwrap_or(0);
-    judge_alerts(up, sink, &mut verdict).await;
     for check in [up.command(&["verify"]), up.command(&["rebuild", "--check"])] {
         assert!(
             check.status.success(),

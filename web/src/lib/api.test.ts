@@ -23,7 +23,7 @@ test('a question carries our own header and no token: the session is a cookie', 
 test('a log-in asks for a cookie', async () => {
   const calls: Call[] = [];
   const account = { login: 'a', name: 'A', role: 'owner' };
-  expect(await api(json(200, { account }), calls).logIn('a', 'b')).toEqual(account);
+  expect(await api(json(200, { account }), calls).logIn('a', 'b')).toEqual({ account });
   expect(JSON.parse(String(calls[0]!.init.body))).toEqual({ login: 'a', password: 'b', cookie: true });
 });
 

@@ -2,7 +2,10 @@
 
 import type { LonLat } from './geometry';
 import type { Answered, Asked, Method, PathOf } from './operations';
-import type { Account, Answer, AreaCondition, ErrorBody, Incident, TrackerFilter, Vehicle, WeekSchedule, ZoneRequest } from './types';
+import type {
+  Account, Answer, AreaCondition, DoorHandOverRequest, DoorJobRequest, DoorVisitRequest, ErrorBody, FamilyRight, Incident, RemovalRequest, TrackerBatchRequest,
+  TrackerFilter, Vehicle, WeekSchedule, ZoneRequest,
+} from './types';
 
 export class ApiError extends Error {
   constructor(
@@ -20,8 +23,13 @@ export class ApiError extends Error {
 /** What a refusal's sentence holds, by name. */
 export type Values = Record<string, unknown>;
 
+/** Of the second step of a log-in. */
+export type Factor = { totp?: string; recovery_code?: string; enrolment?: string };
+
 /** How long an answer is waited for, ms; the server itself gives up after 30 s. */
 const ANSWER_MS_MAX = 35_000;
+/** The same of a large file; the server itself gives up after 420 s. */
+const LONG_MS_MAX = 430_000;
 
 export class Api {
   /** Called when the server no longer knows our session. */
@@ -36,26 +44,29 @@ export class Api {
     private readonly ask: typeof fetch = (...a) => fetch(...a),
   ) {}
 
-  private async call<M extends Method, P extends PathOf<M>>(method: M, path: P, { id, query, body }: Asked<M, P> = {}): Promise<Answered<M, P>> {
+  async call<M extends Method, P extends PathOf<M>>(method: M, path: P, { id, kind, query, body, file, isLong, key, version }: Asked<M, P> = {}): Promise<Answered<M, P>> {
     // A foreign page cannot set this header, so its questions carry no session.
     const headers: Record<string, string> = { 'x-rideguard': '1' };
     const { session } = this;
     if (body !== undefined) headers['Content-Type'] = 'application/json';
+    if (key !== undefined) headers['Idempotency-Key'] = key;
+    if (version !== undefined) headers['If-Match'] = `"${version}"`;
     const given = Object.entries((query ?? {}) as Record<string, unknown>).filter(([, value]) => value !== undefined);
     const search = given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : '';
-    const address = `/api/v1${path.replace('{id}', encodeURIComponent(id ?? ''))}${search}`;
+    const address = `/api/v1${path.replace('{kind}', kind ?? '').replace('{id}', encodeURIComponent(id ?? ''))}${search}`;
     let answer: Response;
     try {
       answer = await this.ask(address, {
         method: method.toUpperCase(),
         headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
-        signal: AbortSignal.timeout(ANSWER_MS_MAX),
+        body: file ?? (body === undefined ? undefined : JSON.stringify(body)),
+        signal: AbortSignal.timeout(isLong ? LONG_MS_MAX : ANSWER_MS_MAX),
       });
     } catch {
       throw new ApiError(0, 'unreachable', 'the server cannot be reached');
     }
     if (answer.status === 204) return undefined as Answered<M, P>;
+    if (answer.ok && answer.headers.get('content-type')?.startsWith('text/csv')) return (await answer.text()) as Answered<M, P>;
     const said: unknown = await answer.json().catch(() => null);
     if (answer.ok) return said as Answered<M, P>;
     const { error, code, message, values, incident } = (said ?? {}) as Partial<ErrorBody>;
@@ -74,11 +85,12 @@ export class Api {
     [this.isIn, this.session] = [false, this.session + 1];
   }
 
-  async logIn(login: string, password: string): Promise<Account> {
+  /** `factor`: what a second factor needs beside the password. */
+  async logIn(login: string, password: string, factor: Factor = {}): Promise<{ account: Account; recovery_codes?: string[] }> {
     this.isIn = false;
-    const said = await this.call('post', '/session', { body: { login, password, cookie: true } });
+    const said = await this.call('post', '/session', { body: { login, password, cookie: true, ...factor } });
     this.begin();
-    return said.account;
+    return said;
   }
 
   async logOut(): Promise<void> {
@@ -104,8 +116,26 @@ export class Api {
   guarding = (id: string) => this.call('get', '/vehicles/{id}/guard-policy', { id });
   setGuarding = (id: string, schedule: WeekSchedule | null, auto_after_s: number | null) =>
     this.call('put', '/vehicles/{id}/guard-policy', { id, body: { schedule, auto_after_s } });
-  makePhone = async (id: string) => (await this.call('post', '/vehicles/{id}/phone-tokens', { id })).token;
   removePhones = (id: string) => this.call('delete', '/vehicles/{id}/phone-tokens', { id });
+  handOver = (id: string) => this.call('get', '/vehicles/{id}/hand-over', { id });
+  offerHandOver = (id: string, takes_place_at?: string) => this.call('post', '/vehicles/{id}/hand-over', { id, body: { takes_place_at } });
+  cancelHandOver = (id: string) => this.call('delete', '/vehicles/{id}/hand-over', { id });
+  pendingHandOvers = async () => (await this.call('get', '/me/hand-overs', {})).hand_overs;
+  declineHandOver = (id: string) => this.call('delete', '/hand-overs/{id}', { id });
+  setPositioning = (id: string, on: boolean) => this.call('post', '/vehicles/{id}/positioning', { id, body: { on } });
+  consent = () => this.call('get', '/me/consent', {});
+  withdrawConsent = () => this.call('delete', '/me/consent', {});
+  giveConsent = (version: string) => this.call('post', '/me/consent', { body: { version } });
+  acceptHandOver = (code: string) => this.call('post', '/hand-overs/accept', { body: { code } });
+  family = async (id: string) => (await this.call('get', '/vehicles/{id}/family', { id })).members;
+  inviteFamily = (id: string, name: string, may: FamilyRight, ends_at?: string) => this.call('post', '/vehicles/{id}/family', { id, body: { name, may, ends_at } });
+  acceptFamily = (code: string) => this.call('post', '/family/accept', { body: { code } });
+  endFamily = (id: string) => this.call('delete', '/family/{id}', { id });
+  shares = async (id: string) => (await this.call('get', '/vehicles/{id}/shares', { id })).shares;
+  share = (id: string, minutes: number, openings_max: number) => this.call('post', '/vehicles/{id}/shares', { id, body: { minutes, openings_max } });
+  revokeShare = (id: string) => this.call('delete', '/shares/{id}', { id });
+  looks = async () => (await this.call('get', '/me/looks')).looks;
+  deleteAccount = (password: string) => this.call('delete', '/me', { body: { password } });
   coverageGaps = async () => (await this.call('get', '/coverage-gaps')).gaps;
   outages = async () => (await this.call('get', '/outages')).outages;
   /** Where vehicles are now, by their ids. */
@@ -120,7 +150,21 @@ export class Api {
   zones = async () => (await this.call('get', '/zones')).zones;
   addZone = (zone: ZoneRequest) => this.call('post', '/zones', { body: zone });
   deleteZone = (id: string) => this.call('delete', '/zones/{id}', { id });
+  trackerCredential = (id: string) => this.call('get', '/trackers/{id}/credential', { id });
+  issueCredential = (id: string, reason?: string) => this.call('post', '/trackers/{id}/credential', { id, body: { reason } });
+  revokeCredential = (id: string, reason: string) => this.call('delete', '/trackers/{id}/credential', { id, query: { reason } });
+  registerTrackers = (key: string, batch: TrackerBatchRequest) => this.call('post', '/tracker-batches', { key, body: batch });
+  issueBatchCredentials = (key: string, batch: string) => this.call('post', '/tracker-batches/credentials', { key, body: { batch } });
   trackers = (state: TrackerFilter, q: string, reason?: string, cursor?: string) =>
     this.call('get', '/trackers', { query: { state, q, reason, limit: 100, cursor } });
+  doorDay = (day: string) => this.call('get', '/door/jobs', { query: { day } });
+  addDoorJob = (job: DoorJobRequest) => this.call('post', '/door/jobs', { body: job });
+  enrolAtTheDoor = (key: string, asked: DoorVisitRequest) => this.call('post', '/door/visits', { key, body: asked });
+  doorVisit = (id: string, here: { lat: number; lon: number } | null) => this.call('get', '/door/visits/{id}', { id, query: here ?? {} });
+  putDoorPhoto = (id: string, photo: Blob) => this.call('put', '/door/visits/{id}/photo', { id, file: photo });
+  beginDrill = (id: string) => this.call('post', '/door/visits/{id}/drill', { id });
+  handOverAtTheDoor = (id: string, asked: DoorHandOverRequest) => this.call('post', '/door/visits/{id}/hand-over', { id, body: asked });
+  giveUpVisit = (id: string, reason: string) => this.call('post', '/door/visits/{id}/give-up', { id, body: { reason } });
+  removeAtTheDoor = (asked: RemovalRequest) => this.call('post', '/door/removals', { body: asked });
   liveTicket = async (grant_id?: string) => (await this.call('post', '/live/ticket', { body: grant_id ? { grant_id } : {} })).ticket;
 }

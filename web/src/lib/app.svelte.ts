@@ -1,6 +1,6 @@
 // What the pages share: the session, the live positions, the alerts, the map.
 
-import { Api, ApiError } from './api';
+import { Api, ApiError, type Factor } from './api';
 import { Live, type LiveState, type View } from './live';
 import type { CityMap, Hit } from './map/city';
 import { News, type Listed, type Warning } from './news';
@@ -44,6 +44,12 @@ class App {
   /** The clock of the page, for ages, ms. */
   now = $state(Date.now());
   private live: Live | null = null;
+
+  /** Owners and their families see what is theirs, with plates. */
+  get seesOwn(): boolean {
+    return this.account?.role === 'owner' || this.account?.role === 'family';
+  }
+
   /** What the map shows, as last told by it. */
   private view: View | null = null;
   private news = new News();
@@ -73,11 +79,17 @@ class App {
     }
   }
 
-  async logIn(login: string, password: string) {
-    const account = await this.api.logIn(login, password);
+  /** Logs in. Recovery codes that came with it are shown first: `enter` goes on then. */
+  async logIn(login: string, password: string, factor?: Factor): Promise<{ codes: readonly string[]; enter: () => void } | null> {
+    const { account, recovery_codes: codes } = await this.api.logIn(login, password, factor);
     localStorage.removeItem(OWED);
-    this.take(account);
-    this.tabs.postMessage('in');
+    const enter = () => {
+      this.take(account);
+      this.tabs.postMessage('in');
+    };
+    if (codes) return { codes, enter };
+    enter();
+    return null;
   }
 
   /** Somebody is logged in: as before, or another than before. */
@@ -89,8 +101,12 @@ class App {
     this.startLive();
   }
 
+  /** What an entry does first; false: somebody stays. */
+  beforeLogOut: (() => Promise<boolean>) | null = null;
+
   /** Leaves in any case; a server that is away is told as soon as it is back. */
   async logOut() {
+    if ((await this.beforeLogOut?.()) === false) return;
     try {
       await this.api.logOut();
       this.leave(null);
@@ -128,11 +144,11 @@ class App {
     this.show();
   }
 
-  /** Police watch only for a case, and only when asked for; administrators do not watch. */
+  /** Police watch only for a case, and only when asked for; who installs, approves or audits does not watch. */
   startLive(grant?: string) {
     this.stopLive();
     const role = this.account?.role;
-    if (role === 'admin' || (role === 'police' && !grant)) return;
+    if (!(role === 'police' ? grant : role === 'owner' || role === 'family' || role === 'operator')) return;
     this.liveState = 'connecting';
     this.live = new Live(() => this.api.liveTicket(grant), {
       onState: (state) => {
@@ -171,7 +187,7 @@ class App {
 
   /** Reads what the owner has to know: whatever was raised or answered while the stream was away. */
   async catchUp() {
-    if (this.account?.role !== 'owner') return;
+    if (!this.seesOwn) return;
     const { news } = this;
     try {
       const [{ alerts }, incidents] = await Promise.all([this.api.alerts(), this.api.incidents()]);

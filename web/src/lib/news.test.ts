@@ -4,7 +4,7 @@ import type { Alert } from './types';
 
 const alert = (id: number, wakes_owner = true, incident_id: string | null = null): Alert => ({
   id: String(id), vehicle_id: '1', plate: '湘H·D0001', kind: 'moved', raised_at: new Date(id * 1000).toISOString(), late: false,
-  level: wakes_owner ? 'alarm' : 'notice', wakes_owner, suppressed: false, incident_id, lat: null, lon: null,
+  level: wakes_owner ? 'alarm' : 'notice', wakes_owner, suppressed: false, is_drill: false, incident_id, lat: null, lon: null,
 });
 const ids = (news: News) => news.unseen.map((a) => a.id);
 
@@ -37,7 +37,7 @@ test('an alert that the stream brings before the first look at the list stays to
 });
 
 const incident = (id: string, rest: Partial<Listed> = {}): Listed => ({
-  id, vehicle_id: '1', plate: '湘H·D0001', opened_at: new Date(Number(id) * 1000).toISOString(), closed_at: null, close_reason: null, answers: [],
+  id, vehicle_id: '1', plate: '湘H·D0001', opened_at: new Date(Number(id) * 1000).toISOString(), closed_at: null, close_reason: null, is_drill: false, answers: [],
   state: 'suspected', severity: 'high', score: 0.7, answer: null, answered_at: null, version: 1, fixes_from: '', fixes_to: null, ...rest,
 });
 const warned = (news: News) => news.warnings.map((w) => [w.incident?.id ?? w.alert?.id, w.kind]);
@@ -70,4 +70,14 @@ test('a warning that was dismissed still counts, and comes back with another ale
   expect([warned(news), news.count]).toEqual([[], 1]);
   news.heard(alert(9, true, '7'));
   expect(warned(news)).toEqual([['7', 'moved']]);
+});
+
+test('an installer’s drill warns nobody, neither by its alert nor by its incident', () => {
+  const news = new News();
+  news.caughtUp([]);
+  news.heard({ ...alert(1, true, '1'), is_drill: true });
+  news.stand([incident('1', { is_drill: true })]);
+  expect([news.count, news.warnings]).toEqual([0, []]);
+  news.stand([incident('1', { is_drill: true }), incident('2')]);
+  expect(news.warnings.map((w) => w.key)).toEqual(['2']);
 });

@@ -15,7 +15,8 @@ export interface Warning {
   incident: Listed | null;
 }
 
-const isWaiting = (i: Pick<Listed, 'closed_at' | 'answer'>) => i.closed_at === null && i.answer === null;
+/** A drill of an installer waits for nobody. */
+const isWaiting = (i: Pick<Listed, 'closed_at' | 'answer' | 'is_drill'>) => i.closed_at === null && i.answer === null && !i.is_drill;
 const newestFirst = (a: string, b: string) => Date.parse(b) - Date.parse(a);
 
 export class News {
@@ -94,7 +95,7 @@ export class News {
   private learn(alert: Alert) {
     this.known.add(alert.id);
     const { incident_id, raised_at } = alert;
-    if (incident_id === null || !alert.wakes_owner) return;
+    if (incident_id === null || !alert.wakes_owner || alert.is_drill) return;
     const before = this.latest.get(incident_id);
     if (!before || newestFirst(before.raised_at, raised_at) > 0) this.latest.set(incident_id, alert);
   }
@@ -102,7 +103,7 @@ export class News {
   private take(alerts: readonly Alert[]) {
     const fresh = alerts.filter((a) => !this.known.has(a.id));
     for (const alert of fresh) this.learn(alert);
-    const waking = fresh.filter((a) => a.wakes_owner);
+    const waking = fresh.filter((a) => a.wakes_owner && !a.is_drill);
     for (const alert of waking) if (alert.incident_id !== null) this.hidden.delete(alert.incident_id);
     this.unseen = [...waking, ...this.unseen].sort((a, b) => newestFirst(a.raised_at, b.raised_at));
   }

@@ -4,6 +4,214 @@
  */
 
 export interface paths {
+    "/api/v1/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How I log in. */
+        get: operations["get_own_account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change my password: all my other sessions end. */
+        post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/phone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change my phone number, by which I log in. */
+        post: operations["change_phone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** New recovery codes; the ones before are dead. */
+        post: operations["change_recovery_codes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** End an enrolment by its first code: the second factor before is dead, and so are my other sessions and the old codes. */
+        put: operations["change_second_factor"];
+        /** Begin to enrol a second factor, in place of the one that there is. Nothing changes before its first code. */
+        post: operations["begin_enrolment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/second-factor/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Log in by the password alone from now on: owners and family only. A POST, for a DELETE brings no proof (RFC 9110, 9.3.5). */
+        post: operations["remove_second_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Accounts that I look after. */
+        get: operations["list_accounts"];
+        put?: never;
+        /** Make an account and the invitation of its person, which is used once within 72 hours. */
+        post: operations["invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An account that I look after. Its ETag is what a change of it needs. */
+        get: operations["get_account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change facts of somebody's account, of the version that was seen (`If-Match`). */
+        patch: operations["change_account"];
+        trace?: never;
+    };
+    "/api/v1/accounts/{id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let somebody in no more: sessions and streams end at once. */
+        post: operations["disable_account"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{id}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let somebody in again. */
+        post: operations["enable_account"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{id}/invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Invite somebody again; the link before is dead. */
+        post: operations["renew_invitation"];
+        /** Withdraw an invitation: its link is dead. */
+        delete: operations["revoke_invitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{id}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reset somebody's password: the old one and every session are dead at once; the link sets a new one within 72 hours. */
+        post: operations["reset_account"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/alerts": {
         parameters: {
             query?: never;
@@ -38,6 +246,196 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/door/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The jobs of a day in my organisation, and my visits that are not over. */
+        get: operations["door_jobs"];
+        put?: never;
+        /** Give installers something to do. */
+        post: operations["add_door_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/door/removals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a tracker out of its vehicle. */
+        post: operations["remove_tracker_at_the_door"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/door/visits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The visits at a vehicle of my organisation, the newest first. */
+        get: operations["list_door_visits"];
+        put?: never;
+        /** Fit a tracker: owner by phone, vehicle by plate, tracker by label. Sent again with its key it answers the same. */
+        post: operations["enrol_at_the_door"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/door/visits/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A visit and what has been seen since it began; ask again and again. */
+        get: operations["door_visit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/door/visits/{id}/drill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Guard the vehicle, so that moving it has to raise an alert. Nobody else gets an alert. */
+        post: operations["begin_drill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/door/visits/{id}/give-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End a visit without a hand-over; a tracker that it fitted is out again. */
+        post: operations["give_up_visit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/door/visits/{id}/hand-over": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hand the vehicle over to its owner, who gets an invitation where they are not in yet. */
+        post: operations["hand_over_at_the_door"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/door/visits/{id}/photo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The photo of a visit. Who looks at one that another installer took leaves a row in the audit. */
+        get: operations["door_photo"];
+        /** The photo of a visit, or another in its place: JPEG, PNG or WebP, at most 300 KiB, without EXIF. */
+        put: operations["put_door_photo"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/erasure-proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What became of an erasure: the proof. Needs no log-in, as there is no account any more. */
+        post: operations["get_erasure_proof"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/family/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept an invitation by its code. */
+        post: operations["accept_family"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/family/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End what somebody may do: by the owner, or by themselves. */
+        delete: operations["end_family"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/grants": {
         parameters: {
             query?: never;
@@ -50,6 +448,40 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hand-overs/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept a vehicle by the seller's code. */
+        post: operations["accept_hand_over"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hand-overs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a hand-over before it takes place: the seller takes it back, or the buyer declines. */
+        delete: operations["decline_hand_over"];
         options?: never;
         head?: never;
         patch?: never;
@@ -144,6 +576,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/invitation/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept an invitation: its code is used up, and the password logs in. */
+        post: operations["accept_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitation/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What an invitation is for. */
+        post: operations["open_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/live/ticket": {
         parameters: {
             query?: never;
@@ -170,6 +636,94 @@ export interface paths {
         };
         /** Who asks. */
         get: operations["get_me"];
+        put?: never;
+        post?: never;
+        /** Delete my account and everything that was measured of my vehicles. It cannot be undone. */
+        delete: operations["delete_account"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/consent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What I agreed to, and whether it is withdrawn. */
+        get: operations["get_my_consent"];
+        put?: never;
+        /** Give my consent (again): positioning goes on where the withdrawal had switched it off. */
+        post: operations["give_consent"];
+        /** Withdraw my consent: positioning of all my vehicles is off until I give it again. */
+        delete: operations["withdraw_consent"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything that is mine as a ZIP: `mine.json`, and a CSV and a GPX for each vehicle. Three times a day. */
+        get: operations["export_my_data"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/hand-overs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Hand-overs that are agreed or offered and have not taken place: of my vehicles, and of those that will be mine. */
+        get: operations["list_my_hand_overs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/looks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Looks of authorities at what is or was mine, in that time, as far as they may be told by now. */
+        get: operations["list_looks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/organisations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Organisations that I may know of, with their units. */
+        get: operations["list_organisations"];
         put?: never;
         post?: never;
         delete?: never;
@@ -212,6 +766,264 @@ export interface paths {
          *     that a phone can say it by itself.
          */
         post: operations["report_phone_presence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every vehicle of my organisation with its owner and tracker, then people and trackers without a vehicle, as CSV. Of id numbers the last four. */
+        get: operations["export_registry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The last imports of my organisation. */
+        get: operations["list_imports"];
+        put?: never;
+        /** Begin an import; its file follows. */
+        post: operations["create_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/imports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How an import stands. */
+        get: operations["get_import"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/imports/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End an import; what it has made so far stays. */
+        post: operations["cancel_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/imports/{id}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** The file: CSV in UTF-8 or GB18030, or XLSX, at most 32 MiB; the first line has the headings. It is read and checked. */
+        put: operations["put_import_file"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/imports/{id}/mapping": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Read the columns as other facts; every row is checked again. */
+        put: operations["put_import_mapping"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/imports/{id}/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is wrong in the file, by line and fact. */
+        get: operations["list_import_problems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/imports/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start an import that was checked. It goes on by itself, also after a restart; again makes no difference. */
+        post: operations["start_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/vehicles/{id}/hand-over": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hand a vehicle over to another owner at once; the reason and the document are audited. */
+        post: operations["hand_over_vehicle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/vehicles/{id}/tracker": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Put a tracker into a vehicle, replace it or take it out. Again makes no difference. */
+        put: operations["install_tracker"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/{kind}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** People, vehicles or trackers of my organisation; phones are masked. */
+        get: operations["search_registry"];
+        put?: never;
+        /** Enter a person, a vehicle or a tracker. With an `Idempotency-Key`, a retry makes nothing twice. */
+        post: operations["add_to_registry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registry/{kind}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A record, whole. Its ETag is what a change of it needs. */
+        get: operations["get_registry_record"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change facts of a record, of the version that was seen (`If-Match`). */
+        patch: operations["change_registry_record"];
+        trace?: never;
+    };
+    "/api/v1/registry/{kind}/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who changed what and why, newest first. */
+        get: operations["get_registry_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reset/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set a new password by a reset; its code is used up. A second factor that is enrolled stays. */
+        post: operations["accept_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reset/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Whom a reset is for. */
+        post: operations["open_reset"];
         delete?: never;
         options?: never;
         head?: never;
@@ -287,6 +1099,112 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where I am logged in. */
+        get: operations["list_sessions"];
+        put?: never;
+        post?: never;
+        /** End all my sessions but the one that asks. */
+        delete: operations["end_other_sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of my sessions; its live streams end with it. */
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the first administrator; the code is used up. The first log-in enrols the second factor. */
+        post: operations["set_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Whether the address of the first start is alive. */
+        post: operations["check_set_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/share": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Where the vehicle of a link is now. Needs no log-in. Links that never were, have ended or were opened too
+         *     often look the same.
+         */
+        post: operations["open_share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shares/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a link. */
+        delete: operations["revoke_share"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tiles/traffic/{z}/{x}/{y}": {
         parameters: {
             query?: never;
@@ -298,6 +1216,46 @@ export interface paths {
         get: operations["get_traffic_tile"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tracker-batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register trackers with credentials: all of them or none. The broker admits them within 2 s. With an `Idempotency-Key`, a
+         *     retry within a day makes nothing, and shows the same credentials.
+         */
+        post: operations["register_trackers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tracker-batches/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make credentials for those trackers of a batch that never had one, 5000 at a time. With an `Idempotency-Key`, a retry
+         *     within a day shows the same ones.
+         */
+        post: operations["issue_batch_credentials"];
         delete?: never;
         options?: never;
         head?: never;
@@ -316,6 +1274,25 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trackers/{id}/credential": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is known of a tracker's credential. */
+        get: operations["get_tracker_credential"];
+        put?: never;
+        /** Make a credential. The broker admits the tracker within 2 s; one that it had is dead as soon. */
+        post: operations["issue_tracker_credential"];
+        /** Revoke a tracker's credential: its connection ends within 2 s, and it comes in no more. */
+        delete: operations["revoke_tracker_credential"];
         options?: never;
         head?: never;
         patch?: never;
@@ -389,6 +1366,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/vehicles/{id}/family": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** With whom my vehicle is shared. */
+        get: operations["list_family"];
+        put?: never;
+        /** Invite a member of the family: the answer has the code that they type, for 72 hours. */
+        post: operations["invite_family"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/vehicles/{id}/guard-policy": {
         parameters: {
             query?: never;
@@ -402,6 +1397,25 @@ export interface paths {
         put: operations["update_guard_policy"];
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vehicles/{id}/hand-over": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The hand-over of my vehicle that is open. */
+        get: operations["get_hand_over"];
+        put?: never;
+        /** Offer my vehicle to a buyer: the answer has the code that the buyer types, for 72 hours. */
+        post: operations["offer_hand_over"];
+        /** Take the offer back, accepted or not, before it takes place. */
+        delete: operations["cancel_hand_over"];
         options?: never;
         head?: never;
         patch?: never;
@@ -423,6 +1437,41 @@ export interface paths {
         post: operations["create_phone_token"];
         /** Forget every phone of a vehicle. */
         delete: operations["delete_phone_tokens"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vehicles/{id}/positioning": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch positioning of my vehicle off or on. Off: what its tracker sends is acknowledged and not kept. */
+        post: operations["switch_positioning"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vehicles/{id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Links of my vehicle, with when each was opened. */
+        get: operations["list_shares"];
+        put?: never;
+        /** Make a link to the live place of my vehicle; it ends with the incident at the latest. */
+        post: operations["create_share"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -502,6 +1551,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What an invited person chooses. */
+        AcceptanceRequest: {
+            /** @description Of the link. */
+            code: string;
+            /** @description A login of one's own in place of the one that there is. */
+            login?: string | null;
+            /**
+             * Format: password
+             * @description 8 to 100 characters that take 10⁹ guesses at least.
+             */
+            password: string;
+        };
         /** @description An account. */
         Account: {
             /** @description What is typed. */
@@ -510,6 +1571,45 @@ export interface components {
             name: string;
             /** @description What it may do. */
             role: components["schemas"]["Role"];
+        };
+        /** @description What of an account becomes something else, and why. What is left out stays. */
+        AccountChangeRequest: {
+            /** @description What is typed to log in: a letter, and 1 to 64 of A-Z a-z 0-9 . _ @ - */
+            login?: string | null;
+            /** @description How the person is called. */
+            name?: string | null;
+            /** @description Name of another organisation, by an administrator in none. */
+            organisation?: string | null;
+            /** @description Phone number, which logs in. An empty text takes it away. */
+            phone?: string | null;
+            /** @description Why, 1 to 500 characters; it stands in the audit. */
+            reason: string;
+            /** @description Name of a unit of the organisation; made if it is missing. */
+            unit?: string | null;
+        };
+        /** @description Why, and how much of it. */
+        AccountResetRequest: {
+            /** @description Why, 1 to 500 characters; it stands in the audit. */
+            reason: string;
+            /** @description The second factor is lost, too: the next log-in enrols another. */
+            second_factor?: boolean;
+        };
+        /**
+         * @description How far somebody has come in.
+         * @enum {string}
+         */
+        AccountState: "active" | "invited" | "not_invited" | "reset" | "disabled";
+        /** @description Why. */
+        AccountStateRequest: {
+            /** @description Why, 1 to 500 characters; it stands in the audit. */
+            reason: string;
+        };
+        /** @description An account, and the link that lets its person in. */
+        AccountWithLink: {
+            /** @description The account. */
+            account: components["schemas"]["ManagedAccount"];
+            /** @description The link; the one before is dead. */
+            link: components["schemas"]["CodeLink"];
         };
         /** @description Something the owner should know. */
         Alert: {
@@ -520,6 +1620,8 @@ export interface components {
             /** @description Its number. */
             id: components["schemas"]["Id"];
             incident_id: components["schemas"]["Id"] | null;
+            /** @description Raised while an installer tried the tracker; nobody is sent it. */
+            is_drill?: boolean;
             /** @description What it states. */
             kind: components["schemas"]["AlertKind"];
             /**
@@ -540,7 +1642,7 @@ export interface components {
             plate: string | null;
             /** @description When the guard raised it, by our clock. */
             raised_at: components["schemas"]["Time"];
-            /** @description One too many of a storm: stored and listed, not sent. */
+            /** @description One too many of a storm, or of a drill: stored and listed, not sent. */
             suppressed: boolean;
             /** @description Its vehicle. */
             vehicle_id: components["schemas"]["Id"];
@@ -647,6 +1749,11 @@ export interface components {
          * @enum {string}
          */
         ArmedBy: "owner" | "schedule" | "parked" | "phone";
+        /** @description A batch whose trackers wait for credentials. */
+        BatchCredentialsRequest: {
+            /** @description Its name. */
+            batch: string;
+        };
         /** @description It was handed on, and will be in force when the guard has taken it. */
         ChangePending: {
             /** @description Always true. */
@@ -712,6 +1819,20 @@ export interface components {
             /** @description Whether there are more. */
             truncated: boolean;
         };
+        /** @description A link that is used once, to hand over. It is shown once. */
+        CodeLink: {
+            /** @description Its address; the code stands behind `#`. */
+            address: string;
+            /** @description Then it is dead. */
+            expires_at: components["schemas"]["Time"];
+            /** @description The same as a picture in SVG. */
+            qr_svg: string;
+        };
+        /** @description A code that somebody was handed. */
+        CodeRequest: {
+            /** @description What stands last in the link. */
+            code: string;
+        };
         /** @description A vehicle that travelled with another. */
         Companion: {
             /** @description First together. */
@@ -727,11 +1848,16 @@ export interface components {
             /** @description The vehicle. */
             vehicle_id: components["schemas"]["Id"];
         };
+        /** @description What is agreed to. */
+        ConsentRequest: {
+            /** @description Version of the text. */
+            version: string;
+        };
         /**
-         * @description How a tracker is heard, by its own interval: `late` misses one report, `silent` three.
+         * @description How a tracker is heard, by its own interval: `late` misses one report, `silent` three. `off`: positioning is off by choice.
          * @enum {string}
          */
-        ContactState: "online" | "late" | "silent" | "never";
+        ContactState: "online" | "late" | "silent" | "never" | "off";
         /** @description A time in which we heard nothing because of ourselves or the broker. */
         CoverageGap: {
             /** @description Why. */
@@ -757,17 +1883,28 @@ export interface components {
             /** @description Newest first. */
             gaps: components["schemas"]["CoverageGap"][];
         };
+        /** @description Why the credential that is there is replaced. */
+        CredentialRequest: {
+            /** @description Needed where there is one, which is dead from then on; 4 to 200 characters. */
+            reason?: string | null;
+        };
         /** @description What a person types. */
         Credentials: {
             /** @description The page asks for a cookie that no script can read; programs get a token. */
             cookie?: boolean;
-            /** @description What is typed. */
+            /** @description What `second_factor_enrol` brought, with the first code in `totp`. */
+            enrolment?: string | null;
+            /** @description Login, or phone number in any spelling. */
             login: string;
             /**
              * Format: password
              * @description The secret.
              */
             password: string;
+            /** @description A recovery code in place of them. */
+            recovery_code?: string | null;
+            /** @description The six digits that an authenticator shows, where a second factor is enrolled or being enrolled. */
+            totp?: string | null;
         };
         /**
          * @description A coordinate reference system; `gcj02` is the datum of Chinese maps.
@@ -784,6 +1921,242 @@ export interface components {
             organisation: string | null;
             /** @description What it may do. */
             role: components["schemas"]["Role"];
+        };
+        /** @description The password, once more: whoever finds an open page must not be able to do this. */
+        DeleteAccountRequest: {
+            /**
+             * Format: password
+             * @description The account's own.
+             */
+            password: string;
+        };
+        /** @description What has been seen of a tracker since its visit began. */
+        DoorCheck: {
+            /**
+             * Format: double
+             * @description How wrong that may be, m.
+             */
+            accuracy_m: number | null;
+            /** @description Whether the guard has taken the drill. */
+            armed: boolean;
+            /**
+             * Format: int32
+             * @description Its battery, percent.
+             */
+            battery_percent: number | null;
+            /** @description What the hand-over needs, in the order in which it is done. */
+            checks: components["schemas"]["DoorStep"][];
+            /**
+             * Format: double
+             * @description From the phone to a fix of this visit, m; none: no fix, or the phone's place was not given.
+             */
+            distance_m: number | null;
+            drill_alert_at: components["schemas"]["Time"] | null;
+            drill_kind: components["schemas"]["AlertKind"] | null;
+            /** @description Whether the vehicle powers it; none: it does not say. */
+            external_power: boolean | null;
+            fixed_at: components["schemas"]["Time"] | null;
+            heard_at: components["schemas"]["Time"] | null;
+            /** @description Whether that was during the visit. */
+            is_heard: boolean;
+            /**
+             * Format: int32
+             * @description Satellites of the fix.
+             */
+            satellites: number | null;
+            shaken_at: components["schemas"]["Time"] | null;
+            /**
+             * Format: int32
+             * @description Its signal, percent.
+             */
+            signal_percent: number | null;
+            unplugged_at: components["schemas"]["Time"] | null;
+        };
+        /**
+         * @description What is checked at a door.
+         * @enum {string}
+         */
+        DoorCheckName: "heard" | "place" | "battery" | "signal" | "shake" | "supply" | "drill";
+        /**
+         * @description How a check stands.
+         * @enum {string}
+         */
+        DoorCheckState: "seen" | "not_seen" | "wrong" | "not_needed";
+        /** @description A day's jobs, and my visits that are not over. */
+        DoorDay: {
+            /** @description Those to do first. */
+            jobs: components["schemas"]["DoorJob"][];
+            /** @description Mine, the oldest first. */
+            visits: components["schemas"]["DoorVisit"][];
+        };
+        /** @description Where the phone is, and what cannot be seen here. */
+        DoorHandOverRequest: {
+            /**
+             * Format: double
+             * @description Latitude of the phone, degrees.
+             */
+            lat?: number | null;
+            /**
+             * Format: double
+             * @description Longitude of the phone, degrees.
+             */
+            lon?: number | null;
+            /** @description Why, 1 to 200 characters; where something is left out. */
+            reason?: string | null;
+            /** @description What cannot be seen of this tracker or at this place: `place`, `battery`, `signal`, `shake`, `supply`. */
+            without?: string[];
+        };
+        /** @description A visit that is over. */
+        DoorHandedOver: {
+            invitation: components["schemas"]["CodeLink"] | null;
+            /** @description The visit. */
+            visit: components["schemas"]["DoorVisit"];
+        };
+        /** @description Something to do at a door. */
+        DoorJob: {
+            /** @description The day in China, `2026-11-29`. */
+            day: string;
+            done_at: components["schemas"]["Time"] | null;
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+            /** @description Where to go; empty 30 days after it was done. */
+            place: string;
+            /** @description Of which vehicle, if it is known. */
+            plate: string | null;
+            /** @description Why it could not be done. */
+            reason: string | null;
+            /** @description `install`, `refit`, `replace` or `remove`. */
+            work: string;
+        };
+        /** @description A job to be done. */
+        DoorJobRequest: {
+            /**
+             * Format: date
+             * @description The day in China, `2026-11-29`.
+             */
+            day: string;
+            /** @description Where to go, 1 to 200 characters. */
+            place: string;
+            /** @description Plate of the vehicle in any spelling, if it is known. */
+            plate?: string | null;
+            /** @description `install`, `refit`, `replace` or `remove`. */
+            work: string;
+        };
+        /** @description Why. */
+        DoorReasonRequest: {
+            /** @description 1 to 200 characters. */
+            reason: string;
+        };
+        /** @description One thing that a hand-over needs. */
+        DoorStep: {
+            /** @description Whether it may be left out with a reason. */
+            is_skippable: boolean;
+            /** @description Which. */
+            name: components["schemas"]["DoorCheckName"];
+            /** @description How it stands. */
+            state: components["schemas"]["DoorCheckState"];
+        };
+        /** @description A tracker that is being fitted, tried and handed over. */
+        DoorVisit: {
+            /** @description When it was fitted. */
+            began_at: components["schemas"]["Time"];
+            drill_at: components["schemas"]["Time"] | null;
+            ended_at: components["schemas"]["Time"] | null;
+            /** @description Whether there is a photo of it. */
+            has_photo: boolean;
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+            /** @description The tracker. */
+            ident: string;
+            job_id: components["schemas"]["Id"] | null;
+            /** @description `handed_over` or `given_up`. */
+            outcome: string | null;
+            /** @description The vehicle's plate. */
+            plate: string;
+            /** @description What could not be seen when it was handed over: `place`, `battery`, `signal`, `shake`, `supply`. */
+            without: string[];
+            /** @description Why. */
+            without_why: string | null;
+            /** @description `install`, `refit` (the same tracker again) or `replace`. */
+            work: string;
+        };
+        /** @description A visit and what has been seen since it began. */
+        DoorVisitChecked: {
+            /** @description What has been seen. */
+            check: components["schemas"]["DoorCheck"];
+            /** @description The visit. */
+            visit: components["schemas"]["DoorVisit"];
+        };
+        /** @description What is on a label and on forms. */
+        DoorVisitRequest: {
+            /** @description The claim code of its label. */
+            claim: string;
+            /** @description Version of the text that the owner agreed to. */
+            consent: string;
+            /** @description When, RFC 3339. */
+            consented_at: components["schemas"]["Time"];
+            /** @description The tracker, as its label has it. */
+            ident: string;
+            job_id?: components["schemas"]["Id"] | null;
+            /** @description `ebike` or `motorcycle`. */
+            kind: string;
+            /** @description The owner's name, 1 to 64 characters. */
+            name: string;
+            /** @description The owner's phone, E.164. */
+            phone: string;
+            /** @description The plate, in any spelling. */
+            plate: string;
+            /** @description Why a tracker is fitted again or replaced, 1 to 200 characters. */
+            reason?: string | null;
+        };
+        /** @description The visits at a vehicle. */
+        DoorVisits: {
+            /** @description The newest first, 50 at most. */
+            visits: components["schemas"]["DoorVisit"][];
+        };
+        /** @description An enrolment of a second factor: shown once, ended by its first code within 15 minutes. */
+        Enrolment: {
+            /** @description Comes back with the first code. */
+            enrolment: string;
+            /** @description For an authenticator with a camera: a picture in SVG. */
+            qr_svg: string;
+            /** @description For an authenticator that is typed into, base 32. */
+            secret: string;
+            /** @description For an authenticator on this device. */
+            uri: string;
+        };
+        /** @description The first code of an enrolment. */
+        EnrolmentRequest: {
+            /** @description What the beginning brought. It was given to whoever showed the second factor that there was. */
+            enrolment: string;
+            /**
+             * Format: password
+             * @description The password.
+             */
+            password: string;
+            /** @description Its first code. */
+            totp: string;
+        };
+        /** @description What became of an erasure. */
+        ErasureProof: {
+            /** @description When it was asked. */
+            asked_at: components["schemas"]["Time"];
+            /** @description Whether it has happened. */
+            done: boolean;
+            /** @description What was erased, what stays and why (docs/retention.md). */
+            report: Record<string, never> | null;
+        };
+        /** @description What an erasure is asked after by. */
+        ErasureProofRequest: {
+            /** @description As the answer to the deletion gave it. */
+            receipt: string;
+        };
+        /** @description An account that is being erased. */
+        ErasureReceipt: {
+            /** @description When it was asked. */
+            asked_at: components["schemas"]["Time"];
+            /** @description Who has it can ask what became of it; it is shown once. */
+            receipt: string;
         };
         /** @description Why something was refused. */
         ErrorBody: {
@@ -807,7 +2180,46 @@ export interface components {
          * @description Why something was refused, as one word. docs/errors.md says what each means and which values it brings.
          * @enum {string}
          */
-        ErrorCode: "not_understood" | "not_a_number" | "not_a_time" | "out_of_range" | "text_length" | "search_length" | "plate_length" | "plate_character" | "plate_without_digit" | "span_length" | "unknown_word" | "one_of" | "not_for_role" | "corners" | "corner_outside" | "bad_box" | "bad_cursor" | "no_such_tile" | "character_not_kept" | "value_not_kept" | "too_slow" | "not_supported" | "window_too_long" | "window_backwards" | "area_too_large" | "view_too_large" | "too_many_pieces" | "too_many_rides" | "hold_end" | "case_missing" | "not_logged_in" | "session_ended" | "wrong_login" | "wrong_role" | "foreign_page" | "no_grant" | "zone_of_owner" | "hold_role" | "hold_of_other_case" | "not_found" | "no_such_plate" | "unknown_phone" | "method_not_allowed" | "too_large" | "no_tracker" | "zones_full" | "phones_full" | "hold_released" | "plate_shared" | "incident_changed" | "incident_closed" | "already_answered" | "confirm_withdrawal" | "corridor_points" | "zone_too_wide" | "zone_too_short" | "zone_too_narrow" | "zone_at_edge" | "dwell_time" | "schedule_windows" | "schedule_days" | "schedule_minutes" | "polygon_invalid" | "polygon_area" | "too_many_logins" | "too_many_phone_words" | "too_many_streams" | "unavailable" | "internal" | "refused";
+        ErrorCode: "not_understood" | "not_a_number" | "not_a_time" | "out_of_range" | "text_length" | "search_length" | "plate_length" | "plate_character" | "plate_without_digit" | "span_length" | "unknown_word" | "one_of" | "not_for_role" | "corners" | "corner_outside" | "bad_box" | "bad_cursor" | "no_such_tile" | "character_not_kept" | "value_not_kept" | "too_slow" | "not_supported" | "window_too_long" | "window_backwards" | "area_too_large" | "view_too_large" | "too_many_pieces" | "too_many_rides" | "hold_end" | "case_missing" | "not_logged_in" | "session_ended" | "wrong_login" | "second_factor_needed" | "second_factor_enrol" | "wrong_code" | "wrong_password" | "password_guessable" | "phone_form" | "login_form" | "login_taken" | "phone_taken" | "code_ended" | "not_your_role" | "no_such_organisation" | "already_in" | "not_in_yet" | "account_disabled" | "yourself" | "factor_compulsory" | "no_second_factor" | "wrong_role" | "foreign_page" | "family_right" | "no_grant" | "zone_of_owner" | "hold_role" | "hold_of_other_case" | "not_found" | "no_such_plate" | "unknown_phone" | "unknown_code" | "unknown_share" | "no_such_person" | "method_not_allowed" | "too_large" | "no_tracker" | "zones_full" | "phones_full" | "hand_over_open" | "positioning_off" | "consent_withdrawn" | "own_vehicle" | "no_owner" | "family_full" | "shares_full" | "no_incident" | "hold_released" | "plate_shared" | "incident_changed" | "incident_closed" | "already_answered" | "credential_exists" | "credential_changed" | "tracker_exists" | "tracker_ident" | "confirm_withdrawal" | "unknown_label" | "phone_of_other" | "vehicle_of_other" | "vehicle_has_tracker" | "tracker_elsewhere" | "visit_open" | "visit_over" | "checks_missing" | "key_reused" | "photo_form" | "photo_details" | "corridor_points" | "zone_too_wide" | "zone_too_short" | "zone_too_narrow" | "zone_at_edge" | "dwell_time" | "schedule_windows" | "schedule_days" | "schedule_minutes" | "polygon_invalid" | "polygon_area" | "too_many_logins" | "too_many_phone_words" | "too_many_streams" | "too_many_codes" | "too_many_views" | "too_many_exports" | "unavailable" | "internal" | "field_form" | "version_missing" | "version_changed" | "key_used" | "plate_taken" | "ident_taken" | "no_table" | "import_begun" | "import_not_checked" | "import_has_bad_rows" | "imports_full" | "refused";
+        /** @description Whom to invite. */
+        FamilyInvitationRequest: {
+            ends_at?: components["schemas"]["Time"] | null;
+            /** @description What they may do. */
+            may: components["schemas"]["FamilyRight"];
+            /** @description What the owner calls them. */
+            name: string;
+        };
+        /** @description An invitation, with its code. */
+        FamilyInvited: {
+            /** @description For the one who is invited; it is shown once. */
+            code: string;
+            /** @description The invitation. */
+            member: components["schemas"]["FamilyMember"];
+        };
+        /** @description Somebody with whom an owner shares a vehicle. */
+        FamilyMember: {
+            accepted_at: components["schemas"]["Time"] | null;
+            code_ends_at: components["schemas"]["Time"] | null;
+            ends_at: components["schemas"]["Time"] | null;
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+            /** @description What they may do. */
+            may: components["schemas"]["FamilyRight"];
+            /** @description What the owner calls them. */
+            name: string;
+            /** @description The vehicle. */
+            vehicle_id: components["schemas"]["Id"];
+        };
+        /** @description Everybody with whom a vehicle is shared. */
+        FamilyMembers: {
+            /** @description Oldest invitation first. */
+            members: components["schemas"]["FamilyMember"][];
+        };
+        /**
+         * @description What a member of the family may do; each word holds those before it.
+         * @enum {string}
+         */
+        FamilyRight: "see" | "arm" | "answer";
         /** @description Where and how a vehicle was. */
         Fix: {
             /**
@@ -851,6 +2263,18 @@ export interface components {
          * @enum {string}
          */
         FixSource: "gnss" | "cell" | "wifi";
+        /** @description What was agreed to. */
+        GivenConsent: {
+            /** @description `door`, `page`, `paper` or `import`. */
+            channel: string;
+            /** @description When. */
+            given_at: components["schemas"]["Time"];
+            /** @description Version of the text; `unrecorded`: it stands on paper. */
+            version: string;
+            withdrawn_at: components["schemas"]["Time"] | null;
+            /** @description By which channel. */
+            withdrawn_channel: string | null;
+        };
         /** @description What an officer may ask for, and why. */
         Grant: {
             /**
@@ -915,11 +2339,161 @@ export interface components {
             armed: boolean;
             since: components["schemas"]["Time"] | null;
         };
+        /** @description A hand-over of a vehicle to another owner. */
+        HandOver: {
+            accepted_at: components["schemas"]["Time"] | null;
+            code_ends_at: components["schemas"]["Time"] | null;
+            done_at: components["schemas"]["Time"] | null;
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+            takes_place_at: components["schemas"]["Time"] | null;
+            /** @description The vehicle. */
+            vehicle_id: components["schemas"]["Id"];
+        };
+        /** @description A hand-over that was accepted. */
+        HandOverAccepted: {
+            /** @description It. */
+            hand_over: components["schemas"]["HandOver"];
+            /** @description The plate of the vehicle. */
+            plate: string;
+        };
+        /** @description A hand-over that was offered, with its code. */
+        HandOverOffered: {
+            /** @description For the buyer; it is shown once. */
+            code: string;
+            /** @description It. */
+            hand_over: components["schemas"]["HandOver"];
+        };
+        /**
+         * @description Why an operator hands a vehicle over.
+         * @enum {string}
+         */
+        HandOverReason: "sale" | "death" | "repossession" | "insurer_recovery";
+        /** @description From when on the vehicle is to be the buyer's. */
+        HandOverRequest: {
+            takes_place_at?: components["schemas"]["Time"] | null;
+        };
+        /**
+         * @description Which side of a hand-over one is on.
+         * @enum {string}
+         */
+        HandOverSide: "seller" | "buyer";
         /**
          * @description A number of ours as decimal text: JavaScript's numbers end at 2⁵³.
          * @example 42
          */
         Id: string;
+        /** @description Identifiers that count up: a prefix and a number with leading zeros. */
+        IdentRange: {
+            /** @description How many. */
+            count: number;
+            /**
+             * Format: int32
+             * @description Digits of each number, 1 to 18.
+             */
+            digits: number;
+            /**
+             * Format: int64
+             * @description First number.
+             */
+            first: number;
+            /** @description What they begin with. */
+            prefix: string;
+        };
+        /** @description An import and how it stands. */
+        Import: {
+            /**
+             * Format: int32
+             * @description Of them those that the check found bad.
+             */
+            bad: number;
+            ended_at: components["schemas"]["Time"] | null;
+            /** @description As it was called. */
+            file_name: string;
+            /**
+             * Format: int32
+             * @description Rows done.
+             */
+            gone_through: number;
+            /** @description The headings of the file. */
+            headers: string[];
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+            /** @description When it was made. */
+            made_at: components["schemas"]["Time"];
+            /** @description The fact of each column; null: it is left out. */
+            mapping: (string | null)[];
+            /** @description Whether bad rows are left out; null: it has not been started. */
+            only_good: boolean | null;
+            /**
+             * Format: int32
+             * @description People that it made.
+             */
+            people_made: number;
+            /** @description Why. */
+            reason: string;
+            /**
+             * Format: int32
+             * @description Of them those that were left out.
+             */
+            refused: number;
+            /**
+             * Format: int32
+             * @description Rows of the file.
+             */
+            rows: number;
+            started_at: components["schemas"]["Time"] | null;
+            /** @description `new`, `filling`, `checked`, `running`, `done` or `cancelled`. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Trackers that it made.
+             */
+            trackers_made: number;
+            /**
+             * Format: int32
+             * @description Vehicles that it made.
+             */
+            vehicles_made: number;
+        };
+        /** @description A row of the report: what is wrong, where, and what may stand there. */
+        ImportProblem: {
+            /** @description What may stand there; of `repeated` the line that has it first. */
+            allowed: string;
+            /** @description A word for programs. */
+            code: string;
+            /** @description The fact. */
+            field: string;
+            /**
+             * Format: int32
+             * @description Line of the file, from 1.
+             */
+            line: number;
+            /** @description What stands there, its beginning. */
+            value: string;
+        };
+        /** @description A page of a report. */
+        ImportProblems: {
+            /**
+             * Format: int32
+             * @description The line after which the next page begins; null: this is the last.
+             */
+            next_line: number | null;
+            /** @description In the order of lines. */
+            problems: components["schemas"]["ImportProblem"][];
+        };
+        /** @description An import to make. */
+        ImportRequest: {
+            /** @description As people know it, 1 to 128 characters. */
+            file_name: string;
+            /** @description Why, 1 to 500 characters. */
+            reason: string;
+        };
+        /** @description Imports, the newest first. */
+        Imports: {
+            /** @description The last 50 of the organisation. */
+            imports: components["schemas"]["Import"][];
+        };
         /** @description What happened to a vehicle. */
         Incident: components["schemas"]["IncidentSummary"] & {
             /** @description Its alerts, with their evidence. */
@@ -952,6 +2526,8 @@ export interface components {
             closed_at: components["schemas"]["Time"] | null;
             /** @description Its number. */
             id: components["schemas"]["Id"];
+            /** @description It began while an installer tried the tracker. */
+            is_drill?: boolean;
             /** @description When it began. */
             opened_at: components["schemas"]["Time"];
             /** @description How far it has come. */
@@ -982,6 +2558,8 @@ export interface components {
             fixes_to: components["schemas"]["Time"] | null;
             /** @description Its number. */
             id: components["schemas"]["Id"];
+            /** @description It began while an installer tried the tracker. */
+            is_drill?: boolean;
             /** @description When it began. */
             opened_at: components["schemas"]["Time"];
             /** @description The vehicle's plate. */
@@ -1009,6 +2587,35 @@ export interface components {
             incidents: components["schemas"]["IncidentSummary"][];
             /** @description The cursor of the next page. */
             next_cursor: string | null;
+        };
+        /** @description Which tracker a vehicle carries from now on, and why. */
+        InstallRequest: {
+            /** @description Why, 1 to 500 characters. */
+            reason: string;
+            /** @description Takes out the one there first. */
+            replace?: boolean;
+            tracker_id?: components["schemas"]["Id"] | null;
+        };
+        /** @description A code, as somebody typed it. */
+        InvitationCodeRequest: {
+            /** @description Small or large letters, with or without signs between. */
+            code: string;
+        };
+        /** @description Whom to invite. A phone number or a login makes the account one of a kind, so that trying again makes no second. */
+        InvitationRequest: {
+            /** @description Login; made if it is left out, and the person may choose another. */
+            login?: string | null;
+            /** @description How the person is called. */
+            name: string;
+            /** @description Name of the organisation; mine if it is left out. An administrator in none may name a new one. */
+            organisation?: string | null;
+            organisation_kind?: components["schemas"]["OrganisationKind"] | null;
+            /** @description Phone number, which logs in. */
+            phone?: string | null;
+            /** @description What the account may do. */
+            role: components["schemas"]["Role"];
+            /** @description Name of the unit; made if it is missing. */
+            unit?: string | null;
         };
         /** @description Where a vehicle was last. */
         LatestPosition: {
@@ -1188,6 +2795,99 @@ export interface components {
              */
             speed_kmh: number | null;
         };
+        /** @description What to log in with from now on. */
+        LoginSet: {
+            /** @description The login. */
+            login: string;
+        };
+        /** @description Somebody whom an administrator or an operator looks after. */
+        ManagedAccount: {
+            code_expires_at: components["schemas"]["Time"] | null;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Time"];
+            /** @description Whether a second factor is enrolled. */
+            has_second_factor: boolean;
+            /** @description Number. */
+            id: components["schemas"]["Id"];
+            last_log_in_at: components["schemas"]["Time"] | null;
+            /** @description What is typed to log in. */
+            login: string;
+            /** @description For people. */
+            name: string;
+            /** @description Where the person works. */
+            organisation: string | null;
+            /** @description E.164. */
+            phone: string | null;
+            /** @description What it may do. */
+            role: components["schemas"]["Role"];
+            /** @description How far the person has come in. */
+            state: components["schemas"]["AccountState"];
+            /** @description Unit of it. */
+            unit: string | null;
+            /**
+             * Format: int32
+             * @description Grows with each change; the ETag has it, too.
+             */
+            version: number;
+        };
+        /** @description A page of accounts. */
+        ManagedAccounts: {
+            /** @description By number. */
+            accounts: components["schemas"]["ManagedAccount"][];
+            /** @description For the next page. */
+            next_cursor: string | null;
+        };
+        /** @description The fact of each column. */
+        MappingRequest: {
+            /** @description A name of a fact for each column of the file, in order; null leaves a column out. */
+            mapping: (string | null)[];
+        };
+        /** @description A person's consents. */
+        MyConsent: {
+            /** @description Oldest first. */
+            consents: components["schemas"]["GivenConsent"][];
+            /** @description Whether every one of them is withdrawn. */
+            is_withdrawn: boolean;
+        };
+        /** @description Recovery codes: shown once, each used once. */
+        NewRecoveryCodes: {
+            /** @description Ten. */
+            recovery_codes: string[];
+        };
+        /** @description The hand-over that is open, if there is one. */
+        OpenHandOver: {
+            hand_over: components["schemas"]["HandOver"] | null;
+        };
+        /** @description To whom, why, and by which document. */
+        OperatorHandOverRequest: {
+            /** @description Number of the contract, the certificate of inheritance or the court's order. */
+            document: string;
+            /** @description Why. */
+            reason: components["schemas"]["HandOverReason"];
+            /** @description The new owner's login. */
+            to_login?: string | null;
+            /** @description The new owner's phone number, E.164; this or `to_login`. */
+            to_phone?: string | null;
+        };
+        /** @description An organisation. */
+        Organisation: {
+            /** @description What it does. */
+            kind: components["schemas"]["OrganisationKind"];
+            /** @description Its name. */
+            name: string;
+            /** @description Names of its units. */
+            units: string[];
+        };
+        /**
+         * @description What an organisation does.
+         * @enum {string}
+         */
+        OrganisationKind: "owner" | "police" | "operator";
+        /** @description Organisations that I may know of. */
+        Organisations: {
+            /** @description By name. */
+            organisations: components["schemas"]["Organisation"][];
+        };
         /** @description Trackers with something in common that fell silent together. */
         Outage: {
             /** @description When the first fell silent. */
@@ -1202,16 +2902,16 @@ export interface components {
             lanes: number;
             /**
              * Format: int64
-             * @description Trackers there are.
+             * @description Guarded vehicles there are; left out where others may be of another organisation.
              */
-            member_count: number;
+            member_count: number | null;
             /** @description Which one. */
             name: string;
             /** @description When it was noticed. */
             noticed_at: components["schemas"]["Time"];
             /**
              * Format: int64
-             * @description Trackers that fell silent.
+             * @description Vehicles that fell silent: those that I may know of.
              */
             silent_count: number;
         };
@@ -1224,6 +2924,95 @@ export interface components {
         Outages: {
             /** @description Newest first. */
             outages: components["schemas"]["Outage"][];
+        };
+        /** @description How I log in. */
+        OwnAccount: {
+            /** @description Whether a second factor is enrolled. */
+            has_second_factor: boolean;
+            /** @description What is typed. */
+            login: string;
+            /** @description Whether my role needs one. */
+            must_have_second_factor: boolean;
+            /** @description For people. */
+            name: string;
+            /** @description Where I work. */
+            organisation: string | null;
+            /** @description E.164. */
+            phone: string | null;
+            /**
+             * Format: int32
+             * @description Recovery codes that are not used.
+             */
+            recovery_codes_left: number;
+            /** @description What it may do. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description A session of mine. */
+        OwnSession: {
+            /** @description When it was opened. */
+            created_at: components["schemas"]["Time"];
+            /** @description Then it is dead. */
+            expires_at: components["schemas"]["Time"];
+            /** @description Number. */
+            id: components["schemas"]["Id"];
+            /** @description Whether it is the one that asks. */
+            is_this: boolean;
+            /** @description When it was last used, to the minute. */
+            last_used_at: components["schemas"]["Time"];
+            /** @description What the browser or program called itself, 200 characters at most. */
+            user_agent: string;
+        };
+        /** @description My sessions. */
+        OwnSessions: {
+            /** @description The last used first. */
+            sessions: components["schemas"]["OwnSession"][];
+        };
+        /** @description A new password of mine. */
+        PasswordChangeRequest: {
+            /**
+             * Format: password
+             * @description 8 to 100 characters that take 10⁹ guesses at least.
+             */
+            new_password: string;
+            /**
+             * Format: password
+             * @description The password as it is.
+             */
+            password: string;
+        };
+        /** @description A new password. */
+        PasswordResetRequest: {
+            /** @description Of the link. */
+            code: string;
+            /**
+             * Format: password
+             * @description 8 to 100 characters that take 10⁹ guesses at least.
+             */
+            password: string;
+        };
+        /** @description A hand-over that has not taken place. */
+        PendingHandOver: {
+            /** @description It. */
+            hand_over: components["schemas"]["HandOver"];
+            /** @description The plate of the vehicle. */
+            plate: string;
+            /** @description Which side I am on. */
+            side: components["schemas"]["HandOverSide"];
+        };
+        /** @description Hand-overs that have not taken place. */
+        PendingHandOvers: {
+            /** @description Soonest first. */
+            hand_overs: components["schemas"]["PendingHandOver"][];
+        };
+        /** @description A new phone number of mine. */
+        PhoneChangeRequest: {
+            /**
+             * Format: password
+             * @description The password.
+             */
+            password: string;
+            /** @description The number, in any spelling. */
+            phone: string;
         };
         /** @description A phone's word. */
         PhonePresenceRequest: {
@@ -1248,30 +3037,214 @@ export interface components {
              */
             lon: number;
         };
+        /** @description Whether positions of a vehicle are to be collected. */
+        PositioningRequest: {
+            /** @description False: nothing is collected from now on, and nobody guards it. */
+            on: boolean;
+        };
+        /** @description Whether positions of a vehicle are collected. */
+        PositioningState: {
+            positioning_off_since: components["schemas"]["Time"] | null;
+        };
         /**
          * @description `no_contact`: it is guarded, but its tracker is silent or never spoke, so nobody watches.
          * @enum {string}
          */
         Protection: "off" | "protected" | "no_contact";
+        /** @description The password, and the second factor that there is. */
+        ReauthenticationRequest: {
+            /**
+             * Format: password
+             * @description The password.
+             */
+            password: string;
+            /** @description A recovery code in place of it. */
+            recovery_code?: string | null;
+            /** @description A code of the second factor that there is. */
+            totp?: string | null;
+        };
+        /**
+         * @description What the registry keeps.
+         * @enum {string}
+         */
+        RegistryKind: "people" | "vehicles" | "trackers";
+        /** @description A person, vehicle or tracker, whole: what it has depends on the kind, see docs/api.md. */
+        RegistryRecord: {
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+            /**
+             * Format: int32
+             * @description Grows with each change; the ETag has it, too.
+             */
+            version: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description Facts of a thing, by their names, and why. */
+        RegistryRequest: {
+            /**
+             * @description People: `name`, `phone`, `id_number`. Vehicles: `plate`, `kind`, `make`, `model`, `colour`, `frame_number`,
+             *     `motor_number`, `owner_id` (new ones). Trackers: `ident` (new ones), `protocol`, `tracker_model`, `iccid`,
+             *     `sim_number`, `batch`. An empty text takes a fact away.
+             */
+            fields: {
+                [key: string]: string;
+            };
+            /** @description Why, 1 to 500 characters. */
+            reason: string;
+        };
+        /** @description A row of a list: what it has depends on the kind, see docs/api.md. */
+        RegistryRow: {
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description A page of a list. */
+        RegistryRows: {
+            next_cursor: components["schemas"]["Id"] | null;
+            /** @description In the order of their numbers. */
+            rows: components["schemas"]["RegistryRow"][];
+        };
+        /** @description A tracker to take out, by its label. */
+        RemovalRequest: {
+            /** @description The claim code of its label. */
+            claim: string;
+            /** @description The tracker, as its label has it. */
+            ident: string;
+            /** @description Why, 1 to 200 characters. */
+            reason: string;
+        };
         /**
          * @description What an account may do.
          * @enum {string}
          */
-        Role: "owner" | "police" | "operator" | "admin";
+        Role: "owner" | "family" | "installer" | "operator" | "police" | "approver" | "auditor" | "admin";
         /** @description A session that was opened. */
         SessionCreated: {
             /** @description Whose it is. */
             account: components["schemas"]["Account"];
             /** @description Then it is dead. */
             expires_at: components["schemas"]["Time"];
+            /** @description Where the log-in enrolled a second factor: ten codes, shown once, each used once. */
+            recovery_codes?: string[];
             /** @description The bearer token; it is shown once. Left out where a cookie holds it. */
             token?: string;
+        };
+        /** @description How many sessions were ended. */
+        SessionsEnded: {
+            /** @description How many. */
+            ended: number;
+        };
+        /** @description The first administrator. */
+        SetUpRequest: {
+            /** @description Of the address that the first start printed. */
+            code: string;
+            /** @description What is typed to log in: a letter, and 1 to 64 of A-Z a-z 0-9 . _ @ - */
+            login: string;
+            /** @description How the person is called. */
+            name: string;
+            /** @description An organisation to stand in. Whoever stands in none sees all organisations. */
+            organisation?: string | null;
+            /**
+             * Format: password
+             * @description 8 to 100 characters that take 10⁹ guesses at least.
+             */
+            password: string;
+            /** @description Phone number, which logs in, too. */
+            phone?: string | null;
         };
         /**
          * @description How grave an incident is, by its score.
          * @enum {string}
          */
         Severity: "low" | "high" | "critical";
+        /** @description A link to the live place of a vehicle during an incident. */
+        ShareLink: {
+            /** @description Until when at most it shows something. */
+            expires_at: components["schemas"]["Time"];
+            /** @description Its number. */
+            id: components["schemas"]["Id"];
+            /** @description Whether it shows something now. */
+            live: boolean;
+            /** @description When it was made. */
+            made_at: components["schemas"]["Time"];
+            /** @description When it was opened. */
+            openings: components["schemas"]["Time"][];
+            /**
+             * Format: int32
+             * @description How often it may be opened.
+             */
+            openings_max: number;
+            revoked_at: components["schemas"]["Time"] | null;
+            /** @description The vehicle. */
+            vehicle_id: components["schemas"]["Id"];
+        };
+        /** @description Links of a vehicle. */
+        ShareLinks: {
+            /** @description Newest first. */
+            shares: components["schemas"]["ShareLink"][];
+        };
+        /** @description A link that was made. */
+        ShareMade: {
+            /** @description The path of the link on this server; it is shown once. */
+            path: string;
+            /** @description It. */
+            share: components["schemas"]["ShareLink"];
+        };
+        /** @description How long and how often. */
+        ShareRequest: {
+            /**
+             * Format: int32
+             * @description Minutes until it shows nothing any more, 5 to 1440.
+             */
+            minutes: number;
+            /**
+             * Format: int32
+             * @description How often it may be opened, 1 to 1000.
+             */
+            openings_max: number;
+        };
+        /** @description What a link's page sends. */
+        ShareViewRequest: {
+            /** @description What stands behind the # of the link. */
+            token: string;
+            /** @description The visit of the answer before; left out: it is opened once more, and counted. */
+            visit?: string | null;
+        };
+        /** @description Where a shared vehicle is. */
+        SharedPlace: {
+            /** @description When it was there. */
+            fixed_at: components["schemas"]["Time"];
+            /**
+             * Format: double
+             * @description Latitude, degrees, WGS-84.
+             */
+            lat: number;
+            /**
+             * Format: double
+             * @description Longitude, degrees, WGS-84.
+             */
+            lon: number;
+            /**
+             * Format: double
+             * @description How fast, km/h, if it was said.
+             */
+            speed_kmh: number | null;
+        };
+        /** @description What a link shows. */
+        SharedView: {
+            /** @description Until when at most it shows something. */
+            expires_at: components["schemas"]["Time"];
+            place: components["schemas"]["SharedPlace"] | null;
+            /** @description To ask again without a further opening. */
+            visit: string;
+        };
+        /** @description Whether bad rows are left out. */
+        StartRequest: {
+            /** @description Without it, an import with a bad row is not started. */
+            only_good?: boolean;
+        };
         /** @description A stay at one place. */
         Stop: {
             /** @description Its beginning. */
@@ -1311,6 +3284,8 @@ export interface components {
         Track: {
             /** @description Where nothing is known. */
             gaps: components["schemas"]["TrackGap"][];
+            /** @description When positioning was off by the owner's choice. */
+            off: components["schemas"]["TrackGap"][];
             /** @description Oldest first, at most 50,000. */
             points: components["schemas"]["TrackPoint"][];
             /** @description Where it stood. */
@@ -1334,6 +3309,21 @@ export interface components {
             number,
             number | null
         ];
+        /** @description Trackers to register. Either `idents` or `range` says which. */
+        TrackerBatchRequest: {
+            /** @description Name by which they are found together, 1 to 64 characters. */
+            batch?: string | null;
+            /** @description Identifiers: 1 to 32 of `A-Z a-z 0-9 _ -` each. */
+            idents?: string[];
+            /** @description Model, where the language has dialects. */
+            model?: string | null;
+            /**
+             * @description Language, as docs/protocols.md names it.
+             * @example jt808
+             */
+            protocol: string;
+            range?: components["schemas"]["IdentRange"] | null;
+        };
         /** @description Trackers by state. */
         TrackerCounts: {
             /**
@@ -1348,6 +3338,11 @@ export interface components {
             never: number;
             /**
              * Format: int64
+             * @description Positioning of the vehicle is off by its owner's choice.
+             */
+            off: number;
+            /**
+             * Format: int64
              * @description Heard in time.
              */
             online: number;
@@ -1357,11 +3352,40 @@ export interface components {
              */
             silent: number;
         };
+        /** @description A new credential. It is shown here and never again. */
+        TrackerCredential: {
+            /** @description Code on the label, by which an installer shows that the tracker is in their hand. */
+            claim_code: string;
+            /** @description The tracker. */
+            id: components["schemas"]["Id"];
+            /** @description Identifier on the wire, and user name at the broker. */
+            ident: string;
+            /** @description Label. */
+            label: components["schemas"]["TrackerLabel"];
+            /** @description Password at the broker. */
+            password: string;
+            /** @description Topic to which it publishes. */
+            topic: string;
+        };
+        /** @description What is known of a tracker's credential; never itself. */
+        TrackerCredentialState: {
+            /** @description Identifier on the wire. */
+            ident: string;
+            made_at: components["schemas"]["Time"] | null;
+            revoked_at: components["schemas"]["Time"] | null;
+        };
+        /** @description New credentials. They are shown here and never again. */
+        TrackerCredentials: {
+            /** @description By identifier. */
+            credentials: components["schemas"]["TrackerCredential"][];
+            /** @description Whether more of the batch wait for one: ask again. */
+            has_more: boolean;
+        };
         /**
          * @description Which trackers are listed: all, or those that are heard so.
          * @enum {string}
          */
-        TrackerFilter: "all" | "online" | "late" | "silent" | "never";
+        TrackerFilter: "all" | "online" | "late" | "silent" | "never" | "off";
         /** @description How a tracker is. */
         TrackerHealth: {
             /**
@@ -1411,6 +3435,16 @@ export interface components {
             signal_percent: number | null;
             /** @description How it is heard. */
             state: components["schemas"]["ContactState"];
+        };
+        /** @description QR code of a label: `RG1:IDENT:CLAIM`. */
+        TrackerLabel: {
+            /** @description Row by row, one bit a module, dark is 1; hexadecimal, filled up with 0. */
+            modules_hex: string;
+            /**
+             * Format: int32
+             * @description Modules of a side.
+             */
+            side: number;
         };
         /** @description Trackers and how many there are in each state. */
         Trackers: {
@@ -1473,12 +3507,15 @@ export interface components {
             kind: components["schemas"]["VehicleKind"];
             last_fix: components["schemas"]["Fix"] | null;
             last_heard_at: components["schemas"]["Time"] | null;
+            /** @description What the one who asks may do with it; police are not told. */
+            may?: components["schemas"]["VehicleRight"];
             /** @description Maker and model. */
             model: string | null;
             open_incident: components["schemas"]["Id"] | null;
             open_incident_answer: components["schemas"]["Answer"] | null;
             /** @description Its plate. */
             plate: string;
+            positioning_off_since: components["schemas"]["Time"] | null;
             /** @description Whether somebody watches over it. */
             protection: components["schemas"]["Protection"];
             /**
@@ -1494,6 +3531,33 @@ export interface components {
          * @enum {string}
          */
         VehicleKind: "ebike" | "motorcycle";
+        /** @description A look of an authority at a vehicle of mine. */
+        VehicleLook: {
+            /** @description When. */
+            at: components["schemas"]["Time"];
+            /** @description For which case. */
+            case_number: string;
+            /** @description Whose officer looked. */
+            organisation: string | null;
+            /** @description Its plate now. */
+            plate: string;
+            /** @description Why. */
+            purpose: string;
+            /** @description The vehicle. */
+            vehicle_id: components["schemas"]["Id"];
+            /** @description `track`, `company`, `newest`, `hold`; `found`: it was in the answer of another question. */
+            what: string;
+        };
+        /** @description Looks that may be told by now. */
+        VehicleLooks: {
+            /** @description Newest first. */
+            looks: components["schemas"]["VehicleLook"][];
+        };
+        /**
+         * @description What one may do with a vehicle: it is one's own, or each word holds those before it.
+         * @enum {string}
+         */
+        VehicleRight: "see" | "arm" | "answer" | "own";
         /** @description Vehicles. */
         Vehicles: {
             /** @description By plate. */
@@ -1520,6 +3584,23 @@ export interface components {
              * @description Minutes from midnight; at or before the beginning it is the next day's.
              */
             to_min: number;
+        };
+        /** @description What somebody with a link is told. */
+        Welcome: {
+            /** @description Then the link is dead. */
+            expires_at: components["schemas"]["Time"];
+            /** @description Whether a phone number of the person is there, which logs in, too. */
+            has_phone: boolean;
+            /** @description The login as it is; a person may choose another. */
+            login: string;
+            /** @description Whom it is for. */
+            name: string;
+            /** @description Where the person works. */
+            organisation: string | null;
+            /** @description What the account may do. */
+            role: components["schemas"]["Role"];
+            /** @description Whether the first log-in asks for a second factor. */
+            second_factor: boolean;
         };
         /** @description A zone and its rule. */
         Zone: {
@@ -1614,7 +3695,13 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type AcceptanceRequest = components['schemas']['AcceptanceRequest'];
 export type Account = components['schemas']['Account'];
+export type AccountChangeRequest = components['schemas']['AccountChangeRequest'];
+export type AccountResetRequest = components['schemas']['AccountResetRequest'];
+export type AccountState = components['schemas']['AccountState'];
+export type AccountStateRequest = components['schemas']['AccountStateRequest'];
+export type AccountWithLink = components['schemas']['AccountWithLink'];
 export type Alert = components['schemas']['Alert'];
 export type AlertKind = components['schemas']['AlertKind'];
 export type AlertLevel = components['schemas']['AlertLevel'];
@@ -1626,30 +3713,73 @@ export type AreaSearchRequest = components['schemas']['AreaSearchRequest'];
 export type AreaSearchResult = components['schemas']['AreaSearchResult'];
 export type ArmRequest = components['schemas']['ArmRequest'];
 export type ArmedBy = components['schemas']['ArmedBy'];
+export type BatchCredentialsRequest = components['schemas']['BatchCredentialsRequest'];
 export type ChangePending = components['schemas']['ChangePending'];
 export type Circle = components['schemas']['Circle'];
 export type CloseReason = components['schemas']['CloseReason'];
 export type CoTravelRequest = components['schemas']['CoTravelRequest'];
 export type CoTravelResult = components['schemas']['CoTravelResult'];
+export type CodeLink = components['schemas']['CodeLink'];
+export type CodeRequest = components['schemas']['CodeRequest'];
 export type Companion = components['schemas']['Companion'];
+export type ConsentRequest = components['schemas']['ConsentRequest'];
 export type ContactState = components['schemas']['ContactState'];
 export type CoverageGap = components['schemas']['CoverageGap'];
 export type CoverageGapCause = components['schemas']['CoverageGapCause'];
 export type CoverageGaps = components['schemas']['CoverageGaps'];
+export type CredentialRequest = components['schemas']['CredentialRequest'];
 export type Credentials = components['schemas']['Credentials'];
 export type Crs = components['schemas']['Crs'];
 export type CurrentAccount = components['schemas']['CurrentAccount'];
+export type DeleteAccountRequest = components['schemas']['DeleteAccountRequest'];
+export type DoorCheck = components['schemas']['DoorCheck'];
+export type DoorCheckName = components['schemas']['DoorCheckName'];
+export type DoorCheckState = components['schemas']['DoorCheckState'];
+export type DoorDay = components['schemas']['DoorDay'];
+export type DoorHandOverRequest = components['schemas']['DoorHandOverRequest'];
+export type DoorHandedOver = components['schemas']['DoorHandedOver'];
+export type DoorJob = components['schemas']['DoorJob'];
+export type DoorJobRequest = components['schemas']['DoorJobRequest'];
+export type DoorReasonRequest = components['schemas']['DoorReasonRequest'];
+export type DoorStep = components['schemas']['DoorStep'];
+export type DoorVisit = components['schemas']['DoorVisit'];
+export type DoorVisitChecked = components['schemas']['DoorVisitChecked'];
+export type DoorVisitRequest = components['schemas']['DoorVisitRequest'];
+export type DoorVisits = components['schemas']['DoorVisits'];
+export type Enrolment = components['schemas']['Enrolment'];
+export type EnrolmentRequest = components['schemas']['EnrolmentRequest'];
+export type ErasureProof = components['schemas']['ErasureProof'];
+export type ErasureProofRequest = components['schemas']['ErasureProofRequest'];
+export type ErasureReceipt = components['schemas']['ErasureReceipt'];
 export type ErrorBody = components['schemas']['ErrorBody'];
 export type ErrorCode = components['schemas']['ErrorCode'];
+export type FamilyInvitationRequest = components['schemas']['FamilyInvitationRequest'];
+export type FamilyInvited = components['schemas']['FamilyInvited'];
+export type FamilyMember = components['schemas']['FamilyMember'];
+export type FamilyMembers = components['schemas']['FamilyMembers'];
+export type FamilyRight = components['schemas']['FamilyRight'];
 export type Fix = components['schemas']['Fix'];
 export type FixSource = components['schemas']['FixSource'];
+export type GivenConsent = components['schemas']['GivenConsent'];
 export type Grant = components['schemas']['Grant'];
 export type Grants = components['schemas']['Grants'];
 export type GuardPolicy = components['schemas']['GuardPolicy'];
 export type GuardPolicyRequest = components['schemas']['GuardPolicyRequest'];
 export type GuardSessionEnded = components['schemas']['GuardSessionEnded'];
 export type GuardState = components['schemas']['GuardState'];
+export type HandOver = components['schemas']['HandOver'];
+export type HandOverAccepted = components['schemas']['HandOverAccepted'];
+export type HandOverOffered = components['schemas']['HandOverOffered'];
+export type HandOverReason = components['schemas']['HandOverReason'];
+export type HandOverRequest = components['schemas']['HandOverRequest'];
+export type HandOverSide = components['schemas']['HandOverSide'];
 export type Id = components['schemas']['Id'];
+export type IdentRange = components['schemas']['IdentRange'];
+export type Import = components['schemas']['Import'];
+export type ImportProblem = components['schemas']['ImportProblem'];
+export type ImportProblems = components['schemas']['ImportProblems'];
+export type ImportRequest = components['schemas']['ImportRequest'];
+export type Imports = components['schemas']['Imports'];
 export type Incident = components['schemas']['Incident'];
 export type IncidentAnswer = components['schemas']['IncidentAnswer'];
 export type IncidentAnswerRequest = components['schemas']['IncidentAnswerRequest'];
@@ -1657,6 +3787,9 @@ export type IncidentChange = components['schemas']['IncidentChange'];
 export type IncidentState = components['schemas']['IncidentState'];
 export type IncidentSummary = components['schemas']['IncidentSummary'];
 export type Incidents = components['schemas']['Incidents'];
+export type InstallRequest = components['schemas']['InstallRequest'];
+export type InvitationCodeRequest = components['schemas']['InvitationCodeRequest'];
+export type InvitationRequest = components['schemas']['InvitationRequest'];
 export type LatestPosition = components['schemas']['LatestPosition'];
 export type LatestPositions = components['schemas']['LatestPositions'];
 export type LatestPositionsRequest = components['schemas']['LatestPositionsRequest'];
@@ -1668,33 +3801,80 @@ export type LiveMessage = components['schemas']['LiveMessage'];
 export type LiveTicket = components['schemas']['LiveTicket'];
 export type LiveTicketRequest = components['schemas']['LiveTicketRequest'];
 export type LiveVehicle = components['schemas']['LiveVehicle'];
+export type LoginSet = components['schemas']['LoginSet'];
+export type ManagedAccount = components['schemas']['ManagedAccount'];
+export type ManagedAccounts = components['schemas']['ManagedAccounts'];
+export type MappingRequest = components['schemas']['MappingRequest'];
+export type MyConsent = components['schemas']['MyConsent'];
+export type NewRecoveryCodes = components['schemas']['NewRecoveryCodes'];
+export type OpenHandOver = components['schemas']['OpenHandOver'];
+export type OperatorHandOverRequest = components['schemas']['OperatorHandOverRequest'];
+export type Organisation = components['schemas']['Organisation'];
+export type OrganisationKind = components['schemas']['OrganisationKind'];
+export type Organisations = components['schemas']['Organisations'];
 export type Outage = components['schemas']['Outage'];
 export type OutageKind = components['schemas']['OutageKind'];
 export type Outages = components['schemas']['Outages'];
+export type OwnAccount = components['schemas']['OwnAccount'];
+export type OwnSession = components['schemas']['OwnSession'];
+export type OwnSessions = components['schemas']['OwnSessions'];
+export type PasswordChangeRequest = components['schemas']['PasswordChangeRequest'];
+export type PasswordResetRequest = components['schemas']['PasswordResetRequest'];
+export type PendingHandOver = components['schemas']['PendingHandOver'];
+export type PendingHandOvers = components['schemas']['PendingHandOvers'];
+export type PhoneChangeRequest = components['schemas']['PhoneChangeRequest'];
 export type PhonePresenceRequest = components['schemas']['PhonePresenceRequest'];
 export type PhoneToken = components['schemas']['PhoneToken'];
 export type Position = components['schemas']['Position'];
+export type PositioningRequest = components['schemas']['PositioningRequest'];
+export type PositioningState = components['schemas']['PositioningState'];
 export type Protection = components['schemas']['Protection'];
+export type ReauthenticationRequest = components['schemas']['ReauthenticationRequest'];
+export type RegistryKind = components['schemas']['RegistryKind'];
+export type RegistryRecord = components['schemas']['RegistryRecord'];
+export type RegistryRequest = components['schemas']['RegistryRequest'];
+export type RegistryRow = components['schemas']['RegistryRow'];
+export type RegistryRows = components['schemas']['RegistryRows'];
+export type RemovalRequest = components['schemas']['RemovalRequest'];
 export type Role = components['schemas']['Role'];
 export type SessionCreated = components['schemas']['SessionCreated'];
+export type SessionsEnded = components['schemas']['SessionsEnded'];
+export type SetUpRequest = components['schemas']['SetUpRequest'];
 export type Severity = components['schemas']['Severity'];
+export type ShareLink = components['schemas']['ShareLink'];
+export type ShareLinks = components['schemas']['ShareLinks'];
+export type ShareMade = components['schemas']['ShareMade'];
+export type ShareRequest = components['schemas']['ShareRequest'];
+export type ShareViewRequest = components['schemas']['ShareViewRequest'];
+export type SharedPlace = components['schemas']['SharedPlace'];
+export type SharedView = components['schemas']['SharedView'];
+export type StartRequest = components['schemas']['StartRequest'];
 export type Stop = components['schemas']['Stop'];
 export type Time = components['schemas']['Time'];
 export type TimelineEntry = components['schemas']['TimelineEntry'];
 export type Track = components['schemas']['Track'];
 export type TrackGap = components['schemas']['TrackGap'];
 export type TrackPoint = components['schemas']['TrackPoint'];
+export type TrackerBatchRequest = components['schemas']['TrackerBatchRequest'];
 export type TrackerCounts = components['schemas']['TrackerCounts'];
+export type TrackerCredential = components['schemas']['TrackerCredential'];
+export type TrackerCredentialState = components['schemas']['TrackerCredentialState'];
+export type TrackerCredentials = components['schemas']['TrackerCredentials'];
 export type TrackerFilter = components['schemas']['TrackerFilter'];
 export type TrackerHealth = components['schemas']['TrackerHealth'];
+export type TrackerLabel = components['schemas']['TrackerLabel'];
 export type Trackers = components['schemas']['Trackers'];
 export type Trip = components['schemas']['Trip'];
 export type Trips = components['schemas']['Trips'];
 export type Vehicle = components['schemas']['Vehicle'];
 export type VehicleKind = components['schemas']['VehicleKind'];
+export type VehicleLook = components['schemas']['VehicleLook'];
+export type VehicleLooks = components['schemas']['VehicleLooks'];
+export type VehicleRight = components['schemas']['VehicleRight'];
 export type Vehicles = components['schemas']['Vehicles'];
 export type WeekSchedule = components['schemas']['WeekSchedule'];
 export type WeekWindow = components['schemas']['WeekWindow'];
+export type Welcome = components['schemas']['Welcome'];
 export type Zone = components['schemas']['Zone'];
 export type ZoneRequest = components['schemas']['ZoneRequest'];
 export type ZoneRule = components['schemas']['ZoneRule'];
@@ -1702,6 +3882,1276 @@ export type ZoneShape = components['schemas']['ZoneShape'];
 export type Zones = components['schemas']['Zones'];
 export type $defs = Record<string, never>;
 export interface operations {
+    get_own_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description my account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnAccount"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChangeRequest"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the password is wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many attempts */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_phone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PhoneChangeRequest"];
+            };
+        };
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the password is wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description somebody has this number */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many attempts */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_recovery_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReauthenticationRequest"];
+            };
+        };
+        responses: {
+            /** @description shown once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewRecoveryCodes"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the password or the code is wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no second factor is enrolled */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many attempts */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnrolmentRequest"];
+            };
+        };
+        responses: {
+            /** @description recovery codes, shown once */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewRecoveryCodes"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the password or the code is wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many attempts */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_enrolment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReauthenticationRequest"];
+            };
+        };
+        responses: {
+            /** @description the enrolment */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Enrolment"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the password or the code is wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many attempts */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReauthenticationRequest"];
+            };
+        };
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the password or the code is wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description my role needs one */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many attempts */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_accounts: {
+        parameters: {
+            query?: {
+                /** @description Part of a name, a login or a phone number. */
+                q?: string;
+                /** @description Only of this role. */
+                role?: "owner" | "family" | "installer" | "operator" | "police" | "approver" | "auditor" | "admin";
+                /** @description Only of the organisation with this name. */
+                organisation?: string;
+                /** @description How many, 1 to 200 (50). */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: components["schemas"]["Id"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description accounts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManagedAccounts"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationRequest"];
+            };
+        };
+        responses: {
+            /** @description the account and the link */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountWithLink"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such organisation */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the phone or the login is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description account */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManagedAccount"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_account: {
+        parameters: {
+            query?: never;
+            header: {
+                "If-Match": string;
+            };
+            path: {
+                /** @description account */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountChangeRequest"];
+            };
+        };
+        responses: {
+            /** @description the account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManagedAccount"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it was changed since; the phone or the login is taken; it is yourself */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    disable_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description account */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountStateRequest"];
+            };
+        };
+        responses: {
+            /** @description the account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManagedAccount"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it is yourself */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    enable_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description account */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountStateRequest"];
+            };
+        };
+        responses: {
+            /** @description the account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManagedAccount"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it is yourself */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    renew_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description account */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the account and the link */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountWithLink"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the person is in already, or disabled */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description account */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManagedAccount"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reset_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description account */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountResetRequest"];
+            };
+        };
+        responses: {
+            /** @description the account and the link */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountWithLink"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the person is not in yet, is disabled, or is yourself */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_alerts: {
         parameters: {
             query?: {
@@ -1810,6 +5260,1086 @@ export interface operations {
             };
         };
     };
+    door_jobs: {
+        parameters: {
+            query: {
+                /** @description The day in China, `2026-11-29`. */
+                day: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description jobs and visits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorDay"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_door_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DoorJobRequest"];
+            };
+        };
+        responses: {
+            /** @description the job */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorJob"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_tracker_at_the_door: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RemovalRequest"];
+            };
+        };
+        responses: {
+            /** @description it is out */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no tracker of yours has this label, or it is in no vehicle */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_door_visits: {
+        parameters: {
+            query: {
+                /** @description The vehicle. */
+                vehicle_id: components["schemas"]["Id"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description visits */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorVisits"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such vehicle of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    enrol_at_the_door: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 8 to 64 letters, digits and - */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DoorVisitRequest"];
+            };
+        };
+        responses: {
+            /** @description the visit */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorVisit"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no tracker of yours has this label, or no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description plate, phone or tracker belong to others, or a reason is needed */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    door_visit: {
+        parameters: {
+            query?: {
+                /** @description Latitude, degrees. */
+                lat?: number;
+                /** @description Longitude, degrees. */
+                lon?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the visit */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorVisitChecked"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_drill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description handed on */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangePending"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the visit is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    give_up_visit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DoorReasonRequest"];
+            };
+        };
+        responses: {
+            /** @description the visit */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorVisit"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the visit is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    hand_over_at_the_door: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DoorHandOverRequest"];
+            };
+        };
+        responses: {
+            /** @description handed over */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorHandedOver"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description something was not seen, or the visit is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    door_photo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the photo */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": number[];
+                    "image/png": number[];
+                    "image/webp": number[];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_door_photo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description the visit */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoorVisit"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the visit is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_erasure_proof: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ErasureProofRequest"];
+            };
+        };
+        responses: {
+            /** @description the proof */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureProof"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such receipt */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too often */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    accept_family: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationCodeRequest"];
+            };
+        };
+        responses: {
+            /** @description what you may do now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FamilyMember"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such code */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it is your own vehicle */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many tries */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    end_family: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it has ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_grants: {
         parameters: {
             query?: never;
@@ -1839,6 +6369,169 @@ export interface operations {
             };
             /** @description not for this role, grant or page */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    accept_hand_over: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationCodeRequest"];
+            };
+        };
+        responses: {
+            /** @description it is yours, or will be */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HandOverAccepted"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such code */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it is yours already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many tries */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    decline_hand_over: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it is over */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours is pending */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2322,6 +7015,146 @@ export interface operations {
             };
         };
     };
+    accept_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptanceRequest"];
+            };
+        };
+        responses: {
+            /** @description what to log in with */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginSet"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it was used, replaced or withdrawn, or is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the login is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many at once */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    open_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeRequest"];
+            };
+        };
+        responses: {
+            /** @description whom it is for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Welcome"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it was used, replaced or withdrawn, or is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     create_live_ticket: {
         parameters: {
             query?: never;
@@ -2420,6 +7253,492 @@ export interface operations {
             };
             /** @description nobody is logged in, or the session has ended */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeleteAccountRequest"];
+            };
+        };
+        responses: {
+            /** @description nobody is let in any more; it is erased within minutes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureReceipt"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many tries */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_my_consent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description oldest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyConsent"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    give_consent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentRequest"];
+            };
+        };
+        responses: {
+            /** @description in force */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyConsent"];
+                };
+            };
+            /** @description not yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangePending"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    withdraw_consent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description in force */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyConsent"];
+                };
+            };
+            /** @description not yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangePending"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    export_my_data: {
+        parameters: {
+            query?: {
+                /** @description Only tracks from then on, RFC 3339; left out: all. */
+                from?: components["schemas"]["Time"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a ZIP */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": number[];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description three a day */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_my_hand_overs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description soonest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PendingHandOvers"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_looks: {
+        parameters: {
+            query?: {
+                /** @description Only looks before this time, RFC 3339. */
+                before?: components["schemas"]["Time"];
+                /** @description How many, 1 to 200 (50). */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VehicleLooks"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_organisations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description organisations */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Organisations"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2548,6 +7867,1366 @@ export interface operations {
                 headers: {
                     /** @description seconds to wait */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    export_registry: {
+        parameters: {
+            query?: {
+                /** @description Why, 1 to 500 characters. */
+                reason?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description CSV in UTF-8 with a byte order mark */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_imports: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description imports */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imports"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_import: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRequest"];
+            };
+        };
+        responses: {
+            /** @description the import */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description 10 of yours have not ended; the key was used for another request */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the import */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the import */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_import_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description the import, with its mapping and the count of bad rows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description it is no table */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the import has begun */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_import_mapping: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MappingRequest"];
+            };
+        };
+        responses: {
+            /** @description the import */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the import has begun */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_import_problems: {
+        parameters: {
+            query?: {
+                /** @description How many lines with problems, 1 to 1000 (200). */
+                limit?: number;
+                /** @description `next_line` of the page before. */
+                after_line?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description problems */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportProblems"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    start_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StartRequest"];
+            };
+        };
+        responses: {
+            /** @description the import */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description rows are bad, or the file has not been read */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    hand_over_vehicle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OperatorHandOverRequest"];
+            };
+        };
+        responses: {
+            /** @description it is theirs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HandOver"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such vehicle or person */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it is theirs already, or nobody's */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    install_tracker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InstallRequest"];
+            };
+        };
+        responses: {
+            /** @description the vehicle */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryRecord"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description one of them is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    search_registry: {
+        parameters: {
+            query?: {
+                /** @description Part of a name, phone, plate, number or identifier; shorter than 3 characters: its beginning. */
+                q?: string;
+                /** @description How many, 1 to 200 (50). */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: components["schemas"]["Id"];
+            };
+            header?: never;
+            path: {
+                kind: components["schemas"]["RegistryKind"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description rows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryRows"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_to_registry: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                kind: components["schemas"]["RegistryKind"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegistryRequest"];
+            };
+        };
+        responses: {
+            /** @description the record */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryRecord"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such owner of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description somebody else's phone, plate or identifier; the key was used for another request */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_registry_record: {
+        parameters: {
+            query?: {
+                /** @description Why a person's record is opened, 1 to 500 characters; of vehicles and trackers it may be left out. */
+                reason?: string;
+            };
+            header?: never;
+            path: {
+                kind: components["schemas"]["RegistryKind"];
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the record */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryRecord"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_registry_record: {
+        parameters: {
+            query?: never;
+            header: {
+                "If-Match": string;
+            };
+            path: {
+                kind: components["schemas"]["RegistryKind"];
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegistryRequest"];
+            };
+        };
+        responses: {
+            /** @description the record */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryRecord"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it was changed since; somebody else's phone or plate */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_registry_history: {
+        parameters: {
+            query?: {
+                /** @description How many, 1 to 200 (50). */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: components["schemas"]["Id"];
+            };
+            header?: never;
+            path: {
+                kind: components["schemas"]["RegistryKind"];
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description changes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryRows"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    accept_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordResetRequest"];
+            };
+        };
+        responses: {
+            /** @description what to log in with */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginSet"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it was used or replaced, or is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many at once */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    open_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeRequest"];
+            };
+        };
+        responses: {
+            /** @description whom it is for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Welcome"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it was used or replaced, or is over */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -2803,7 +9482,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description wrong login or password */
+            /** @description wrong login or password; or the second factor is needed, to be enrolled, or wrong */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2870,6 +9549,433 @@ export interface operations {
             };
             /** @description not for this role, grant or page */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description my sessions, 200 at most */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnSessions"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    end_other_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description session */
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionsEnded"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    set_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetUpRequest"];
+            };
+        };
+        responses: {
+            /** @description what to log in with */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginSet"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the code was used or replaced, or there is an administrator */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the login or the phone is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too many at once */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_set_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeRequest"];
+            };
+        };
+        responses: {
+            /** @description it is */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it was used or replaced, or there is an administrator */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    open_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareViewRequest"];
+            };
+        };
+        responses: {
+            /** @description the place */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedView"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no such link */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description too often */
+            429: {
+                headers: {
+                    /** @description seconds to wait */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it shows nothing any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2955,6 +10061,166 @@ export interface operations {
             };
         };
     };
+    register_trackers: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrackerBatchRequest"];
+            };
+        };
+        responses: {
+            /** @description their credentials, shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerCredentials"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description one of them is registered already; the key was used for another request, or a credential was changed since */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    issue_batch_credentials: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BatchCredentialsRequest"];
+            };
+        };
+        responses: {
+            /** @description their credentials, shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerCredentials"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the key was used for another request, or a credential was changed since */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_trackers: {
         parameters: {
             query?: {
@@ -3004,6 +10270,230 @@ export interface operations {
             };
             /** @description not for this role, grant or page */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_tracker_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description whether it has one */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerCredentialState"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    issue_tracker_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CredentialRequest"];
+            };
+        };
+        responses: {
+            /** @description the credential, shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrackerCredential"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description it has one, and no reason was given */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_tracker_credential: {
+        parameters: {
+            query: {
+                /** @description 4 to 200 characters; it is audited. */
+                reason: string;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description revoked */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3346,6 +10836,162 @@ export interface operations {
             };
         };
     };
+    list_family: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description members and open invitations */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FamilyMembers"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    invite_family: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FamilyInvitationRequest"];
+            };
+        };
+        responses: {
+            /** @description the code */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FamilyInvited"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description as many as there may be */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_guard_policy: {
         parameters: {
             query?: never;
@@ -3520,6 +11166,227 @@ export interface operations {
             };
         };
     };
+    get_hand_over: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it, if there is one */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenHandOver"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    offer_hand_over: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HandOverRequest"];
+            };
+        };
+        responses: {
+            /** @description the code */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HandOverOffered"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description a hand-over is open */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_hand_over: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it is over */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours, or nothing is open */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     create_phone_token: {
         parameters: {
             query?: never;
@@ -3643,6 +11510,260 @@ export interface operations {
             };
             /** @description none of yours */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    switch_positioning: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PositioningRequest"];
+            };
+        };
+        responses: {
+            /** @description in force */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PositioningState"];
+                };
+            };
+            /** @description not yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangePending"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the consent is withdrawn */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_shares: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the newest 20 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareLinks"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareRequest"];
+            };
+        };
+        responses: {
+            /** @description the link */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareMade"];
+                };
+            };
+            /** @description a value is wrong: `code`, `values` and `message` name it and its limit */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description none of yours */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description no incident is open, or as many links as there may be */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description the body is too large */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };

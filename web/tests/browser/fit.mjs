@@ -1,5 +1,5 @@
 // What fits: phones upright and on their side, large text, fingers, the map beside what it is for.
-import { accessible, answer, enter, fact, isNarrow, liveVehicles, mapIsReady, must, picture, visit } from './harness.mjs';
+import { accessible, answer, enter, fact, isNarrow, languageIsShown, liveVehicles, mapIsReady, must, picture, visit } from './harness.mjs';
 import { alert, incident, owns, stream, vehicle } from './people.mjs';
 
 const PHONE = { width: 390, height: 844 };
@@ -58,6 +58,7 @@ await fact('every finger finds its target on a phone', { as: 'owner', ...PHONE }
     if (name === 'zones') await page.check('input[name=bytime]');
     for (const language of LANGUAGES) {
       await page.getByRole('button', { name: language, exact: true }).click();
+      await languageIsShown(page);
       must(await page.evaluate(() => document.documentElement.scrollHeight <= innerHeight), `${name}: nothing empty below the page`);
       const found = await small();
       must(found.length === 0, `${name}: ${found.join('; ')}`);
@@ -86,6 +87,7 @@ for (const [role, pages] of [['owner', ['vehicles', 'alerts', 'track', 'zones']]
       await page.waitForFunction(() => !/Loading…|正在加载…/.test(document.querySelector('.panel').textContent));
       for (const language of LANGUAGES) {
         await page.getByRole('button', { name: language, exact: true }).click();
+        await languageIsShown(page);
         // Tables have a region of their own that scrolls; nothing else may.
         const wide = await page.evaluate(() =>
           [...document.querySelectorAll('.panel *, header *, .banner *')]

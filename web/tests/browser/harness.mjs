@@ -5,6 +5,8 @@ import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 
 export const url = process.env.RIDEGUARD_URL ?? 'http://127.0.0.1:8080';
+/** The set-up address of a server that nobody has come into yet. */
+export const setUpAddress = process.env.RIDEGUARD_SETUP;
 const logins = new Map(
   readFileSync(process.env.RIDEGUARD_LOGINS ?? 'data/demo-logins', 'utf8')
     .trim()
@@ -31,8 +33,9 @@ let [passed, failed] = [0, 0];
  * `as`: who is logged in from the start. `expected`: console errors that belong to the fact. `map`: whether it is
  * drawn; without a graphics card it is most of the work, and many facts are not about it.
  */
-export async function fact(name, { as, map = true, locale = 'en-GB', width = 1280, height = 800, expected, args } = {}, check) {
-  const context = await browser.newContext({ locale, viewport: { width, height }, timezoneId: 'America/Lima', ...args });
+export async function fact(name, { as, map = true, locale = 'en-GB', width = 1280, height = 800, expected, args, at = url } = {}, check) {
+  // A worker answers past the answers of a fact; the fact about it lets it in.
+  const context = await browser.newContext({ locale, viewport: { width, height }, timezoneId: 'America/Lima', serviceWorkers: 'block', ...args });
   if (!map) await context.addInitScript(() => (HTMLCanvasElement.prototype.getContext = () => null));
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
@@ -41,16 +44,18 @@ export async function fact(name, { as, map = true, locale = 'en-GB', width = 128
   page.on('console', (message) => {
     // Whether somebody is logged in, only the server knows: the page asks, and "no" is an answer.
     const isAsking = message.location().url.endsWith('/api/v1/me') && /status of 401/.test(message.text());
-    if (message.type() === 'error' && !isAsking && !expected?.test(message.text())) problems.push(message.text());
+    // axe copies elements with their style. What the page does has an address.
+    const isOfAxe = message.location().url === '' && message.text().startsWith('Applying inline style');
+    if (message.type() === 'error' && !isAsking && !isOfAxe && !expected?.test(message.text())) problems.push(`${message.text()} (${message.location().url}:${message.location().lineNumber})`);
   });
   page.on('request', (request) => {
     const to = request.url();
-    if (!to.startsWith(url) && !/^(data|blob):/.test(to)) problems.push(`request to ${to}`);
+    if (!to.startsWith(new URL(at).origin) && !/^(data|blob):/.test(to)) problems.push(`request to ${to}`);
   });
   const began = Date.now();
   try {
     if (as) await enter(page, as);
-    else await page.goto(url);
+    else await page.goto(at);
     await check(page);
     if (problems.length) throw new Error(problems.join('\n'));
     passed++;
@@ -76,8 +81,8 @@ export const must = (is, what) => {
 };
 
 /** A request of its own, past the page. */
-export async function call(method, path, token, body) {
-  const headers = { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) };
+export async function call(method, path, token, body, more = {}) {
+  const headers = { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }), ...more };
   const answer = await fetch(`${url}/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
   must(answer.ok, `${method} ${path}: ${answer.status}`);
   return answer.status === 204 ? null : answer.json();
@@ -117,8 +122,11 @@ export async function until(isSo, what) {
   // The pause lets the event loop run: without it nothing that is waited for could come.
   for (const end = Date.now() + PATIENCE_MS; !(await isSo()); await pause(20)) must(Date.now() < end, what);
 }
-/** Goes to a page by its link. */
-export const visit = (page, name) => page.click(`a[href="#/${name}"]`);
+/** Goes to a page by its link. The page before it may have fields of the same name, and stands until the address is read. */
+export async function visit(page, name) {
+  await page.click(`a[href="#/${name}"]`);
+  await page.waitForSelector(`nav a[aria-current][href="#/${name}"]`);
+}
 /** Answers questions about a path instead of the server, until the returned function is called. */
 export async function answer(page, path, status, body) {
   const where = (to) => to.pathname === `/api/v1${path}`;
@@ -129,9 +137,13 @@ export async function answer(page, path, status, body) {
 /** Nothing has to be scrolled sideways. */
 export const isNarrow = (page) => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
 
+/** Another language comes with its words; until then the page stands in the one before. */
+export const languageIsShown = (page) => page.waitForFunction(() => !document.documentElement.hasAttribute('data-changing'));
+
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** Everything that axe-core finds against WCAG 2.1 A and AA; the map's canvas is MapLibre's. */
 export async function accessible(page, where) {
+  await languageIsShown(page);
   if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axe);
   const found = await page.evaluate(async () => {
     const runOnly = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'];

@@ -1,5 +1,5 @@
 // Incidents that two devices answer, and people who come late.
-import { accessible, answer, fact, must, picture, visit } from './harness.mjs';
+import { accessible, answer, fact, languageIsShown, must, picture, visit } from './harness.mjs';
 import { alert, incident, owns, stream, vehicle } from './people.mjs';
 
 const STALE = /status of 409/;
@@ -131,6 +131,7 @@ await fact('armed without contact is a state of its own, never a green one', { a
     await accessible(page, `vehicles without contact, ${language}`);
     await picture(page, `no-contact-${language}`);
     if (language === 'en') await page.getByRole('button', { name: '中文' }).click();
+    await languageIsShown(page);
   }
   must((await page.textContent('[data-plate="湘H·T0001"] [data-protection]')).includes('✔'), 'who is heard is protected');
   await visit(page, 'alerts');

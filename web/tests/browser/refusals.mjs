@@ -21,22 +21,6 @@ await fact('a refusal of the server is Chinese on the Chinese page, with its num
   await page.getByRole('button', { name: '添加' }).click();
   await told('应为 100 平方米到 250000 平方公里');
   await picture(page, 'owner-refused-zh');
-
-  await visit(page, 'vehicles');
-  const card = page.locator('article.card').first();
-  await card.locator('summary').click();
-  for (let phones = 0; phones <= 5; phones++) {
-    const answered = page.waitForResponse((answer) => answer.url().endsWith('/phone-tokens'));
-    await card.getByRole('button', { name: '绑定手机' }).click();
-    await answered;
-  }
-  await told('一辆车最多绑定 5 部手机');
-  const vehicle = await card.getAttribute('data-vehicle');
-  const forgotten = await page.evaluate(
-    (id) => fetch(`/api/v1/vehicles/${id}/phone-tokens`, { method: 'DELETE', headers: { 'x-rideguard': '1' } }).then((answer) => answer.status),
-    vehicle,
-  );
-  must(forgotten === 204, 'other facts find no phones');
 });
 
 await fact('a plate is found however it is typed, and too few letters are refused in words', { as: 'police', map: false, locale: 'zh-CN', expected: REFUSED }, async (page) => {

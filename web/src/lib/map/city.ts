@@ -6,7 +6,7 @@ import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
 import type { LonLat } from '../geometry';
 import { OLD_MS, type Language } from '../time';
 import type { LiveVehicle, TrackPoint, Vehicle } from '../types';
-import { WORDS } from '../words';
+import type { Key } from '../words';
 import { MARKS } from './marks';
 import { labels, style, YIYANG } from './style';
 
@@ -63,6 +63,7 @@ export class CityMap {
   private constructor(
     private readonly map: maplibre.Map,
     private language: Language,
+    private readonly say: (key: Key) => string,
   ) {
     map.addControl(new maplibre.NavigationControl({ showCompass: false }), 'top-right');
     map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }));
@@ -87,7 +88,7 @@ export class CityMap {
   }
 
   /** Throws if the browser has no WebGL2. */
-  static async open(container: HTMLElement, language: Language): Promise<CityMap> {
+  static async open(container: HTMLElement, language: Language, say: (key: Key) => string): Promise<CityMap> {
     const map = new maplibre.Map({
       container,
       style: await style(language),
@@ -97,7 +98,7 @@ export class CityMap {
       fadeDuration: 0,
       dragRotate: false,
     });
-    return new CityMap(map, language);
+    return new CityMap(map, language, say);
   }
 
   /** Says what is shown. */
@@ -262,10 +263,10 @@ export class CityMap {
     if (!this.loaded) return;
     this.map.setLayoutProperty('towns', 'text-field', labels(language));
     // MapLibre takes its words once, when it starts; the language may change later.
-    const words = WORDS[language];
-    const named = { canvas: words.map, '.maplibregl-ctrl-zoom-in': words.zoomIn, '.maplibregl-ctrl-zoom-out': words.zoomOut,
-      '.maplibregl-ctrl-attrib-button': words.mapSources };
-    for (const [where, name] of Object.entries(named)) {
+    const named = { canvas: 'map', '.maplibregl-ctrl-zoom-in': 'zoomIn', '.maplibregl-ctrl-zoom-out': 'zoomOut',
+      '.maplibregl-ctrl-attrib-button': 'mapSources' } as const;
+    for (const [where, key] of Object.entries(named)) {
+      const name = this.say(key);
       const control = this.find(where);
       control?.setAttribute('aria-label', name);
       if (control?.title) control.title = name;

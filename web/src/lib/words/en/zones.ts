@@ -1,0 +1,35 @@
+// The words of zones in English. A key that is missing does not compile.
+
+import type { zones as keys } from '../zh/zones';
+
+export const zones: Record<keyof typeof keys, string> = {
+  zoneName: 'Name',
+  zoneRule: 'Tell when',
+  rule_enter: 'entering',
+  rule_exit: 'leaving',
+  rule_both: 'entering and leaving',
+  rule_dwell: 'staying for',
+  rule_forbidden: 'being inside (ban)',
+  dwellMin: 'Minutes of the stay',
+  byTime: 'At certain times only',
+  corridor: 'Corridor',
+  width: 'Width (m)',
+  crs: 'Coordinates',
+  crs_wgs84: 'WGS-84 (GPS)',
+  crs_gcj02: 'GCJ-02 (Chinese maps)',
+  drawnIn: 'drawn in',
+  forKind: 'For vehicles',
+  everyKind: 'of every kind',
+  zoneShape: 'Shape',
+  circle: 'Circle',
+  polygon: 'Polygon',
+  radius: 'Radius (m)',
+  centre: 'Centre (latitude, longitude)',
+  add: 'Add',
+  remove: 'Delete',
+  removeAsk: 'Delete “{name}”?',
+  newZone: 'A new zone',
+  cityZone: 'whole city',
+  noZones: 'No zones yet.',
+  forVehicle: 'For vehicle',
+};
