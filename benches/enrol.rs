@@ -45,6 +45,8 @@ struct Place {
     folder: PathBuf,
     http: String,
     token: String,
+    /// One for all requests, as a page has: each new one reads every certificate authority.
+    client: reqwest::Client,
     program: Started,
 }
 
@@ -130,7 +132,8 @@ impl Place {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut place = Self { folder, http, token: String::new(), program: Started(program) };
+        let mut place =
+            Self { folder, http, token: String::new(), client: reqwest::Client::new(), program: Started(program) };
         while !reqwest::get(format!("http://{}/ready", place.http)).await.is_ok_and(|a| a.status().is_success()) {
             ensure!(place.program.0.try_wait()?.is_none(), "the program ended");
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -165,7 +168,8 @@ impl Place {
     }
 
     async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> anyhow::Result<reqwest::Response> {
-        let answer = reqwest::Client::new()
+        let answer = self
+            .client
             .request(method.parse()?, format!("http://{}/api/v1{path}", self.http))
             .header("Authorization", format!("Bearer {}", self.token))
             .header("Content-Type", "application/json")

@@ -26,6 +26,39 @@ ALTER TABLE tracker
     ADD COLUMN version integer NOT NULL DEFAULT 1;
 ALTER TABLE tracker ADD COLUMN searched text GENERATED ALWAYS AS (' ' || lower(ident) || ' ' || coalesce(iccid, '') || ' ' || coalesce(sim_number, '')
     || ' ' || lower(batch)) STORED;
+-- What an import asks of each line has to be cheap. A plate of China as most people write it is its own canonical form: no letter
+-- of it has another form in NFKC, the dot is a separator, and the key behind the dot begins with no more Chinese characters.
+CREATE OR REPLACE FUNCTION plate_key(p_text text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN p_text ~ '^[0-9A-Z\u00b7\u4e00-\u9fff]*$' THEN replace(p_text, E'\u00b7', '') ELSE
+        translate(normalize(regexp_replace(p_text, '[\u02b0-\u02ff\u1d00-\u1dbf\u2070-\u209f\ua640-\ua69f\ua700-\ua78e\ua790-\ua7ff\uab30-\uab6f\U00010000-\U0010ffff]', E'\ufffd', 'g'), NFKC),
+        'abcdefghijklmnopqrstuvwxyzàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþđαβγδεζηθικλμνξοπρστυφχψωабвгдежзийклмнопрстуфхцчшщъыьэюяѐёђѓєѕіїјљњћќѝўџ'
+            || E'\t\n\u000b\f\r \u00ad\u00b7\u2022\u2027\u2219\u22c5\u25cf\u25e6\u2e31\u2e33\u30fb\u3002\ua78f.-_/'
+            || E'\u2010\u2012\u2013\u2014\u2015\u2212\u200b\u200c\u200d\u200e\u200f\u2060\ufeff',
+        'ABCDEFGHIJKLMNOPQRSTUVWXYZÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏ') END
+$$;
+ALTER TABLE vehicle DROP CONSTRAINT vehicle_plate_is_canonical, ADD CONSTRAINT vehicle_plate_is_canonical CHECK (
+    length(plate) <= 17 AND plate ~ '^([\u4e00-\u9fff][A-Z]|[\u4e00-\u9fff]{2,})\u00b7[A-Z]*[0-9][0-9A-Z]*$'
+    OR plate = 'erased-' || vehicle_id
+    OR coalesce(plate = plate_canonical(plate), false)
+    OR plate = coalesce(plate_canonical(split_part(plate, '#', 1)), '') || '#' || vehicle_id);
+-- CRC-32/ISO-HDLC, four bits at once (0001 goes bit by bit).
+CREATE OR REPLACE FUNCTION crc32(input text) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE
+    of_four constant bigint[] := '{0,498536548,997073096,651767980,1994146192,1802195444,1303535960,1342533948,3988292384,4027552580,3604390888,3412177804,2607071920,2262029012,2685067896,3183342108}';
+    bytes bytea := convert_to(input, 'UTF8');
+    crc   bigint := 4294967295;
+BEGIN
+    FOR i IN 0 .. length(bytes) - 1 LOOP
+        crc := crc # get_byte(bytes, i);
+        crc := (crc >> 4) # of_four[(crc & 15) + 1];
+        crc := (crc >> 4) # of_four[(crc & 15) + 1];
+    END LOOP;
+    RETURN crc # 4294967295;
+END $$;
+-- 53 random bits of a UUID, without those that are the same in each; an expression that PostgreSQL writes into its caller.
+CREATE OR REPLACE FUNCTION random_id() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT greatest(1, ('x' || left(overlay(replace(gen_random_uuid()::text, '-', '') PLACING '' FROM 13 FOR 5), 14))::bit(56)::bigint & 9007199254740991)
+$$;
 CREATE INDEX account_searched ON account USING gin (searched gin_trgm_ops) WHERE role IN ('owner', 'family');
 -- Names have two or three characters in Chinese: a trigram does not find a given name of two. Its characters do, and `LIKE` their order.
 CREATE INDEX account_characters ON account USING gin (string_to_array(searched COLLATE "C", NULL)) WHERE role IN ('owner', 'family');
@@ -44,10 +77,56 @@ UPDATE ownership o SET valid_to = n.next_from FROM (SELECT vehicle_id, valid_fro
     WHERE (n.vehicle_id, n.valid_from) = (o.vehicle_id, o.valid_from) AND coalesce(o.valid_to, 'infinity') > n.next_from;
 ALTER TABLE installation ENABLE TRIGGER USER;
 ALTER TABLE ownership ENABLE TRIGGER USER;
+-- Two that are open have been kept apart by the unique indexes of 0001, two that have ended are by these constraints. The rule
+-- below keeps one that is open apart from those that have ended: a range that is open costs each new row a tenth of an import
+-- in each such index (docs/decisions/0038).
 ALTER TABLE installation
-    ADD CONSTRAINT installation_one_vehicle EXCLUDE USING gist (tracker_id WITH =, tstzrange(valid_from, valid_to) WITH &&),
-    ADD CONSTRAINT installation_one_tracker EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&);
-ALTER TABLE ownership ADD CONSTRAINT ownership_one_owner EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&);
+    ADD CONSTRAINT installation_one_vehicle EXCLUDE USING gist (tracker_id WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (valid_to IS NOT NULL),
+    ADD CONSTRAINT installation_one_tracker EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (valid_to IS NOT NULL);
+ALTER TABLE ownership ADD CONSTRAINT ownership_one_owner EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE (valid_to IS NOT NULL);
+
+-- Of two transactions that write times of the same thing, the second waits for its row here until the first has ended, and then
+-- sees what that one wrote. A transaction that sees only what there was at its beginning would not: it may write none.
+CREATE FUNCTION times_are_apart() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE broken text;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'times of things are written at READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF TG_TABLE_NAME = 'installation' THEN
+        PERFORM FROM tracker WHERE tracker_id IN (SELECT w.tracker_id FROM written w) ORDER BY tracker_id FOR NO KEY UPDATE;
+    END IF;
+    PERFORM FROM vehicle WHERE vehicle_id IN (SELECT w.vehicle_id FROM written w) ORDER BY vehicle_id FOR NO KEY UPDATE;
+    IF TG_TABLE_NAME = 'ownership' THEN
+        SELECT 'ownership_one_owner' INTO broken FROM written w JOIN ownership t USING (vehicle_id)
+        WHERE (t.valid_to IS NULL) <> (w.valid_to IS NULL) AND tstzrange(t.valid_from, t.valid_to) && tstzrange(w.valid_from, w.valid_to) LIMIT 1;
+    ELSE
+        SELECT 'installation_one_vehicle' INTO broken FROM written w JOIN installation t USING (tracker_id)
+        WHERE (t.valid_to IS NULL) <> (w.valid_to IS NULL) AND tstzrange(t.valid_from, t.valid_to) && tstzrange(w.valid_from, w.valid_to) LIMIT 1;
+        IF broken IS NULL THEN
+            SELECT 'installation_one_tracker' INTO broken FROM written w JOIN installation t USING (vehicle_id)
+            WHERE (t.valid_to IS NULL) <> (w.valid_to IS NULL) AND tstzrange(t.valid_from, t.valid_to) && tstzrange(w.valid_from, w.valid_to) LIMIT 1;
+        END IF;
+    END IF;
+    IF broken IS NOT NULL THEN
+        RAISE EXCEPTION 'times of one thing overlap' USING ERRCODE = 'exclusion_violation', CONSTRAINT = broken, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER times_are_apart AFTER INSERT ON installation REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
+CREATE TRIGGER times_stay_apart AFTER UPDATE ON installation REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
+CREATE TRIGGER times_are_apart AFTER INSERT ON ownership REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
+CREATE TRIGGER times_stay_apart AFTER UPDATE ON ownership REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
+-- What was there has to follow the rule, too.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM installation a JOIN installation b USING (tracker_id) WHERE a.valid_to IS NULL AND b.valid_to > a.valid_from)
+        OR EXISTS (SELECT FROM installation a JOIN installation b USING (vehicle_id) WHERE a.valid_to IS NULL AND b.valid_to > a.valid_from)
+        OR EXISTS (SELECT FROM ownership a JOIN ownership b USING (vehicle_id) WHERE a.valid_to IS NULL AND b.valid_to > a.valid_from) THEN
+        RAISE EXCEPTION 'times of one thing overlap' USING ERRCODE = 'exclusion_violation';
+    END IF;
+END $$;
 
 -- What a person agreed to. The row stays as proof when the account is erased; it names no-one then.
 CREATE TABLE consent (
@@ -694,6 +773,9 @@ BEGIN
     FROM unnest(things) f WHERE is_new_tracker ORDER BY (f.line).ident;
     INSERT INTO ownership (vehicle_id, account_id)
     SELECT vehicle_id, account_id FROM unnest(things) f WHERE vehicle_id IS NOT NULL AND account_id IS NOT NULL AND owner IS NULL AND own_vehicle AND own_person;
+    -- As the trigger on ownerships does, for those who can have withdrawn a consent.
+    PERFORM switch_positioning(f.vehicle_id, true, f.account_id, 'consent') FROM unnest(things) f
+    WHERE vehicle_id IS NOT NULL AND owner IS NULL AND own_vehicle AND own_person AND NOT is_new_person AND account_id IS NOT NULL AND consent_is_withdrawn(account_id);
     -- A new tracker in a new vehicle has no lane before it: one setting tells everything of it.
     INSERT INTO installation (tracker_id, vehicle_id) SELECT tracker_id, vehicle_id FROM unnest(things) f WHERE is_new_vehicle AND is_new_tracker;
     INSERT INTO registry_change (kind, person_id, vehicle_id, tracker_id, by_account, reason, import_id)

@@ -664,7 +664,9 @@ BEGIN
     IF consent_is_withdrawn(NEW.account_id) THEN PERFORM switch_positioning(NEW.vehicle_id, true, NEW.account_id, 'consent'); END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER ownership_without_consent AFTER INSERT ON ownership FOR EACH ROW WHEN (NEW.valid_to IS NULL) EXECUTE FUNCTION ownership_without_consent();
+-- An import does the same for all lines at once; see import_enter.
+CREATE TRIGGER ownership_without_consent AFTER INSERT ON ownership FOR EACH ROW
+    WHEN (NEW.valid_to IS NULL AND current_setting('rideguard.in_bulk', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION ownership_without_consent();
 
 -- Times without positioning, for a track that whoever asks may see.
 CREATE FUNCTION api_positioning_off(p_token bytea, p_grant bigint, p_vehicle bigint, p_from timestamptz, p_to timestamptz)

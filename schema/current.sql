@@ -428,8 +428,8 @@ CREATE TABLE installation (
     valid_from timestamp with time zone DEFAULT now() NOT NULL,
     valid_to timestamp with time zone,
     CHECK (((valid_to IS NULL) OR (valid_to > valid_from))),
-    EXCLUDE USING gist (tracker_id WITH =, tstzrange(valid_from, valid_to) WITH &&),
-    EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&),
+    EXCLUDE USING gist (tracker_id WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE ((valid_to IS NOT NULL)),
+    EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE ((valid_to IS NOT NULL)),
     FOREIGN KEY (tracker_id) REFERENCES tracker(tracker_id),
     FOREIGN KEY (vehicle_id) REFERENCES vehicle(vehicle_id),
     PRIMARY KEY (tracker_id, valid_from)
@@ -646,7 +646,7 @@ CREATE TABLE ownership (
     valid_from timestamp with time zone DEFAULT now() NOT NULL,
     valid_to timestamp with time zone,
     CHECK (((valid_to IS NULL) OR (valid_to > valid_from))),
-    EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&),
+    EXCLUDE USING gist (vehicle_id WITH =, tstzrange(valid_from, valid_to) WITH &&) WHERE ((valid_to IS NOT NULL)),
     FOREIGN KEY (account_id) REFERENCES account(account_id),
     FOREIGN KEY (vehicle_id) REFERENCES vehicle(vehicle_id),
     PRIMARY KEY (vehicle_id, valid_from)
@@ -981,7 +981,7 @@ CASE
     WHEN (plate ~ '^erased-'::text) THEN ''::text
     ELSE replace(plate, '·'::text, ''::text)
 END)) || ' '::text) || lower(COALESCE(frame_number, ''::text))) || ' '::text) || lower(COALESCE(motor_number, ''::text)))) STORED,
-    CHECK (((plate = ('erased-'::text || vehicle_id)) OR COALESCE((plate = plate_canonical(plate)), false) OR (plate = ((COALESCE(plate_canonical(split_part(plate, '#'::text, 1)), ''::text) || '#'::text) || vehicle_id)))),
+    CHECK ((((length(plate) <= 17) AND (plate ~ '^([\u4e00-\u9fff][A-Z]|[\u4e00-\u9fff]{2,})\u00b7[A-Z]*[0-9][0-9A-Z]*$'::text)) OR (plate = ('erased-'::text || vehicle_id)) OR COALESCE((plate = plate_canonical(plate)), false) OR (plate = ((COALESCE(plate_canonical(split_part(plate, '#'::text, 1)), ''::text) || '#'::text) || vehicle_id)))),
     CHECK ((kind = ANY (ARRAY['ebike'::text, 'motorcycle'::text]))),
     CHECK ((length(colour) <= 32)),
     CHECK ((length(make) <= 64)),
@@ -4508,14 +4508,14 @@ CREATE OR REPLACE FUNCTION public.crc32(input text)
  IMMUTABLE STRICT
 AS $function$
 DECLARE
+    of_four constant bigint[] := '{0,498536548,997073096,651767980,1994146192,1802195444,1303535960,1342533948,3988292384,4027552580,3604390888,3412177804,2607071920,2262029012,2685067896,3183342108}';
     bytes bytea := convert_to(input, 'UTF8');
     crc   bigint := 4294967295;
 BEGIN
     FOR i IN 0 .. length(bytes) - 1 LOOP
         crc := crc # get_byte(bytes, i);
-        FOR k IN 1 .. 8 LOOP
-            crc := CASE WHEN crc & 1 = 1 THEN (crc >> 1) # 3988292384 ELSE crc >> 1 END;
-        END LOOP;
+        crc := (crc >> 4) # of_four[(crc & 15) + 1];
+        crc := (crc >> 4) # of_four[(crc & 15) + 1];
     END LOOP;
     RETURN crc # 4294967295;
 END $function$;
@@ -5073,6 +5073,9 @@ BEGIN
     FROM unnest(things) f WHERE is_new_tracker ORDER BY (f.line).ident;
     INSERT INTO ownership (vehicle_id, account_id)
     SELECT vehicle_id, account_id FROM unnest(things) f WHERE vehicle_id IS NOT NULL AND account_id IS NOT NULL AND owner IS NULL AND own_vehicle AND own_person;
+    -- As the trigger on ownerships does, for those who can have withdrawn a consent.
+    PERFORM switch_positioning(f.vehicle_id, true, f.account_id, 'consent') FROM unnest(things) f
+    WHERE vehicle_id IS NOT NULL AND owner IS NULL AND own_vehicle AND own_person AND NOT is_new_person AND account_id IS NOT NULL AND consent_is_withdrawn(account_id);
     -- A new tracker in a new vehicle has no lane before it: one setting tells everything of it.
     INSERT INTO installation (tracker_id, vehicle_id) SELECT tracker_id, vehicle_id FROM unnest(things) f WHERE is_new_vehicle AND is_new_tracker;
     INSERT INTO registry_change (kind, person_id, vehicle_id, tracker_id, by_account, reason, import_id)
@@ -5893,13 +5896,14 @@ END $function$;
 CREATE OR REPLACE FUNCTION public.plate_key(p_text text)
  RETURNS text
  LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
+ IMMUTABLE PARALLEL SAFE
 AS $function$
-    SELECT translate(normalize(regexp_replace(p_text, '[\u02b0-\u02ff\u1d00-\u1dbf\u2070-\u209f\ua640-\ua69f\ua700-\ua78e\ua790-\ua7ff\uab30-\uab6f\U00010000-\U0010ffff]', E'\ufffd', 'g'), NFKC),
+    SELECT CASE WHEN p_text ~ '^[0-9A-Z\u00b7\u4e00-\u9fff]*$' THEN replace(p_text, E'\u00b7', '') ELSE
+        translate(normalize(regexp_replace(p_text, '[\u02b0-\u02ff\u1d00-\u1dbf\u2070-\u209f\ua640-\ua69f\ua700-\ua78e\ua790-\ua7ff\uab30-\uab6f\U00010000-\U0010ffff]', E'\ufffd', 'g'), NFKC),
         'abcdefghijklmnopqrstuvwxyzàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþđαβγδεζηθικλμνξοπρστυφχψωабвгдежзийклмнопрстуфхцчшщъыьэюяѐёђѓєѕіїјљњћќѝўџ'
             || E'\t\n\u000b\f\r \u00ad\u00b7\u2022\u2027\u2219\u22c5\u25cf\u25e6\u2e31\u2e33\u30fb\u3002\ua78f.-_/'
             || E'\u2010\u2012\u2013\u2014\u2015\u2212\u200b\u200c\u200d\u200e\u200f\u2060\ufeff',
-        'ABCDEFGHIJKLMNOPQRSTUVWXYZÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏ')
+        'ABCDEFGHIJKLMNOPQRSTUVWXYZÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏ') END
 $function$;
 
 CREATE OR REPLACE FUNCTION public.purge_belongings()
@@ -5984,8 +5988,7 @@ CREATE OR REPLACE FUNCTION public.random_id()
  RETURNS bigint
  LANGUAGE sql
 AS $function$
-    SELECT greatest(1, ('x' || encode(substring(b FROM 1 FOR 6) || substring(b FROM 10 FOR 1), 'hex'))::bit(56)::bigint & 9007199254740991)
-    FROM uuid_send(gen_random_uuid()) AS b
+    SELECT greatest(1, ('x' || left(overlay(replace(gen_random_uuid()::text, '-', '') PLACING '' FROM 13 FOR 5), 14))::bit(56)::bigint & 9007199254740991)
 $function$;
 
 CREATE OR REPLACE FUNCTION public.refuse(p_state text, p_code text, p_message text, p_values jsonb DEFAULT '{}'::jsonb)
@@ -6403,6 +6406,41 @@ BEGIN
     END IF;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.times_are_apart()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+DECLARE broken text;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'times of things are written at READ COMMITTED only' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF TG_TABLE_NAME = 'installation' THEN
+        PERFORM FROM tracker WHERE tracker_id IN (SELECT w.tracker_id FROM written w) ORDER BY tracker_id FOR NO KEY UPDATE;
+    END IF;
+    PERFORM FROM vehicle WHERE vehicle_id IN (SELECT w.vehicle_id FROM written w) ORDER BY vehicle_id FOR NO KEY UPDATE;
+    IF TG_TABLE_NAME = 'ownership' THEN
+        SELECT 'ownership_one_owner' INTO broken FROM written w JOIN ownership t USING (vehicle_id)
+        WHERE (t.valid_to IS NULL) <> (w.valid_to IS NULL) AND tstzrange(t.valid_from, t.valid_to) && tstzrange(w.valid_from, w.valid_to) LIMIT 1;
+    ELSE
+        SELECT 'installation_one_vehicle' INTO broken FROM written w JOIN installation t USING (tracker_id)
+        WHERE (t.valid_to IS NULL) <> (w.valid_to IS NULL) AND tstzrange(t.valid_from, t.valid_to) && tstzrange(w.valid_from, w.valid_to) LIMIT 1;
+        IF broken IS NULL THEN
+            SELECT 'installation_one_tracker' INTO broken FROM written w JOIN installation t USING (vehicle_id)
+            WHERE (t.valid_to IS NULL) <> (w.valid_to IS NULL) AND tstzrange(t.valid_from, t.valid_to) && tstzrange(w.valid_from, w.valid_to) LIMIT 1;
+        END IF;
+    END IF;
+    IF broken IS NOT NULL THEN
+        RAISE EXCEPTION 'times of one thing overlap' USING ERRCODE = 'exclusion_violation', CONSTRAINT = broken, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.track_of(p_vehicle bigint, p_from timestamp with time zone, p_to timestamp with time zone, p_limit integer)
  RETURNS TABLE(fixed_at timestamp with time zone, lon double precision, lat double precision, speed_kmh real)
  LANGUAGE sql
@@ -6779,13 +6817,21 @@ CREATE TRIGGER installation_changed AFTER INSERT OR DELETE OR UPDATE ON public.i
 
 CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE ON public.installation FOR EACH ROW WHEN ((current_setting('rideguard.in_bulk'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION registry_changed();
 
+CREATE TRIGGER times_are_apart AFTER INSERT ON public.installation REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
+
+CREATE TRIGGER times_stay_apart AFTER UPDATE ON public.installation REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
+
 CREATE TRIGGER belongings_end AFTER UPDATE OF valid_to ON public.ownership FOR EACH ROW WHEN (((old.valid_to IS NULL) AND (new.valid_to IS NOT NULL))) EXECUTE FUNCTION belongings_end();
 
 CREATE TRIGGER ownership_ended AFTER UPDATE OF valid_to ON public.ownership FOR EACH ROW WHEN (((old.valid_to IS NULL) AND (new.valid_to IS NOT NULL))) EXECUTE FUNCTION ownership_ended();
 
-CREATE TRIGGER ownership_without_consent AFTER INSERT ON public.ownership FOR EACH ROW WHEN ((new.valid_to IS NULL)) EXECUTE FUNCTION ownership_without_consent();
+CREATE TRIGGER ownership_without_consent AFTER INSERT ON public.ownership FOR EACH ROW WHEN (((new.valid_to IS NULL) AND (current_setting('rideguard.in_bulk'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION ownership_without_consent();
 
 CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE ON public.ownership FOR EACH ROW WHEN ((current_setting('rideguard.in_bulk'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION registry_changed();
+
+CREATE TRIGGER times_are_apart AFTER INSERT ON public.ownership REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
+
+CREATE TRIGGER times_stay_apart AFTER UPDATE ON public.ownership REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION times_are_apart();
 
 CREATE TRIGGER registry_change_is_only_added_to BEFORE DELETE OR UPDATE OR TRUNCATE ON public.registry_change FOR EACH STATEMENT EXECUTE FUNCTION registry_change_is_only_added_to();
 

@@ -300,6 +300,19 @@ async fn what_is_entered_is_found_changed_with_a_reason_and_kept_behind_the_wall
     let told = walled.get(&path).await;
     assert_eq!((&told["problems"][0]["line"], &told["problems"][0]["code"]), (&json!(3), &json!("refused")), "{told}");
 
+    // Whoever has withdrawn their consent is not watched in a vehicle that an import gives them; others are.
+    let withdraw = "INSERT INTO consent (account_id, version, channel, withdrawn_at) SELECT account_id, 'v1', 'paper', now() FROM account WHERE phone = '+8613810000030'";
+    assert_eq!(sql.execute(withdraw, &[]).await.unwrap(), 1);
+    let of_thirty = row(40).replace("车主40", "车主30").replace("13810000040", "13810000030");
+    let done = imported(&walled, &up, (HEAD.to_owned() + &of_thirty + &row(41)).into_bytes()).await;
+    assert_eq!(
+        (&done["bad"], &done["vehicles_made"], &done["people_made"]),
+        (&json!(0), &json!(2), &json!(1)),
+        "{done}"
+    );
+    let off = "SELECT string_agg(plate, ',') FROM positioning_off JOIN vehicle USING (vehicle_id)";
+    assert_eq!(sql.query_one(off, &[]).await.unwrap().get::<_, Option<String>>(0).as_deref(), Some("湘H·10040"));
+
     // What is erased is erased here, too; the history says only that something was.
     let erased = "SELECT close_account((SELECT account_id FROM account WHERE phone = '+8613800000002'), (SELECT account_id FROM account WHERE login = 'chief'), 'R1')";
     sql.execute(erased, &[]).await.unwrap();
@@ -412,5 +425,5 @@ async fn an_import_whose_program_is_killed_twice_goes_on_and_makes_nothing_twice
 #[tokio::test]
 #[ignore = "takes minutes: make test-long"]
 async fn an_import_whose_program_is_killed_at_20_random_moments_makes_nothing_twice() {
-    killed_program(20, 60_000, "an_import_whose_program_is_killed_at_20").await;
+    killed_program(20, 95_000, "an_import_whose_program_is_killed_at_20").await;
 }

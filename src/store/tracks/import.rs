@@ -27,7 +27,8 @@ pub async fn register(client: &Client, count: u32) -> Result<Vec<(TrackerKey, Ve
         .await?;
     let pairs = "FROM generate_series(1, $1::bigint) n JOIN tracker t ON t.ident = 'sim' || n JOIN vehicle v ON v.plate = '湘H·S' || n";
     let install = format!(
-        "INSERT INTO installation (tracker_id, vehicle_id, valid_from) SELECT t.tracker_id, v.vehicle_id, '2015-01-01' {pairs} ON CONFLICT DO NOTHING"
+        "INSERT INTO installation (tracker_id, vehicle_id, valid_from) SELECT t.tracker_id, v.vehicle_id, '2015-01-01' {pairs}
+            WHERE NOT EXISTS (SELECT FROM installation i WHERE i.tracker_id = t.tracker_id OR i.vehicle_id = v.vehicle_id) ON CONFLICT DO NOTHING"
     );
     client.execute(&install, &[&count]).await?;
     let rows = client.query(&format!("SELECT t.tracker_id, v.vehicle_id {pairs} ORDER BY n"), &[&count]).await?;
