@@ -6,7 +6,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::domain::{
-    Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape,
+    Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId, Way, Zone, ZoneId, ZoneRule, ZoneShape,
 };
 use rideguard::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use std::hint::black_box;
@@ -80,6 +80,7 @@ fn cost_per_fix(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon]) -> f64
                     received_at: START.plus_secs_f64(at as f64 + 1.0),
                     digest: PacketDigest(id.0 as u64),
                     report_interval_s: None,
+                    way: Way::Broker,
                 };
                 black_box(guard.consider(*id, black_box(moment), &seen));
             }
@@ -93,7 +94,12 @@ fn everybody_speaks(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], be
     let at = 300 * beat;
     for (id, home) in homes.iter().enumerate() {
         let digest = PacketDigest((at as u64) << 32 | id as u64);
-        let seen = Arrival { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
+        let seen = Arrival {
+            received_at: START.plus_secs_f64(at as f64 + 1.0),
+            digest,
+            report_interval_s: None,
+            way: Way::Broker,
+        };
         black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(false), 0.0), &seen));
     }
 }
@@ -102,7 +108,12 @@ fn everybody_speaks(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], be
 fn everybody_is_shaken(guard: &mut Guard, random: &mut StdRng, homes: &[LatLon], at: i64) {
     for (id, home) in homes.iter().enumerate() {
         let digest = PacketDigest((at as u64) << 32 | id as u64);
-        let seen = Arrival { received_at: START.plus_secs_f64(at as f64 + 1.0), digest, report_interval_s: None };
+        let seen = Arrival {
+            received_at: START.plus_secs_f64(at as f64 + 1.0),
+            digest,
+            report_interval_s: None,
+            way: Way::Broker,
+        };
         black_box(guard.consider(VehicleId(id as i64), &moment(random, *home, at, Some(true), 0.0), &seen));
     }
 }

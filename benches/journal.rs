@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::config::{Journal, read_secret};
-use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp};
+use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp, Way};
 use rideguard::engine::LaneState;
 use rideguard::store::archive::keys::KeyStore;
 use rideguard::store::archive::write;
@@ -127,7 +127,7 @@ async fn write(
                 topic: format!("v1/{}/{ident}/up", Shard::of(ident).0),
                 received_at: begin.plus_secs_f64(offset_s + n as f64 * every_s + random.random_range(0.0..0.5)),
                 payload: hex::decode(message["payload"].as_str().context("a payload")?)?,
-                retained: false,
+                way: Way::Broker,
             });
         }
     }

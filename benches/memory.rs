@@ -1,7 +1,9 @@
 //! What a known tracker costs in memory: resident bytes with so many trackers, each in a guarded vehicle
 //! that has spoken a few times, above the same process without any. A process of its own for each size.
 
-use rideguard::domain::{Entry, Lane, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId};
+use rideguard::domain::{
+    Entry, Lane, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId, Way,
+};
 use rideguard::engine::{FoldSettings, LaneState};
 use std::process::Command;
 
@@ -73,7 +75,7 @@ fn heartbeat(ident: &str, n: i64, minute: i64) -> Entry {
         topic,
         received_at: Timestamp::from_secs(at_s),
         payload: payload.into_bytes(),
-        retained: false,
+        way: Way::Broker,
     })
 }
 

@@ -5,7 +5,7 @@
 mod packets;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use rideguard::domain::{Entry, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId};
+use rideguard::domain::{Entry, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId, Way};
 use rideguard::engine::{Effects, FoldSettings, LaneState};
 use rideguard::protocol;
 use rideguard::store::commit::fixes;
@@ -110,7 +110,7 @@ fn report(n: i64, minute: i64, metres: i64) -> Entry {
     );
     let topic = format!("v1/{}/{ident}/up", Shard::of(&ident).0);
     let received_at = Timestamp::from_secs(at_s);
-    Entry::Packet(Packet { topic, received_at, payload: payload.into_bytes(), retained: false })
+    Entry::Packet(Packet { topic, received_at, payload: payload.into_bytes(), way: Way::Broker })
 }
 
 criterion_group!(steps, decode, guard, store);

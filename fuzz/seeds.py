@@ -38,3 +38,10 @@ for language, kinds in {"jt808_json": (512, 1796), "json": (1,)}.items():
         write(language, f"made-{kind}", json.dumps(message).encode())
 for topic in ("v1/7/yy000001/up", "v1/63/013800138000/up", "v1/1/gw/g1/up", "v1//up", "v1/64/a/up"):
     write("topics", topic.replace("/", "_"), topic.encode())
+for name, data in {
+    "hello-4": b"\x10\x16\0\4MQTT\4\xc2\0\x3c\0\2T1\0\2T1\0\2pw",
+    "hello-5": b"\x10\x1c\0\4MQTT\5\xc2\0\x3c\5\x11\0\0\0\x3c\0\2T1\0\2T1\0\2pw",
+    "words-4": b"\x32\x06\0\1a\0\1b\x40\2\0\5\x62\2\0\6\x82\6\0\7\0\1a\1\xa2\5\0\x08\0\1a\xc0\0\xe0\0",
+    "words-5": b"\x32\x09\0\1a\0\1\2\1\1b\x40\4\0\5\0\0\x82\7\0\7\0\0\1a\1\xa2\6\0\x08\0\0\1a\xe0\2\0\0",
+}.items():
+    write("door_mqtt", name, data)

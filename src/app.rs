@@ -2,7 +2,10 @@
 
 use crate::config::{Broker, Config};
 use crate::domain::Lane;
+use crate::door::{Door, Surroundings};
 use crate::ingest::broker_limits;
+use crate::ingest::lane_queue::LaneQueues;
+use crate::ingest::places::{Outlet, Places};
 use crate::ingest::publisher::Publisher;
 use crate::ingest::retained;
 use crate::ingest::session::Subscribed;
@@ -206,10 +209,24 @@ fn start_workers(
         let database = settings_of(Role::Ingest)?;
         let settings_changed = listen_for("setting", database.clone());
         install_profiles(config.ingest.profiles_dir.as_deref())?;
+        let (places, (queues, inboxes)) = (Places::default(), LaneQueues::new());
+        let around = Surroundings {
+            queues,
+            places: places.clone(),
+            metrics: metrics.clone(),
+            database: database.clone(),
+            changed: listen_for("tracker_credential", database.clone()),
+        };
+        if let Some(door) = Door::open(&config.door, around, stop.clone())? {
+            tasks.spawn(door.run(stop.clone()));
+        }
         let lane_quota = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
             lane_quota: lane_quota.clone(),
-            publisher: Publisher::start(&config.broker, "answers", metrics.publications_dropped.clone())?,
+            outlet: Outlet {
+                places: places.clone(),
+                publisher: Publisher::start(&config.broker, "answers", metrics.publications_dropped.clone())?,
+            },
             live_publisher: LivePublisher::start(Publisher::start(
                 &config.broker,
                 "news",
@@ -222,8 +239,8 @@ fn start_workers(
             owner: format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
             config: config.clone(),
         });
-        for lane in Lane::all() {
-            tasks.spawn(pipeline::run(shared.clone(), lane, stop.clone()));
+        for (lane, inbox) in Lane::all().zip(inboxes) {
+            tasks.spawn(pipeline::run(shared.clone(), lane, inbox, stop.clone()));
         }
         tasks.spawn(check_the_broker(config.clone(), metrics.clone(), stop.clone()));
         tasks.spawn(clear_the_broker(config.clone(), stop.clone()));

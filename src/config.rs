@@ -2,9 +2,11 @@
 //!
 //! Secrets come from files named here, so that the file itself can be shown around.
 
+mod door;
 mod servers;
 
 use anyhow::{Context, anyhow, bail};
+pub use door::{Door, Language, Listener};
 use serde::Deserialize;
 pub use servers::{Accounts, Broker, Database};
 use std::net::SocketAddr;
@@ -45,6 +47,9 @@ pub struct Config {
     /// What a broker of one's own asks.
     #[serde(default)]
     pub admission: Admission,
+    /// Where trackers connect to RideGuard itself.
+    #[serde(default)]
+    pub door: Door,
 }
 
 /// Ingest limits.
@@ -282,6 +287,7 @@ impl Config {
             *file = base.join(&*file);
         }
         config.admission.secret_file = config.admission.secret_file.map(|file| base.join(file));
+        config.door.settle_files(base);
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
         config.broker.api_password_file = config.broker.api_password_file.map(|file| base.join(file));
         config.ingest.spool_dir = config.ingest.spool_dir.map(|folder| base.join(folder));
@@ -319,6 +325,7 @@ impl Config {
         within("audit.copy_heads_to", self.audit.copy_heads_to.len() as u64, 0, HEAD_COPIES_MAX)?;
         within("retention.hour_utc", hour_utc.into(), 0, 23)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
+        self.door.check()?;
         if self.broker.api_username.is_some() != self.broker.api_password_file.is_some() {
             bail!("of broker.api_username and broker.api_password_file one is missing: set both, or neither");
         }

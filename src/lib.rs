@@ -12,13 +12,14 @@
 //! | [`tracks`] | segments of tracks: their bytes, answers from them | domain |
 //! | [`engine`] | one journal entry → its effects: identity, decoding, validation, guarding | domain, protocol, guard |
 //! | [`clock`] | the time | domain |
-//! | [`config`] | the settings | |
+//! | [`config`] | the settings | domain |
 //! | [`failpoint`] | where tests end or pause the program; empty in a release | |
-//! | [`ingest`] | MQTT sessions, epochs, acknowledgements | clock, config, domain |
+//! | [`ingest`] | sessions at the broker, queues from the door, acknowledgements | clock, config, domain |
 //! | [`store`] | PostgreSQL and PostGIS, the only SQL | domain, config, failpoint, engine, tracks |
 //! | [`telemetry`] | the log and the counters | clock, domain, store |
 //! | [`live`] | updates from lanes to live maps | domain, engine, store |
 //! | [`pipeline`] | a lane at work: the life of one packet | clock, config, domain, failpoint, engine, ingest, live, protocol::json, store, telemetry |
+//! | [`door`] | where trackers connect to RideGuard itself | clock, config, domain, ingest, protocol, store, telemetry |
 //! | [`rollup`] | hot fixes → segments of tracks, partitions | clock, config, domain, store, telemetry, tracks |
 //! | [`notify`] | the outbox worker and its channels | clock, config, failpoint, store, telemetry |
 //! | [`seal`] | the audit's chain: sealed, signed, kept in files, checked | clock, config, domain, failpoint, store, telemetry |
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod door;
 pub mod engine;
 pub mod failpoint;
 pub mod guard;

@@ -1,6 +1,6 @@
 //! The life of one packet; read this first.
 //!
-//! A lane is one MQTT session, one database connection, one engine and one journal sequence
+//! A lane is one MQTT session and the queue of its trackers at the door, one database connection, one engine and one journal sequence
 //! (`docs/decisions/0001-lanes.md`). [`Pipeline::work`] is all of it: collect a batch, journal
 //! it (commit 1), acknowledge it, apply it, reply to it, commit its effects (commit 2), publish them to the
 //! live map. Nothing is acknowledged before commit 1, and nothing is published before commit 2. While
@@ -16,10 +16,12 @@ mod replies;
 
 use crate::clock::now;
 use crate::config::Config;
-use crate::domain::{Entry, Lane};
+use crate::domain::{Entry, GapCause, Lane};
 use crate::engine::{Effects, FoldSettings, LaneState, Reply, Switched};
 use crate::failpoint::{self, Point};
-use crate::ingest::{Delivery, Session, client_options::jittered, publisher::Publisher, session::Subscribed};
+use crate::ingest::{
+    Delivery, Session, client_options::jittered, lane_queue::Inbox, places::Outlet, session::Subscribed,
+};
 use crate::live::LiveUpdate;
 use crate::store::commit::{self, Applied, fixes::InsertModes, statements::Statements};
 use crate::store::lane::{self, Lease, LeaseLost, Progress};
@@ -28,7 +30,7 @@ use crate::telemetry::Metrics;
 use batch::{Batch, Linger};
 use lane_quota::{LanePermit, LaneQuota};
 pub use live_publisher::LivePublisher;
-use offline_buffer::{InDoubtBatch, OfflineBuffer};
+use offline_buffer::{Came, InDoubtBatch, OfflineBuffer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -41,7 +43,7 @@ pub struct Shared {
     /// Where the database is.
     pub database: tokio_postgres::Config,
     /// Replies go out here.
-    pub publisher: Publisher,
+    pub outlet: Outlet,
     /// Updates for live maps, by connections of their own.
     pub live_publisher: LivePublisher,
     /// Counters.
@@ -85,9 +87,9 @@ const LONGEST_WAIT_FOR_A_LANE: Duration = Duration::from_secs(1);
 
 /// Keeps a lane at work until `stop`: takes its lease, recovers, works; after any failure it
 /// begins again with a new connection, and the buffer keeps what trackers send meanwhile.
-pub async fn run(shared: Arc<Shared>, lane: Lane, mut stop: watch::Receiver<bool>) {
+pub async fn run(shared: Arc<Shared>, lane: Lane, inbox: Inbox, mut stop: watch::Receiver<bool>) {
     let mut wait = FIRST_WAIT;
-    let mut buffer = OfflineBuffer::new(&shared, lane);
+    let mut buffer = OfflineBuffer::new(&shared, lane, inbox);
     while !*stop.borrow() {
         let (started, mut longest, mut failed) = (Instant::now(), LONGEST_WAIT, None);
         match Pipeline::open(shared.clone(), lane, &mut buffer).await {
@@ -184,6 +186,7 @@ impl<'a> Pipeline<'a> {
         pipeline.take_settings(&mut batch).await?;
         pipeline.handle(batch).await?;
         pipeline.switched.clear();
+        pipeline.buffer.inbox.open();
         Ok(Some(pipeline))
     }
 
@@ -214,7 +217,7 @@ impl<'a> Pipeline<'a> {
     async fn handle(&mut self, mut batch: Batch) -> anyhow::Result<()> {
         batch.withhold(&self.state, &self.switched);
         if batch.entries.is_empty() {
-            self.buffer.release(&batch.receipts); // of copies that the broker had retained
+            self.buffer.release(batch.receipts); // of copies that the broker had retained
             return Ok(());
         }
         failpoint::pass(Point::Received);
@@ -232,7 +235,7 @@ impl<'a> Pipeline<'a> {
         self.progress.setting_cursor = batch.setting_cursor;
         let Some(InDoubtBatch { mut batch, .. }) = self.buffer.in_doubt.take() else { return Ok(()) };
         failpoint::pass(Point::Journaled);
-        self.buffer.release(&batch.receipts); // only now may the broker forget it
+        self.buffer.release(std::mem::take(&mut batch.receipts)); // only now may whoever sent it forget it
         failpoint::pass(Point::Acknowledged);
         let mut effects = self.apply(&batch.entries);
         self.buffer.quota.learn(batch.entries.iter().zip(&effects));
@@ -251,7 +254,7 @@ impl<'a> Pipeline<'a> {
     fn reply(&mut self, replies: impl Iterator<Item = Reply>) {
         let now = Instant::now();
         for reply in replies {
-            self.buffer.replies.send(reply, now, &self.shared.publisher);
+            self.buffer.replies.send(reply, now, &self.shared.outlet);
         }
     }
 
@@ -274,26 +277,25 @@ impl<'a> Pipeline<'a> {
         let until_tick = tick_every.saturating_sub(self.ticked_at.elapsed());
         let until_reply = self.buffer.replies.next_due().map(|due| due.saturating_duration_since(Instant::now()));
         let pause = until_reply.map_or(until_tick, |reply| reply.min(until_tick));
-        let session = self.buffer.session()?;
         tokio::select! {
-            delivery = session.deliveries.recv() => match delivery {
-                Some(delivery) => self.fill(batch, delivery).await?,
-                None => return Err(self.buffer.session_ended()),
+            came = self.buffer.next() => match came {
+                Came::Packet(delivery) => self.fill(batch, delivery).await?,
+                Came::Gap(gap) => self.take_gap(batch, gap),
+                Came::SessionEnded => return Err(self.buffer.session_ended()),
             },
-            Some(gap) = session.gaps.recv() => {
-                self.insert_modes.expect_duplicates(); // what was in flight comes again
-                batch.entries.push(gap);
-            }
             Ok(()) = self.settings_changed.changed() => self.take_settings(batch).await?,
             _ = tokio::time::sleep(pause) => {}
             _ = stop.changed() => {}
         }
-        self.buffer.replies.flush_due(Instant::now(), &self.shared.publisher);
+        self.buffer.replies.flush_due(Instant::now(), &self.shared.outlet);
         if self.ticked_at.elapsed() >= tick_every {
             self.take_settings(batch).await?; // in case a notice was lost
-            if self.buffer.session()?.is_connected() {
-                batch.entries.push(Entry::Tick { at: now() });
+            let at = now();
+            if !self.buffer.session()?.is_connected() {
+                let from = at.plus_secs_f64(-self.ticked_at.elapsed().as_secs_f64());
+                batch.entries.push(Entry::Gap { from, to: at, cause: GapCause::WithoutBroker });
             }
+            batch.entries.push(Entry::Tick { at });
             self.ticked_at = Instant::now();
         }
         Ok(())
@@ -318,10 +320,22 @@ impl<'a> Pipeline<'a> {
             if batch.is_full(limit) {
                 break;
             }
-            next = tokio::time::timeout_at(until, self.buffer.session()?.deliveries.recv()).await.unwrap_or(None);
+            next = match tokio::time::timeout_at(until, self.buffer.next()).await {
+                Ok(Came::Packet(delivery)) => Some(delivery),
+                Ok(Came::Gap(gap)) => {
+                    self.take_gap(batch, gap);
+                    break;
+                }
+                Ok(Came::SessionEnded) | Err(_) => break,
+            };
         }
         self.linger.learn(batch.receipts.len());
         Ok(())
+    }
+
+    fn take_gap(&mut self, batch: &mut Batch, gap: Entry) {
+        self.insert_modes.expect_duplicates(); // what was in flight comes again
+        batch.entries.push(gap);
     }
 
     async fn take_settings(&mut self, batch: &mut Batch) -> anyhow::Result<()> {

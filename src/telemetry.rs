@@ -3,7 +3,9 @@
 use crate::domain::{Entry, Finding, Outcome};
 use crate::store::commit::Applied;
 use crate::store::commit::alerts::Written;
-use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
@@ -44,6 +46,12 @@ pub struct Metrics {
     pub packets_over_quota: IntCounter,
     /// Answers and live positions that found no room on their way out.
     pub publications_dropped: IntCounter,
+    /// Trackers connected to the door, by language and by TLS or not.
+    pub door_connections: IntGaugeVec,
+    /// Connections of the door that ended, by reason.
+    pub door_ended: IntCounterVec,
+    /// Connections of the door that took the place of an older one.
+    pub door_takeovers: IntCounter,
     /// What lies in the spool, bytes.
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
@@ -125,6 +133,19 @@ impl Metrics {
             publications_dropped: register!(IntCounter::new(
                 "rideguard_publications_dropped_total",
                 "Answers to trackers and live positions dropped because their queue was full"
+            )),
+            door_connections: register!(IntGaugeVec::new(
+                Opts::new("rideguard_door_connections", "Trackers connected to the door, by language and transport"),
+                &["language", "transport"]
+            )),
+            door_ended: register!(vec(
+                "rideguard_door_ended_total",
+                "Connections of the door that ended, by reason",
+                "reason"
+            )),
+            door_takeovers: register!(IntCounter::new(
+                "rideguard_door_takeovers_total",
+                "Connections of the door that took the place of an older one of the same tracker"
             )),
             spool_bytes: register!(IntGauge::new(
                 "rideguard_spool_bytes",

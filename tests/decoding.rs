@@ -3,7 +3,7 @@
 //! The fuzzer (`scripts/fuzz`) asks the same for longer.
 
 use proptest::prelude::*;
-use rideguard::domain::{Entry, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey};
+use rideguard::domain::{Entry, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, Way};
 use rideguard::engine::{FoldSettings, LaneState};
 use rideguard::protocol::{self, DecodeError, PROTOCOLS};
 use serde_json::Value;
@@ -56,7 +56,7 @@ fn assert_fixes_are_good(protocol: &str, bytes: &[u8]) {
         &SETTINGS,
     );
     let topic = format!("v1/{}/yy1/up", Shard::of("yy1").0);
-    let packet = Packet { topic, received_at: NOW, payload: bytes.to_vec(), retained: false };
+    let packet = Packet { topic, received_at: NOW, payload: bytes.to_vec(), way: Way::Broker };
     let effects = lane.apply(&Entry::Packet(packet), &SETTINGS);
     for row in &effects.fixes {
         assert!(row.fix.position.is_in_range(), "{protocol}");

@@ -21,15 +21,16 @@ fn read(path: &str) -> String {
 
 /// `section.key` of every setting that `src/config.rs` reads.
 fn settings() -> BTreeSet<String> {
-    let code = read("src/config.rs") + &read("src/config/servers.rs");
+    let code = read("src/config.rs") + &read("src/config/servers.rs") + &read("src/config/door.rs");
     let mut found = BTreeSet::new();
     for part in code.split("pub struct ").skip(1) {
         let (name, fields) = part.split_once(" {").expect("a body");
         let fields = fields.split("\n}").next().expect("an end");
         for line in fields.lines().filter_map(|l| l.trim().strip_prefix("pub ")) {
             let key = line.split(':').next().expect("a name");
-            if name != "Config" {
-                found.insert(format!("{}.{key}", name.to_lowercase()));
+            let section = if name == "Listener" { "door.listener".to_owned() } else { name.to_lowercase() };
+            if name != "Config" && key != "listener" {
+                found.insert(format!("{section}.{key}"));
             }
         }
     }

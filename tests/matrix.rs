@@ -5,7 +5,7 @@
 
 use rideguard::domain::{
     AlarmKind, AlertKind, Entry, Finding, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey,
-    VehicleId,
+    VehicleId, Way,
 };
 use rideguard::engine::{FoldSettings, LaneState};
 use rideguard::guard::listened_alarms;
@@ -337,7 +337,7 @@ fn told(language: &str, alarm: AlarmKind, said: &Cell) -> Vec<AlertKind> {
         lane_tick(lane, received_at, &mut findings);
         let topic = format!("v1/{}/{IDENT}/up", Shard::of(IDENT).0);
         let payload = packet(language, at_s, serial, cell);
-        let effects = lane.apply(&Entry::Packet(Packet { topic, received_at, payload, retained: false }), &SETTINGS);
+        let effects = lane.apply(&Entry::Packet(Packet { topic, received_at, payload, way: Way::Broker }), &SETTINGS);
         assert!(effects.quarantined.is_none(), "{language}, {}: {:?}", alarm.name(), effects.quarantined);
         findings.extend(effects.findings);
     };

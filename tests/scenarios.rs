@@ -4,7 +4,7 @@
 
 use rideguard::domain::{
     AlertKind, Datum, Entry, Finding, LatLon, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey,
-    VehicleId, Zone, ZoneId, ZoneRule, ZoneShape, datum,
+    VehicleId, Way, Zone, ZoneId, ZoneRule, ZoneShape, datum,
 };
 use rideguard::engine::{Effects, FoldSettings, LaneState};
 use serde::Deserialize;
@@ -267,7 +267,8 @@ impl Play {
             for copy in 0..step.copies {
                 let topic = format!("v1/{}/{IDENT}/up", Shard::of(IDENT).0);
                 let received_at = received_at.plus_secs_f64(0.01 * f64::from(copy));
-                let packet = Packet { topic, received_at, payload: payload.clone(), retained: step.retained };
+                let packet =
+                    Packet { topic, received_at, payload: payload.clone(), way: Way::by_broker(step.retained) };
                 let effects = self.lane.apply(&Entry::Packet(packet), &SETTINGS);
                 self.tell(effects);
             }

@@ -49,7 +49,9 @@ impl Place {
         let text = format!(
             "[database]\nhost = {:?}\nport = {}\nname = \"postgres\"\npassword_file = {:?}\napi_password_file = {:?}\ningest_password_file = {:?}\n
 [broker]\nhost = \"localhost\"\nport = {}\nservices_port = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
-[http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n",
+[http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n
+[door]\ncertificate_file = \"secrets/broker.pem\"\nkey_file = \"secrets/broker.key\"\ntrackers_file = \"trackers\"\n
+[[door.listener]]\nlanguage = \"mqtt\"\nlisten = \"127.0.0.1:{}\"\n",
             // The alternative to the Unix socket.
             if std::env::var("RIDEGUARD_BENCH_DATABASE_BY").is_ok_and(|by| by == "tcp") {
                 "127.0.0.1"
@@ -70,6 +72,7 @@ impl Place {
             } else {
                 broker.socket.as_ref().map_or_else(String::new, |s| format!("socket = {s:?}\n"))
             },
+            free_port()?,
             free_port()?,
             free_port()?,
         );
@@ -219,12 +222,23 @@ impl Place {
         text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
     }
 
-    /// Starts the load generator and waits until everybody is connected.
+    /// Starts the load generator at the broker and waits until everybody is connected.
     pub async fn flood(&self, fixes: u16, replies: bool, step_s: u64) -> anyhow::Result<Flood> {
+        self.flood_at(self.config.broker.port, fixes, replies, step_s).await
+    }
+
+    /// The port of the door.
+    #[allow(dead_code)] // only the door's own bench asks
+    pub fn door_port(&self) -> u16 {
+        self.config.door.listener.first().map_or(0, |listener| listener.listen.port())
+    }
+
+    /// The same at either port.
+    pub async fn flood_at(&self, port: u16, fixes: u16, replies: bool, step_s: u64) -> anyhow::Result<Flood> {
         let program = Path::new(env!("CARGO_BIN_EXE_rideguard")).with_file_name("simulator");
         let mut command = Command::new(program);
         command
-            .args(["flood", "--broker", &format!("localhost:{}", self.config.broker.port), "--ca"])
+            .args(["flood", "--broker", &format!("localhost:{port}"), "--ca"])
             .arg(&self.config.broker.ca_file)
             .arg("--credentials")
             .arg(self.root.join("trackers"))

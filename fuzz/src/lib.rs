@@ -1,15 +1,20 @@
 //! What the fuzzer asks of the pure core. The core is compiled here by itself: it imports nothing but its
-//! own modules, so the fuzzer needs none of the servers' libraries.
+//! own modules, so the fuzzer needs none of the servers' libraries; of the door, rumqttc's codecs only.
 
 #[path = "../../src/domain/mod.rs"]
 pub mod domain;
 #[path = "../../src/protocol/mod.rs"]
 pub mod protocol;
+#[allow(dead_code, unreachable_pub)] // what the fuzzer does not ask
+#[path = "../../src/door/mqtt/mod.rs"]
+pub mod mqtt;
 #[path = "../../src/domain/topic.rs"]
 pub mod topic;
 pub mod engine;
 
+use bytes::BytesMut;
 use domain::{Profile, Timestamp};
+use mqtt::{Fault, Version, Word};
 use protocol::FrameStep;
 
 /// Bytes held at most while a packet of one byte is read, and what is held whatever its length.
@@ -65,6 +70,62 @@ pub fn frames(stream: &[u8]) {
             }
         }
     }
+}
+
+/// Reads a stream of MQTT in both versions: no panic, bounded memory, the same words in pieces as at once. Bytes
+/// that are no word stay, and a message is the same after it was written again.
+///
+/// # Panics
+/// One of that is not so.
+pub fn door_mqtt(stream: &[u8]) {
+    let mut hello = BytesMut::from(stream);
+    if let Ok(None) = mqtt::read_hello(&mut hello, MQTT_BYTES_MAX) {
+        assert_eq!(hello, stream);
+    }
+    for version in [Version::V311, Version::V5] {
+        let mut whole = None;
+        let held = allocation_counter::measure(|| whole = Some(words(version, [stream])));
+        let most = HELD_PER_BYTE * stream.len() as u64 + HELD_ANYWAY;
+        assert!(held.bytes_max <= most, "{} bytes held for {}", held.bytes_max, stream.len());
+        let Some((words_at_once, fault)) = whole else { continue };
+        let in_pieces = words(version, stream.chunks(1));
+        assert!(in_pieces == (words_at_once.clone(), fault), "pieces make a difference");
+        words_at_once.into_iter().for_each(|word| said_again(version, word));
+    }
+}
+
+/// Most bytes of a packet: less than the fuzzer's longest stream.
+const MQTT_BYTES_MAX: usize = 1024;
+
+/// The words of a stream up to its end or its first fault.
+fn words<'a>(version: Version, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Word>, Option<Fault>) {
+    let (mut words, mut buffer) = (Vec::new(), BytesMut::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            let before_bytes = buffer.len();
+            match mqtt::read(version, &mut buffer, MQTT_BYTES_MAX) {
+                Ok(Some(word)) => {
+                    assert!(buffer.len() + 2 <= before_bytes, "a word without bytes");
+                    words.push(word);
+                }
+                Ok(None) => {
+                    assert_eq!(buffer.len(), before_bytes, "bytes were taken for no word");
+                    break;
+                }
+                Err(fault) => return (words, Some(fault)),
+            }
+        }
+    }
+    (words, None)
+}
+
+fn said_again(version: Version, word: Word) {
+    let Word::Publish { topic, payload, qos, id, .. } = word else { return };
+    let mut out = BytesMut::new();
+    mqtt::write_message(version, &topic, &payload, qos, id, &mut out);
+    let again = mqtt::read(version, &mut out, MQTT_BYTES_MAX + 16);
+    assert!(again == Ok(Some(Word::Publish { topic, payload, qos, id, is_retained: false })));
 }
 
 /// Reads a topic; what is an address says its own topic back.

@@ -18,7 +18,7 @@ use crate::telemetry::Metrics;
 use anyhow::{anyhow, bail};
 use clap::Parser;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +45,9 @@ pub struct Args {
     /// and its certificate bears this name. Without it only this machine reaches the broker.
     #[arg(long, alias = "mqtt-public", requires = "mqtt_port")]
     pub mqtt_hostname: Option<String>,
+    /// TLS port of the door, where trackers connect to RideGuard itself; none: there is no door.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub door_port: Option<u16>,
     /// Oldest plausible fix, days.
     #[arg(long, default_value_t = 30)]
     pub max_fix_age_days: u32,
@@ -101,7 +104,8 @@ fn check_addresses(args: &Args) -> anyhow::Result<()> {
     }
     // Both are held until both are there, so that the same port twice is noticed, too.
     let mut listeners = Vec::new();
-    for (address, flag) in [(args.http, "--http"), (args.metrics, "--metrics")] {
+    let door = args.door_port.map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), "--door-port"));
+    for (address, flag) in [(args.http, "--http"), (args.metrics, "--metrics")].into_iter().chain(door) {
         listeners.push(TcpListener::bind(address).map_err(|e| match e.kind() {
             ErrorKind::AddrInUse => {
                 anyhow!("port {} on {} is in use; choose another with {flag}", address.port(), address.ip())
@@ -235,11 +239,42 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     }
 }
 
+/// The door of `--door-port`: with the broker's certificate, for the trackers of registry and file, on loopback unless trackers
+/// connect from outside.
+fn door_of(folder: &Folder, args: &Args) -> config::Door {
+    let Some(port) = args.door_port else { return config::Door::default() };
+    let ip = if args.mqtt_hostname.is_some() { IpAddr::from([0; 16]) } else { IpAddr::from([127, 0, 0, 1]) };
+    config::Door {
+        certificate_file: Some(folder.path("secrets/broker.pem")),
+        key_file: Some(folder.path("secrets/broker.key")),
+        trackers_file: Some(folder.path("trackers")),
+        threads: 0,
+        listener: vec![config::Listener {
+            language: config::Language::Mqtt,
+            listen: SocketAddr::new(ip, port),
+            tls: None,
+            packet_bytes_max: None,
+        }],
+    }
+}
+
+/// The same as lines of the settings file.
+fn door_settings(door: &config::Door) -> String {
+    let Some(listener) = door.listener.first() else { return String::new() };
+    format!(
+        "\n[door]\ncertificate_file = \"secrets/broker.pem\"\nkey_file = \"secrets/broker.key\"\ntrackers_file = \"trackers\"\n
+[[door.listener]]\nlanguage = {:?}\nlisten = \"{}\"\n",
+        listener.language.name(),
+        listener.listen
+    )
+}
+
 /// Writes the settings that the other commands of this data folder read.
 fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
     let journal_key_file = folder.key("journal-key")?;
     let audit_key_file = folder.key("audit-key")?;
     let account_key_file = folder.key("account-key")?;
+    let door = door_of(folder, args);
     let copy_heads_to = args.copy_audit_heads_to.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
     let config = Config {
         database: postgres.settings(folder)?,
@@ -251,6 +286,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         retention: Retention::default(),
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
         admission: config::Admission::default(), // its broker reads a file
+        door,
         audit: Audit { key_file: Some(audit_key_file), copy_heads_to, ..Audit::default() },
         accounts: Accounts { key_file: Some(account_key_file) },
     };
@@ -276,7 +312,7 @@ key_file = \"secrets/audit-key\"
 public_key_file = \"audit-key.pub\"
 heads_file = \"audit-heads.jsonl\"
 copy_heads_to = {:?}\n
-[accounts]\nkey_file = \"secrets/account-key\"\n",
+[accounts]\nkey_file = \"secrets/account-key\"\n{}",
             d.host,
             d.port,
             d.name,
@@ -292,7 +328,8 @@ copy_heads_to = {:?}\n
             args.behind_tls_proxy,
             args.demo,
             args.demo,
-            config.audit.copy_heads_to
+            config.audit.copy_heads_to,
+            door_settings(&config.door)
         ),
     )?;
     Config::read(&folder.path("rideguard.toml"))

@@ -1,7 +1,7 @@
 //! What the journal holds: every input that moves the engine, in order.
 
 use crate::domain::topic;
-use crate::domain::{PacketDigest, Setting, Timestamp, TrackerIdent};
+use crate::domain::{PacketDigest, Setting, Timestamp, TrackerIdent, Way};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -15,9 +15,9 @@ pub struct Packet {
     /// Its bytes.
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
-    /// Whether the broker sent it as retained; trackers must not retain.
-    #[serde(default)]
-    pub retained: bool,
+    /// By which way it came. Journals have it under the name of the flag that it replaced.
+    #[serde(default, rename = "retained")]
+    pub way: Way,
 }
 
 impl Packet {
@@ -89,15 +89,27 @@ pub enum GapCause {
     SessionLost,
     /// Nobody worked on the lane; the broker kept what came.
     Away,
+    /// The broker is away just now, so trackers behind it cannot be heard. It is told with each tick, and as one
+    /// (`Connection` or `SessionLost`) when the broker is back; people see only that.
+    WithoutBroker,
 }
 
 impl GapCause {
+    /// Whether trackers at our own door were heard all the same.
+    pub fn is_of_broker(self) -> bool {
+        match self {
+            Self::Connection | Self::SessionLost | Self::WithoutBroker => true,
+            Self::Away => false,
+        }
+    }
+
     /// Its name in tables and API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::SessionLost => "session_lost",
             Self::Away => "away",
+            Self::WithoutBroker => "without_broker",
         }
     }
 }
@@ -224,7 +236,7 @@ mod tests {
             topic: topic.into(),
             received_at: Timestamp::from_secs(at),
             payload: vec![1, 2, 3],
-            retained: false,
+            way: Way::Broker,
         };
         assert_eq!(packet("a", 1).digest(), packet("a", 2).digest());
         assert_ne!(packet("a", 1).digest(), packet("b", 1).digest());

@@ -21,6 +21,7 @@ pub mod shard;
 pub mod time;
 pub mod topic;
 pub mod tracker;
+pub mod way;
 pub mod zone;
 
 pub use alert::{
@@ -39,4 +40,5 @@ pub use shape::ZoneShape;
 pub use shard::{LANES, Lane, SHARDS, Shard};
 pub use time::Timestamp;
 pub use tracker::{ClockZone, Datum, Profile, ProtocolName, TrackerIdent, TrackerKey, VehicleId, VehicleKind};
+pub use way::Way;
 pub use zone::{Zone, ZoneId, ZoneRule};

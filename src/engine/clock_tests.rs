@@ -68,7 +68,7 @@ impl Bike {
 
     fn hears(&mut self, payload: Vec<u8>) -> Effects {
         let topic = format!("v1/{}/860000000000017/up", Shard::of("860000000000017").0);
-        let packet = Packet { topic, received_at: Timestamp::from_secs(self.now_s), payload, retained: false };
+        let packet = Packet { topic, received_at: Timestamp::from_secs(self.now_s), payload, way: Way::Broker };
         self.lane.apply(&Entry::Packet(packet), &SETTINGS)
     }
 

@@ -52,7 +52,7 @@ impl Scene {
         );
         let topic = format!("v1/{}/yy1/up", Shard::of("yy1").0);
         let received_at = Timestamp::from_secs(self.now_s);
-        let packet = Packet { topic, received_at, payload: payload.into_bytes(), retained: false };
+        let packet = Packet { topic, received_at, payload: payload.into_bytes(), way: Way::Broker };
         let effects = self.lane.apply(&Entry::Packet(packet), &SETTINGS);
         let opened = |f: &Finding| matches!(f, Finding::IncidentOpened { .. });
         self.woken |= effects.findings.iter().any(opened);
@@ -170,7 +170,7 @@ fn a_message_in_parts_counts_when_its_last_part_is_there() {
         inner.push(inner.iter().fold(0, |sum, byte| sum ^ byte));
         let payload = protocol::jt808::escape_frame(&[&[0x7e], &inner[..], &[0x7e]].concat());
         let topic = format!("v1/{}/{ident}/up", Shard::of(ident.as_str()).0);
-        Entry::Packet(Packet { topic, received_at: at, payload, retained: false })
+        Entry::Packet(Packet { topic, received_at: at, payload, way: Way::Broker })
     };
     let first = lane.apply(&part(1, &whole[..20]), &SETTINGS);
     assert_eq!((first.fixes.len(), first.replies.len(), first.outcome), (0, 1, Some(Outcome::Stored)));
@@ -195,7 +195,7 @@ fn a_tracker_that_shows_chinas_datum_is_put_where_it_is() {
         shown.lon_deg
     );
     let topic = format!("v1/{}/yy1/up", Shard::of("yy1").0);
-    let packet = Packet { topic, received_at: at, payload: payload.into_bytes(), retained: false };
+    let packet = Packet { topic, received_at: at, payload: payload.into_bytes(), way: Way::Broker };
     let effects = lane.apply(&Entry::Packet(packet), &SETTINGS);
     assert!(crate::domain::distance_m(effects.fixes[0].fix.position, place) < 0.01);
 }

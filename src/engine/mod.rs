@@ -7,6 +7,7 @@
 mod cell_entry;
 mod clock;
 mod consistency;
+mod coverage;
 mod dedup;
 mod effects;
 mod firmware_table;
@@ -22,8 +23,8 @@ mod validation;
 
 use crate::domain::topic::Address;
 use crate::domain::{
-    Entry, Finding, GapCause, IncidentEnd, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp,
-    TrackerIdent, TrackerKey, VehicleId,
+    Entry, Finding, IncidentEnd, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
+    TrackerKey, VehicleId, Way,
 };
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};
@@ -121,8 +122,9 @@ impl LaneState {
             Entry::Setting { at, setting } => self.setting(*at, setting),
             Entry::Tick { at } => Effects { findings: self.guard.tick(*at), ..Effects::default() },
             Entry::Gap { from, to, cause } => {
-                self.guard.coverage_gap(*from, *to);
-                Effects { findings: coverage_gap(*from, *to, *cause).into_iter().collect(), ..Effects::default() }
+                self.guard.coverage_gap(*from, *to, *cause);
+                let told = coverage::told_of(*from, *to, *cause);
+                Effects { findings: told.into_iter().collect(), ..Effects::default() }
             }
             Entry::Tombstone { .. } => Effects::default(),
             Entry::Flood(flood) => set_aside(self.flood(flood)),
@@ -185,8 +187,12 @@ impl LaneState {
                 let known = self.table.entry(ident, *tracker);
                 known.key = *tracker;
                 known.set_profile(profile);
+                let is_another = known.vehicle() != *vehicle;
                 known.set_vehicle(*vehicle);
                 if let Some(vehicle) = vehicle {
+                    if is_another {
+                        self.guard.change_tracker(*vehicle);
+                    }
                     self.guard.set_kind(*vehicle, *vehicle_kind);
                 }
             }
@@ -285,13 +291,17 @@ impl LaneState {
         }
         if let Some(vehicle) = tracker.vehicle() {
             let before = self.guard.visible_state(vehicle);
-            let seen =
-                Arrival { received_at: packet.received_at, digest, report_interval_s: tracker.report_interval_s() };
+            let seen = Arrival {
+                received_at: packet.received_at,
+                digest,
+                report_interval_s: tracker.report_interval_s(),
+                way: packet.way,
+            };
             for moment in &report.moments {
                 effects.findings.extend(self.guard.consider(vehicle, moment, &seen));
             }
             if report.moments.is_empty() {
-                effects.findings.extend(self.guard.heard(vehicle, packet.received_at));
+                effects.findings.extend(self.guard.heard(vehicle, packet.received_at, packet.way));
             }
             // The guard point creeps with every parked fix; people see when it is found or lost.
             if before.is_some() && before != self.guard.visible_state(vehicle) {
@@ -335,7 +345,7 @@ impl LaneState {
             detail,
             security,
         };
-        if packet.retained {
+        if packet.way == Way::Retained {
             return Err(aside("retained", "a tracker must not retain its messages".into(), true));
         }
         if packet.payload.len() > Packet::PAYLOAD_BYTES_MAX {
@@ -361,14 +371,6 @@ impl LaneState {
 
 /// Reason of a quarantine that is beside a stored packet. Its row does not count as a packet.
 pub const LEFT_OVER: &str = "left_over";
-
-/// Shortest broken connection that operators see, seconds: shorter ones are in every start.
-const GAP_RAISED_S_MIN: f64 = 2.0;
-
-fn coverage_gap(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
-    let is_raised = cause == GapCause::SessionLost || to.seconds_since(from) >= GAP_RAISED_S_MIN;
-    is_raised.then_some(Finding::CoverageGap { from, to, cause })
-}
 
 /// A packet without any time cannot be told from its repetition: two equal heartbeats are two.
 fn carries_time(report: &Report) -> bool {
@@ -408,3 +410,5 @@ mod fault_tests;
 mod replay_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod way_tests;

@@ -43,7 +43,7 @@ fn packet(said: &Said, received_s: i64) -> Entry {
     let ident = format!("yy{}", said.vehicle);
     let topic = format!("v1/{}/{ident}/up", Shard::of(&ident).0);
     let received_at = Timestamp::from_secs(START_S + received_s);
-    Entry::Packet(Packet { topic, received_at, payload: said.payload.clone().into_bytes(), retained: false })
+    Entry::Packet(Packet { topic, received_at, payload: said.payload.clone().into_bytes(), way: Way::Broker })
 }
 
 /// Trackers, installed, and their vehicles armed.

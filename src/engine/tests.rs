@@ -1,7 +1,7 @@
 //! Bad input ends in quarantine with a reason, good input in rows; the same input twice in nothing new.
 
 use super::*;
-use crate::domain::{Flood, Shard};
+use crate::domain::{Flood, GapCause, Shard};
 use proptest::prelude::*;
 
 const NOW_S: i64 = 1_790_000_000;
@@ -26,7 +26,7 @@ fn packet(ident: &str, payload: &str) -> Entry {
         topic,
         received_at: Timestamp::from_secs(NOW_S),
         payload: payload.as_bytes().to_vec(),
-        retained: false,
+        way: Way::Broker,
     })
 }
 
@@ -111,7 +111,7 @@ fn bad_input_is_set_aside_with_its_reason() {
         topic: format!("v1/{}/yy1/up", (Shard::of("yy1").0 + 1) % 64),
         received_at: Timestamp::from_secs(NOW_S),
         payload: vec![],
-        retained: false,
+        way: Way::Broker,
     });
     let cases: Vec<(Entry, &str, bool)> = vec![
         (packet("yy1", ""), "decode", false),
@@ -185,7 +185,7 @@ fn a_wrong_check_sum_that_the_profile_tolerates_is_counted_and_flagged_on_its_fi
         lane.apply(&Entry::Setting { at, setting }, &SETTINGS);
         frame[end] = check_sum;
         let topic = format!("v1/{}/013800138000/up", Shard::of("013800138000").0);
-        let packet = Packet { topic, received_at: at, payload: frame.clone(), retained: false };
+        let packet = Packet { topic, received_at: at, payload: frame.clone(), way: Way::Broker };
         let effects = lane.apply(&Entry::Packet(packet), &SETTINGS);
         let flags = effects.fixes.first().map(|f| f.flags.0 & !(FixFlags::CELL_ENTRY | FixFlags::NARROW));
         (effects.outcome, effects.is_check_sum_wrong, flags)

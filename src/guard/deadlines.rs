@@ -48,7 +48,7 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Alert, AlertKind, Finding};
+    use crate::domain::{Alert, AlertKind, Finding, Way};
     use crate::guard::{Guard, Params};
 
     const START_S: i64 = 1_770_000_000;
@@ -68,7 +68,7 @@ mod tests {
         let mut guard = Guard::new(Params::default());
         for n in 0..10 {
             let at = after(0.95 - 0.1 * n as f64);
-            guard.heard(VehicleId(n), at);
+            guard.heard(VehicleId(n), at, Way::Broker);
             guard.arm(VehicleId(n), at, at);
         }
         guard
@@ -99,7 +99,7 @@ mod tests {
     fn one_whose_vehicle_is_gone_is_passed_over_and_the_next_at_its_place_has_its_own() {
         let mut guard = armed();
         guard.remove(VehicleId(3));
-        guard.heard(VehicleId(30), after(600.0));
+        guard.heard(VehicleId(30), after(600.0), Way::Broker);
         guard.arm(VehicleId(30), after(600.0), after(600.0));
         assert!(guard.advance(VehicleId(3), after(900.0)).is_empty() && guard.snapshot(VehicleId(3)).is_none());
         let told = lost(&guard.tick(after(86_400.0)));

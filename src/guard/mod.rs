@@ -12,7 +12,9 @@
 //! Timers (silence, an unexplained power loss) lie in an ordered list (`deadlines`); `tick` looks at the
 //! first entries only. An entry may be too early, never too late: it is checked when due.
 
+mod checkpoint;
 mod clock;
+mod coverage;
 mod deadlines;
 mod hashing;
 mod incident;
@@ -34,7 +36,7 @@ pub use {params::Params, rules::RULES, state::alarms::listened_alarms};
 
 use crate::domain::{
     Alert, AlertKind, Cause, Finding, GuardPolicy, IncidentEnd, IncidentId, LatLon, Moment, PacketDigest, SessionBy,
-    Timestamp, VehicleId, VehicleKind, Zone, ZoneId,
+    Timestamp, VehicleId, VehicleKind, Way, Zone, ZoneId,
 };
 use incident::Said;
 use outage::OutageDetector;
@@ -55,6 +57,9 @@ pub struct Arrival {
     pub digest: PacketDigest,
     /// How often its tracker reports, seconds, where known.
     pub report_interval_s: Option<u16>,
+    /// By which way.
+    #[serde(default)]
+    pub way: Way,
 }
 
 /// What status rows show of a vehicle.
@@ -75,14 +80,17 @@ pub const PREFETCH_MAX: usize = 16;
 
 /// All vehicles of one lane, and the zones. Serialise it for a checkpoint; nothing else is state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(from = "GuardCheckpoint")]
+#[serde(from = "checkpoint::GuardCheckpoint")]
 pub struct Guard {
     params: Params,
     vehicles: VehicleTable,
     /// When to look at which vehicle, as the vehicles themselves say.
     #[serde(skip)]
     deadlines: Deadlines,
+    /// Since when we hear trackers behind the broker again, and those at our own door: see `coverage`.
     resumed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    door_resumed_at: Option<Timestamp>,
     zones: Zones,
     /// When windows of schedules begin and end.
     #[serde(rename = "appointments")]
@@ -92,29 +100,6 @@ pub struct Guard {
     /// Which suspects remember more.
     #[serde(rename = "pool")]
     window_budget: WindowBudget,
-}
-
-/// A guard as a checkpoint keeps it.
-#[derive(Deserialize)]
-struct GuardCheckpoint {
-    params: Params,
-    vehicles: VehicleTable,
-    resumed_at: Option<Timestamp>,
-    zones: Zones,
-    #[serde(rename = "appointments")]
-    schedule_timers: BTreeSet<(Timestamp, VehicleId)>,
-    #[serde(rename = "hood")]
-    outages: OutageDetector,
-    #[serde(default, rename = "pool")]
-    window_budget: WindowBudget,
-}
-
-impl From<GuardCheckpoint> for Guard {
-    fn from(kept: GuardCheckpoint) -> Self {
-        let GuardCheckpoint { params, vehicles, resumed_at, zones, schedule_timers, outages, window_budget } = kept;
-        let deadlines = Deadlines::of(&vehicles);
-        Self { params, vehicles, deadlines, resumed_at, zones, schedule_timers, outages, window_budget }
-    }
 }
 
 impl Guard {
@@ -130,6 +115,7 @@ impl Guard {
 
     /// Guards a vehicle from `at` (event time) on; the owner's command reached us at `known_at`.
     pub fn arm(&mut self, vehicle: VehicleId, at: Timestamp, known_at: Timestamp) -> Vec<Finding> {
+        let resumed = self.resumed();
         let state = self.vehicles.entry(vehicle);
         if state.disarmed_at.is_some_and(|d| d > at) {
             return Vec::new(); // overtaken by a later disarm
@@ -138,7 +124,7 @@ impl Guard {
             return Vec::new(); // the same command again
         }
         let findings = incident::close(state, vehicle, known_at, IncidentEnd::Rearmed);
-        session::begin(&self.params, state, (at, known_at), self.resumed_at, SessionBy::Owner);
+        session::begin(&self.params, state, (at, known_at), resumed.of(state), SessionBy::Owner);
         self.reschedule(vehicle);
         findings
     }
@@ -168,7 +154,7 @@ impl Guard {
             session.settle(by);
             session.ride = None;
         }
-        self.outages.leave(vehicle, std::mem::take(&mut state.peers));
+        state.peers = self.outages.leave(vehicle, state.peers);
         findings.extend(incident::close(state, vehicle, known_at, end));
         findings
     }
@@ -196,17 +182,18 @@ impl Guard {
 
     /// One moment of a report.
     pub fn consider(&mut self, vehicle: VehicleId, moment: &Moment, seen: &Arrival) -> Vec<Finding> {
-        let mut findings = Vec::new();
+        let (mut findings, resumed) = (Vec::new(), self.resumed());
         let (place, state) = self.vehicles.placed(vehicle);
         if state.is_duplicate(rules::packet_key(moment, seen)) {
             return findings;
         }
+        self.outages.come_by(vehicle, state, seen.way, resumed);
         rules::consider(&self.params, &mut self.zones, vehicle, state, moment, seen, &mut findings);
         let evicted = self.window_budget.settle(&self.params.pool, vehicle, state);
         self.outages.hear(vehicle, state.peers);
         let point = state.guard_point();
         state.peers = self.outages.follow(vehicle, state.peers, state.armed_at.is_some(), point, moment);
-        if let Some((due, _)) = timers::next_deadline(&self.params, state, self.resumed_at) {
+        if let Some((due, _)) = timers::next_deadline(&self.params, state, resumed) {
             self.deadlines.put(place, state, due);
         }
         self.narrow(evicted);
@@ -214,8 +201,10 @@ impl Guard {
     }
 
     /// A packet without a moment (a heartbeat): a sign of life.
-    pub fn heard(&mut self, vehicle: VehicleId, at: Timestamp) -> Vec<Finding> {
+    pub fn heard(&mut self, vehicle: VehicleId, at: Timestamp, way: Way) -> Vec<Finding> {
+        let resumed = self.resumed();
         let state = self.vehicles.entry(vehicle);
+        self.outages.come_by(vehicle, state, way, resumed);
         state.silence.heard(at);
         self.outages.hear(vehicle, state.peers);
         self.reschedule(vehicle);
@@ -239,7 +228,7 @@ impl Guard {
     fn take_due(&mut self, now: Timestamp) -> Vec<VehicleId> {
         let mut due = Vec::new();
         for vehicle in self.deadlines.take_due(&mut self.vehicles, now) {
-            let next = |state| timers::next_deadline(&self.params, state, self.resumed_at);
+            let next = |state| timers::next_deadline(&self.params, state, self.resumed());
             match self.vehicles.get(vehicle).and_then(next) {
                 Some((at, _)) if at <= now => due.push((at, vehicle)),
                 _ => self.reschedule(vehicle),
@@ -255,13 +244,6 @@ impl Guard {
         let mut findings = Vec::new();
         self.fire(vehicle, now, false, &mut findings);
         findings
-    }
-
-    /// We were away ourselves: deadlines start again at `to`, for silence then says nothing.
-    pub fn coverage_gap(&mut self, from: Timestamp, to: Timestamp) {
-        if to > from {
-            self.resumed_at = Some(self.resumed_at.map_or(to, |r| r.max(to)));
-        }
     }
 
     /// Adds or changes a zone; its rule is valid for events from then on.
@@ -349,6 +331,7 @@ impl Guard {
     /// A window of a vehicle's schedule begins or ends, or the schedule is new.
     fn fire_schedule_timer(&mut self, vehicle: VehicleId, due: Timestamp) -> Vec<Finding> {
         self.schedule_timers.remove(&(due, vehicle));
+        let resumed = self.resumed();
         let Some(state) = self.vehicles.get_mut(vehicle) else { return Vec::new() };
         let Some(session) = &mut state.session else { return Vec::new() };
         session.schedule_timer = session.policy.schedule.as_ref().and_then(|s| s.next_change(due));
@@ -357,7 +340,7 @@ impl Guard {
         let by = SessionBy::Schedule;
         match (is_in_force, state.armed_at) {
             (true, None) => {
-                session::begin(&self.params, state, (due, due), self.resumed_at, by);
+                session::begin(&self.params, state, (due, due), resumed.of(state), by);
                 self.reschedule(vehicle);
                 vec![Finding::Session { vehicle, at: due, begun: true, by }]
             }
@@ -372,18 +355,20 @@ impl Guard {
 
     /// Fires one vehicle's deadlines up to `now`, in their order.
     fn fire(&mut self, vehicle: VehicleId, now: Timestamp, has_peers: bool, findings: &mut Vec<Finding>) {
+        let resumed = self.resumed();
         if let Some(state) = self.vehicles.get_mut(vehicle) {
             let (p, peers) = (&self.params.hood, state.peers);
-            while let Some((due, deadline)) = timers::next_deadline(&self.params, state, self.resumed_at)
+            while let Some((due, deadline)) = timers::next_deadline(&self.params, state, resumed)
                 && due <= now
             {
                 let heard_at = state.silence.last_heard().filter(|_| has_peers);
                 let is_excused = deadline == Deadline::Silence(Step::Silent)
                     && has_peers
-                    && self.outages.is_behind(p, vehicle, peers, due);
+                    && self.outages.is_behind(p, vehicle, peers, resumed.broker, due);
                 timers::meet_deadline(&self.params, vehicle, state, due, (deadline, is_excused), findings);
                 if let (Deadline::Silence(Step::Lost), Some(heard)) = (deadline, heard_at) {
-                    self.outages.lose(p, vehicle, peers, heard, due);
+                    let is_broker_unheard = resumed.is_broker_unheard(&self.params.silence, due);
+                    self.outages.lose(p, (vehicle, peers), is_broker_unheard, heard, due);
                 }
             }
         }
@@ -404,8 +389,9 @@ impl Guard {
     }
 
     fn reschedule(&mut self, vehicle: VehicleId) {
+        let resumed = self.resumed();
         if let Some((place, state)) = self.vehicles.find(vehicle)
-            && let Some((due, _)) = timers::next_deadline(&self.params, state, self.resumed_at)
+            && let Some((due, _)) = timers::next_deadline(&self.params, state, resumed)
         {
             self.deadlines.put(place, state, due);
         }

@@ -12,44 +12,27 @@
 //! it is silent. Vehicles that
 //! are lost with it wait until it is over before their silence wakes anybody.
 
-use crate::domain::{Cell, Finding, LatLon, Moment, Outage, OutageKind, Timestamp, VehicleId};
+mod peers;
+
+pub use peers::PeerGroups;
+
+use crate::domain::{Cell, Finding, LatLon, Moment, Outage, OutageKind, Timestamp, VehicleId, Way};
+use crate::guard::coverage::Resumed;
 use crate::guard::params::HoodParams;
+use crate::guard::state::vehicle::Vehicle;
+use peers::{Key, LANE, LANE_BY_DOOR, is_no};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Squares of the grid per degree: about a kilometre of the city.
 const SQUARES_PER_DEGREE: f64 = 100.0;
 
-/// Where a vehicle belongs, as numbers of its groups; 0 = unknown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerGroups {
-    area: u32,
-    cell: u32,
-    firmware: u32,
-    /// Whether it is counted there.
-    is_member: bool,
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
-/// A group of trackers: kind and number.
-type Key = (OutageKind, u32);
-
-/// Everything that a lane hears.
-const LANE: Key = (OutageKind::Lane, 0);
-
-impl PeerGroups {
-    /// Its groups, the widest first.
-    fn groups(self) -> impl Iterator<Item = Key> {
-        let of = |kind, number: u32| (number != 0).then_some((kind, number));
-        [
-            Some(LANE),
-            of(OutageKind::Firmware, self.firmware),
-            of(OutageKind::Area, self.area),
-            of(OutageKind::Cell, self.cell),
-        ]
-        .into_iter()
-        .flatten()
-    }
-}
+/// What people read of [`LANE_BY_DOOR`].
+const DOOR: &str = "door";
 
 /// One group.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,6 +40,9 @@ struct Group {
     /// For people; empty where the number says it.
     name: String,
     members: u32,
+    /// Members that come at our own door.
+    #[serde(default, skip_serializing_if = "is_none")]
+    members_by_door: u32,
     /// Members that are lost, by when they were last heard.
     lost: BTreeSet<(Timestamp, VehicleId)>,
     outage: Option<Noticed>,
@@ -76,6 +62,9 @@ struct Noticed {
     /// Whether operators see it.
     #[serde(rename = "is_told")]
     is_raised: bool,
+    /// Whether those at the door alone showed it, as nobody could hear the others.
+    #[serde(default, skip_serializing_if = "is_no")]
+    by_door: bool,
 }
 
 /// All groups of a lane.
@@ -85,6 +74,8 @@ pub struct OutageDetector {
     groups: BTreeMap<Key, Group>,
     /// When lost vehicles were last heard.
     lost: BTreeMap<VehicleId, Timestamp>,
+    /// Those of them that come at our own door.
+    lost_by_door: BTreeSet<VehicleId>,
     /// Groups with an outage, until it is past.
     watched: BTreeSet<Key>,
 }
@@ -94,18 +85,22 @@ pub struct OutageDetector {
 struct OutageCheckpoint {
     groups: Vec<(Key, Group)>,
     lost: BTreeMap<VehicleId, Timestamp>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    lost_by_door: BTreeSet<VehicleId>,
     watched: BTreeSet<Key>,
 }
 
 impl From<OutageCheckpoint> for OutageDetector {
     fn from(kept: OutageCheckpoint) -> Self {
-        Self { groups: kept.groups.into_iter().collect(), lost: kept.lost, watched: kept.watched }
+        let OutageCheckpoint { groups, lost, lost_by_door, watched } = kept;
+        Self { groups: groups.into_iter().collect(), lost, lost_by_door, watched }
     }
 }
 
 impl From<OutageDetector> for OutageCheckpoint {
     fn from(detector: OutageDetector) -> Self {
-        Self { groups: detector.groups.into_iter().collect(), lost: detector.lost, watched: detector.watched }
+        let OutageDetector { groups, lost, lost_by_door, watched } = detector;
+        Self { groups: groups.into_iter().collect(), lost, lost_by_door, watched }
     }
 }
 
@@ -147,23 +142,42 @@ impl OutageDetector {
         peers
     }
 
-    /// A vehicle is guarded no longer, or forgotten.
-    pub fn leave(&mut self, vehicle: VehicleId, peers: PeerGroups) {
+    /// A vehicle's tracker comes by this way from now on. What was paused until now has not been due meanwhile.
+    pub fn come_by(&mut self, id: VehicleId, vehicle: &mut Vehicle, way: Way, resumed: Resumed) {
+        let before = vehicle.peers;
+        if before.by_door == way.is_door() {
+            return;
+        }
+        if let Some((at, heard)) = vehicle.rare.get().lost {
+            vehicle.rare.set_lost(Some((at, resumed.of(vehicle).map_or(heard, |r| r.max(heard)))));
+        }
+        vehicle.peers.by_door = way.is_door();
+        if before.is_member {
+            self.join(vehicle.peers, None, None); // first, so that its groups keep their names
+            self.leave(id, before);
+        }
+    }
+
+    /// A vehicle is guarded no longer, or forgotten. Returns what is left to know of it.
+    pub fn leave(&mut self, vehicle: VehicleId, peers: PeerGroups) -> PeerGroups {
         self.find(vehicle, peers);
         for key in peers.groups().filter(|_| peers.is_member) {
             if let Some(group) = self.groups.get_mut(&key) {
                 group.members = group.members.saturating_sub(1);
+                group.members_by_door = group.members_by_door.saturating_sub(peers.by_door.into());
                 if group.members == 0 && group.outage.is_none() {
                     self.groups.remove(&key);
                 }
             }
         }
+        PeerGroups { by_door: peers.by_door, ..PeerGroups::default() }
     }
 
     fn join(&mut self, peers: PeerGroups, cell: Option<&Cell>, firmware: Option<&str>) {
         for key in peers.groups() {
             let group = self.groups.entry(key).or_default();
             group.members += 1;
+            group.members_by_door += u32::from(peers.by_door);
             match key.0 {
                 OutageKind::Cell if group.name.is_empty() => {
                     let name = cell.map(|c| format!("{}-{}-{}-{}", c.mcc, c.mnc, c.area, c.cell));
@@ -177,19 +191,25 @@ impl OutageDetector {
         }
     }
 
-    /// A vehicle has lost contact; that may show an outage of its peers, raised by `tick`.
+    /// A vehicle has lost contact; that may show an outage of its peers, raised by `tick`. While those behind the broker
+    /// cannot be missed (`is_broker_unheard`), those at the door may show it alone.
     pub fn lose(
         &mut self,
         params: &HoodParams,
-        vehicle: VehicleId,
-        peers: PeerGroups,
+        (vehicle, peers): (VehicleId, PeerGroups),
+        is_broker_unheard: bool,
         heard_at: Timestamp,
         at: Timestamp,
     ) {
         if !peers.is_member || self.lost.insert(vehicle, heard_at).is_some() {
             return;
         }
-        let mut is_behind = false;
+        if peers.by_door {
+            self.lost_by_door.insert(vehicle);
+        }
+        let (mut is_behind, all, at_door) =
+            (false, |_: VehicleId| true, |vehicle: VehicleId| self.lost_by_door.contains(&vehicle));
+        let is_alone = peers.by_door && is_broker_unheard;
         for key in peers.groups() {
             let Some(group) = self.groups.get_mut(&key) else { continue };
             group.lost.insert((heard_at, vehicle));
@@ -198,9 +218,17 @@ impl OutageDetector {
             {
                 outage.worst = outage.worst.max(group.lost.len() as u32);
                 is_behind = true;
-            } else if !is_behind && let Some(began_at) = group.together_since(params, key.0, heard_at) {
-                let worst = group.lost.len() as u32;
-                group.outage = Some(Noticed { began_at, noticed_at: at, worst, ended_at: None, is_raised: false });
+                continue;
+            }
+            if is_behind {
+                continue;
+            }
+            let of_all = group.together_since(params, key.0, (group.members, &all), heard_at);
+            let of_door = || group.together_since(params, key.0, (group.members_by_door, &at_door), heard_at);
+            if let Some(began_at) = of_all.or_else(|| of_door().filter(|_| is_alone)) {
+                let (worst, by_door) = (group.lost.len() as u32, of_all.is_none());
+                let noticed = Noticed { began_at, noticed_at: at, worst, ended_at: None, is_raised: false, by_door };
+                group.outage = Some(noticed);
                 self.watched.insert(key);
                 is_behind = true;
             }
@@ -216,13 +244,14 @@ impl OutageDetector {
     /// silent by now (that is one outage, not one for each of its squares); reports those that are over.
     pub fn tick(&mut self, params: &HoodParams, now: Timestamp) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let is_lane_out = self.groups.get(&LANE).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());
+        let is_out = |key| self.groups.get(key).and_then(|g| g.outage).is_some_and(|o| o.ended_at.is_none());
+        let is_lane_out = [LANE, LANE_BY_DOOR].iter().any(is_out);
         self.watched.retain(|key| {
             let Some(group) = self.groups.get_mut(key) else { return false };
             let lost = group.lost.len() as f32;
             let Some(mut outage) = group.outage else { return false };
             let is_due = now.seconds_since(outage.noticed_at) >= params.tell_after_s;
-            if !outage.is_raised && is_due && outage.ended_at.is_none() && (!is_lane_out || *key == LANE) {
+            if !outage.is_raised && is_due && outage.ended_at.is_none() && (!is_lane_out || key.0 == OutageKind::Lane) {
                 outage.is_raised = true;
                 let vehicles = group.lost.iter().map(|(_, vehicle)| *vehicle).collect();
                 let began = Outage { vehicles, ..group.outage_of(*key, outage.began_at) };
@@ -244,14 +273,23 @@ impl OutageDetector {
     }
 
     /// Whether the silence of a lost vehicle is its neighbourhood's: it began with an outage that goes on,
-    /// or has just ended.
-    pub fn is_behind(&self, params: &HoodParams, vehicle: VehicleId, peers: PeerGroups, at: Timestamp) -> bool {
+    /// or has just ended. Until `resumed_at` nobody heard those behind the broker: they fell silent some time before.
+    pub fn is_behind(
+        &self,
+        params: &HoodParams,
+        vehicle: VehicleId,
+        peers: PeerGroups,
+        resumed_at: Option<Timestamp>,
+        at: Timestamp,
+    ) -> bool {
         let Some(heard_at) = self.lost.get(&vehicle) else { return false };
+        let silent_by = resumed_at.filter(|_| !peers.by_door).map_or(*heard_at, |r| r.max(*heard_at));
         let explains = |outage: Noticed| {
             let after_s = heard_at.seconds_since(outage.began_at);
             let is_over = outage.ended_at.is_some_and(|ended| at.seconds_since(ended) > params.grace_s);
+            let latest_after_s = if outage.by_door { silent_by.seconds_since(outage.began_at) } else { after_s };
             // The slowest reporter is heard last a while after the fastest.
-            (-params.together_s..=2.0 * params.together_s).contains(&after_s) && !is_over
+            latest_after_s >= -params.together_s && after_s <= 2.0 * params.together_s && !is_over
         };
         // A dead cell does not end at the border of a square: those around count, too.
         let around = around(peers.area).map(|number| (OutageKind::Area, number));
@@ -261,6 +299,7 @@ impl OutageDetector {
     /// The vehicle counts as lost no longer.
     fn find(&mut self, vehicle: VehicleId, peers: PeerGroups) {
         let Some(heard_at) = self.lost.remove(&vehicle) else { return };
+        self.lost_by_door.remove(&vehicle);
         for key in peers.groups() {
             if let Some(group) = self.groups.get_mut(&key) {
                 group.lost.remove(&(heard_at, vehicle));
@@ -270,26 +309,34 @@ impl OutageDetector {
 }
 
 impl Group {
-    /// When the first was last heard, if enough of the group were last heard within the same minutes.
-    fn together_since(&self, params: &HoodParams, kind: OutageKind, heard_at: Timestamp) -> Option<Timestamp> {
+    /// When the first was last heard, if enough of some members were last heard within the same minutes: how many there are,
+    /// and which.
+    fn together_since(
+        &self,
+        params: &HoodParams,
+        kind: OutageKind,
+        (members, is_one): (u32, &impl Fn(VehicleId) -> bool),
+        heard_at: Timestamp,
+    ) -> Option<Timestamp> {
         let share = match kind {
             OutageKind::Cell | OutageKind::Area => params.place_share,
             OutageKind::Lane | OutageKind::Firmware => params.wide_share,
         };
-        let needed = (share * self.members as f32).ceil().max(f32::from(params.lost_min)) as usize;
+        let needed = (share * members as f32).ceil().max(f32::from(params.lost_min)) as usize;
         if self.lost.len() < needed {
             return None; // seldom more: looking further costs only while an outage begins
         }
         let from = heard_at.plus_secs_f64(-params.together_s);
         let to = heard_at.plus_secs_f64(params.together_s);
-        let mut together = self.lost.range((from, VehicleId(i64::MIN))..=(to, VehicleId(i64::MAX)));
+        let among = self.lost.range((from, VehicleId(i64::MIN))..=(to, VehicleId(i64::MAX)));
+        let mut together = among.filter(|(_, vehicle)| is_one(*vehicle));
         let first = together.next()?.0;
         (together.take(needed).count() + 1 >= needed).then_some(first)
     }
 
     fn outage_of(&self, (kind, number): Key, began_at: Timestamp) -> Outage {
         let name = match kind {
-            OutageKind::Lane => String::new(),
+            OutageKind::Lane => if number == LANE_BY_DOOR.1 { DOOR } else { "" }.into(),
             OutageKind::Area => {
                 let corner = |n: u32| f64::from(n) / SQUARES_PER_DEGREE;
                 let (lat, lon) = ((number - 1) / 36_001, (number - 1) % 36_001);

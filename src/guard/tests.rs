@@ -1,10 +1,11 @@
 //! Facts about the guard.
 
 mod at_random;
+mod coverage;
 mod power;
 
 use super::*;
-use crate::domain::{Alarm, AlarmKind, Fix, FixSource, Status};
+use crate::domain::{Alarm, AlarmKind, Fix, FixSource, GapCause, Status};
 
 const V: VehicleId = VehicleId(7);
 const HOME: LatLon = LatLon::new(28.55, 112.35);
@@ -39,7 +40,12 @@ fn moment(at: f64, metres: f64, speed_kmh: f32, moving: Option<bool>) -> Moment 
 }
 
 fn seen(at: f64) -> Arrival {
-    Arrival { received_at: after(at + 1.0), digest: PacketDigest((at * 10.0) as u64), report_interval_s: None }
+    Arrival {
+        received_at: after(at + 1.0),
+        digest: PacketDigest((at * 10.0) as u64),
+        report_interval_s: None,
+        way: Way::Broker,
+    }
 }
 
 fn consider(guard: &mut Guard, at: f64, metres: f64, speed_kmh: f32, moving: Option<bool>) -> Vec<Finding> {
@@ -175,7 +181,7 @@ fn silence_beyond_the_rhythm_wakes_and_lost_contact_does_not() {
 #[test]
 fn silence_after_our_own_outage_is_not_theft() {
     let mut guard = parked(Some(false));
-    guard.coverage_gap(after(3_700.0), after(9_000.0));
+    guard.coverage_gap(after(3_700.0), after(9_000.0), GapCause::Connection);
     assert_eq!(guard.tick(after(9_300.0)), []);
     assert_eq!(woken(&guard.tick(after(12_100.0))), [AlertKind::Silent]);
 }

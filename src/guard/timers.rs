@@ -1,6 +1,7 @@
 //! What is raised because time passed and nothing came: a loss of power that nobody took back, contact, silence.
 
 use crate::domain::{Alert, AlertKind, Cause, Finding, Timestamp, VehicleId};
+use crate::guard::coverage::Resumed;
 use crate::guard::incident;
 use crate::guard::params::Params;
 use crate::guard::rules::power;
@@ -18,12 +19,9 @@ pub enum Deadline {
 }
 
 /// The next deadline of a guarded vehicle.
-pub fn next_deadline(
-    params: &Params,
-    vehicle: &Vehicle,
-    resumed_at: Option<Timestamp>,
-) -> Option<(Timestamp, Deadline)> {
+pub fn next_deadline(params: &Params, vehicle: &Vehicle, resumed: Resumed) -> Option<(Timestamp, Deadline)> {
     vehicle.armed_at?;
+    let resumed_at = resumed.of(vehicle);
     let power = power::due(&params.power, vehicle, resumed_at).map(|due| (due, Deadline::Power));
     let silence = vehicle.silence.due(&params.silence, resumed_at).map(|(due, step)| (due, Deadline::Silence(step)));
     match (power, silence) {

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 /// Acknowledgements that wait to be written; beyond that nothing more is read. As many as there are packet ids.
 const WAITING_MAX: usize = u16::MAX as usize;
 
-/// Names one publish on one connection.
+/// Names one publish on one connection to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
+pub struct BrokerReceipt {
     pub(super) epoch: u64,
     /// Its packet id; 0: QoS 0, which nobody acknowledges.
     pub(super) id: u16,
@@ -56,9 +56,9 @@ impl Acks {
 
     /// Acknowledges, in order of receipt. Receipts of an older connection are dropped: the broker
     /// delivers those again, and the duplicate filter knows them.
-    pub fn release(&self, receipts: &[Receipt]) {
+    pub fn release(&self, receipts: &[BrokerReceipt]) {
         let mut connection = self.queue.lock();
-        let (current, late): (Vec<&Receipt>, Vec<_>) =
+        let (current, late): (Vec<&BrokerReceipt>, Vec<_>) =
             receipts.iter().filter(|r| r.id != 0).partition(|r| r.epoch == connection.epoch);
         self.suppressed.fetch_add(late.len() as u64, Ordering::Relaxed);
         if !current.is_empty() {

@@ -7,10 +7,11 @@
 use crate::clock::now;
 use crate::config::{Broker, read_secret};
 use crate::domain::topic;
-use crate::domain::{Entry, GapCause, Lane, Packet, Timestamp};
-use crate::ingest::acks::{AckQueue, Acks, Receipt};
+use crate::domain::{Entry, GapCause, Lane, Packet, Timestamp, Way};
+use crate::ingest::acks::{AckQueue, Acks, BrokerReceipt};
 use crate::ingest::client_options::{DELIVERIES_MAX, PACKET_BYTES_MAX, PROTOCOL_BYTES_MAX, client_id, jittered, tls};
 use crate::ingest::connection::{ConnectionError, Connector, Reader, Writer};
+use crate::ingest::receipt::Receipt;
 use rumqttc::mqttbytes::v4::Packet as Mqtt;
 use rumqttc::{Publish, QoS, SubscribeFilter};
 use std::pin::pin;
@@ -61,9 +62,10 @@ impl OfRetained {
 impl Delivery {
     /// Whether it is no packet of a tracker's, only something about retained ones. It is acknowledged and nothing else.
     pub fn of_retained(&self) -> Option<OfRetained> {
-        if self.packet.retained {
+        if self.packet.way == Way::Retained {
             Some(OfRetained::Copy)
-        } else if self.packet.payload.is_empty() && self.receipt.id == 0 {
+        } else if self.packet.payload.is_empty() && matches!(self.receipt, Receipt::Broker(BrokerReceipt { id: 0, .. }))
+        {
             Some(OfRetained::Clearing)
         } else {
             None
@@ -301,7 +303,7 @@ fn delivery(publish: Publish, epoch: u64, received_at: Timestamp) -> Delivery {
         topic: publish.topic,
         received_at,
         payload: publish.payload[..kept].to_vec(),
-        retained: publish.retain,
+        way: Way::by_broker(publish.retain),
     };
-    Delivery { packet, receipt: Receipt { epoch, id: publish.pkid } }
+    Delivery { packet, receipt: Receipt::Broker(BrokerReceipt { epoch, id: publish.pkid }) }
 }

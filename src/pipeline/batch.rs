@@ -28,7 +28,7 @@ const SOME_PER_PACKET: Duration = Duration::from_millis(3);
 const SOME_LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// Inputs in the order in which they will be journaled, and what is owed for them.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Batch {
     pub entries: Vec<Entry>,
     pub receipts: Vec<Receipt>,

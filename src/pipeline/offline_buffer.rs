@@ -3,7 +3,8 @@
 
 use crate::domain::{Entry, Lane};
 use crate::engine::{LaneState, Switched};
-use crate::ingest::{Receipt, Session};
+use crate::ingest::lane_queue::Inbox;
+use crate::ingest::{Delivery, Receipt, Session, receipt};
 use crate::pipeline::packet_quota::PacketQuota;
 use crate::pipeline::replies::ReplyThrottle;
 use crate::pipeline::{Batch, Shared};
@@ -28,6 +29,8 @@ pub(super) struct OfflineBuffer {
     batch_wait: Duration,
     /// Open while the lane is ours, as far as we know.
     pub session: Option<Session>,
+    /// What comes by the door.
+    pub inbox: Inbox,
     /// The batch of a commit 1 that was not answered, or that was not begun.
     pub in_doubt: Option<InDoubtBatch>,
     /// What the engine believed when PostgreSQL went; enough to answer trackers.
@@ -41,6 +44,15 @@ pub(super) struct OfflineBuffer {
     is_spooling: bool,
 }
 
+/// What came to a lane.
+pub(super) enum Came {
+    Packet(Delivery),
+    /// Time in which the broker was away.
+    Gap(Entry),
+    /// The task of the session is gone.
+    SessionEnded,
+}
+
 /// A batch of which nobody knows whether the journal has it.
 pub(super) struct InDoubtBatch {
     /// The number under which it was written, if it was.
@@ -49,7 +61,7 @@ pub(super) struct InDoubtBatch {
 }
 
 impl OfflineBuffer {
-    pub fn new(shared: &Shared, lane: Lane) -> Self {
+    pub fn new(shared: &Shared, lane: Lane, inbox: Inbox) -> Self {
         let settings = &shared.config.ingest;
         let open = |root: &PathBuf| {
             Spool::open(root, lane, settings.spool_mb_max * 1_000_000 / u64::from(crate::domain::shard::LANES))
@@ -66,6 +78,7 @@ impl OfflineBuffer {
             batch_packets_max: settings.batch_packets_max,
             batch_wait: Duration::from_millis(settings.batch_wait_ms),
             session: None,
+            inbox,
             in_doubt: None,
             state: None,
             replies: ReplyThrottle::default(),
@@ -93,14 +106,34 @@ impl OfflineBuffer {
         self.in_doubt = Some(InDoubtBatch { n, batch });
     }
 
-    pub fn release(&self, receipts: &[Receipt]) {
+    /// The packets are kept: whoever sent them may forget them.
+    pub fn release(&self, receipts: Vec<Receipt>) {
+        let (mut of_broker, mut of_door) = (Vec::new(), Vec::new());
+        for receipt in receipts {
+            match receipt {
+                Receipt::Broker(receipt) => of_broker.push(receipt),
+                Receipt::Door(receipt) => of_door.push(receipt),
+            }
+        }
         if let Some(session) = &self.session {
-            session.acks.release(receipts);
+            session.acks.release(&of_broker);
+        }
+        receipt::release(of_door);
+    }
+
+    /// Waits for what comes next, by whichever way. Nothing that is cancelled takes anything away.
+    pub async fn next(&mut self) -> Came {
+        let Some(session) = &mut self.session else { return Came::SessionEnded };
+        tokio::select! {
+            delivery = session.deliveries.recv() => delivery.map_or(Came::SessionEnded, Came::Packet),
+            delivery = self.inbox.next() => Came::Packet(delivery),
+            Some(gap) = session.gaps.recv() => Came::Gap(gap),
         }
     }
 
-    /// The lane is another worker's: it gets from the broker what we have not acknowledged.
+    /// The lane is another worker's: it gets what we have not acknowledged from the broker, or from trackers that connect again.
     pub fn release_lane(&mut self) {
+        self.inbox.close();
         self.session = None;
         self.in_doubt = None;
         self.state = None;
@@ -134,14 +167,14 @@ impl OfflineBuffer {
 
     /// One batch to the spool, acknowledged and answered. One that cannot be written stays in doubt.
     async fn spool_batch(&mut self, shared: &Shared, until: Instant) -> anyhow::Result<()> {
-        self.replies.flush_due(Instant::now(), &shared.publisher);
+        self.replies.flush_due(Instant::now(), &shared.outlet);
         let n = self.in_doubt.as_ref().map_or(0, |d| d.n);
         let mut batch = self.in_doubt.take().map(|d| d.batch.owed()).unwrap_or_default();
         if batch.entries.is_empty() {
             self.fill(&mut batch, until).await;
         }
         if batch.entries.is_empty() {
-            self.release(&batch.receipts); // of copies that the broker had retained
+            self.release(batch.receipts); // of copies that the broker had retained
             return Ok(());
         }
         if let Some(state) = &self.state {
@@ -160,15 +193,15 @@ impl OfflineBuffer {
         if !std::mem::replace(&mut self.is_spooling, true) {
             tracing::warn!(lane = self.lane.0, "PostgreSQL is away; writing messages to the spool");
         }
-        self.release(&batch.receipts);
+        self.release(std::mem::take(&mut batch.receipts));
         if let Some(state) = &self.state {
             let now = Instant::now();
-            batch.replies.drain(..).for_each(|reply| self.replies.send(reply, now, &shared.publisher));
+            batch.replies.drain(..).for_each(|reply| self.replies.send(reply, now, &shared.outlet));
             for entry in &batch.entries {
                 let Entry::Packet(packet) = entry else { continue };
                 let replies = state.replies_to(packet);
                 self.quota.learn_one(&packet.topic, packet.payload.len(), replies.is_some());
-                replies.into_iter().flatten().for_each(|reply| self.replies.send(reply, now, &shared.publisher));
+                replies.into_iter().flatten().for_each(|reply| self.replies.send(reply, now, &shared.outlet));
             }
         }
         Ok(())
@@ -177,18 +210,15 @@ impl OfflineBuffer {
     /// Takes what is there, up to the limits of a batch.
     async fn fill(&mut self, batch: &mut Batch, until: Instant) {
         let (limit, wait) = (self.batch_packets_max, self.batch_wait);
-        let Some(session) = &mut self.session else { return };
-        while let Ok(gap) = session.gaps.try_recv() {
-            batch.entries.push(gap);
-        }
         let mut until = tokio::time::Instant::from_std(until);
         while !batch.is_full(limit) {
-            match tokio::time::timeout_at(until, session.deliveries.recv()).await {
-                Ok(Some(delivery)) => {
+            match tokio::time::timeout_at(until, self.next()).await {
+                Ok(Came::Packet(delivery)) => {
                     until = until.min(tokio::time::Instant::now() + wait);
                     batch.take(delivery, &mut self.quota, &self.metrics);
                 }
-                Ok(None) => {
+                Ok(Came::Gap(gap)) => batch.entries.push(gap),
+                Ok(Came::SessionEnded) => {
                     self.session = None;
                     break;
                 }
@@ -207,7 +237,7 @@ impl OfflineBuffer {
         };
         let Some(InDoubtBatch { n, batch }) = self.in_doubt.take() else { return Ok(()) };
         if is_there {
-            self.release(&batch.receipts);
+            self.release(batch.receipts);
         } else {
             self.in_doubt = Some(InDoubtBatch { n, batch: batch.owed() });
         }

@@ -1,10 +1,9 @@
 //! Replies to trackers. Those that number their packets get one reply for a run of them, and at most
-//! one a second each: a reply costs the broker as much as a packet.
+//! one a second each: by the broker a reply costs as much as a packet.
 
 use crate::domain::TrackerIdent;
-use crate::domain::topic;
 use crate::engine::Reply;
-use crate::ingest::publisher::Publisher;
+use crate::ingest::places::Outlet;
 use crate::protocol::json;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -30,8 +29,8 @@ pub(super) struct ReplyThrottle {
 
 impl ReplyThrottle {
     /// Sends a reply, or keeps it until the tracker may get another.
-    pub fn send(&mut self, reply: Reply, now: Instant, publisher: &Publisher) {
-        let publish = |payload: &[u8]| publisher.send(topic::down_topic(&reply.ident), payload.to_vec());
+    pub fn send(&mut self, reply: Reply, now: Instant, outlet: &Outlet) {
+        let publish = |payload: &[u8]| outlet.send(&reply.ident, payload);
         let Some(sequence) = reply.sequence else { return publish(&reply.payload) };
         let Some(run) = self.runs.get_mut(&reply.ident) else {
             publish(&reply.payload);
@@ -54,12 +53,12 @@ impl ReplyThrottle {
     }
 
     /// Sends the replies whose time has come; a tracker that is owed none is forgotten.
-    pub fn flush_due(&mut self, now: Instant, publisher: &Publisher) {
+    pub fn flush_due(&mut self, now: Instant, outlet: &Outlet) {
         while self.next_due().is_some_and(|due| due <= now) {
             let Some((_, ident)) = self.due.pop_front() else { return };
             let Some(run) = self.runs.get_mut(&ident) else { continue };
             if std::mem::take(&mut run.is_owed) {
-                publisher.send(topic::down_topic(&ident), json::acknowledgement(run.from, run.to).to_vec());
+                outlet.send(&ident, &json::acknowledgement(run.from, run.to));
                 self.due.push_back((now + EVERY, ident));
             } else {
                 self.runs.remove(&ident);

@@ -4,6 +4,7 @@ use crate::harness::{PATIENCE, Up, program, simulator, use_ring};
 use rideguard::config::Config;
 use rideguard::domain::{
     Alarm, AlarmKind, AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, VehicleId,
+    Way,
 };
 use rideguard::guard::{Arrival, Guard, Params};
 use serde_json::Value;
@@ -78,7 +79,7 @@ fn play(rows: &[Value], has_neighbours: bool) -> Vec<Finding> {
             "pos" => guard.consider(
                 id,
                 &moment(row),
-                &Arrival { received_at: at, digest: PacketDigest(n as u64), report_interval_s: None },
+                &Arrival { received_at: at, digest: PacketDigest(n as u64), report_interval_s: None, way: Way::Broker },
             ),
             _ => {
                 guard.remove(id);

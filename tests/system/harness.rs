@@ -83,11 +83,14 @@ impl Up {
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711)).unwrap();
         let disk = mount(&folder);
         let (http, metrics) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
-        let args = ["up", "--data", &folder.to_string_lossy(), "--http", &http, "--metrics", &metrics]
+        let mut args = ["up", "--data", &folder.to_string_lossy(), "--http", &http, "--metrics", &metrics]
             .iter()
             .chain(more)
             .map(|s| (*s).to_owned())
             .collect::<Vec<_>>();
+        if std::env::var_os("RIDEGUARD_TEST_DOOR").is_some() {
+            args.extend(["--door-port".to_owned(), free_port().to_string()]);
+        }
         let child = spawn(&args, &folder);
         let mut up = Self { child, folder, http, metrics, args, disk, _turn: turn };
         up.wait_ready().await;
@@ -308,11 +311,18 @@ impl Up {
         Person { token: token.to_owned(), http: self.http.clone() }
     }
 
-    /// Starts the simulator's fleet with more flags.
+    /// The port of the door, if it was started with one.
+    pub fn door_port(&self) -> Option<u16> {
+        let at = self.args.iter().position(|arg| arg == "--door-port")?;
+        self.args[at + 1].parse().ok()
+    }
+
+    /// Starts the simulator's fleet with more flags; by the door, if there is one.
     pub fn fleet(&self, more: &[&str]) -> Child {
         let broker = Config::read(&self.config()).unwrap().broker;
+        let port = self.door_port().unwrap_or(broker.port);
         Command::new(simulator())
-            .args(["fleet", "--broker", &format!("localhost:{}", broker.port), "--ca"])
+            .args(["fleet", "--broker", &format!("localhost:{port}"), "--ca"])
             .arg(broker.ca_file)
             .arg("--credentials")
             .arg(self.folder.join("trackers"))
@@ -339,6 +349,7 @@ impl Up {
         let secret = self.folder.join("test-secret");
         fs::write(&secret, password).unwrap();
         (broker.username, broker.password_file, broker.socket) = (user.to_owned(), secret, None);
+        broker.port = self.door_port().unwrap_or(broker.port);
         let since = Instant::now();
         // The broker admits trackers once our sessions are there; until then they try again.
         let (client, mut events) = loop {

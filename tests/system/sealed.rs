@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rideguard::clock::now;
 use rideguard::config::{Journal, Retention};
-use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp};
+use rideguard::domain::{Entry, Lane, Packet, Shard, Timestamp, Way};
 use rideguard::engine::LaneState;
 use rideguard::store::archive::keys::KeyStore;
 use rideguard::store::archive::write;
@@ -46,7 +46,7 @@ async fn write_journal(client: &Client, random: &mut StdRng) -> Vec<String> {
                 format!("v1/{}/{ident}/up", Shard::of(ident).0)
             };
             let payload = (0..random.random_range(0..60)).map(|_| random.random()).collect();
-            entries.push(Entry::Packet(Packet { topic, received_at: at, payload, retained: false }));
+            entries.push(Entry::Packet(Packet { topic, received_at: at, payload, way: Way::Broker }));
         }
         let (first, last) = (entries[0].at(), entries[entries.len() - 1].at());
         let outcomes: Vec<u8> = entries.iter().map(|e| u8::from(matches!(e, Entry::Packet(_)))).collect();

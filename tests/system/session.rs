@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rideguard::domain::{Entry, Lane};
 use rideguard::ingest::client_options::{PACKET_BYTES_MAX, client_id};
 use rideguard::ingest::session::{GAPS_MAX, Subscribed};
-use rideguard::ingest::{Delivery, Session};
+use rideguard::ingest::{BrokerReceipt, Delivery, Receipt, Session};
 use std::collections::BTreeSet;
 
 const TOPIC: &str = "v1/1/a/up";
@@ -23,13 +23,18 @@ async fn next(session: &mut Session) -> Delivery {
     tokio::time::timeout(PATIENCE, session.deliveries.recv()).await.expect("no delivery").expect("the session ended")
 }
 
+fn receipt(delivery: Delivery) -> BrokerReceipt {
+    let Receipt::Broker(receipt) = delivery.receipt else { panic!("it came by the session") };
+    receipt
+}
+
 #[tokio::test]
 async fn an_acknowledgement_of_an_older_connection_never_leaves() {
     let (broker, mut session, link) = session().await;
     (1..=3).for_each(|id| link.send(&Message::new(TOPIC, id, format!("old {id}"))));
     let mut old = Vec::new();
     for _ in 1..=3 {
-        old.push(next(&mut session).await.receipt);
+        old.push(receipt(next(&mut session).await));
     }
     // The commit of these three is on its way when the broker loses the session; ids begin at 1 again.
     drop(link);
@@ -40,7 +45,7 @@ async fn an_acknowledgement_of_an_older_connection_never_leaves() {
     session.acks.release(&old);
     assert_eq!(session.acks.suppressed(), 3);
     // Acknowledgements leave in order: had one of the old ones left, it would be seen before this one.
-    session.acks.release(&[second.receipt]);
+    session.acks.release(&[receipt(second)]);
     assert_eq!(link.ack().await, 2);
 }
 
@@ -48,7 +53,7 @@ async fn an_acknowledgement_of_an_older_connection_never_leaves() {
 async fn acknowledgements_of_a_session_that_ended_are_dropped_and_not_waited_for() {
     let (_broker, mut session, link) = session().await;
     link.send(&Message::new(TOPIC, 1, "taken"));
-    let taken = next(&mut session).await.receipt;
+    let taken = receipt(next(&mut session).await);
     session.deliveries.close();
     link.send(&Message::new(TOPIC, 2, "nobody is there to take it")); // by which the task ends
     let released = tokio::time::timeout(PATIENCE, async {
@@ -67,8 +72,8 @@ async fn acknowledgements_leave_in_order_although_no_ping_is_answered() {
     broker.ignore_pings();
     for id in 1..=4 {
         link.send(&Message::new(TOPIC, id, "here"));
-        let receipt = next(&mut session).await.receipt;
-        session.acks.release(&[receipt]);
+        let delivery = next(&mut session).await;
+        session.acks.release(&[receipt(delivery)]);
         assert_eq!(link.ack().await, id);
     }
 }
@@ -99,7 +104,7 @@ async fn more_than_a_read_holds_is_delivered_in_order() {
     for id in 1..=2000 {
         let delivery = next(&mut session).await;
         assert!(delivery.packet.payload.starts_with(format!("{id}:").as_bytes()));
-        receipts.push(delivery.receipt);
+        receipts.push(receipt(delivery));
     }
     session.acks.release(&receipts);
     assert_eq!(link.acks_until(2000).await, (1..=2000).collect::<Vec<u16>>());
@@ -144,7 +149,7 @@ async fn whatever_the_broker_does_only_released_messages_are_acknowledged() {
         }
         let mut receipts = Vec::new();
         for _ in &ids {
-            receipts.push(next(&mut session).await.receipt);
+            receipts.push(receipt(next(&mut session).await));
         }
         let released = random.random_range(0..=ids.len());
         session.acks.release(&receipts[..released]);
@@ -166,7 +171,7 @@ async fn whatever_the_broker_does_only_released_messages_are_acknowledged() {
         link.send(&Message::new(TOPIC, 1, "not released"));
         link.send(&Message::new(TOPIC, 60_000, "released"));
         let (_, last) = (next(&mut session).await, next(&mut session).await);
-        session.acks.release(&[last.receipt]);
+        session.acks.release(&[receipt(last)]);
         assert_eq!(link.acks_until(60_000).await, [60_000], "only what was released on this connection");
     }
 }
@@ -183,13 +188,13 @@ async fn what_was_read_before_the_connection_broke_is_delivered_but_not_acknowle
     for id in 1..=8 {
         let delivery = next(&mut session).await;
         assert_eq!(delivery.packet.payload, format!("old {id}").into_bytes());
-        receipts.push(delivery.receipt);
+        receipts.push(receipt(delivery));
     }
     link.send(&Message::new(TOPIC, 1, "new 1"));
     link.send(&Message::new(TOPIC, 2, "new 2"));
     let (_, second) = (next(&mut session).await, next(&mut session).await);
     session.acks.release(&receipts);
-    session.acks.release(&[second.receipt]);
+    session.acks.release(&[receipt(second)]);
     assert_eq!((link.ack().await, session.acks.suppressed()), (2, 8));
 }
 
@@ -209,7 +214,7 @@ async fn an_oversize_packet_is_taken_after_three_connections_and_blocks_nothing(
         tokio::select! {
             delivery = next(&mut session) => {
                 seen.insert(delivery.packet.payload.len());
-                session.acks.release(&[delivery.receipt]);
+                session.acks.release(&[receipt(delivery)]);
             }
             // A broker that keeps the session redelivers everything that is not acknowledged.
             () = link.ended() => {

@@ -2,7 +2,7 @@
 
 use crate::harness::{Up, topic, use_ring};
 use nix::sys::signal::Signal;
-use rideguard::domain::{Entry, Packet, Shard, Timestamp};
+use rideguard::domain::{Entry, Packet, Shard, Timestamp, Way};
 use rideguard::store::journal;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ async fn the_spool_of_a_worker_that_lost_its_lane_reaches_the_journal_by_the_one
         topic,
         received_at: Timestamp::from_micros(rideguard::clock::now().micros()),
         payload,
-        retained: false,
+        way: Way::Broker,
     };
     let lane = Shard::of(&ident).lane();
     journal::hand_over(&up.sql().await, lane, &[Entry::Packet(packet)]).await.unwrap();

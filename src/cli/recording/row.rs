@@ -1,7 +1,7 @@
 //! A row of a recording as JSON, and the report that a decoder would have made of it.
 
 use crate::cli::recording::event::Event;
-use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp};
+use crate::domain::{Alarm, AlarmKind, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, Way};
 use crate::guard::Arrival;
 use serde::Deserialize;
 use serde_json::Value;
@@ -123,7 +123,10 @@ impl Row {
                 let (moment, digest) = report(&p, left_out);
                 (
                     p.vehicle,
-                    Event::Report(Box::new(moment), Arrival { received_at: at(p.rx), digest, report_interval_s: None }),
+                    Event::Report(
+                        Box::new(moment),
+                        Arrival { received_at: at(p.rx), digest, report_interval_s: None, way: Way::Broker },
+                    ),
                 )
             }
             Self::Arm { vehicle, t, rx } => (vehicle, Event::Arm(at(t), at(rx))),

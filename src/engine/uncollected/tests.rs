@@ -1,7 +1,7 @@
 //! Off by choice: nothing is kept, nobody is missed, and the same journal says the same again.
 
 use crate::domain::{
-    Entry, Outcome, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId, Withheld,
+    Entry, Outcome, Packet, Profile, Setting, Shard, Timestamp, TrackerIdent, TrackerKey, VehicleId, Way, Withheld,
 };
 use crate::engine::uncollected::Switched;
 use crate::engine::{FoldSettings, LaneState};
@@ -39,7 +39,7 @@ fn fix(ident: &str, fixed_s: i64, received_s: i64) -> Entry {
         r#"{{"v":1,"id":"{ident}","seq":{fixed_s},"fixes":[{{"t":{t},"lat":28.55,"lon":112.35}}],"status":{{"battery":80}}}}"#
     );
     let topic = format!("v1/{}/{ident}/up", Shard::of(ident).0);
-    Entry::Packet(Packet { topic, received_at: at(received_s), payload: payload.into_bytes(), retained: false })
+    Entry::Packet(Packet { topic, received_at: at(received_s), payload: payload.into_bytes(), way: Way::Broker })
 }
 
 fn lane() -> LaneState {

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     Alarm, AlarmKind, AlertKind, Answer, Finding, Fix, FixSource, IncidentEnd, IncidentId, IncidentState, LatLon,
-    Moment, Note, PacketDigest, SeenAnswer, Setting, Status, Timestamp, VehicleId,
+    Moment, Note, PacketDigest, SeenAnswer, Setting, Status, Timestamp, VehicleId, Way,
 };
 use crate::guard::{Arrival, Guard, Params};
 
@@ -83,6 +83,7 @@ impl Bike {
             received_at: after(at_s + late_s),
             digest: PacketDigest((at_s * 10.0) as u64),
             report_interval_s: None,
+            way: Way::Broker,
         };
         self.guard.consider(V, &moment, &seen)
     }

@@ -1,8 +1,8 @@
 //! Facts about outages, with the whole guard of a lane: many guarded vehicles, time passing.
 
 use crate::domain::{
-    AlertKind, Cell, Finding, Fix, FixSource, LatLon, Moment, Network, OutageKind, PacketDigest, Status, Timestamp,
-    VehicleId,
+    AlertKind, Cell, Finding, Fix, FixSource, GapCause, LatLon, Moment, Network, OutageKind, PacketDigest, Status,
+    Timestamp, VehicleId, Way,
 };
 use crate::guard::{Arrival, Guard, Params};
 
@@ -20,6 +20,9 @@ fn after(secs: f64) -> Timestamp {
 struct City {
     guard: Guard,
     vehicles: i64,
+    /// Of each ten vehicles of a square, those at the door.
+    by_door: i64,
+    is_broker_away: bool,
 }
 
 fn square_of(vehicle: i64) -> i64 {
@@ -28,7 +31,12 @@ fn square_of(vehicle: i64) -> i64 {
 
 impl City {
     fn of_squares(squares: i64) -> Self {
-        let mut city = Self { guard: Guard::new(Params::default()), vehicles: squares * OF_A_SQUARE };
+        Self::with_door(squares, 0)
+    }
+
+    fn with_door(squares: i64, by_door: i64) -> Self {
+        let (guard, vehicles) = (Guard::new(Params::default()), squares * OF_A_SQUARE);
+        let mut city = Self { guard, vehicles, by_door, is_broker_away: false };
         for vehicle in 0..city.vehicles {
             city.guard.arm(VehicleId(vehicle), after(0.0), after(0.0));
         }
@@ -41,16 +49,35 @@ impl City {
         let mut findings = Vec::new();
         let mut now_s = from_s;
         while now_s < to_s {
+            if self.is_broker_away {
+                self.guard.coverage_gap(after(now_s - 10.0), after(now_s), GapCause::WithoutBroker);
+            }
             findings.extend(self.guard.tick(after(now_s)));
             for vehicle in 0..self.vehicles {
                 // Each has its own second of the five minutes.
                 let offset_s = (vehicle * 37 % 300) as f64;
-                if (now_s - offset_s).rem_euclid(EVERY_S) < 10.0 && speaks(vehicle) {
+                if (now_s - offset_s).rem_euclid(EVERY_S) < 10.0
+                    && speaks(vehicle)
+                    && !(self.is_broker_away && self.way(vehicle) == Way::Broker)
+                {
                     findings.extend(self.say(vehicle, now_s, 0.0, None));
                 }
             }
             now_s += 10.0;
         }
+        findings
+    }
+
+    fn way(&self, vehicle: i64) -> Way {
+        if vehicle % OF_A_SQUARE < self.by_door { Way::Door } else { Way::Broker }
+    }
+
+    /// The broker is away from `from_s` to `to_s`.
+    fn live_without_broker(&mut self, from_s: f64, to_s: f64, speaks: impl Fn(i64) -> bool) -> Vec<Finding> {
+        self.is_broker_away = true;
+        let findings = self.live(from_s, to_s, speaks);
+        self.is_broker_away = false;
+        self.guard.coverage_gap(after(from_s), after(to_s), GapCause::Connection);
         findings
     }
 
@@ -75,11 +102,12 @@ impl City {
             network: Network { cells: vec![cell], wifi: Vec::new() },
             ..Moment::default()
         };
+        let way = self.way(vehicle);
         let digest = PacketDigest(((vehicle as u64) << 40) | at_s as u64);
         self.guard.consider(
             VehicleId(vehicle),
             &moment,
-            &Arrival { received_at: after(at_s + 1.0), digest, report_interval_s: None },
+            &Arrival { received_at: after(at_s + 1.0), digest, report_interval_s: None, way },
         )
     }
 }
@@ -175,7 +203,92 @@ fn a_checkpoint_in_an_outage_changes_nothing() {
     city.live(3600.0, 3600.0 + 2400.0, |v| square_of(v) != 2);
     let kept = serde_json::to_string(&city.guard).unwrap();
     assert!(kept.contains(r#""is_told":"#), "the name of 56bfafe");
-    let mut restarted = City { guard: serde_json::from_str(&kept).unwrap(), vehicles: city.vehicles };
+    let mut restarted =
+        City { guard: serde_json::from_str(&kept).unwrap(), vehicles: city.vehicles, ..City::with_door(0, 0) };
     let go_on = |city: &mut City| city.live(6000.0, 10_000.0, |v| square_of(v) != 2 || v == 22);
+    assert_eq!(go_on(&mut city), go_on(&mut restarted));
+}
+
+fn sorted(mut vehicles: Vec<i64>) -> Vec<i64> {
+    vehicles.sort_unstable();
+    vehicles
+}
+
+/// How many of these alerts are of vehicles that come at the door, and how many of the others.
+fn by_way(city: &City, findings: &[Finding], kind: AlertKind) -> (usize, usize) {
+    let (door, broker): (Vec<i64>, Vec<i64>) =
+        alerts(findings, kind).into_iter().partition(|v| city.way(*v) == Way::Door);
+    (door.len(), broker.len())
+}
+
+#[test]
+fn a_square_that_dies_while_the_broker_is_away_is_seen_by_those_at_the_door_and_explains_the_others_later() {
+    let mut city = City::with_door(12, 5);
+    let speaks = |v| square_of(v) != 4;
+    let away = city.live_without_broker(3600.0, 3.0 * 3600.0, |v| square_of(v) != 4);
+    assert_eq!(outages(&away).len(), 1, "five of five: {:?}", outages(&away));
+    assert_eq!(by_way(&city, &away, AlertKind::LostContact), (5, 0));
+    assert_eq!(by_way(&city, &away, AlertKind::SilentInOutage).1, 0);
+    let back = city.live(3.0 * 3600.0, 6.0 * 3600.0, speaks);
+    assert_eq!(by_way(&city, &back, AlertKind::LostContact), (0, 5), "counted from when the broker is back");
+    assert!(by_way(&city, &back, AlertKind::SilentInOutage).1 >= 5);
+    let all: Vec<Finding> = away.into_iter().chain(back).collect();
+    assert_eq!(alerts(&all, AlertKind::Silent), [0; 0]);
+    assert_eq!(outages(&all).len(), 1);
+    let over = city.live(6.0 * 3600.0, 7.0 * 3600.0, |_| true);
+    assert_eq!(outages(&over).len(), 1, "it is over once");
+}
+
+#[test]
+fn few_at_the_door_are_no_square_where_the_others_are_heard() {
+    let mut city = City::with_door(12, 4);
+    let findings = city.live_without_broker(3600.0, 3.0 * 3600.0, |v| square_of(v) != 4);
+    assert_eq!(sorted(alerts(&findings, AlertKind::Silent)), [40, 41, 42, 43], "four are too few to tell");
+    let mut city = City::with_door(12, 5);
+    let findings = city.live(3600.0, 3.0 * 3600.0, |v| square_of(v) != 4 || v > 43);
+    assert_eq!(sorted(alerts(&findings, AlertKind::Silent)), [40, 41, 42, 43]);
+}
+
+#[test]
+fn a_door_that_fails_alone_is_an_outage_of_its_own() {
+    let mut city = City::with_door(12, 2);
+    let findings = city.live(3600.0, 3.0 * 3600.0, |v| v % OF_A_SQUARE >= 2);
+    let named = |f: &Finding| match f {
+        Finding::OutageBegan { outage, .. } => Some((outage.kind, outage.name.clone(), outage.members)),
+        _ => None,
+    };
+    let named: Vec<_> = findings.iter().filter_map(named).collect();
+    assert_eq!(named, [(OutageKind::Lane, "door".to_string(), 24)], "a fifth of all, and all of the door");
+    assert!(alerts(&findings, AlertKind::Silent).is_empty());
+}
+
+#[test]
+fn trackers_that_change_their_way_are_counted_once() {
+    let (mut moved, mut always) = (City::of_squares(3), City::with_door(3, 5));
+    for (by_door, from_s) in [(3, 3600.0), (7, 4200.0), (5, 4800.0)] {
+        moved.by_door = by_door;
+        for city in [&mut moved, &mut always] {
+            city.live(from_s, from_s + 600.0, |_| true);
+        }
+    }
+    let hood = |city: &City| serde_json::to_value(&city.guard).unwrap()["hood"].clone();
+    assert_eq!(hood(&moved), hood(&always), "members of each way, and the names of their groups");
+    (moved.by_door, always) = (0, City::of_squares(3));
+    moved.live(5400.0, 6000.0, |_| true);
+    assert_eq!(hood(&moved), hood(&always), "nothing of the door is left");
+}
+
+#[test]
+fn a_checkpoint_in_an_outage_at_the_door_changes_nothing() {
+    let mut city = City::with_door(4, 6);
+    city.live_without_broker(3600.0, 3600.0 + 2400.0, |v| square_of(v) != 2);
+    let kept = rmp_serde::to_vec_named(&city.guard).unwrap();
+    let guard = rmp_serde::from_slice(&kept).unwrap();
+    let mut restarted = City { guard, vehicles: city.vehicles, ..City::with_door(0, 6) };
+    let go_on = |city: &mut City| {
+        let mut findings = city.live_without_broker(6000.0, 8000.0, |v| square_of(v) != 2);
+        findings.extend(city.live(8000.0, 13_000.0, |v| square_of(v) != 2 || v == 22));
+        findings
+    };
     assert_eq!(go_on(&mut city), go_on(&mut restarted));
 }

@@ -50,7 +50,12 @@ fn live(steps: &[Step], twice: bool, save: Option<usize>) -> (Vec<Finding>, Vec<
                 if let (Some(fix), true) = (&mut m.fix, *cell) {
                     fix.source = FixSource::Cell;
                 }
-                let seen = Arrival { received_at: after(now), digest: PacketDigest(n as u64), report_interval_s: None };
+                let seen = Arrival {
+                    received_at: after(now),
+                    digest: PacketDigest(n as u64),
+                    report_interval_s: None,
+                    way: Way::Broker,
+                };
                 findings.extend(guard.consider(V, &m, &seen));
                 if twice {
                     let again = Arrival { received_at: after(now + 3.0), ..seen };
@@ -93,7 +98,7 @@ proptest! {
                 fix.hdop = Some(other);
                 fix.accuracy_m = Some(-other);
             }
-            let seen = Arrival { received_at: Timestamp::from_micros(received), digest: PacketDigest(n as u64), report_interval_s: None };
+            let seen = Arrival { received_at: Timestamp::from_micros(received), digest: PacketDigest(n as u64), report_interval_s: None, way: Way::Broker };
             guard.consider(V, &m, &seen);
             guard.tick(Timestamp::from_micros(received));
             let saved = serde_json::to_string(&guard).unwrap();

@@ -1,7 +1,7 @@
 //! A whole lane is shaken at once: memory is bounded, and the thefts among it are raised.
 
 use super::*;
-use crate::domain::{AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp};
+use crate::domain::{AlertKind, Finding, Fix, FixSource, LatLon, Moment, PacketDigest, Status, Timestamp, Way};
 use crate::guard::state::vehicle::SAMPLES_MAX;
 use crate::guard::{Arrival, Guard, Params};
 use rand::rngs::StdRng;
@@ -36,7 +36,11 @@ fn says(guard: &mut Guard, id: i64, s: f64, metres: f64, moving: bool) -> Vec<Fi
         ..Moment::default()
     };
     let digest = PacketDigest(((s * 10.0) as u64) << 20 | id as u64);
-    guard.consider(VehicleId(id), &moment, &Arrival { received_at: at(s + 1.0), digest, report_interval_s: None })
+    guard.consider(
+        VehicleId(id),
+        &moment,
+        &Arrival { received_at: at(s + 1.0), digest, report_interval_s: None, way: Way::Broker },
+    )
 }
 
 /// A lane whose vehicles have stood for an hour.

@@ -1,7 +1,7 @@
 //! A range of the journal taken apart by whose it is, and put together again. Pure: what is sealed, not how.
 
 use crate::domain::topic;
-use crate::domain::{Entry, Flood, Outcome, Packet, Setting, Timestamp, VehicleId, Withheld};
+use crate::domain::{Entry, Flood, Outcome, Packet, Setting, Timestamp, VehicleId, Way, Withheld};
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,8 +65,8 @@ pub(in crate::store) struct Block {
     steps: Vec<u32>,
     /// Which of `topics` each entry came on; beyond the last: the next of `others`.
     kinds: Vec<u32>,
-    /// Topics, and whether the packet was retained.
-    topics: Vec<(String, bool)>,
+    /// Topics, and the way by which the packet came.
+    topics: Vec<(String, Way)>,
     lengths: Vec<u32>,
     #[serde(with = "serde_bytes")]
     payloads: Vec<u8>,
@@ -143,7 +143,7 @@ impl Block {
         self.steps.push(step);
         match entry {
             Entry::Packet(packet) => {
-                let topic = (packet.topic, packet.retained);
+                let topic = (packet.topic, packet.way);
                 let looked_at = self.topics.len().saturating_sub(TOPICS_LOOKED_AT);
                 let kind = self.topics[looked_at..].iter().position(|t| *t == topic).map(|p| looked_at + p);
                 let kind = kind.unwrap_or_else(|| {
@@ -177,11 +177,11 @@ impl Block {
             };
             let entry = match self.topics.get(kind as usize) {
                 None => others.next(),
-                Some((topic, retained)) => {
+                Some((topic, way)) => {
                     lengths.next().and_then(|l| payloads.split_at_checked(l as usize)).map(|(payload, rest)| {
                         payloads = rest;
                         let (topic, payload) = (topic.clone(), payload.to_vec());
-                        Entry::Packet(Packet { topic, received_at: *at, payload, retained: *retained })
+                        Entry::Packet(Packet { topic, received_at: *at, payload, way: *way })
                     })
                 }
             };
@@ -286,14 +286,15 @@ mod tests {
         let at = (-10_i64..1_000_000_000_000).prop_map(Timestamp::from_micros);
         let topic = prop_oneof!["v1/7/[a-d]/up", "v1/7/[a-d]/gw/g/up", "[a-c]{0,3}", "v1/7/[ +]/up"];
         let payload = proptest::collection::vec(any::<u8>(), 0..40);
-        (at, topic, payload, any::<bool>(), 0..10).prop_map(|(at, topic, payload, retained, kind)| match kind {
+        let way = prop_oneof![Just(Way::Broker), Just(Way::Retained), Just(Way::Door)];
+        (at, topic, payload, way, 0..10).prop_map(|(at, topic, payload, way, kind)| match kind {
             0 => Entry::Tick { at },
             1 => Entry::Gap { from: at, to: at, cause: GapCause::SessionLost },
             2 => Entry::Setting { at, setting: zone(None) },
             3 => Entry::Setting { at, setting: zone(Some(VehicleId(9))) },
             4 => Entry::Tombstone { at },
             5 => Entry::Flood(Flood { topic, packets: 9, bytes: 2000, from: at, to: at }),
-            _ => Entry::Packet(Packet { topic, received_at: at, payload, retained }),
+            _ => Entry::Packet(Packet { topic, received_at: at, payload, way }),
         })
     }
 
@@ -334,12 +335,26 @@ mod tests {
 
         #[test]
         fn columns_that_do_not_fit_are_an_error(steps in proptest::collection::vec(0..4_u32, 0..6), kinds in proptest::collection::vec(0..3_u32, 0..6), lengths in proptest::collection::vec(0..9_u32, 0..6), payloads in proptest::collection::vec(any::<u8>(), 0..9)) {
-            let block = Block { steps, kinds, topics: vec![("v1/7/a/up".into(), false)], lengths, payloads, others: Vec::new() };
+            let block = Block { steps, kinds, topics: vec![("v1/7/a/up".into(), Way::Broker)], lengths, payloads, others: Vec::new() };
             let times = [Timestamp::from_secs(1); 5];
             if let Ok(entries) = block.read(&times) {
                 prop_assert!(entries.iter().all(|(place, _)| *place < times.len()));
             }
         }
+    }
+
+    #[test]
+    fn what_was_sealed_with_a_retain_flag_reads_the_same() {
+        let before = ([1_u32, 1], [0_u32, 1], [("v1/7/a/up", false), ("v1/7/a/up", true)], [1_u32, 1]);
+        let (steps, kinds, topics, lengths) = before;
+        let payloads = serde_bytes::Bytes::new(&[7, 8]);
+        let old = pack_tight(&(steps, kinds, topics, lengths, payloads, Vec::<Entry>::new())).unwrap();
+        let block: Block = unpack_any(&old).unwrap();
+        assert_eq!(pack_tight(&block).unwrap(), old);
+        let entries = block.read(&[Timestamp::from_secs(1); 2]).unwrap();
+        let ways =
+            entries.iter().map(|(_, entry)| if let Entry::Packet(packet) = entry { Some(packet.way) } else { None });
+        assert_eq!(ways.collect::<Vec<_>>(), [Some(Way::Broker), Some(Way::Retained)]);
     }
 
     #[test]

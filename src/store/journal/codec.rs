@@ -92,7 +92,9 @@ fn room_for(packed: &[u8]) -> anyhow::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Flood, GapCause, Packet, Setting, Timestamp, VehicleId, Zone, ZoneId, ZoneRule, ZoneShape};
+    use crate::domain::{
+        Flood, GapCause, Packet, Setting, Timestamp, VehicleId, Way, Zone, ZoneId, ZoneRule, ZoneShape,
+    };
 
     #[test]
     fn a_row_takes_the_room_that_it_says_and_no_more_than_the_limit() {
@@ -126,7 +128,7 @@ mod tests {
                 topic: "v1/1/a/up".into(),
                 received_at: Timestamp::from_secs(5),
                 payload: vec![0, 255, 126],
-                retained: false,
+                way: Way::Broker,
             }),
             Entry::Setting { at: Timestamp::from_secs(6), setting: Setting::Zone(zone) },
             Entry::Setting { at: Timestamp::from_secs(6), setting: Setting::Arm { vehicle: VehicleId(9) } },
@@ -151,6 +153,30 @@ mod tests {
             compressed(COMPACT, ZSTD_LEVEL, &rmp_serde::to_vec(&[BTreeMap::from([("Gap", (from, to))])]).unwrap())
                 .unwrap();
         assert_eq!(unpack(&old).unwrap(), [Entry::Gap { from, to, cause: GapCause::Connection }]);
+    }
+
+    #[test]
+    fn a_journal_of_before_reads_the_same() {
+        let at = Timestamp::from_secs(5);
+        let packet =
+            |way| Entry::Packet(Packet { topic: "v1/1/a/up".into(), received_at: at, payload: vec![0, 255, 126], way });
+        // As programs wrote it while there was a retain flag: four values, or the same with their names.
+        let values = |retained: bool| ("v1/1/a/up", at, serde_bytes::Bytes::new(&[0, 255, 126]), retained);
+        for (retained, way) in [(false, Way::Broker), (true, Way::Retained)] {
+            let old = rmp_serde::to_vec(&[BTreeMap::from([("Packet", values(retained))])]).unwrap();
+            let old = compressed(COMPACT, ZSTD_LEVEL, &old).unwrap();
+            assert_eq!(unpack(&old).unwrap(), [packet(way)]);
+            assert_eq!(pack(&[packet(way)]).unwrap(), old, "and is written so");
+            let named = serde_json::json!([{"Packet": {"topic": "v1/1/a/up", "received_at": at, "payload": [0, 255, 126], "retained": retained}}]);
+            assert_eq!(serde_json::from_value::<Vec<Entry>>(named.clone()).unwrap(), [packet(way)]);
+            assert_eq!(serde_json::to_value([packet(way)]).unwrap(), named);
+        }
+        let without = rmp_serde::to_vec(&[BTreeMap::from([("Packet", ("v1/1/a/up", at, values(false).2))])]).unwrap();
+        assert_eq!(unpack(&compressed(COMPACT, ZSTD_LEVEL, &without).unwrap()).unwrap(), [packet(Way::Broker)]);
+        let gap = Entry::Gap { from: at, to: at, cause: GapCause::WithoutBroker };
+        let new = [packet(Way::Door), gap];
+        assert_eq!(unpack(&pack(&new).unwrap()).unwrap(), new);
+        assert_eq!(unpack(&pack_any(&new).unwrap()).unwrap(), new);
     }
 
     #[test]

@@ -83,14 +83,14 @@ pub(in crate::store) async fn purge_quarantined(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Flood, Packet};
+    use crate::domain::{Flood, Packet, Way};
 
     fn packet(ident: &str, at_s: i64) -> Entry {
         Entry::Packet(Packet {
             topic: format!("v1/1/{ident}/up"),
             received_at: Timestamp::from_secs(at_s),
             payload: vec![1],
-            retained: false,
+            way: Way::Broker,
         })
     }
 

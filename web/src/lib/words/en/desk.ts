@@ -13,6 +13,7 @@ export const desk: Record<keyof typeof keys, string> = {
   outageLost: '{lost} of {members} guarded vehicles lost',
   outageLostOwn: '{lost} of your guarded vehicles lost',
   outage_lane: 'The whole network',
+  outageAtDoor: '(trackers at the door)',
   outage_firmware: 'Firmware',
   outage_area: 'Square',
   outage_cell: 'Cell',

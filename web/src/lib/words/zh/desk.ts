@@ -11,6 +11,7 @@ export const desk = {
   outageLost: '{members} 辆设防车辆中 {lost} 辆失联',
   outageLostOwn: '本单位 {lost} 辆设防车辆失联',
   outage_lane: '全网',
+  outageAtDoor: '（直连终端）',
   outage_firmware: '固件',
   outage_area: '区域',
   outage_cell: '基站',

@@ -1,0 +1,128 @@
+//! One connection: its socket, what was read of it, its conversation, its deadlines.
+
+use crate::door::end::End;
+use crate::door::limits::{LOG_IN_BYTES_MAX, LOG_IN_MAX, READ_BYTES, TURN_BYTES_MAX, WRITE_MAX};
+use crate::door::socket::{ReadEnd, Socket};
+use crate::door::talk::{Talk, Turn};
+use crate::ingest::receipt::{Place, Word};
+use bytes::BytesMut;
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// A connection of a tracker, or of somebody who has not said who they are.
+pub(super) struct Connection {
+    pub socket: Socket,
+    input: BytesMut,
+    pub talk: Talk,
+    /// Which listener it came by.
+    pub listener: usize,
+    pub address: IpAddr,
+    packet_bytes_max: usize,
+    opened_at: Instant,
+    heard_at: Instant,
+    /// Since when something waits that the socket does not take.
+    blocked_since: Option<Instant>,
+    /// Whether the socket may have more to read.
+    pub is_readable: bool,
+    /// Whether the other side has said its last word.
+    pub is_closing: bool,
+    /// Whether it waits for room in its lane or for acknowledgements.
+    pub is_stalled: bool,
+}
+
+impl Connection {
+    pub fn new(socket: Socket, listener: usize, address: IpAddr, packet_bytes_max: usize, now: Instant) -> Self {
+        Self {
+            socket,
+            input: BytesMut::new(),
+            talk: Talk::new(),
+            listener,
+            address,
+            packet_bytes_max,
+            opened_at: now,
+            heard_at: now,
+            blocked_since: None,
+            is_readable: true,
+            is_closing: false,
+            is_stalled: false,
+        }
+    }
+
+    /// Reads and answers as far as one turn goes; says whether there may be more at once.
+    pub fn hear(&mut self, place: Place, scratch: &mut [u8], now: Instant, turn: &Turn<'_>) -> Result<bool, End> {
+        let mut read_bytes = 0;
+        let mut is_closed = false;
+        self.is_stalled = false;
+        loop {
+            loop {
+                if !self.talk.has_room(turn.shared) {
+                    self.is_stalled = !is_closed;
+                    return if is_closed { Err(End::Closed) } else { Ok(false) };
+                }
+                let out = self.socket.outgoing();
+                if !self.talk.hear(&mut self.input, out, place, self.packet_bytes_max, turn)? {
+                    break;
+                }
+            }
+            if is_closed {
+                return Err(End::Closed);
+            }
+            if !self.is_readable || read_bytes >= TURN_BYTES_MAX {
+                break;
+            }
+            let before = self.input.len();
+            let until = before + if self.talk.guest.is_some() { READ_BYTES } else { LOG_IN_BYTES_MAX };
+            match self.socket.read(&mut self.input, until, scratch, self.is_closing)? {
+                ReadEnd::Drained => self.is_readable = false,
+                ReadEnd::Limit => {}
+                ReadEnd::Closed => is_closed = true,
+            }
+            if self.input.len() > before {
+                self.heard_at = now;
+            }
+            read_bytes += self.input.len() - before;
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new(); // idle connections hold nothing
+        }
+        Ok(self.is_readable)
+    }
+
+    /// Takes a word from elsewhere.
+    pub fn take(&mut self, word: Word) -> Result<(), End> {
+        match word {
+            Word::Kept(owed) => self.talk.kept(owed, self.socket.outgoing()),
+            Word::Message(payload) => drop(self.talk.message(&payload, self.socket.outgoing())),
+            Word::GivenUp => return Err(End::GivenUp),
+            Word::Replaced => return Err(End::Replaced),
+            Word::NotAdmitted => return Err(End::Removed),
+        }
+        Ok(())
+    }
+
+    /// Writes what waits.
+    pub fn flush(&mut self, now: Instant) -> Result<(), End> {
+        let is_done = self.socket.flush()?;
+        self.blocked_since = if is_done { None } else { self.blocked_since.or(Some(now)) };
+        Ok(())
+    }
+
+    /// Whether one of its deadlines has passed.
+    pub fn check(&self, now: Instant) -> Result<(), End> {
+        if self.blocked_since.is_some_and(|since| now.duration_since(since) > WRITE_MAX) {
+            return Err(End::Deaf);
+        }
+        if self.talk.guest.is_none() {
+            return if now.duration_since(self.opened_at) > LOG_IN_MAX { Err(End::LateLogIn) } else { Ok(()) };
+        }
+        // Whoever waits for us is not heard, for we do not read.
+        let is_silent = !self.is_stalled && now.duration_since(self.heard_at) > self.talk.silence_max;
+        if is_silent { Err(End::Silent) } else { Ok(()) }
+    }
+
+    /// Says goodbye and closes.
+    pub fn close(&mut self, end: &End) {
+        self.talk.farewell(end, self.socket.outgoing());
+        self.socket.close();
+    }
+}

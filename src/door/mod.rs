@@ -1,0 +1,268 @@
+//! The door: trackers connect to RideGuard itself, and an acknowledgement means "in the journal".
+//!
+//! In: connections by TLS. Out: [`crate::ingest::Delivery`]s to the queues of their lanes, each with a receipt that knows its
+//! way back. Never: SQL but for the list of who may come in, decoding, waiting. Some threads take turns over all connections
+//! (`docs/decisions/0037-a-door-of-our-own.md`); tokio is not in it, for a task a connection costs half as much again.
+
+mod connection;
+mod end;
+mod guests;
+mod kept;
+pub mod limits;
+pub mod mqtt;
+pub mod roster;
+mod socket;
+mod talk;
+mod thread;
+mod tls;
+
+use crate::config;
+use crate::ingest::lane_queue::LaneQueues;
+use crate::ingest::places::Places;
+use crate::ingest::receipt::Mailbox;
+use crate::telemetry::Metrics;
+use anyhow::{Context, anyhow};
+use guests::Guests;
+use kept::Kept;
+use limits::DESCRIPTORS_KEPT;
+use roster::Roster;
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use thread::Thread;
+use tokio::sync::watch;
+
+/// Connections that wait to be accepted: a herd of thousands comes back at once.
+const BACKLOG: i32 = 4096;
+/// Threads unless the settings say otherwise; one takes 30,000 messages a second.
+const THREADS: usize = 4;
+/// How often a thing that goes on is told in the log.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// What all threads of the door share.
+struct Shared {
+    guests: Guests,
+    places: Places,
+    queues: LaneQueues,
+    kept: Kept,
+    metrics: Arc<Metrics>,
+    listeners: Vec<config::Listener>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    strangers: Strangers,
+    /// Connections, and how many there may be.
+    open: AtomicU64,
+    open_max: u64,
+    complained_at: Mutex<Option<Instant>>,
+    is_stopped: AtomicBool,
+}
+
+/// Connections of each address that have not logged in.
+#[derive(Default)]
+struct Strangers(Mutex<HashMap<IpAddr, u32>>);
+
+impl Strangers {
+    /// One more, unless there are so many.
+    fn enter(&self, address: IpAddr, most: u32) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        let has_room = *count < most;
+        *count += u32::from(has_room);
+        has_room
+    }
+
+    fn leave(&self, address: IpAddr) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&address);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn has_room_for_one(&self) -> bool {
+        self.open.load(Ordering::Relaxed) < self.open_max
+    }
+
+    fn labels(&self, listener: usize, is_tls: bool) -> [&'static str; 2] {
+        let language = self.listeners.get(listener).map_or("", |listener| listener.language.name());
+        [language, if is_tls { "tls" } else { "plain" }]
+    }
+
+    fn count_in(&self, listener: usize, is_tls: bool) {
+        self.metrics.door_connections.with_label_values(&self.labels(listener, is_tls)).inc();
+    }
+
+    fn count_out(&self, listener: usize, is_tls: bool) {
+        self.metrics.door_connections.with_label_values(&self.labels(listener, is_tls)).dec();
+    }
+
+    fn complain_of_accept(&self, error: &std::io::Error) {
+        let mut complained_at = self.complained_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained_at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            tracing::error!(%error, "The door cannot accept connections; it tries again each second");
+            *complained_at = Some(Instant::now());
+        }
+    }
+}
+
+/// The open door.
+pub struct Door {
+    shared: Arc<Shared>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// What the door works with.
+pub struct Surroundings {
+    /// Where packets go.
+    pub queues: LaneQueues,
+    /// Who is connected.
+    pub places: Places,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// How the list of trackers is asked for.
+    pub database: tokio_postgres::Config,
+    /// Counts up when credentials changed.
+    pub changed: watch::Receiver<u64>,
+}
+
+impl Door {
+    /// Opens every listener of the settings; within a second it knows whom to let in. `None`: there are no listeners.
+    ///
+    /// # Errors
+    /// Names the listener whose port is busy, or the file that cannot be read.
+    pub fn open(
+        settings: &config::Door,
+        around: Surroundings,
+        stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<Option<Self>> {
+        if settings.listener.is_empty() {
+            return Ok(None);
+        }
+        let bound = settings.listener.iter().map(|l| bind(l.listen, l.language.name()));
+        let bound: Vec<std::net::TcpListener> = bound.collect::<anyhow::Result<_>>()?;
+        let shared = Arc::new(Shared {
+            guests: Guests::default(),
+            places: around.places.clone(),
+            queues: around.queues,
+            kept: Kept::default(),
+            metrics: around.metrics,
+            listeners: settings.listener.clone(),
+            tls: tls::config(settings)?,
+            strangers: Strangers::default(),
+            open: AtomicU64::new(0),
+            open_max: connections_max()?,
+            complained_at: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
+        });
+        let roster = Roster::new(around.database, settings.trackers_file.clone());
+        tokio::spawn(shared.guests.clone().follow(roster, around.places, around.changed, stop));
+        let wanted = match settings.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS),
+            wanted => wanted,
+        };
+        let mut door = Self { shared, mailboxes: Vec::new(), threads: Vec::new() };
+        for n in 0..wanted {
+            door.start_thread(n, &bound)?;
+        }
+        for listener in &settings.listener {
+            let (language, address) = (listener.language.name(), listener.listen);
+            tracing::info!(language, %address, tls = listener.is_tls(), "The door is open");
+        }
+        Ok(Some(door))
+    }
+
+    fn start_thread(&mut self, n: usize, bound: &[std::net::TcpListener]) -> anyhow::Result<()> {
+        let poll = mio::Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), thread::MAIL)?;
+        let mailbox = Mailbox::new(move || drop(waker.wake()));
+        let own = bound.iter().map(|listener| Ok(mio::net::TcpListener::from_std(listener.try_clone()?)));
+        let own = own.collect::<std::io::Result<Vec<_>>>()?;
+        let thread = Thread::new(self.shared.clone(), poll, mailbox.clone(), own)?;
+        self.mailboxes.push(mailbox);
+        let started = std::thread::Builder::new().name(format!("door-{n}")).spawn(move || thread.run());
+        self.threads.push(started.context("cannot start a thread of the door")?);
+        Ok(())
+    }
+
+    /// Waits for `stop`, says goodbye to everybody, and closes.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            if stop.changed().await.is_err() {
+                break;
+            }
+        }
+        let threads = std::mem::take(&mut self.threads);
+        drop(self); // which tells them
+        let closed =
+            tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(std::thread::JoinHandle::join));
+        if !matches!(closed.await, Ok(Ok(()))) {
+            tracing::error!("A thread of the door had failed");
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.shared.is_stopped.store(true, Ordering::Relaxed);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.wake());
+    }
+}
+
+fn bind(address: SocketAddr, language: &str) -> anyhow::Result<std::net::TcpListener> {
+    let bound = || -> std::io::Result<std::net::TcpListener> {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bound().map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => {
+            anyhow!("port {} on {} is in use; door.listener of {language} needs another", address.port(), address.ip())
+        }
+        _ => anyhow!("cannot listen on {address} (door.listener of {language}): {error}"),
+    })
+}
+
+/// As many connections as the limit of file descriptors leaves room for.
+fn connections_max() -> anyhow::Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    if limit < DESCRIPTORS_KEPT + 1024 {
+        tracing::warn!(limit, "The limit of file descriptors (LimitNOFILE) leaves the door few connections");
+    }
+    Ok(limit.saturating_sub(DESCRIPTORS_KEPT).max(64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_strangers_and_room_again_when_they_go() {
+        let strangers = Strangers::default();
+        let [here, there] = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
+        assert!(strangers.enter(here, 2) && strangers.enter(here, 2) && !strangers.enter(here, 2));
+        assert!(strangers.enter(there, 2), "another address");
+        strangers.leave(here);
+        assert!(strangers.enter(here, 2));
+    }
+
+    #[test]
+    fn a_busy_port_is_named_with_its_language() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(address, "mqtt").unwrap_err().to_string();
+        assert!(error.contains(&address.port().to_string()) && error.contains("door.listener of mqtt"), "{error}");
+    }
+}

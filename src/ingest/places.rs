@@ -1,0 +1,90 @@
+//! Which trackers are connected to the door of this process, and how words get to them.
+
+use crate::domain::{TrackerIdent, topic};
+use crate::ingest::publisher::Publisher;
+use crate::ingest::receipt::{Mailbox, Place, Word};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A connection of a tracker.
+struct Entered {
+    mailbox: Arc<Mailbox>,
+    place: Place,
+}
+
+/// Tracker → its connection; one each.
+#[derive(Clone, Default)]
+pub struct Places(Arc<Mutex<HashMap<TrackerIdent, Entered>>>);
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TrackerIdent, Entered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A tracker is there; an older connection of it is told to end (MQTT 3.1.1, 3.1.4-2). Says whether there was one.
+    pub fn enter(&self, ident: TrackerIdent, mailbox: Arc<Mailbox>, place: Place) -> bool {
+        let before = self.lock().insert(ident, Entered { mailbox, place });
+        if let Some(Entered { mailbox, place }) = &before {
+            mailbox.put([(*place, Word::Replaced)]);
+        }
+        before.is_some()
+    }
+
+    /// A connection ended; that of a newer one stays.
+    pub fn leave(&self, ident: &TrackerIdent, mailbox: &Arc<Mailbox>, place: Place) {
+        let mut places = self.lock();
+        if places.get(ident).is_some_and(|e| e.place == place && Arc::ptr_eq(&e.mailbox, mailbox)) {
+            places.remove(ident);
+        }
+    }
+
+    /// Sends a word to a tracker; says whether it is connected.
+    pub fn tell(&self, ident: &TrackerIdent, word: Word) -> bool {
+        let places = self.lock();
+        let Some(Entered { mailbox, place }) = places.get(ident) else { return false };
+        mailbox.put([(*place, word)]);
+        true
+    }
+
+    /// Whether a tracker is connected.
+    pub fn has(&self, ident: &TrackerIdent) -> bool {
+        self.lock().contains_key(ident)
+    }
+}
+
+/// How answers and commands get to trackers: by their connection at the door, else by the broker.
+pub struct Outlet {
+    /// Trackers at the door.
+    pub places: Places,
+    /// The broker's way.
+    pub publisher: Publisher,
+}
+
+impl Outlet {
+    /// Sends bytes to a tracker, or to nobody: it asks again.
+    pub fn send(&self, ident: &TrackerIdent, payload: &[u8]) {
+        if !self.places.tell(ident, Word::Message(payload.to_vec())) {
+            self.publisher.send(topic::down_topic(ident), payload.to_vec());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_connection_takes_the_place_and_the_older_ones_end_does_not_take_it_away() {
+        let (places, mailbox) = (Places::default(), Mailbox::new(|| {}));
+        let ident = TrackerIdent::parse("yy1").unwrap();
+        let place = |slot| Place { slot, generation: 0 };
+        assert!(!places.enter(ident.clone(), mailbox.clone(), place(1)));
+        assert!(places.enter(ident.clone(), mailbox.clone(), place(2)));
+        places.leave(&ident, &mailbox, place(1));
+        assert!(places.tell(&ident, Word::Message(vec![1])));
+        let words = mailbox.take(Vec::new());
+        assert_eq!(words, [(place(1), Word::Replaced), (place(2), Word::Message(vec![1]))]);
+        places.leave(&ident, &mailbox, place(2));
+        assert!(!places.has(&ident) && !places.tell(&ident, Word::NotAdmitted));
+    }
+}
