@@ -1,5 +1,6 @@
 //! One connection: its socket, what was read of it, its conversation, its deadlines.
 
+use crate::door::Shared;
 use crate::door::end::End;
 use crate::door::limits::{LOG_IN_BYTES_MAX, LOG_IN_MAX, READ_BYTES, TURN_BYTES_MAX, WRITE_MAX};
 use crate::door::socket::{ReadEnd, Socket};
@@ -26,6 +27,8 @@ pub(super) struct Connection {
     pub is_readable: bool,
     /// Whether the other side has said its last word.
     pub is_closing: bool,
+    /// Whether all of it was read.
+    is_closed: bool,
     /// Whether it waits for room in its lane or for acknowledgements.
     pub is_stalled: bool,
 }
@@ -44,6 +47,7 @@ impl Connection {
             blocked_since: None,
             is_readable: true,
             is_closing: false,
+            is_closed: false,
             is_stalled: false,
         }
     }
@@ -51,20 +55,21 @@ impl Connection {
     /// Reads and answers as far as one turn goes; says whether there may be more at once.
     pub fn hear(&mut self, place: Place, scratch: &mut [u8], now: Instant, turn: &Turn<'_>) -> Result<bool, End> {
         let mut read_bytes = 0;
-        let mut is_closed = false;
-        self.is_stalled = false;
+        if std::mem::take(&mut self.is_stalled) {
+            self.heard_at = now; // whoever waited for us was not silent
+        }
         loop {
             loop {
                 if !self.talk.has_room(turn.shared) {
-                    self.is_stalled = !is_closed;
-                    return if is_closed { Err(End::Closed) } else { Ok(false) };
+                    self.is_stalled = true;
+                    return Ok(false);
                 }
                 let out = self.socket.outgoing();
                 if !self.talk.hear(&mut self.input, out, place, self.packet_bytes_max, turn)? {
                     break;
                 }
             }
-            if is_closed {
+            if self.is_closed {
                 return Err(End::Closed);
             }
             if !self.is_readable || read_bytes >= TURN_BYTES_MAX {
@@ -72,15 +77,16 @@ impl Connection {
             }
             let before = self.input.len();
             let until = before + if self.talk.guest.is_some() { READ_BYTES } else { LOG_IN_BYTES_MAX };
+            let mut is_turn_over = false;
             match self.socket.read(&mut self.input, until, scratch, self.is_closing)? {
                 ReadEnd::Drained => self.is_readable = false,
-                ReadEnd::Limit => {}
-                ReadEnd::Closed => is_closed = true,
+                ReadEnd::Limit => is_turn_over = self.input.len() < until, // of the wire: little of it was said
+                ReadEnd::Closed => self.is_closed = true,
             }
             if self.input.len() > before {
                 self.heard_at = now;
             }
-            read_bytes += self.input.len() - before;
+            read_bytes += if is_turn_over { TURN_BYTES_MAX } else { self.input.len() - before };
         }
         if self.input.is_empty() {
             self.input = BytesMut::new(); // idle connections hold nothing
@@ -102,18 +108,26 @@ impl Connection {
 
     /// Writes what waits.
     pub fn flush(&mut self, now: Instant) -> Result<(), End> {
-        let is_done = self.socket.flush()?;
-        self.blocked_since = if is_done { None } else { self.blocked_since.or(Some(now)) };
+        let (was_bytes, is_done) = (self.socket.written_bytes(), self.socket.flush()?);
+        let is_slow = !is_done && self.socket.written_bytes() == was_bytes;
+        self.blocked_since = match (is_done, is_slow) {
+            (true, _) => None,
+            (false, true) => self.blocked_since.or(Some(now)),
+            (false, false) => Some(now),
+        };
         Ok(())
     }
 
     /// Whether one of its deadlines has passed.
-    pub fn check(&self, now: Instant) -> Result<(), End> {
+    pub fn check(&self, now: Instant, shared: &Shared) -> Result<(), End> {
         if self.blocked_since.is_some_and(|since| now.duration_since(since) > WRITE_MAX) {
             return Err(End::Deaf);
         }
-        if self.talk.guest.is_none() {
+        let Some(guest) = &self.talk.guest else {
             return if now.duration_since(self.opened_at) > LOG_IN_MAX { Err(End::LateLogIn) } else { Ok(()) };
+        };
+        if !shared.queues.is_held(guest.lane) {
+            return Err(End::NotHeld); // its answers would be somebody else's
         }
         // Whoever waits for us is not heard, for we do not read.
         let is_silent = !self.is_stalled && now.duration_since(self.heard_at) > self.talk.silence_max;

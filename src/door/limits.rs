@@ -27,8 +27,8 @@ pub const DESCRIPTORS_KEPT: u64 = 1024;
 pub const KEEP_ALIVE_S_MAX: u16 = 1800;
 /// Longest silence of a tracker of a language without keep-alive.
 pub const SILENCE_MAX: Duration = Duration::from_secs(1800);
-/// How long the subscription of a tracker that went is kept, seconds.
-pub const SUBSCRIPTION_KEPT_S: u32 = 86_400;
+/// How long the session of a tracker that went is kept at most, seconds.
+pub const SESSION_KEPT_S: u32 = 86_400;
 /// How often a thread looks for deadlines.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Turns of a thread that has much to do: what comes meanwhile is read together, and answered by one write.

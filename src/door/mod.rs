@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 use anyhow::{Context, anyhow};
 use guests::Guests;
 use kept::Kept;
-use limits::DESCRIPTORS_KEPT;
+use limits::{DESCRIPTORS_KEPT, LOOK_EVERY};
 use roster::Roster;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -47,7 +47,7 @@ struct Shared {
     guests: Guests,
     places: Places,
     queues: LaneQueues,
-    kept: Kept,
+    kept: Arc<Kept>,
     metrics: Arc<Metrics>,
     listeners: Vec<config::Listener>,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -151,7 +151,7 @@ impl Door {
             guests: Guests::default(),
             places: around.places.clone(),
             queues: around.queues,
-            kept: Kept::default(),
+            kept: Arc::default(),
             metrics: around.metrics,
             listeners: settings.listener.clone(),
             tls: tls::config(settings)?,
@@ -162,7 +162,7 @@ impl Door {
             is_stopped: AtomicBool::new(false),
         });
         let roster = Roster::new(around.database, settings.trackers_file.clone());
-        tokio::spawn(shared.guests.clone().follow(roster, around.places, around.changed, stop));
+        tokio::spawn(shared.guests.clone().follow(roster, (around.places, shared.kept.clone()), around.changed, stop));
         let wanted = match settings.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS),
             wanted => wanted,
@@ -194,9 +194,12 @@ impl Door {
     /// Waits for `stop`, says goodbye to everybody, and closes.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            if stop.changed().await.is_err() {
-                break;
+            tokio::select! {
+                changed = stop.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+            // A fault of ours: the process ends and begins again, as with a lane.
+            assert!(!self.threads.iter().any(|thread| thread.is_finished()), "a thread of the door ended");
         }
         let threads = std::mem::take(&mut self.threads);
         drop(self); // which tells them

@@ -12,6 +12,9 @@ use tokio_postgres::Client;
 /// Longest the database is waited for; it is asked again a second later.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
+/// A younger file may be half written: what it lacks would be thrown off. It is looked at again a second later.
+const SETTLED: Duration = Duration::from_millis(200);
+
 /// The file: a line a tracker, identifier and password, as people write it.
 struct TrackersFile {
     path: PathBuf,
@@ -26,7 +29,8 @@ impl TrackersFile {
     fn look(&mut self) -> bool {
         let Ok(meta) = fs::metadata(&self.path) else { return false };
         let now = meta.modified().ok().map(|at| (at, meta.len()));
-        if now.is_none() || now == self.seen {
+        let is_being_written = now.is_some_and(|(at, _)| at.elapsed().is_ok_and(|age| age < SETTLED));
+        if now.is_none() || now == self.seen || is_being_written {
             return false;
         }
         let Ok(text) = fs::read_to_string(&self.path) else { return false };
@@ -64,9 +68,14 @@ impl Roster {
         Self { database, client: None, mark: None, registered: BTreeMap::new(), file, is_told_away: false }
     }
 
+    /// Looks at the file alone; says whether something changed.
+    pub fn look_at_file(&mut self) -> bool {
+        self.file.as_mut().is_some_and(TrackersFile::look)
+    }
+
     /// Looks whether something changed, and says so. While the database is away, everybody stays who is let in.
     pub async fn look(&mut self) -> bool {
-        let mut changed = self.file.as_mut().is_some_and(TrackersFile::look);
+        let mut changed = self.look_at_file();
         let looked = tokio::time::timeout(ANSWER_MAX, self.look_into_database()).await;
         match looked.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", ANSWER_MAX.as_secs()))) {
             Ok(differs) => {
@@ -141,9 +150,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trackers");
         let mut roster = Roster::new(tokio_postgres::Config::new(), Some(path.clone()));
-        let look = |roster: &mut Roster| roster.file.as_mut().is_some_and(TrackersFile::look);
+        let look = Roster::look_at_file;
+        let write = |text: &str, ago_ms| {
+            fs::write(&path, text).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_millis(ago_ms)).unwrap();
+        };
         assert!(!look(&mut roster) && roster.users().is_empty(), "there is no file");
-        fs::write(&path, "yy1 first json\nyy2 second\n\nbroken\nrideguard-api x\nyy:3 x\n").unwrap();
+        write("yy1 first json\n", 0);
+        assert!(!look(&mut roster), "it may be half written");
+        write("yy1 first json\nyy2 second\n\nbroken\nrideguard-api x\nyy:3 x\n", 5000);
         assert!(look(&mut roster) && !look(&mut roster));
         let users = roster.users();
         assert_eq!(users.iter().map(|u| u.0.as_str()).collect::<Vec<_>>(), ["yy1", "yy2"]);
@@ -151,7 +167,7 @@ mod tests {
         roster.registered.insert(1, ("yy1".into(), None));
         roster.registered.insert(2, ("yy2".into(), Some("other".into())));
         assert_eq!(roster.users(), [("yy2".to_owned(), "other".to_owned())], "yy1 is revoked");
-        fs::write(&path, "yy2 second\nyy4 fourth\n").unwrap();
+        write("yy2 second\nyy4 fourth\n", 1000);
         assert!(look(&mut roster));
         assert_eq!(roster.users().len(), 2);
     }

@@ -10,12 +10,16 @@ use std::io::{self, ErrorKind, Read, Write};
 /// Less than rustls has room for at any call: of 18,437 bytes one unfinished record of 16 KiB takes the most.
 const TLS_READ_BYTES: usize = 1024;
 
+/// Bytes of the wire that one call reads: a record may hold padding for the most part (RFC 8446, 5.4).
+const WIRE_BYTES_MAX: usize = 64 * 1024;
+
 /// A socket and what waits on its way out.
 pub(super) struct Socket {
     pub stream: TcpStream,
     tls: Option<Box<ServerConnection>>,
     /// Plain bytes that nobody has taken yet.
     outgoing: BytesMut,
+    written_bytes: u64,
 }
 
 /// What reading came to.
@@ -35,7 +39,7 @@ impl Socket {
             tls.set_buffer_limit(Some(OUTGOING_BYTES_MAX));
             Box::new(tls)
         });
-        Self { stream, tls, outgoing: BytesMut::new() }
+        Self { stream, tls, outgoing: BytesMut::new(), written_bytes: 0 }
     }
 
     pub fn is_tls(&self) -> bool {
@@ -51,14 +55,16 @@ impl Socket {
         scratch: &mut [u8],
         is_closing: bool,
     ) -> Result<ReadEnd, End> {
+        let (before, mut wire_bytes) = (input.len(), 0);
         loop {
-            if input.len() >= bytes_max {
+            if input.len() >= bytes_max || wire_bytes >= WIRE_BYTES_MAX {
                 return Ok(ReadEnd::Limit);
             }
             let got = match &mut self.tls {
                 None => self.stream.read(scratch),
                 Some(tls) => match tls.read_tls(&mut self.stream) {
                     Ok(got) => {
+                        wire_bytes += got;
                         let state = match tls.process_new_packets() {
                             Ok(state) => state,
                             Err(error) => {
@@ -99,9 +105,15 @@ impl Socket {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(ReadEnd::Drained),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) if input.len() > before => return Ok(ReadEnd::Closed), // what came before it counts
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// What the socket has taken, bytes.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
     /// Where answers are put.
@@ -119,7 +131,7 @@ impl Socket {
             }
             while tls.wants_write() {
                 match tls.write_tls(&mut self.stream) {
-                    Ok(_) => {}
+                    Ok(written) => self.written_bytes += written as u64,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return self.waits(false),
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(error.into()),
@@ -134,7 +146,10 @@ impl Socket {
     fn flush_plain(&mut self) -> Result<bool, End> {
         while !self.outgoing.is_empty() {
             match self.stream.write(&self.outgoing) {
-                Ok(taken) => self.outgoing.advance(taken),
+                Ok(taken) => {
+                    self.written_bytes += taken as u64;
+                    self.outgoing.advance(taken);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return self.waits(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
@@ -152,10 +167,13 @@ impl Socket {
 
     /// Says goodbye as far as it goes at once.
     pub fn close(&mut self) {
-        if let Some(tls) = &mut self.tls {
+        // Whoever gets the notice reads nothing behind it (RFC 8446, 6.1), so words of farewell go first.
+        if let Ok(true) = self.flush()
+            && let Some(tls) = &mut self.tls
+        {
             tls.send_close_notify();
+            drop(tls.write_tls(&mut self.stream));
         }
-        drop(self.flush());
         drop(self.stream.shutdown(std::net::Shutdown::Both));
     }
 }

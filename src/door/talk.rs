@@ -7,7 +7,8 @@
 use crate::domain::{Lane, Packet, Shard, Timestamp, TrackerIdent, Way, topic};
 use crate::door::Shared;
 use crate::door::end::End;
-use crate::door::limits::{KEEP_ALIVE_S_MAX, SUBSCRIPTION_KEPT_S, UNACKNOWLEDGED_MAX};
+use crate::door::guests::Admitted;
+use crate::door::limits::{KEEP_ALIVE_S_MAX, SESSION_KEPT_S, UNACKNOWLEDGED_MAX};
 use crate::door::mqtt::{self, Farewell, Fault, Hello, Refusal, Terms, Version};
 use crate::ingest::Delivery;
 use crate::ingest::receipt::{DoorReceipt, Mailbox, Owed, Place, Receipt};
@@ -37,12 +38,15 @@ pub(super) struct Talk {
     /// How long it may be silent once it is in.
     pub silence_max: Duration,
     is_subscribed: bool,
-    /// Whether its subscription outlives the connection.
-    is_kept: bool,
+    /// How long its session outlives the connection, seconds.
+    keeps_s: u32,
     /// Most bytes of a packet that it takes.
     takes_bytes_max: usize,
     /// Packets that wait for the journal.
     pub unacknowledged: u16,
+    /// Their packet ids. One that is sent again before its acknowledgement stands there twice, and is acknowledged when the last
+    /// is kept: two acknowledgements would be taken for the next packet's, which may have the same id.
+    open_ids: Vec<u16>,
 }
 
 impl Talk {
@@ -52,9 +56,10 @@ impl Talk {
             guest: None,
             silence_max: Duration::ZERO,
             is_subscribed: false,
-            is_kept: false,
+            keeps_s: 0,
             takes_bytes_max: usize::MAX,
             unacknowledged: 0,
+            open_ids: Vec::new(),
         }
     }
 
@@ -92,28 +97,26 @@ impl Talk {
                     1 => Owed::PubAck(id),
                     _ => Owed::PubRec(id),
                 };
-                if is_retained && payload.is_empty() {
-                    // It takes away what a broker would have retained; nothing was (docs/decisions/0021).
-                    self.check_topic(&topic)?;
-                    turn.shared.metrics.retained_messages.with_label_values(&["clearing"]).inc();
-                    self.acknowledge(owed, out);
-                } else {
-                    self.publish(topic, payload.to_vec(), owed, place, turn)?;
-                }
+                // An empty one takes away what a broker would have retained; nothing was (docs/decisions/0021). It is
+                // acknowledged in its turn.
+                let way = if is_retained && payload.is_empty() { Way::Retained } else { Way::Door };
+                self.publish(topic, payload.to_vec(), (owed, way), place, turn)?;
             }
             mqtt::Word::Release { id } => mqtt::write_complete(self.version, id, out),
             mqtt::Word::Ping => mqtt::write_pong(out),
             mqtt::Word::Subscribe { id, filters } => self.subscribe(id, &filters, out, turn),
             mqtt::Word::Unsubscribe { id, filters } => {
                 if filters.iter().any(|filter| self.is_own_down(filter)) {
-                    self.is_subscribed = false;
-                    self.keep(turn.shared);
+                    self.set_subscribed(false, turn.shared);
                 }
                 mqtt::write_unsubscribed(self.version, id, filters.len(), out);
             }
             mqtt::Word::Acked { .. } => {} // of an answer, which nobody waits for
             mqtt::Word::Received { .. } => return Err(Fault::Unexpected("PUBREC").into()),
-            mqtt::Word::Goodbye => return Err(End::Closed),
+            mqtt::Word::Goodbye { session_expiry_s } => {
+                self.keeps_s = session_expiry_s.map_or(self.keeps_s, |asked_s| asked_s.min(SESSION_KEPT_S));
+                return Err(End::Closed);
+            }
         }
         Ok(true)
     }
@@ -132,9 +135,16 @@ impl Talk {
             mqtt::write_refusal(version, Refusal::IdentifierRejected, out); // 3.1.3-8
             return Err(End::Refused);
         }
-        let Some(ident) = turn.shared.guests.admit(&user, &password) else {
-            mqtt::write_refusal(version, Refusal::BadCredentials, out);
-            return Err(End::Refused);
+        let (ident, hash) = match turn.shared.guests.admit(&user, &password) {
+            Admitted::As(ident, hash) => (ident, hash),
+            Admitted::No => {
+                mqtt::write_refusal(version, Refusal::BadCredentials, out);
+                return Err(End::Refused);
+            }
+            Admitted::NotYet => {
+                mqtt::write_refusal(version, Refusal::ServerBusy, out);
+                return Err(End::NotHeld);
+            }
         };
         let lane = Shard::of(ident.as_str()).lane();
         if !turn.shared.queues.is_held(lane) {
@@ -146,19 +156,19 @@ impl Talk {
                 if is_clean {
                     0
                 } else {
-                    SUBSCRIPTION_KEPT_S
+                    SESSION_KEPT_S
                 }
             }
-            Version::V5 => hello.session_expiry_s.unwrap_or(0).min(SUBSCRIPTION_KEPT_S),
+            Version::V5 => hello.session_expiry_s.unwrap_or(0).min(SESSION_KEPT_S),
         };
-        let was_kept = turn.shared.kept.take(&ident);
-        self.is_subscribed = !is_clean && was_kept;
-        self.is_kept = keeps_s > 0;
+        let session = turn.shared.kept.take(&ident).filter(|_| !is_clean);
+        self.is_subscribed = session == Some(true);
+        self.keeps_s = keeps_s;
         self.takes_bytes_max = hello.packet_bytes_max.map_or(usize::MAX, |bytes| bytes as usize);
         let asked_s = if keep_alive_s == 0 { KEEP_ALIVE_S_MAX } else { keep_alive_s.min(KEEP_ALIVE_S_MAX) };
         self.silence_max = Duration::from_millis(u64::from(asked_s) * 1500); // 3.1.2-24
         let terms = Terms {
-            session_present: self.is_subscribed,
+            session_present: session.is_some(),
             keep_alive_s: (asked_s != keep_alive_s).then_some(asked_s),
             receive_max: UNACKNOWLEDGED_MAX,
             packet_bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
@@ -167,18 +177,31 @@ impl Talk {
         };
         mqtt::write_welcome(version, &terms, out);
         let up_topic = topic::up_topic(ident.as_str()).into_boxed_str();
-        if turn.shared.places.enter(ident.clone(), turn.mailbox.clone(), place) {
-            turn.shared.metrics.door_takeovers.inc();
+        let entered = turn.shared.places.enter(ident.clone(), turn.mailbox.clone(), place, self.is_subscribed);
+        turn.shared.metrics.door_takeovers.inc_by(entered.into());
+        // Whoever removes it from the list tells the connection that has its place; until now this one had none.
+        let is_still = turn.shared.guests.is_still(&ident, &hash);
+        if keeps_s > 0 {
+            turn.shared.kept.set(&ident, self.is_subscribed);
         }
         self.guest = Some(Guest { ident, lane, up_topic });
-        self.keep(turn.shared);
-        Ok(())
+        if is_still { Ok(()) } else { Err(End::Removed) }
     }
 
-    /// Notes whether the subscription outlives the connection.
-    fn keep(&self, shared: &Shared) {
+    fn set_subscribed(&mut self, is_subscribed: bool, shared: &Shared) {
+        self.is_subscribed = is_subscribed;
         let Some(guest) = &self.guest else { return };
-        shared.kept.set(&guest.ident, self.is_kept && self.is_subscribed);
+        shared.places.subscribe(&guest.ident, is_subscribed);
+        if self.keeps_s > 0 {
+            shared.kept.set(&guest.ident, is_subscribed);
+        }
+    }
+
+    /// The connection ended, and no newer one has its place.
+    pub fn leave(&self, shared: &Shared) {
+        if let Some(guest) = &self.guest {
+            shared.kept.leave(&guest.ident, self.keeps_s);
+        }
     }
 
     fn check_topic(&self, topic: &str) -> Result<(), End> {
@@ -192,7 +215,7 @@ impl Talk {
         &mut self,
         topic: String,
         payload: Vec<u8>,
-        owed: Owed,
+        (owed, way): (Owed, Way),
         place: Place,
         turn: &Turn<'_>,
     ) -> Result<(), End> {
@@ -201,9 +224,12 @@ impl Talk {
         if !turn.shared.queues.is_held(guest.lane) {
             return Err(End::NotHeld);
         }
-        let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Door };
+        let packet = Packet { topic, received_at: turn.received_at, payload, way };
         let receipt = Receipt::Door(DoorReceipt::new(turn.mailbox.clone(), place, owed));
         self.unacknowledged += 1;
+        if let Owed::PubAck(id) | Owed::PubRec(id) = owed {
+            self.open_ids.push(id);
+        }
         turn.shared.queues.put(guest.lane, Delivery { packet, receipt });
         Ok(())
     }
@@ -226,24 +252,27 @@ impl Talk {
         let refused = codes.iter().filter(|code| code.is_err()).count() as u64;
         turn.shared.metrics.foreign_subscriptions.inc_by(refused);
         if (refused as usize) < codes.len() {
-            self.is_subscribed = true;
-            self.keep(turn.shared);
+            self.set_subscribed(true, turn.shared);
         }
         mqtt::write_subscribed(self.version, id, &codes, out);
-    }
-
-    fn acknowledge(&self, owed: Owed, out: &mut BytesMut) {
-        match owed {
-            Owed::Nothing => {}
-            Owed::PubAck(id) => mqtt::write_ack(self.version, id, out),
-            Owed::PubRec(id) => mqtt::write_received(self.version, id, out),
-        }
     }
 
     /// A packet is in the journal.
     pub fn kept(&mut self, owed: Owed, out: &mut BytesMut) {
         self.unacknowledged = self.unacknowledged.saturating_sub(1);
-        self.acknowledge(owed, out);
+        if let Owed::PubAck(id) | Owed::PubRec(id) = owed {
+            if let Some(at) = self.open_ids.iter().position(|open| *open == id) {
+                self.open_ids.swap_remove(at);
+            }
+            if self.open_ids.contains(&id) {
+                return;
+            }
+        }
+        match owed {
+            Owed::Nothing => {}
+            Owed::PubAck(id) => mqtt::write_ack(self.version, id, out),
+            Owed::PubRec(id) => mqtt::write_received(self.version, id, out),
+        }
     }
 
     /// An answer or a command; says whether it was one for this connection.
@@ -277,3 +306,20 @@ impl Talk {
 
 /// Header, lengths and properties of a message, at most.
 const MESSAGE_OVERHEAD_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_that_was_sent_again_is_acknowledged_once_when_the_last_of_it_is_kept() {
+        let (mut talk, mut out) = (Talk::new(), BytesMut::new());
+        (talk.open_ids, talk.unacknowledged) = (vec![1, 2, 1], 3);
+        talk.kept(Owed::PubAck(1), &mut out);
+        assert!(out.is_empty(), "the tracker may not use the id again yet");
+        talk.kept(Owed::PubRec(2), &mut out);
+        talk.kept(Owed::PubAck(1), &mut out);
+        assert_eq!(out[..], [0x50, 2, 0, 2, 0x40, 2, 0, 1]);
+        assert_eq!((talk.unacknowledged, talk.open_ids.len()), (0, 0));
+    }
+}

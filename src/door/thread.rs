@@ -23,6 +23,13 @@ use std::time::{Duration, Instant};
 const EVENTS_MAX: usize = 1024;
 /// Token of the mailbox.
 pub(super) const MAIL: Token = Token(0);
+/// Errors of accept that say that we lack something: ENFILE, EMFILE, ENOMEM, ENOBUFS.
+const SHORTAGES: [i32; 4] = [
+    nix::errno::Errno::ENFILE as i32,
+    nix::errno::Errno::EMFILE as i32,
+    nix::errno::Errno::ENOMEM as i32,
+    nix::errno::Errno::ENOBUFS as i32,
+];
 /// Tokens before those of connections: the mailbox and listeners.
 const FIRST: usize = 64;
 
@@ -72,6 +79,8 @@ pub(super) struct Thread {
     stalled: Vec<u32>,
     /// Listeners that may have somebody waiting, as bits.
     calling: u64,
+    /// Which of them is asked first, and how many connections are taken until the next look.
+    next_listener: u32,
     accepts_left: u32,
     looked_at: Instant,
     pace: Pace,
@@ -100,6 +109,7 @@ impl Thread {
             touched: Vec::new(),
             stalled: Vec::new(),
             calling: 0,
+            next_listener: 0,
             accepts_left: ACCEPTS_PER_S,
             looked_at: Instant::now(),
             pace: Pace { heard: 0, since: Instant::now(), was_busy: false },
@@ -131,7 +141,6 @@ impl Thread {
                 std::thread::sleep(TURN.saturating_sub(began.elapsed()));
             }
         }
-        self.close_all();
     }
 
     /// How long the next wait may take.
@@ -253,7 +262,7 @@ impl Thread {
     /// Ends whatever has passed a deadline.
     fn look(&mut self, now: Instant) {
         for n in 0..self.slots.len() {
-            let checked = self.slots[n].connection.as_ref().map(|connection| connection.check(now));
+            let checked = self.slots[n].connection.as_ref().map(|connection| connection.check(now, &self.shared));
             if let Some(Err(end)) = checked {
                 self.end(n as u32, &end);
             }
@@ -262,19 +271,23 @@ impl Thread {
 
     fn accept(&mut self, now: Instant) {
         while self.calling != 0 && self.accepts_left > 0 {
-            let n = self.calling.trailing_zeros() as usize;
-            match self.listeners[n].accept() {
+            // One after another: a flood at one listener keeps nobody out of the others.
+            let n = (self.calling.rotate_right(self.next_listener).trailing_zeros() + self.next_listener) % u64::BITS;
+            self.next_listener = (n + 1) % u64::BITS;
+            match self.listeners[n as usize].accept() {
                 Ok((stream, _)) => {
                     self.accepts_left -= 1;
-                    self.let_in(n, stream, now);
+                    self.let_in(n as usize, stream, now);
                 }
-                Err(error)
-                    if error.kind() == ErrorKind::Interrupted || error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.calling &= !(1 << n),
                 Err(error) => {
-                    // No file descriptors, most likely: whoever waits is asked for again at the next look.
-                    self.accepts_left = 0;
-                    self.shared.complain_of_accept(&error);
+                    // Without file descriptors or memory, whoever waits is asked for again at the next look; anything else
+                    // is the end of the new connection alone (accept(2)).
+                    let is_ours = error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code));
+                    self.accepts_left = if is_ours { 0 } else { self.accepts_left - 1 };
+                    if is_ours {
+                        self.shared.complain_of_accept(&error);
+                    }
                 }
             }
         }
@@ -324,7 +337,9 @@ impl Thread {
         drop(self.poll.registry().deregister(&mut connection.socket.stream));
         match &connection.talk.guest {
             Some(guest) => {
-                self.shared.places.leave(&guest.ident, &self.mailbox, place);
+                if self.shared.places.leave(&guest.ident, &self.mailbox, place) {
+                    connection.talk.leave(&self.shared);
+                }
                 self.shared.count_out(connection.listener, connection.socket.is_tls());
                 if end.is_suspicious() {
                     tracing::warn!(tracker = guest.ident.as_str(), "A tracker was thrown off the door: {end}");
@@ -335,8 +350,11 @@ impl Thread {
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
         self.shared.metrics.door_ended.with_label_values(&[end.name()]).inc();
     }
+}
 
-    fn close_all(&mut self) {
+/// However the thread ends: nobody believes that its trackers are there.
+impl Drop for Thread {
+    fn drop(&mut self) {
         for n in 0..self.slots.len() {
             self.end(n as u32, &End::Stopped);
         }

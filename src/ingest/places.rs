@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 struct Entered {
     mailbox: Arc<Mailbox>,
     place: Place,
+    /// Whether it hears answers and commands.
+    is_subscribed: bool,
 }
 
 /// Tracker → its connection; one each.
@@ -22,33 +24,45 @@ impl Places {
     }
 
     /// A tracker is there; an older connection of it is told to end (MQTT 3.1.1, 3.1.4-2). Says whether there was one.
-    pub fn enter(&self, ident: TrackerIdent, mailbox: Arc<Mailbox>, place: Place) -> bool {
-        let before = self.lock().insert(ident, Entered { mailbox, place });
-        if let Some(Entered { mailbox, place }) = &before {
+    pub fn enter(&self, ident: TrackerIdent, mailbox: Arc<Mailbox>, place: Place, is_subscribed: bool) -> bool {
+        let before = self.lock().insert(ident, Entered { mailbox, place, is_subscribed });
+        if let Some(Entered { mailbox, place, .. }) = &before {
             mailbox.put([(*place, Word::Replaced)]);
         }
         before.is_some()
     }
 
-    /// A connection ended; that of a newer one stays.
-    pub fn leave(&self, ident: &TrackerIdent, mailbox: &Arc<Mailbox>, place: Place) {
+    /// A connection ended; that of a newer one stays. Says whether there is none any more.
+    pub fn leave(&self, ident: &TrackerIdent, mailbox: &Arc<Mailbox>, place: Place) -> bool {
         let mut places = self.lock();
-        if places.get(ident).is_some_and(|e| e.place == place && Arc::ptr_eq(&e.mailbox, mailbox)) {
+        let is_own = places.get(ident).is_some_and(|e| e.place == place && Arc::ptr_eq(&e.mailbox, mailbox));
+        if is_own {
             places.remove(ident);
         }
+        is_own
+    }
+
+    /// From now on a tracker hears answers and commands by its connection, or not.
+    pub fn subscribe(&self, ident: &TrackerIdent, is_subscribed: bool) {
+        if let Some(entered) = self.lock().get_mut(ident) {
+            entered.is_subscribed = is_subscribed;
+        }
+    }
+
+    /// Sends bytes to a tracker; says whether its connection hears them.
+    pub fn send(&self, ident: &TrackerIdent, payload: &[u8]) -> bool {
+        let places = self.lock();
+        let Some(entered) = places.get(ident).filter(|entered| entered.is_subscribed) else { return false };
+        entered.mailbox.put([(entered.place, Word::Message(payload.to_vec()))]);
+        true
     }
 
     /// Sends a word to a tracker; says whether it is connected.
     pub fn tell(&self, ident: &TrackerIdent, word: Word) -> bool {
         let places = self.lock();
-        let Some(Entered { mailbox, place }) = places.get(ident) else { return false };
+        let Some(Entered { mailbox, place, .. }) = places.get(ident) else { return false };
         mailbox.put([(*place, word)]);
         true
-    }
-
-    /// Whether a tracker is connected.
-    pub fn has(&self, ident: &TrackerIdent) -> bool {
-        self.lock().contains_key(ident)
     }
 }
 
@@ -63,7 +77,7 @@ pub struct Outlet {
 impl Outlet {
     /// Sends bytes to a tracker, or to nobody: it asks again.
     pub fn send(&self, ident: &TrackerIdent, payload: &[u8]) {
-        if !self.places.tell(ident, Word::Message(payload.to_vec())) {
+        if !self.places.send(ident, payload) {
             self.publisher.send(topic::down_topic(ident), payload.to_vec());
         }
     }
@@ -78,13 +92,15 @@ mod tests {
         let (places, mailbox) = (Places::default(), Mailbox::new(|| {}));
         let ident = TrackerIdent::parse("yy1").unwrap();
         let place = |slot| Place { slot, generation: 0 };
-        assert!(!places.enter(ident.clone(), mailbox.clone(), place(1)));
-        assert!(places.enter(ident.clone(), mailbox.clone(), place(2)));
-        places.leave(&ident, &mailbox, place(1));
-        assert!(places.tell(&ident, Word::Message(vec![1])));
+        assert!(!places.enter(ident.clone(), mailbox.clone(), place(1), true));
+        assert!(places.enter(ident.clone(), mailbox.clone(), place(2), false));
+        assert!(!places.leave(&ident, &mailbox, place(1)));
+        assert!(!places.send(&ident, &[1]), "it has not subscribed: the broker's way may know it");
+        places.subscribe(&ident, true);
+        assert!(places.send(&ident, &[1]));
         let words = mailbox.take(Vec::new());
         assert_eq!(words, [(place(1), Word::Replaced), (place(2), Word::Message(vec![1]))]);
-        places.leave(&ident, &mailbox, place(2));
-        assert!(!places.has(&ident) && !places.tell(&ident, Word::NotAdmitted));
+        assert!(places.leave(&ident, &mailbox, place(2)));
+        assert!(!places.tell(&ident, Word::NotAdmitted));
     }
 }

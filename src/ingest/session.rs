@@ -63,7 +63,8 @@ impl Delivery {
     /// Whether it is no packet of a tracker's, only something about retained ones. It is acknowledged and nothing else.
     pub fn of_retained(&self) -> Option<OfRetained> {
         if self.packet.way == Way::Retained {
-            Some(OfRetained::Copy)
+            // A copy has bytes; what a tracker takes away at the door has none.
+            Some(if self.packet.payload.is_empty() { OfRetained::Clearing } else { OfRetained::Copy })
         } else if self.packet.payload.is_empty() && matches!(self.receipt, Receipt::Broker(BrokerReceipt { id: 0, .. }))
         {
             Some(OfRetained::Clearing)

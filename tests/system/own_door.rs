@@ -87,6 +87,12 @@ async fn nobody_comes_in_with_a_wrong_password_speaks_for_another_or_hears_anoth
             assert!(!told.status.success(), "{user} by {version}");
         }
     }
+    // Whoever is refused hears why, by TLS, too.
+    let mut refused = tls(&up, up.door_port().unwrap());
+    refused.write_all(&connect(&ident, "wrong", true)).unwrap();
+    let mut heard = Vec::new();
+    drop(refused.read_to_end(&mut heard));
+    assert_eq!(heard, [0x20, 2, 0, 4]);
     let foreign = publish(
         &up,
         &ident,
@@ -121,21 +127,24 @@ async fn a_newer_connection_ends_the_older_and_a_subscription_is_kept_only_for_w
     let (ident, password) = up.tracker(0);
     let down = format!("v1/{}/{ident}/down", Shard::of(&ident).0);
     let listening = |id: &str, more: &[&str]| {
-        let args = [&["-t", &down, "-i", id, "-W", "20", "-d"], more].concat();
+        let args = [&["-t", &down, "-i", id, "-W", "3", "-d"], more].concat();
         client(&up, "mosquitto_sub", &ident, &password, &args).spawn().unwrap()
     };
-    let older = listening("one", &["-V", "mqttv5"]);
+    let mut older = tls(&up, up.door_port().unwrap());
+    older.write_all(&connect_5(&ident, &password)).unwrap();
     tokio::time::sleep(Duration::from_millis(700)).await;
     let newer = listening("two", &["-c"]);
-    let ended = older.wait_with_output().unwrap();
-    let words = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
-    assert!(end_reason(&up.metrics().await, "replaced") >= 1, "{words}");
+    let mut heard = Vec::new();
+    drop(older.read_to_end(&mut heard)); // how the connection ends is not asked
+    assert_eq!(heard.first(), Some(&0x20), "it was in");
+    assert!(heard.ends_with(&[0xe0, 2, 0x8e, 0]), "it is told that its session was taken over: {heard:02x?}");
+    assert!(end_reason(&up.metrics().await, "replaced") >= 1);
     drop(newer.wait_with_output().unwrap());
     // A session is present for who keeps one, whatever its client id; who asks for a clean one ends it.
     let kept =
         client(&up, "mosquitto_sub", &ident, &password, &["-t", &down, "-i", "three", "-c", "-E"]).output().unwrap();
     assert!(kept.status.success(), "{kept:?}");
-    for (is_clean, is_present) in [(false, 1), (true, 0), (false, 0)] {
+    for (is_clean, is_present) in [(false, 1), (true, 0), (false, 0), (false, 1)] {
         let mut probe = tls(&up, up.door_port().unwrap());
         probe.write_all(&connect(&ident, &password, is_clean)).unwrap();
         let mut answer = [0; 4];
@@ -149,6 +158,13 @@ fn connect(user: &str, password: &str, is_clean: bool) -> Vec<u8> {
     let text = |s: &str| [&(s.len() as u16).to_be_bytes()[..], s.as_bytes()].concat();
     let flags = 0xc0 | u8::from(is_clean) << 1;
     let body = [text("MQTT"), vec![4, flags, 0, 60], text("probe"), text(user), text(password)].concat();
+    [vec![0x10, body.len() as u8], body].concat()
+}
+
+/// The same of MQTT 5.
+fn connect_5(user: &str, password: &str) -> Vec<u8> {
+    let text = |s: &str| [&(s.len() as u16).to_be_bytes()[..], s.as_bytes()].concat();
+    let body = [text("MQTT"), vec![5, 0xc2, 0, 60], vec![0], text("probe"), text(user), text(password)].concat();
     [vec![0x10, body.len() as u8], body].concat()
 }
 

@@ -102,7 +102,10 @@ pub enum Word {
     /// PINGREQ.
     Ping,
     /// DISCONNECT, with whatever reason.
-    Goodbye,
+    Goodbye {
+        /// Another time for which an MQTT 5 client wants its session kept, seconds.
+        session_expiry_s: Option<u32>,
+    },
 }
 
 /// Why the bytes are no MQTT that we take. Says nothing of what a packet holds.

@@ -63,7 +63,7 @@ fn samples(version: Version) -> Vec<(Word, BytesMut)> {
         subscribe,
         unsubscribe,
         Word::Ping,
-        Word::Goodbye,
+        Word::Goodbye { session_expiry_s: None },
     ];
     words
         .into_iter()
@@ -87,7 +87,7 @@ fn of_v4(word: Word) -> BytesMut {
         }
         Word::Unsubscribe { id, filters } => v4::Packet::Unsubscribe(v4::Unsubscribe { pkid: id, topics: filters }),
         Word::Ping => v4::Packet::PingReq,
-        Word::Goodbye => v4::Packet::Disconnect,
+        Word::Goodbye { .. } => v4::Packet::Disconnect,
     })
 }
 
@@ -129,7 +129,9 @@ fn of_v5(word: Word) -> BytesMut {
             v5::Packet::Unsubscribe(v5::Unsubscribe { pkid: id, filters, properties })
         }
         Word::Ping => v5::Packet::PingReq(v5::PingReq),
-        Word::Goodbye => v5::Packet::Disconnect(v5::Disconnect::new(v5::DisconnectReasonCode::NormalDisconnection)),
+        Word::Goodbye { .. } => {
+            v5::Packet::Disconnect(v5::Disconnect::new(v5::DisconnectReasonCode::NormalDisconnection))
+        }
     })
 }
 
@@ -215,9 +217,15 @@ fn each_word_is_read_in_both_versions() {
 }
 
 #[test]
+fn a_goodbye_of_mqtt_5_may_say_how_long_the_session_is_kept() {
+    let bytes = [0xe0, 7, 0, 5, 17, 0, 0, 1, 44];
+    assert_eq!(word(Version::V5, bytes[..].into()), Word::Goodbye { session_expiry_s: Some(300) });
+}
+
+#[test]
 fn a_goodbye_of_mqtt_5_needs_neither_reason_nor_properties() {
-    for bytes in [&[0xE0, 0][..], &[0xE0, 1, 0], &[0xE0, 1, 4], &[0xE0, 2, 0x80, 0], &[0xE0, 7, 0, 5, 17, 0, 0, 0, 9]] {
-        assert_eq!(word(Version::V5, bytes.into()), Word::Goodbye, "{bytes:?}");
+    for bytes in [&[0xE0, 0][..], &[0xE0, 1, 0], &[0xE0, 1, 4], &[0xE0, 2, 0x80, 0]] {
+        assert_eq!(word(Version::V5, bytes.into()), Word::Goodbye { session_expiry_s: None }, "{bytes:?}");
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn word(frame: Frame) -> Result<Word, Fault> {
             Ok(Word::Unsubscribe { id: wire::check_id(pkid)?, filters: topics })
         }
         Kind::PingReq => Cursor(frame.body()).end().map(|()| Word::Ping),
-        Kind::Disconnect => Cursor(frame.body()).end().map(|()| Word::Goodbye),
+        Kind::Disconnect => Cursor(frame.body()).end().map(|()| Word::Goodbye { session_expiry_s: None }),
         Kind::Connect | Kind::Other(_) => Err(Fault::Unexpected(frame.kind.name())),
     }
 }

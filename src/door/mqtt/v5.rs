@@ -110,17 +110,20 @@ fn check_ack(mut rest: Cursor<'_>) -> Result<(), Fault> {
 
 /// DISCONNECT. The codec takes one without properties for a fault, and one without a reason.
 fn goodbye(frame: Frame, header: FixedHeader) -> Result<Word, Fault> {
-    match frame.body() {
-        [] => {}
-        [reason] => drop(DisconnectReasonCode::try_from(*reason).map_err(fault)?),
+    let properties = match frame.body() {
+        [] => None,
+        [reason] => {
+            DisconnectReasonCode::try_from(*reason).map_err(fault)?;
+            None
+        }
         [_, told @ ..] => {
             let mut rest = Cursor(told);
             rest.properties(properties::OF_DISCONNECT)?;
             rest.end()?;
-            Disconnect::read(header, frame.bytes).map_err(fault)?;
+            Disconnect::read(header, frame.bytes).map_err(fault)?.properties
         }
-    }
-    Ok(Word::Goodbye)
+    };
+    Ok(Word::Goodbye { session_expiry_s: properties.and_then(|p| p.session_expiry_interval) })
 }
 
 /// CONNACK with what we offer. Maximum QoS is absent: all three. Retain is not refused, or a client that sets the flag
