@@ -1,6 +1,6 @@
 //! The door: trackers at RideGuard itself, by clients that nobody here wrote.
 
-use crate::harness::{Up, free_port, settled, topic, use_ring};
+use crate::harness::{PATIENCE, Up, free_port, settled, topic, use_ring};
 use crate::support::oracle::{Oracle, judge};
 use rideguard::domain::Shard;
 use std::io::{Read, Write};
@@ -35,6 +35,16 @@ fn report(ident: &str, lat: f64) -> String {
 fn end_reason(metrics: &str, reason: &str) -> u64 {
     let begin = format!("rideguard_door_ended_total{{reason=\"{reason}\"}} ");
     metrics.lines().find_map(|line| line.strip_prefix(&begin)).map_or(0, |n| n.parse().unwrap())
+}
+
+/// Waits until so many trackers are connected to the door.
+async fn are_connected(up: &Up, trackers: usize) {
+    let line = format!("rideguard_door_connections{{language=\"mqtt\",transport=\"tls\"}} {trackers}");
+    let since = Instant::now();
+    while !up.metrics().await.lines().any(|l| l == line) {
+        assert!(since.elapsed() < PATIENCE, "not {trackers} are connected: {}", up.metrics().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +142,7 @@ async fn a_newer_connection_ends_the_older_and_a_subscription_is_kept_only_for_w
     };
     let mut older = tls(&up, up.door_port().unwrap());
     older.write_all(&connect_5(&ident, &password)).unwrap();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    are_connected(&up, 1).await;
     let newer = listening("two", &["-c"]);
     let mut heard = Vec::new();
     drop(older.read_to_end(&mut heard)); // how the connection ends is not asked
@@ -244,7 +254,7 @@ async fn a_removed_tracker_is_thrown_off_within_two_seconds_and_a_new_one_comes_
     let text = std::fs::read_to_string(&trackers).unwrap();
     let down = format!("v1/{}/{ident}/down", Shard::of(&ident).0);
     let listening = client(&up, "mosquitto_sub", &ident, &password, &["-t", &down, "-V", "mqttv5"]).spawn().unwrap();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    are_connected(&up, 1).await;
     let rest: Vec<&str> = text.lines().skip(1).collect();
     std::fs::write(&trackers, format!("{}\nnew1 secret json\n", rest.join("\n"))).unwrap();
     let at = Instant::now();
