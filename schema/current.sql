@@ -897,6 +897,20 @@ CREATE TABLE tracker_credential (
     PRIMARY KEY (tracker_id)
 );
 
+CREATE TABLE tracker_socket (
+    tracker_id bigint NOT NULL,
+    is_admitted boolean NOT NULL,
+    code_sha256 bytea,
+    terminal_sha256 bytea,
+    registered_at timestamp with time zone,
+    changed_by xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CHECK ((((code_sha256 IS NULL) = (terminal_sha256 IS NULL)) AND ((code_sha256 IS NULL) = (registered_at IS NULL)))),
+    CHECK ((length(code_sha256) = 32)),
+    CHECK ((length(terminal_sha256) = 32)),
+    FOREIGN KEY (tracker_id) REFERENCES tracker(tracker_id),
+    PRIMARY KEY (tracker_id)
+);
+
 CREATE TABLE tracker_status (
     tracker_id bigint NOT NULL,
     vehicle_id bigint,
@@ -1132,6 +1146,8 @@ CREATE INDEX tracker_credential_changed ON public.tracker_credential USING btree
 CREATE INDEX tracker_of_nobody ON public.tracker USING btree (tracker_id) WHERE (unit_id IS NULL);
 
 CREATE INDEX tracker_searched ON public.tracker USING gin (searched gin_trgm_ops);
+
+CREATE INDEX tracker_socket_changed ON public.tracker_socket USING btree (changed_by);
 
 CREATE INDEX tracker_status_position ON public.tracker_status USING gist ("position");
 
@@ -4618,6 +4634,28 @@ BEGIN
     RETURN p.account_id;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.door_register(p_tracker bigint, p_code_sha256 bytea, p_terminal_sha256 bytea)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+    UPDATE tracker_socket SET code_sha256 = p_code_sha256, terminal_sha256 = p_terminal_sha256, registered_at = now(), changed_by = pg_current_xact_id()
+    WHERE tracker_id = p_tracker AND is_admitted AND coalesce(terminal_sha256, p_terminal_sha256) = p_terminal_sha256;
+    RETURN FOUND;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.door_sockets(p_since text)
+ RETURNS TABLE(tracker_id bigint, ident text, profile jsonb, is_admitted boolean, code_sha256 bytea, terminal_sha256 bytea)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+    SELECT s.tracker_id, t.ident, t.profile, s.is_admitted, s.code_sha256, s.terminal_sha256 FROM tracker_socket s JOIN tracker t USING (tracker_id)
+    WHERE p_since IS NULL OR s.changed_by >= p_since::xid8
+$function$;
+
 CREATE OR REPLACE FUNCTION public.door_tracker(p_who asker, p_ident text, p_claim_sha256 bytea)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -6165,6 +6203,21 @@ AS $function$
     ON CONFLICT (account_id, key) DO UPDATE SET asked_sha256 = EXCLUDED.asked_sha256, thing_id = EXCLUDED.thing_id, at = now()
 $function$;
 
+CREATE OR REPLACE FUNCTION public.renew_tracker_sockets(p_trackers bigint[], p_forgets boolean)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO tracker_socket (tracker_id, is_admitted)
+    SELECT t.tracker_id, t.profile ->> 'transport' IS NOT DISTINCT FROM 'socket' AND c.revoked_at IS NULL
+    FROM tracker t LEFT JOIN tracker_credential c USING (tracker_id)
+    WHERE t.tracker_id = ANY (p_trackers)
+        AND (t.profile ->> 'transport' = 'socket' OR EXISTS (SELECT FROM tracker_socket s WHERE s.tracker_id = t.tracker_id))
+    ON CONFLICT (tracker_id) DO UPDATE SET is_admitted = EXCLUDED.is_admitted, changed_by = pg_current_xact_id(),
+        code_sha256     = CASE WHEN NOT p_forgets THEN tracker_socket.code_sha256 END,
+        terminal_sha256 = CASE WHEN NOT p_forgets THEN tracker_socket.terminal_sha256 END,
+        registered_at   = CASE WHEN NOT p_forgets THEN tracker_socket.registered_at END
+$function$;
+
 CREATE OR REPLACE FUNCTION public.ride_minutes(p_vehicle bigint, p_from timestamp with time zone, p_to timestamp with time zone)
  RETURNS TABLE(tracker_id bigint, fixed_at timestamp with time zone, "position" geometry, speed_kmh real)
  LANGUAGE sql
@@ -6491,6 +6544,29 @@ CREATE OR REPLACE FUNCTION public.tracker_renamed()
 AS $function$
 BEGIN
     UPDATE tracker_credential SET made_at = made_at WHERE tracker_id = NEW.tracker_id;
+    RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.tracker_socket_follows_credential()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        PERFORM renew_tracker_sockets(ARRAY(SELECT n.tracker_id FROM new_rows n JOIN tracker_socket USING (tracker_id)), true);
+    ELSE
+        PERFORM renew_tracker_sockets(ARRAY(SELECT n.tracker_id FROM new_rows n JOIN old_rows o USING (tracker_id) JOIN tracker_socket USING (tracker_id)
+            WHERE n.password_hash IS DISTINCT FROM o.password_hash), true);
+    END IF;
+    RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.tracker_speaks_otherwise()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM renew_tracker_sockets(ARRAY[NEW.tracker_id], false);
     RETURN NULL;
 END $function$;
 
@@ -6839,6 +6915,12 @@ CREATE TRIGGER tracker_credential_changed AFTER INSERT OR UPDATE ON public.track
 
 CREATE TRIGGER tracker_credential_stamped BEFORE INSERT OR UPDATE ON public.tracker_credential FOR EACH ROW EXECUTE FUNCTION tracker_credential_stamped();
 
+CREATE TRIGGER tracker_socket_follows_changed AFTER UPDATE ON public.tracker_credential REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tracker_socket_follows_credential();
+
+CREATE TRIGGER tracker_socket_follows_given AFTER INSERT ON public.tracker_credential REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tracker_socket_follows_credential();
+
+CREATE TRIGGER tracker_socket_changed AFTER INSERT OR UPDATE ON public.tracker_socket FOR EACH STATEMENT EXECUTE FUNCTION tracker_credential_changed();
+
 CREATE TRIGGER looked_after BEFORE INSERT ON public.tracker FOR EACH ROW WHEN (((new.unit_id IS NULL) AND (current_setting('rideguard.in_bulk'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION looked_after();
 
 CREATE TRIGGER registry_changed AFTER INSERT OR DELETE OR UPDATE ON public.tracker FOR EACH ROW WHEN ((current_setting('rideguard.in_bulk'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION registry_changed();
@@ -6848,6 +6930,10 @@ CREATE TRIGGER registry_versioned BEFORE UPDATE OF profile, model, iccid, sim_nu
 CREATE TRIGGER tracker_changed AFTER INSERT OR DELETE OR UPDATE OF ident, profile ON public.tracker FOR EACH ROW WHEN ((current_setting('rideguard.in_bulk'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION tracker_changed();
 
 CREATE TRIGGER tracker_renamed AFTER UPDATE OF ident ON public.tracker FOR EACH ROW WHEN ((old.ident <> new.ident)) EXECUTE FUNCTION tracker_renamed();
+
+CREATE TRIGGER tracker_speaks_on_a_socket AFTER INSERT ON public.tracker FOR EACH ROW WHEN (((new.profile ->> 'transport'::text) = 'socket'::text)) EXECUTE FUNCTION tracker_speaks_otherwise();
+
+CREATE TRIGGER tracker_speaks_otherwise AFTER UPDATE OF ident, profile ON public.tracker FOR EACH ROW WHEN (((('socket'::text = (new.profile ->> 'transport'::text)) OR ('socket'::text = (old.profile ->> 'transport'::text))) AND ((old.ident <> new.ident) OR (old.profile <> new.profile)))) EXECUTE FUNCTION tracker_speaks_otherwise();
 
 CREATE TRIGGER looked_after BEFORE INSERT ON public.vehicle FOR EACH ROW WHEN (((new.unit_id IS NULL) AND (current_setting('rideguard.in_bulk'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION looked_after();
 

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub door_ended: IntCounterVec,
     /// Connections of the door that took the place of an older one.
     pub door_takeovers: IntCounter,
+    /// Datagrams at the door, by language and what became of them.
+    pub door_datagrams: IntCounterVec,
     /// What lies in the spool, bytes.
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
@@ -142,6 +144,10 @@ impl Metrics {
                 "rideguard_door_ended_total",
                 "Connections of the door that ended, by reason",
                 "reason"
+            )),
+            door_datagrams: register!(IntCounterVec::new(
+                prometheus::Opts::new("rideguard_door_datagrams_total", "Datagrams at the door, by language and fate"),
+                &["language", "fate"]
             )),
             door_takeovers: register!(IntCounter::new(
                 "rideguard_door_takeovers_total",

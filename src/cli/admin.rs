@@ -4,8 +4,9 @@ use crate::api::{self, check_password, hash_password};
 use crate::cli::{block_on, demo, say};
 use crate::config::{Config, Notify};
 use crate::domain::topic::up_topic;
-use crate::domain::{Profile, TrackerIdent};
+use crate::domain::{Profile, TrackerIdent, Transport};
 use crate::protocol::PROTOCOLS;
+use crate::protocol::connected::SPOKEN;
 use crate::store::accounts;
 use crate::store::broker_users::{self, BrokerUser};
 use crate::store::registry;
@@ -117,6 +118,9 @@ enum Thing {
         /// Its model, where the language has dialects.
         #[arg(long)]
         model: Option<String>,
+        /// How it connects: mqtt, or socket: its language on a TCP or UDP port of the door.
+        #[arg(long, value_parser = transport, default_value = "mqtt")]
+        transport: Transport,
         #[command(flatten)]
         within: Within,
     },
@@ -197,6 +201,14 @@ enum Thing {
 
 /// Longest grant, days: a case that goes on is approved again.
 const GRANT_DAYS_MAX: f64 = 366.0;
+
+fn transport(text: &str) -> Result<Transport, String> {
+    match text {
+        "mqtt" => Ok(Transport::Mqtt),
+        "socket" => Ok(Transport::Socket),
+        _ => Err("it must be mqtt or socket".into()),
+    }
+}
 
 fn login(text: &str) -> Result<String, String> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || "._@-".contains(c);
@@ -319,17 +331,25 @@ async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyho
             registry::end_sessions(client, account).await?;
             ("admin account", format!("account {account} {login}"))
         }
-        Thing::Tracker { ident, protocol, model, within } => {
+        Thing::Tracker { ident, protocol, model, transport, within } => {
             let ident = TrackerIdent::parse(&ident)?;
             if !PROTOCOLS.iter().any(|p| p.name == protocol) {
                 let names: Vec<_> = PROTOCOLS.iter().map(|p| p.name).collect();
                 bail!("no protocol is called {protocol:?}; there are {}", names.join(", "));
             }
-            let profile = Profile { model, ..Profile::of(&protocol) };
+            ensure!(
+                transport == Transport::Mqtt || SPOKEN.iter().any(|spoken| spoken.name == protocol),
+                "{protocol} is not spoken on a socket of its own; there are {}",
+                SPOKEN.iter().map(|spoken| spoken.name).collect::<Vec<_>>().join(", ")
+            );
+            let profile = Profile { model, transport, ..Profile::of(&protocol) };
             let id = registry::put_tracker(client, ident.as_str(), &profile).await?;
             within.take(client, units::Thing::Tracker, id).await?;
-            let topic = up_topic(ident.as_str());
-            ("admin tracker", format!("tracker {id} {ident} publishes to {topic}"))
+            let comes = match transport {
+                Transport::Mqtt => format!("publishes to {}", up_topic(ident.as_str())),
+                Transport::Socket => format!("comes to the door's listener of {protocol}"),
+            };
+            ("admin tracker", format!("tracker {id} {ident} {comes}"))
         }
         Thing::Vehicle { plate, kind, owner, tracker, replace, within } => {
             let owner = registry::account(client, &owner, &["owner"]).await?;

@@ -48,6 +48,13 @@ pub struct Args {
     /// TLS port of the door, where trackers connect to RideGuard itself; none: there is no door.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub door_port: Option<u16>,
+    /// Port of the door for trackers that speak their language without MQTT, as jt808=6808; several may be given. Languages: gt06,
+    /// h02, jt808, teltonika.
+    #[arg(long, value_name = "LANGUAGE=PORT", value_parser = language_port)]
+    pub door_tcp: Vec<(config::Language, u16)>,
+    /// The same by UDP: h02, teltonika.
+    #[arg(long, value_name = "LANGUAGE=PORT", value_parser = language_port)]
+    pub door_udp: Vec<(config::Language, u16)>,
     /// Oldest plausible fix, days.
     #[arg(long, default_value_t = 30)]
     pub max_fix_age_days: u32,
@@ -104,8 +111,10 @@ fn check_addresses(args: &Args) -> anyhow::Result<()> {
     }
     // Both are held until both are there, so that the same port twice is noticed, too.
     let mut listeners = Vec::new();
-    let door = args.door_port.map(|port| (SocketAddr::from(([127, 0, 0, 1], port)), "--door-port"));
-    for (address, flag) in [(args.http, "--http"), (args.metrics, "--metrics")].into_iter().chain(door) {
+    let here = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let door = args.door_port.map(|port| (here(port), "--door-port"));
+    let tcp = args.door_tcp.iter().map(|(_, port)| (here(*port), "--door-tcp"));
+    for (address, flag) in [(args.http, "--http"), (args.metrics, "--metrics")].into_iter().chain(door).chain(tcp) {
         listeners.push(TcpListener::bind(address).map_err(|e| match e.kind() {
             ErrorKind::AddrInUse => {
                 anyhow!("port {} on {} is in use; choose another with {flag}", address.port(), address.ip())
@@ -239,34 +248,63 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     }
 }
 
-/// The door of `--door-port`: with the broker's certificate, for the trackers of registry and file, on loopback unless trackers
-/// connect from outside.
+/// A language and a port of `--door-tcp`.
+fn language_port(text: &str) -> Result<(config::Language, u16), String> {
+    let spoken = || config::Language::ALL.into_iter().filter(|language| *language != config::Language::Mqtt);
+    let (name, port) = text.split_once('=').ok_or("it must be LANGUAGE=PORT, as jt808=6808")?;
+    let language = spoken().find(|language| language.name() == name).ok_or_else(|| {
+        format!(
+            "the language is {name:?}; it must be one of {}",
+            spoken().map(config::Language::name).collect::<Vec<_>>().join(", ")
+        )
+    })?;
+    let port = port
+        .parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("the port is {port:?}; it must be 1 to 65535"))?;
+    Ok((language, port))
+}
+
+/// The door of `--door-port` and `--door-tcp`: with the broker's certificate, for the trackers of registry and file, on loopback
+/// unless trackers connect from outside.
 fn door_of(folder: &Folder, args: &Args) -> config::Door {
-    let Some(port) = args.door_port else { return config::Door::default() };
+    let mqtt = args.door_port.map(|port| (config::Language::Mqtt, port));
     let ip = if args.mqtt_hostname.is_some() { IpAddr::from([0; 16]) } else { IpAddr::from([127, 0, 0, 1]) };
+    let listener = |(language, port), udp| config::Listener {
+        language,
+        listen: SocketAddr::new(ip, port),
+        tls: None,
+        udp,
+        packet_bytes_max: None,
+    };
+    let streams = mqtt.into_iter().chain(args.door_tcp.iter().copied()).map(|port| listener(port, false));
+    let listeners: Vec<_> = streams.chain(args.door_udp.iter().map(|port| listener(*port, true))).collect();
+    if listeners.is_empty() {
+        return config::Door::default();
+    }
     config::Door {
         certificate_file: Some(folder.path("secrets/broker.pem")),
         key_file: Some(folder.path("secrets/broker.key")),
         trackers_file: Some(folder.path("trackers")),
         threads: 0,
-        listener: vec![config::Listener {
-            language: config::Language::Mqtt,
-            listen: SocketAddr::new(ip, port),
-            tls: None,
-            packet_bytes_max: None,
-        }],
+        listener: listeners,
     }
 }
 
 /// The same as lines of the settings file.
 fn door_settings(door: &config::Door) -> String {
-    let Some(listener) = door.listener.first() else { return String::new() };
-    format!(
-        "\n[door]\ncertificate_file = \"secrets/broker.pem\"\nkey_file = \"secrets/broker.key\"\ntrackers_file = \"trackers\"\n
-[[door.listener]]\nlanguage = {:?}\nlisten = \"{}\"\n",
-        listener.language.name(),
-        listener.listen
-    )
+    if door.listener.is_empty() {
+        return String::new();
+    }
+    let listeners = door.listener.iter().map(|listener| {
+        let (language, at) = (listener.language.name(), listener.listen);
+        let udp = if listener.udp { "udp = true\n" } else { "" };
+        format!("\n[[door.listener]]\nlanguage = {language:?}\nlisten = \"{at}\"\n{udp}")
+    });
+    let files =
+        "certificate_file = \"secrets/broker.pem\"\nkey_file = \"secrets/broker.key\"\ntrackers_file = \"trackers\"\n";
+    format!("\n[door]\n{files}{}", listeners.collect::<String>())
 }
 
 /// Writes the settings that the other commands of this data folder read.

@@ -36,20 +36,42 @@ pub struct Door {
 pub enum Language {
     /// MQTT 3.1.1 and 5; what lies in it is told by the tracker's profile.
     Mqtt,
+    /// GT06 and its family.
+    Gt06,
+    /// H02 and its relatives.
+    H02,
+    /// JT/T 808.
+    Jt808,
+    /// Teltonika.
+    Teltonika,
 }
 
 impl Language {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Mqtt, Self::Gt06, Self::H02, Self::Jt808, Self::Teltonika];
+
+    /// Whether it may come by UDP: each datagram names its tracker.
+    pub fn has_datagrams(self) -> bool {
+        matches!(self, Self::H02 | Self::Teltonika)
+    }
+
     /// Its name in settings and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::Gt06 => "gt06",
+            Self::H02 => "h02",
+            Self::Jt808 => "jt808",
+            Self::Teltonika => "teltonika",
         }
     }
 
-    /// Largest packet unless the listener says otherwise, bytes: a report of 500 fixes by MQTT has 64 KiB.
+    /// Largest packet unless the listener says otherwise, bytes: a report of 500 fixes by MQTT has 64 KiB; the longest frame of
+    /// the others, JT/T 808 with every byte escaped, has 2.2 KB.
     fn packet_bytes_max(self) -> usize {
         match self {
             Self::Mqtt => 64 * 1024,
+            _ => 4 * 1024,
         }
     }
 }
@@ -62,8 +84,11 @@ pub struct Listener {
     pub language: Language,
     /// Where.
     pub listen: SocketAddr,
-    /// Whether by TLS; MQTT is unless this says otherwise.
+    /// Whether by TLS; MQTT is unless this says otherwise, and the other languages are if it does.
     pub tls: Option<bool>,
+    /// Whether by UDP.
+    #[serde(default)]
+    pub udp: bool,
     /// Largest packet, bytes.
     pub packet_bytes_max: Option<usize>,
 }
@@ -71,7 +96,7 @@ pub struct Listener {
 impl Listener {
     /// Whether it speaks TLS.
     pub fn is_tls(&self) -> bool {
-        self.tls.unwrap_or(true)
+        self.tls.unwrap_or(self.language == Language::Mqtt)
     }
 
     /// Largest packet, bytes.
@@ -106,7 +131,10 @@ impl Door {
             if listener.is_tls() && (self.certificate_file.is_none() || self.key_file.is_none()) {
                 bail!("door.listener of {name} at {listen} speaks TLS: set door.certificate_file and door.key_file");
             }
-            if !listener.is_tls() && !listen.ip().is_loopback() {
+            if listener.udp && (!listener.language.has_datagrams() || listener.tls == Some(true)) {
+                bail!("door.listener of {name} at {listen} has udp = true; h02 and teltonika come so, without TLS");
+            }
+            if listener.language == Language::Mqtt && !listener.is_tls() && !listen.ip().is_loopback() {
                 bail!("door.listener of mqtt at {listen} has tls = false; passwords go without TLS on loopback only");
             }
         }
@@ -134,6 +162,12 @@ mod tests {
         assert!(bare.contains("door.certificate_file"), "{bare}");
         let small = of("language = 'mqtt'\nlisten = '127.0.0.1:1'\ntls = false\npacket_bytes_max = 511").unwrap_err();
         assert!(small.contains("511") && small.contains("512 to 131072"), "{small}");
+        assert!(
+            of("language = 'jt808'\nlisten = '0.0.0.0:1'").is_ok()
+                && of("language = 'h02'\nlisten = '0.0.0.0:1'\nudp = true").is_ok()
+        );
+        let by_udp = of("language = 'gt06'\nlisten = '0.0.0.0:1'\nudp = true").unwrap_err();
+        assert!(by_udp.contains("gt06 at 0.0.0.0:1 has udp = true"), "{by_udp}");
         assert!(of("language = 'coap'\nlisten = '0.0.0.0:1'").unwrap_err().contains("unknown variant `coap`"));
     }
 }

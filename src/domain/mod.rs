@@ -39,6 +39,8 @@ pub use setting::{GuardPolicy, SeenAnswer, SessionBy, Setting};
 pub use shape::ZoneShape;
 pub use shard::{LANES, Lane, SHARDS, Shard};
 pub use time::Timestamp;
-pub use tracker::{ClockZone, Datum, Profile, ProtocolName, TrackerIdent, TrackerKey, VehicleId, VehicleKind};
+pub use tracker::{
+    ClockZone, Datum, Profile, ProtocolName, TrackerIdent, TrackerKey, Transport, VehicleId, VehicleKind,
+};
 pub use way::Way;
 pub use zone::{Zone, ZoneId, ZoneRule};

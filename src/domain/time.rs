@@ -112,6 +112,14 @@ impl Timestamp {
         Some(Self::from_secs(utc.as_second() - i64::from(offset_s)))
     }
 
+    /// Year, month, day, hour, minute and second in UTC, as platforms tell trackers the time; `None` outside the years ±9999.
+    pub fn civil_utc(self) -> Option<(i16, [u8; 5])> {
+        let at = jiff::Timestamp::from_microsecond(self.micros()).ok()?;
+        let at = jiff::tz::Offset::UTC.to_datetime(at);
+        let rest = [at.month(), at.day(), at.hour(), at.minute(), at.second()].map(|part| part.unsigned_abs());
+        Some((at.year(), rest))
+    }
+
     /// Parses RFC 3339 (`2026-11-23T10:00:00Z`, fractions and offsets allowed).
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>().ok().map(|t| Self::from_micros(t.as_microsecond()))

@@ -107,6 +107,17 @@ pub enum Datum {
     Gcj02,
 }
 
+/// How a tracker connects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// By MQTT, with a password; also behind a gateway that does.
+    #[default]
+    Mqtt,
+    /// By its language on a socket of its own, TCP or UDP: most languages have no password there.
+    Socket,
+}
+
 /// What must be known of a tracker to read its packets. The protocol is stated, never guessed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
@@ -130,6 +141,13 @@ pub struct Profile {
     /// Teltonika: whether records carry a group of 16-byte values, which no field of theirs says.
     #[serde(default)]
     pub has_16_byte_values: bool,
+    /// How it connects.
+    #[serde(default, skip_serializing_if = "is_mqtt")]
+    pub transport: Transport,
+}
+
+fn is_mqtt(transport: &Transport) -> bool {
+    *transport == Transport::Mqtt
 }
 
 fn yes() -> bool {
@@ -147,6 +165,7 @@ impl Profile {
             wants_replies: true,
             tolerate_checksum: false,
             has_16_byte_values: false,
+            transport: Transport::Mqtt,
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::door::Shared;
 use crate::door::end::End;
+use crate::door::guest::Turn;
 use crate::door::limits::{LOG_IN_BYTES_MAX, LOG_IN_MAX, READ_BYTES, TURN_BYTES_MAX, WRITE_MAX};
 use crate::door::socket::{ReadEnd, Socket};
-use crate::door::talk::{Talk, Turn};
+use crate::door::talk::Talk;
 use crate::ingest::receipt::{Place, Word};
 use bytes::BytesMut;
 use std::net::IpAddr;
@@ -34,11 +35,17 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(socket: Socket, listener: usize, address: IpAddr, packet_bytes_max: usize, now: Instant) -> Self {
+    pub fn new(
+        (socket, talk): (Socket, Talk),
+        listener: usize,
+        address: IpAddr,
+        packet_bytes_max: usize,
+        now: Instant,
+    ) -> Self {
         Self {
             socket,
             input: BytesMut::new(),
-            talk: Talk::new(),
+            talk,
             listener,
             address,
             packet_bytes_max,
@@ -76,7 +83,7 @@ impl Connection {
                 break;
             }
             let before = self.input.len();
-            let until = before + if self.talk.guest.is_some() { READ_BYTES } else { LOG_IN_BYTES_MAX };
+            let until = before + if self.talk.guest().is_some() { READ_BYTES } else { LOG_IN_BYTES_MAX };
             let mut is_turn_over = false;
             match self.socket.read(&mut self.input, until, scratch, self.is_closing)? {
                 ReadEnd::Drained => self.is_readable = false,
@@ -100,7 +107,8 @@ impl Connection {
             Word::Kept(owed) => self.talk.kept(owed, self.socket.outgoing()),
             Word::Message(payload) => drop(self.talk.message(&payload, self.socket.outgoing())),
             Word::GivenUp => return Err(End::GivenUp),
-            Word::Replaced => return Err(End::Replaced),
+            Word::Registered(is_taken) => self.talk.registered(is_taken, self.socket.outgoing())?,
+            Word::Replaced => self.talk.replaced()?,
             Word::NotAdmitted => return Err(End::Removed),
         }
         Ok(())
@@ -123,15 +131,15 @@ impl Connection {
         if self.blocked_since.is_some_and(|since| now.duration_since(since) > WRITE_MAX) {
             return Err(End::Deaf);
         }
-        let Some(guest) = &self.talk.guest else {
+        let Some(guest) = self.talk.guest() else {
             return if now.duration_since(self.opened_at) > LOG_IN_MAX { Err(End::LateLogIn) } else { Ok(()) };
         };
         if !shared.queues.is_held(guest.lane) {
             return Err(End::NotHeld); // its answers would be somebody else's
         }
         // Whoever waits for us is not heard, for we do not read.
-        let is_silent = !self.is_stalled && now.duration_since(self.heard_at) > self.talk.silence_max;
-        if is_silent { Err(End::Silent) } else { Ok(()) }
+        let is_silent = !self.is_stalled && now.duration_since(self.heard_at) > self.talk.silence_max();
+        if is_silent { Err(End::Silent) } else { self.talk.check(now) }
     }
 
     /// Says goodbye and closes.

@@ -30,6 +30,9 @@ pub enum End {
     /// Not its language.
     #[error("{0}")]
     Malformed(#[from] Fault),
+    /// Not its language, where it is none of MQTT.
+    #[error("{0}")]
+    Garbled(&'static str),
     /// Wrong or unknown credentials, or an ident that is not registered.
     #[error("it is not admitted")]
     Refused,
@@ -39,6 +42,9 @@ pub enum End {
     /// A newer connection of the same tracker came.
     #[error("a newer connection of the tracker came")]
     Replaced,
+    /// A newer connection of the same tracker came, and this one still speaks.
+    #[error("two connections speak for the tracker at once")]
+    Doubled,
     /// The tracker was removed, or has another password.
     #[error("the tracker was removed or has another password")]
     Removed,
@@ -64,10 +70,11 @@ impl End {
             Self::Silent => "silent",
             Self::Deaf => "deaf",
             Self::Overfull => "overfull",
-            Self::Malformed(_) => "malformed",
+            Self::Malformed(_) | Self::Garbled(_) => "malformed",
             Self::Refused => "refused",
             Self::Foreign => "foreign",
             Self::Replaced => "replaced",
+            Self::Doubled => "doubled",
             Self::Removed => "removed",
             Self::GivenUp => "given_up",
             Self::NotHeld => "not_held",
@@ -77,6 +84,6 @@ impl End {
 
     /// Whether somebody tried what is not theirs: told to operators by name.
     pub fn is_suspicious(&self) -> bool {
-        matches!(self, Self::Foreign | Self::Refused)
+        matches!(self, Self::Foreign | Self::Refused | Self::Doubled)
     }
 }

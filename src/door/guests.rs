@@ -1,25 +1,46 @@
 //! Who is let in, in memory: asked at every log-in, brought up to date within a second.
 
-use crate::domain::TrackerIdent;
 use crate::domain::credential::is_of;
+use crate::domain::{Profile, TrackerIdent};
 use crate::door::kept::Kept;
+use crate::door::registrar::Registration;
 use crate::door::roster::Roster;
 use crate::ingest::places::Places;
 use crate::ingest::receipt::Word;
+use crate::store::door_sockets::{Digest, DoorSocket};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How often the database is asked even without a notice: one may be lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Trackers and the hashes of their passwords; none before the database was read.
-type List = Option<HashMap<TrackerIdent, Arc<str>>>;
+/// A tracker that speaks on a socket of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SocketGuest {
+    /// Its row.
+    pub tracker: i64,
+    pub ident: TrackerIdent,
+    pub profile: Profile,
+    /// JT/T 808: digests of its code, and of the terminal that got it.
+    pub registered: Option<(Digest, Digest)>,
+}
 
-/// See the module.
+/// A language and an identifier without leading zeros, which some trackers leave out.
+type Name = (String, String);
+
+/// Everybody who may come.
+#[derive(Default)]
+struct List {
+    /// By MQTT: trackers and the hashes of their passwords.
+    passwords: HashMap<TrackerIdent, Arc<str>>,
+    sockets: HashMap<Name, Arc<SocketGuest>>,
+}
+
+/// None before the database was read. See the module.
 #[derive(Clone, Default)]
-pub(super) struct Guests(Arc<RwLock<List>>);
+pub(super) struct Guests(Arc<RwLock<Option<List>>>);
 
 /// What a log-in comes to.
 pub(super) enum Admitted {
@@ -31,13 +52,43 @@ pub(super) enum Admitted {
     NotYet,
 }
 
+/// What an identifier on a socket comes to.
+pub(super) enum Known {
+    /// This tracker.
+    As(Arc<SocketGuest>),
+    /// Unknown, of another language, or not let in.
+    No,
+    /// Nobody knows yet.
+    NotYet,
+}
+
+fn name_of(language: &str, ident: &str) -> Name {
+    (language.to_owned(), ident.trim_start_matches('0').to_owned())
+}
+
 impl Guests {
+    fn list(&self) -> RwLockReadGuard<'_, Option<List>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tracker with this identifier that speaks this language on a socket of its own.
+    pub fn on_socket(&self, language: &str, ident: &str) -> Known {
+        match &*self.list() {
+            None => Known::NotYet,
+            Some(list) => {
+                list.sockets.get(&name_of(language, ident)).map_or(Known::No, |guest| Known::As(guest.clone()))
+            }
+        }
+    }
+
     /// The tracker of a user name, if this is its password.
     pub fn admit(&self, user: &str, password: &[u8]) -> Admitted {
         let hash = {
-            let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            let Some(guests) = &*list else { return Admitted::NotYet };
-            TrackerIdent::parse(user).ok().and_then(|ident| guests.get(&ident).map(|hash| (ident, hash.clone())))
+            let list = self.list();
+            let Some(list) = &*list else { return Admitted::NotYet };
+            TrackerIdent::parse(user)
+                .ok()
+                .and_then(|ident| list.passwords.get(&ident).map(|hash| (ident, hash.clone())))
         };
         match (hash, std::str::from_utf8(password)) {
             (Some((ident, hash)), Ok(password)) if is_of(&hash, password) => Admitted::As(ident, hash),
@@ -48,18 +99,33 @@ impl Guests {
     /// Whether a tracker still has this hash. Asked when its connection has its place: whoever changes the list tells those
     /// who have one.
     pub fn is_still(&self, ident: &TrackerIdent, hash: &str) -> bool {
-        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        list.as_ref().and_then(|guests| guests.get(ident)).is_some_and(|now| **now == *hash)
+        self.list().as_ref().and_then(|list| list.passwords.get(ident)).is_some_and(|now| **now == *hash)
     }
 
-    /// Takes the list of now; whoever is gone or has another password.
-    fn replace(&self, users: Vec<(String, String)>) -> Vec<TrackerIdent> {
+    /// Takes the list of now; whoever is gone, has another password or is read otherwise.
+    fn replace(&self, users: Vec<(String, String)>, sockets: Vec<DoorSocket>) -> Vec<TrackerIdent> {
         let of = |(ident, hash): (String, String)| Some((TrackerIdent::parse(&ident).ok()?, hash.into()));
-        let now: HashMap<TrackerIdent, Arc<str>> = users.into_iter().filter_map(of).collect();
+        let passwords: HashMap<TrackerIdent, Arc<str>> = users.into_iter().filter_map(of).collect();
+        let guest = |socket: DoorSocket| {
+            let ident = TrackerIdent::parse(&socket.ident).ok()?;
+            let name = name_of(&socket.profile.protocol.0, &socket.ident);
+            let DoorSocket { tracker, profile, registered, .. } = socket;
+            Some((name, Arc::new(SocketGuest { tracker, ident, profile, registered })))
+        };
+        let now = List { passwords, sockets: sockets.into_iter().filter_map(guest).collect() };
         let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let before = list.replace(now).unwrap_or_default();
-        let is_gone = |(ident, hash): &(TrackerIdent, Arc<str>)| list.as_ref().and_then(|l| l.get(ident)) != Some(hash);
-        before.into_iter().filter(is_gone).map(|(ident, _)| ident).collect()
+        let before = list.take().unwrap_or_default();
+        let is_gone = |(ident, hash): &(TrackerIdent, Arc<str>)| now.passwords.get(ident) != Some(hash);
+        // A terminal that registers anew stays; one whose registration was forgotten has to.
+        let is_shut = |(name, guest): &(Name, Arc<SocketGuest>)| {
+            let same = now.sockets.get(name).filter(|n| n.profile == guest.profile && n.ident == guest.ident);
+            same.is_none_or(|n| guest.registered.is_some() && n.registered.is_none())
+        };
+        let gone = before.passwords.into_iter().filter(is_gone).map(|(ident, _)| ident);
+        let shut = before.sockets.into_iter().filter(is_shut).map(|(_, guest)| guest.ident.clone());
+        let ended = gone.chain(shut).collect();
+        *list = Some(now);
+        ended
     }
 
     /// Reads the list, and follows its changes until `stop`.
@@ -67,6 +133,7 @@ impl Guests {
         self,
         mut roster: Roster,
         (places, kept): (Places, Arc<Kept>),
+        mut registrations: mpsc::Receiver<Registration>,
         mut changed: watch::Receiver<u64>,
         mut stop: watch::Receiver<bool>,
     ) {
@@ -74,7 +141,7 @@ impl Guests {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut is_first = true;
         let renew = |roster: &Roster| {
-            for ident in self.replace(roster.users()) {
+            for ident in self.replace(roster.users(), roster.sockets()) {
                 kept.forget(&ident);
                 places.tell(&ident, Word::NotAdmitted);
             }
@@ -83,6 +150,13 @@ impl Guests {
             tokio::select! {
                 _ = look.tick() => {}
                 Ok(()) = changed.changed() => {}
+                Some(asked) = registrations.recv() => {
+                    let is_taken = roster.register(&asked).await;
+                    // It shows its code at once, so it is known before it is told.
+                    renew(&roster);
+                    asked.mailbox.put([(asked.place, Word::Registered(is_taken))]);
+                    continue;
+                }
                 _ = stop.changed() => return,
             }
             // The file first: it does not wait for a database that is away.
@@ -107,16 +181,35 @@ mod tests {
         let guests = Guests::default();
         assert!(matches!(guests.admit("yy1", b"a"), Admitted::NotYet), "nobody is refused before the list was read");
         let user = |ident: &str, password: &str| (ident.to_owned(), hash(password, [1; 12], ITERATIONS_OF_RANDOM));
-        assert!(guests.replace(vec![user("yy1", "a"), user("yy2", "b"), user("yy3", "c")]).is_empty());
+        assert!(guests.replace(vec![user("yy1", "a"), user("yy2", "b"), user("yy3", "c")], Vec::new()).is_empty());
         let is_in = |name, password: &str| matches!(guests.admit(name, password.as_bytes()), Admitted::As(..));
         for (name, password) in [("yy1", "b"), ("yy4", "a"), ("", ""), ("yy1", "")] {
             assert!(!is_in(name, password), "{name} {password}");
         }
         let Admitted::As(ident, shown) = guests.admit("yy2", b"b") else { panic!("it has this password") };
         assert!(is_in("yy1", "a") && guests.is_still(&ident, &shown));
-        let mut ended = guests.replace(vec![user("yy1", "a"), user("yy2", "new")]);
+        let mut ended = guests.replace(vec![user("yy1", "a"), user("yy2", "new")], Vec::new());
         ended.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         assert_eq!(ended.iter().map(TrackerIdent::as_str).collect::<Vec<_>>(), ["yy2", "yy3"]);
         assert!(!is_in("yy2", "b") && is_in("yy2", "new") && !guests.is_still(&ident, &shown));
+    }
+
+    #[test]
+    fn whoever_speaks_on_a_socket_is_found_by_its_language_and_its_name_without_leading_zeros() {
+        let guests = Guests::default();
+        assert!(matches!(guests.on_socket("gt06", "1"), Known::NotYet));
+        let socket = |ident: &str, registered| {
+            let profile = Profile::of("jt808");
+            DoorSocket { tracker: 1, ident: ident.into(), profile, is_admitted: true, registered }
+        };
+        let ended = |sockets| guests.replace(Vec::new(), sockets).iter().map(|i| i.to_string()).collect::<Vec<_>>();
+        assert!(ended(vec![socket("013800138000", None), socket("2", None)]).is_empty());
+        let is_in = |language, ident| matches!(guests.on_socket(language, ident), Known::As(_));
+        assert!(is_in("jt808", "13800138000") && is_in("jt808", "00000000013800138000"));
+        assert!(!is_in("gt06", "13800138000") && !is_in("jt808", "113800138000"));
+        let code = Some(([1; 32], [2; 32]));
+        assert!(ended(vec![socket("013800138000", code), socket("2", code)]).is_empty(), "both registered");
+        assert_eq!(ended(vec![socket("013800138000", Some(([3; 32], [2; 32]))), socket("2", None)]), ["2"]);
+        assert_eq!(ended(vec![socket("2", None)]), ["013800138000"]);
     }
 }

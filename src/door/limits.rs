@@ -21,12 +21,24 @@ pub const UNACKNOWLEDGED_MAX: u16 = 200;
 pub const STRANGERS_PER_ADDRESS_MAX: u32 = 1024;
 /// Connections that a thread accepts a second. A handshake takes 0.3 ms, so these take three fifths of its time.
 pub const ACCEPTS_PER_S: u32 = 2000;
+/// Connections that wait to be accepted: a herd of thousands comes back at once.
+pub const BACKLOG: i32 = 4096;
+/// Datagrams of a port that a turn takes, so that connections come to their turn.
+pub const DATAGRAMS_PER_TURN: u32 = 256;
 /// File descriptors kept for PostgreSQL, files and people.
 pub const DESCRIPTORS_KEPT: u64 = 1024;
 /// Longest silence of a tracker that names no keep-alive, or a longer one: beyond it a mobile network has forgotten the line.
 pub const KEEP_ALIVE_S_MAX: u16 = 1800;
 /// Longest silence of a tracker of a language without keep-alive.
 pub const SILENCE_MAX: Duration = Duration::from_secs(1800);
+/// Registrations and authentications of a connection that may fail: a terminal with a code of another platform registers then.
+pub const LOG_INS_MAX: u8 = 3;
+/// Bytes between frames that are none: a modem's words ("+++", "AT") and line ends have less.
+pub const NOISE_BYTES_MAX: usize = 1024;
+/// How long a connection stays whose place a newer one has, to see whether it still speaks: trackers report more often.
+pub const DOUBT_MAX: Duration = Duration::from_secs(60);
+/// What it sent before the newer one came is there by then.
+pub const DOUBLE_AFTER: Duration = Duration::from_secs(2);
 /// How long the session of a tracker that went is kept at most, seconds.
 pub const SESSION_KEPT_S: u32 = 86_400;
 /// How often a thread looks for deadlines.

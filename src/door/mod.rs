@@ -5,11 +5,17 @@
 //! (`docs/decisions/0037-a-door-of-our-own.md`); tokio is not in it, for a task a connection costs half as much again.
 
 mod connection;
+mod datagrams;
+mod ear;
 mod end;
+mod frame_talk;
+mod guest;
 mod guests;
 mod kept;
 pub mod limits;
 pub mod mqtt;
+mod mqtt_talk;
+mod registrar;
 pub mod roster;
 mod socket;
 mod talk;
@@ -17,30 +23,34 @@ mod thread;
 mod tls;
 
 use crate::config;
+use crate::domain::TrackerIdent;
 use crate::ingest::lane_queue::LaneQueues;
 use crate::ingest::places::Places;
 use crate::ingest::receipt::Mailbox;
 use crate::telemetry::Metrics;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
+use ear::Bound;
+use end::End;
 use guests::Guests;
 use kept::Kept;
 use limits::{DESCRIPTORS_KEPT, LOOK_EVERY};
+use registrar::Registration;
 use roster::Roster;
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use thread::Thread;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-/// Connections that wait to be accepted: a herd of thousands comes back at once.
-const BACKLOG: i32 = 4096;
 /// Threads unless the settings say otherwise; one takes 30,000 messages a second.
 const THREADS: usize = 4;
 /// How often a thing that goes on is told in the log.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Trackers named in that time; the counter tells of the rest.
+const COMPLAINTS_MAX: u32 = 60;
 
 /// What all threads of the door share.
 struct Shared {
@@ -56,6 +66,9 @@ struct Shared {
     open: AtomicU64,
     open_max: u64,
     complained_at: Mutex<Option<Instant>>,
+    /// When operators were last told of a tracker by name, and how often since then.
+    told: Mutex<Option<(Instant, u32)>>,
+    registrations: mpsc::Sender<Registration>,
     is_stopped: AtomicBool,
 }
 
@@ -102,6 +115,16 @@ impl Shared {
         self.metrics.door_connections.with_label_values(&self.labels(listener, is_tls)).dec();
     }
 
+    /// Somebody tried what is not theirs under a tracker's name.
+    fn complain_of_guest(&self, ident: &TrackerIdent, end: &End) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = told.filter(|(since, _)| since.elapsed() < COMPLAIN_EVERY).unwrap_or((Instant::now(), 0));
+        *told = Some((since, count.saturating_add(1)));
+        if count < COMPLAINTS_MAX {
+            tracing::warn!(tracker = ident.as_str(), "A tracker was thrown off the door: {end}");
+        }
+    }
+
     fn complain_of_accept(&self, error: &std::io::Error) {
         let mut complained_at = self.complained_at.lock().unwrap_or_else(PoisonError::into_inner);
         if complained_at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
@@ -145,8 +168,9 @@ impl Door {
         if settings.listener.is_empty() {
             return Ok(None);
         }
-        let bound = settings.listener.iter().map(|l| bind(l.listen, l.language.name()));
-        let bound: Vec<std::net::TcpListener> = bound.collect::<anyhow::Result<_>>()?;
+        let bound = settings.listener.iter().map(|l| Bound::at(l.listen, l.language.name(), l.udp));
+        let bound: Vec<Bound> = bound.collect::<anyhow::Result<_>>()?;
+        let (registrations, asked) = mpsc::channel(registrar::WAITING_MAX);
         let shared = Arc::new(Shared {
             guests: Guests::default(),
             places: around.places.clone(),
@@ -159,10 +183,13 @@ impl Door {
             open: AtomicU64::new(0),
             open_max: connections_max()?,
             complained_at: Mutex::default(),
+            told: Mutex::default(),
+            registrations,
             is_stopped: AtomicBool::new(false),
         });
         let roster = Roster::new(around.database, settings.trackers_file.clone());
-        tokio::spawn(shared.guests.clone().follow(roster, (around.places, shared.kept.clone()), around.changed, stop));
+        let told = (around.places, shared.kept.clone());
+        tokio::spawn(shared.guests.clone().follow(roster, told, asked, around.changed, stop));
         let wanted = match settings.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS),
             wanted => wanted,
@@ -173,17 +200,16 @@ impl Door {
         }
         for listener in &settings.listener {
             let (language, address) = (listener.language.name(), listener.listen);
-            tracing::info!(language, %address, tls = listener.is_tls(), "The door is open");
+            tracing::info!(language, %address, tls = listener.is_tls(), udp = listener.udp, "The door is open");
         }
         Ok(Some(door))
     }
 
-    fn start_thread(&mut self, n: usize, bound: &[std::net::TcpListener]) -> anyhow::Result<()> {
+    fn start_thread(&mut self, n: usize, bound: &[Bound]) -> anyhow::Result<()> {
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), thread::MAIL)?;
         let mailbox = Mailbox::new(move || drop(waker.wake()));
-        let own = bound.iter().map(|listener| Ok(mio::net::TcpListener::from_std(listener.try_clone()?)));
-        let own = own.collect::<std::io::Result<Vec<_>>>()?;
+        let own = bound.iter().map(Bound::ear).collect::<std::io::Result<Vec<_>>>()?;
         let thread = Thread::new(self.shared.clone(), poll, mailbox.clone(), own)?;
         self.mailboxes.push(mailbox);
         let started = std::thread::Builder::new().name(format!("door-{n}")).spawn(move || thread.run());
@@ -218,24 +244,6 @@ impl Drop for Door {
     }
 }
 
-fn bind(address: SocketAddr, language: &str) -> anyhow::Result<std::net::TcpListener> {
-    let bound = || -> std::io::Result<std::net::TcpListener> {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    bound().map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => {
-            anyhow!("port {} on {} is in use; door.listener of {language} needs another", address.port(), address.ip())
-        }
-        _ => anyhow!("cannot listen on {address} (door.listener of {language}): {error}"),
-    })
-}
-
 /// As many connections as the limit of file descriptors leaves room for.
 fn connections_max() -> anyhow::Result<u64> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -259,13 +267,5 @@ mod tests {
         assert!(strangers.enter(there, 2), "another address");
         strangers.leave(here);
         assert!(strangers.enter(here, 2));
-    }
-
-    #[test]
-    fn a_busy_port_is_named_with_its_language() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-        let error = bind(address, "mqtt").unwrap_err().to_string();
-        assert!(error.contains(&address.port().to_string()) && error.contains("door.listener of mqtt"), "{error}");
     }
 }

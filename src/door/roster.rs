@@ -1,8 +1,10 @@
 //! Who may come in: the trackers of the database, and those of a file with a line a tracker.
 
 use crate::domain::credential::{ITERATIONS_OF_TYPED, SALT_BYTES, hash, is_reserved};
+use crate::door::registrar::Registration;
 use crate::store;
 use crate::store::broker_users;
+use crate::store::door_sockets::{self, DoorSocket};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
@@ -57,6 +59,8 @@ pub struct Roster {
     mark: Option<String>,
     /// Row → identifier and hash; without a hash: revoked.
     registered: BTreeMap<i64, (String, Option<String>)>,
+    /// Row → a tracker that speaks on a socket of its own.
+    sockets: BTreeMap<i64, DoorSocket>,
     file: Option<TrackersFile>,
     is_told_away: bool,
 }
@@ -65,7 +69,8 @@ impl Roster {
     /// Knows nobody yet. `database` is how somebody reaches it who may ask for the broker's users.
     pub fn new(database: tokio_postgres::Config, trackers_file: Option<PathBuf>) -> Self {
         let file = trackers_file.map(|path| TrackersFile { path, seen: None, lines: HashMap::new() });
-        Self { database, client: None, mark: None, registered: BTreeMap::new(), file, is_told_away: false }
+        let (registered, sockets) = (BTreeMap::new(), BTreeMap::new());
+        Self { database, client: None, mark: None, registered, sockets, file, is_told_away: false }
     }
 
     /// Looks at the file alone; says whether something changed.
@@ -103,6 +108,7 @@ impl Roster {
             None => store::connect(&self.database, "admission").await?,
         };
         let (users, mark) = broker_users::changed_since(&client, self.mark.as_deref()).await?;
+        let sockets = door_sockets::changed_since(&client, self.mark.as_deref()).await?;
         (self.client, self.mark) = (Some(client), Some(mark));
         let mut changed = false;
         for (row, ident, hash) in users {
@@ -110,7 +116,34 @@ impl Roster {
             changed |= self.registered.get(&row) != Some(&now);
             self.registered.insert(row, now);
         }
+        for socket in sockets {
+            changed |= self.sockets.get(&socket.tracker) != Some(&socket);
+            self.sockets.insert(socket.tracker, socket);
+        }
         Ok(changed)
+    }
+
+    /// Everybody who may come in on a socket of their own.
+    pub(super) fn sockets(&self) -> Vec<DoorSocket> {
+        self.sockets.values().filter(|socket| socket.is_admitted).cloned().collect()
+    }
+
+    /// Keeps what a terminal registered with; says whether it may, and nothing while the database is away.
+    pub(super) async fn register(&mut self, asked: &Registration) -> Option<bool> {
+        let registered = async {
+            let client = match self.client.take().filter(|client| !client.is_closed()) {
+                Some(client) => client,
+                None => store::connect(&self.database, "admission").await?,
+            };
+            let is_taken = door_sockets::register(&client, asked.tracker, asked.digests).await?;
+            self.client = Some(client);
+            anyhow::Ok(is_taken)
+        };
+        let is_taken = tokio::time::timeout(ANSWER_MAX, registered).await.ok()?.ok()?;
+        if let (true, Some(socket)) = (is_taken, self.sockets.get_mut(&asked.tracker)) {
+            socket.registered = Some(asked.digests);
+        }
+        Some(is_taken)
     }
 
     /// How many there are, about.

@@ -7,12 +7,16 @@
 use crate::clock::now as server_time;
 use crate::door::Shared;
 use crate::door::connection::Connection;
+use crate::door::datagrams;
+use crate::door::ear::Ear;
 use crate::door::end::End;
-use crate::door::limits::{ACCEPTS_PER_S, BUSY_TRACKERS, LOOK_EVERY, READ_BYTES, STRANGERS_PER_ADDRESS_MAX, TURN};
+use crate::door::guest::Turn;
+use crate::door::limits::{
+    ACCEPTS_PER_S, BUSY_TRACKERS, DATAGRAMS_PER_TURN, LOOK_EVERY, READ_BYTES, STRANGERS_PER_ADDRESS_MAX, TURN,
+};
 use crate::door::socket::{Socket, address_of};
-use crate::door::talk::Turn;
-use crate::ingest::receipt::{Letter, Mailbox, Place};
-use mio::net::TcpListener;
+use crate::door::talk::Talk;
+use crate::ingest::receipt::{Letter, Mailbox, Owed, Place, Word};
 use mio::{Events, Interest, Poll, Token};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -70,7 +74,7 @@ pub(super) struct Thread {
     pub shared: Arc<Shared>,
     pub poll: Poll,
     pub mailbox: Arc<Mailbox>,
-    pub listeners: Vec<TcpListener>,
+    pub ears: Vec<Ear>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Connections to hear, and to write to, in this turn.
@@ -79,6 +83,8 @@ pub(super) struct Thread {
     stalled: Vec<u32>,
     /// Listeners that may have somebody waiting, as bits.
     calling: u64,
+    /// Those that take datagrams.
+    for_datagrams: u64,
     /// Which of them is asked first, and how many connections are taken until the next look.
     next_listener: u32,
     accepts_left: u32,
@@ -89,26 +95,24 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    pub fn new(
-        shared: Arc<Shared>,
-        poll: Poll,
-        mailbox: Arc<Mailbox>,
-        mut listeners: Vec<TcpListener>,
-    ) -> anyhow::Result<Self> {
-        for (n, listener) in listeners.iter_mut().enumerate() {
-            poll.registry().register(listener, Token(1 + n), Interest::READABLE)?;
+    pub fn new(shared: Arc<Shared>, poll: Poll, mailbox: Arc<Mailbox>, mut ears: Vec<Ear>) -> anyhow::Result<Self> {
+        for (n, ear) in ears.iter_mut().enumerate() {
+            ear.register(poll.registry(), Token(1 + n))?;
         }
+        let is_for_datagrams = |(_, ear): &(usize, &Ear)| matches!(ear, Ear::Udp(_));
+        let for_datagrams = ears.iter().enumerate().filter(is_for_datagrams).fold(0, |bits, (n, _)| bits | 1 << n);
         Ok(Self {
             shared,
             poll,
             mailbox,
-            listeners,
+            ears,
             slots: Vec::new(),
             free: Vec::new(),
             ready: Vec::new(),
             touched: Vec::new(),
             stalled: Vec::new(),
             calling: 0,
+            for_datagrams,
             next_listener: 0,
             accepts_left: ACCEPTS_PER_S,
             looked_at: Instant::now(),
@@ -215,11 +219,11 @@ impl Thread {
         slot.is_ready = false;
         let place = Place { slot: n, generation: slot.generation };
         let Some(connection) = &mut slot.connection else { return };
-        let was_stranger = connection.talk.guest.is_none();
+        let was_stranger = connection.talk.guest().is_none();
         self.pace.heard += u32::from(!was_stranger);
         let turn = Turn { shared: &self.shared, mailbox: &self.mailbox, received_at: server_time() };
         let heard = connection.hear(place, &mut self.scratch, now, &turn);
-        if was_stranger && connection.talk.guest.is_some() {
+        if was_stranger && connection.talk.guest().is_some() {
             self.shared.strangers.leave(connection.address);
             self.shared.count_in(connection.listener, connection.socket.is_tls());
         }
@@ -237,6 +241,10 @@ impl Thread {
     fn read_mail(&mut self) {
         let mut letters = self.mailbox.take(std::mem::take(&mut self.letters));
         for (place, word) in letters.drain(..) {
+            if place.slot == datagrams::SLOT {
+                self.answer_datagram(place, word);
+                continue;
+            }
             let Some(slot) = self.slots.get_mut(place.slot as usize) else { continue };
             if slot.generation != place.generation {
                 continue; // of a connection that is gone
@@ -248,6 +256,15 @@ impl Thread {
             }
         }
         self.letters = letters;
+    }
+
+    /// The answer to a datagram that is kept; one that is lost is asked for again.
+    fn answer_datagram(&self, place: Place, word: Word) {
+        if let (Some(Ear::Udp(ear)), Word::Kept(Owed::Datagram { to, answer })) =
+            (self.ears.get(place.generation as usize), word)
+        {
+            drop(ear.send_to(&answer, to));
+        }
     }
 
     fn write(&mut self, n: u32, now: Instant) {
@@ -270,11 +287,21 @@ impl Thread {
     }
 
     fn accept(&mut self, now: Instant) {
-        while self.calling != 0 && self.accepts_left > 0 {
+        for n in 0..self.ears.len() as u32 {
+            if self.calling & self.for_datagrams & (1 << n) != 0 && !self.take_datagrams(n) {
+                self.calling &= !(1 << n);
+            }
+        }
+        loop {
+            let calling = self.calling & !self.for_datagrams;
+            if calling == 0 || self.accepts_left == 0 {
+                return;
+            }
             // One after another: a flood at one listener keeps nobody out of the others.
-            let n = (self.calling.rotate_right(self.next_listener).trailing_zeros() + self.next_listener) % u64::BITS;
+            let n = (calling.rotate_right(self.next_listener).trailing_zeros() + self.next_listener) % u64::BITS;
             self.next_listener = (n + 1) % u64::BITS;
-            match self.listeners[n as usize].accept() {
+            let Some(Ear::Tcp(ear)) = self.ears.get(n as usize) else { return };
+            match ear.accept() {
                 Ok((stream, _)) => {
                     self.accepts_left -= 1;
                     self.let_in(n as usize, stream, now);
@@ -293,6 +320,31 @@ impl Thread {
         }
     }
 
+    /// Takes the datagrams of a port; says whether there may be more.
+    fn take_datagrams(&mut self, n: u32) -> bool {
+        let Some(Ear::Udp(ear)) = self.ears.get(n as usize) else { return false };
+        let settings = &self.shared.listeners[n as usize];
+        let (language, most) = (settings.language.name(), settings.packet_bytes_max().min(self.scratch.len()));
+        let turn = Turn { shared: &self.shared, mailbox: &self.mailbox, received_at: server_time() };
+        let mut out = Vec::new();
+        for _ in 0..DATAGRAMS_PER_TURN {
+            // A longer one is cut there, and then nobody can read it.
+            let (length, from) = match ear.recv_from(&mut self.scratch[..most]) {
+                Ok(datagram) => datagram,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(_) => continue, // of an answer before, that reached nobody
+            };
+            out.clear();
+            let fate = datagrams::hear(language, &self.scratch[..length], (n, from), &mut out, &turn);
+            self.shared.metrics.door_datagrams.with_label_values(&[language, fate.name()]).inc();
+            self.pace.heard += 1;
+            if !out.is_empty() {
+                drop(ear.send_to(&out, from));
+            }
+        }
+        true
+    }
+
     fn let_in(&mut self, listener: usize, stream: mio::net::TcpStream, now: Instant) {
         let Ok(address) = address_of(&stream) else { return };
         if !self.shared.has_room_for_one() || !self.shared.strangers.enter(address, STRANGERS_PER_ADDRESS_MAX) {
@@ -307,7 +359,8 @@ impl Thread {
             Err(_) => return self.shared.strangers.leave(address),
         };
         let bytes_max = settings.packet_bytes_max();
-        let mut connection = Box::new(Connection::new(Socket::new(stream, tls), listener, address, bytes_max, now));
+        let parts = (Socket::new(stream, tls), Talk::new(settings));
+        let mut connection = Box::new(Connection::new(parts, listener, address, bytes_max, now));
         let n = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32
@@ -335,17 +388,17 @@ impl Thread {
         self.free.push(n);
         connection.close(end);
         drop(self.poll.registry().deregister(&mut connection.socket.stream));
-        match &connection.talk.guest {
+        match connection.talk.guest() {
             Some(guest) => {
                 if self.shared.places.leave(&guest.ident, &self.mailbox, place) {
                     connection.talk.leave(&self.shared);
                 }
                 self.shared.count_out(connection.listener, connection.socket.is_tls());
-                if end.is_suspicious() {
-                    tracing::warn!(tracker = guest.ident.as_str(), "A tracker was thrown off the door: {end}");
-                }
             }
             None => self.shared.strangers.leave(connection.address),
+        }
+        if let Some(named) = connection.talk.named().filter(|_| end.is_suspicious()) {
+            self.shared.complain_of_guest(named, end);
         }
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
         self.shared.metrics.door_ended.with_label_values(&[end.name()]).inc();

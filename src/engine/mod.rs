@@ -24,7 +24,7 @@ mod validation;
 use crate::domain::topic::Address;
 use crate::domain::{
     Entry, Finding, IncidentEnd, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
-    TrackerKey, VehicleId, Way,
+    TrackerKey, Transport, VehicleId, Way,
 };
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};
@@ -260,7 +260,7 @@ impl LaneState {
             Err(quarantined) => return set_aside(quarantined),
         };
         // A repetition changes nothing, but it is answered: its sender has not heard our first answer.
-        let replies = self.replies(&ident, &report);
+        let replies = self.replies(&ident, &report, packet.way);
         let place = self.table.place(&ident);
         let Some((tracker, firmwares)) = place.and_then(|p| self.table.at(p)) else {
             return set_aside(unknown(&ident)); // `decode` has just found it; a bug would show here
@@ -313,11 +313,14 @@ impl LaneState {
 
     /// What is owed to the sender of a packet, without taking it in; `None` if nobody can read it.
     pub fn replies_to(&self, packet: &Packet) -> Option<Vec<Reply>> {
-        self.decode(packet).map(|(ident, report)| self.replies(&ident, &report)).ok()
+        self.decode(packet).map(|(ident, report)| self.replies(&ident, &report, packet.way)).ok()
     }
 
-    fn replies(&self, ident: &TrackerIdent, report: &Report) -> Vec<Reply> {
-        let Some((_, profile)) = self.known(ident).filter(|(_, profile)| profile.wants_replies) else {
+    fn replies(&self, ident: &TrackerIdent, report: &Report, way: Way) -> Vec<Reply> {
+        // On a socket of its own the door answers: an answer belongs to the connection that its packet came by.
+        let is_answered = |profile: &Profile| way == Way::Door && profile.transport == Transport::Socket;
+        let wants = |(_, profile): &(&Tracker, &Profile)| profile.wants_replies && !is_answered(profile);
+        let Some((_, profile)) = self.known(ident).filter(wants) else {
             return Vec::new();
         };
         let wire = |bytes: &[u8]| match profile.protocol.0.as_str() {

@@ -4,6 +4,7 @@
 //! MQTT 3.1.1 repeats it at the next connection only (4.4). So a receipt of the door that is dropped ends its connection.
 
 use crate::ingest::acks::BrokerReceipt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Names one packet on one connection.
@@ -25,10 +26,19 @@ pub struct Place {
 }
 
 /// What a tracker hears of a packet that is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owed {
     /// Nothing (QoS 0), or an answer of its language that the engine makes.
     Nothing,
+    /// These bytes: the answer of a language on a socket of its own.
+    Answer(Box<[u8]>),
+    /// The same to a datagram.
+    Datagram {
+        /// Who sent it.
+        to: SocketAddr,
+        /// The answer.
+        answer: Box<[u8]>,
+    },
     /// PUBACK of this packet id.
     PubAck(u16),
     /// PUBREC of this packet id.
@@ -44,6 +54,8 @@ pub enum Word {
     GivenUp,
     /// An answer or a command.
     Message(Vec<u8>),
+    /// Whether what a terminal registered with is kept; none: nobody knows, for the database is away.
+    Registered(Option<bool>),
     /// A newer connection of the same tracker is there.
     Replaced,
     /// The tracker was removed, or has another password.
@@ -124,7 +136,7 @@ pub fn release(receipts: impl IntoIterator<Item = DoorReceipt>) {
     let mut letters: Vec<(Arc<Mailbox>, Vec<Letter>)> = Vec::new();
     for mut receipt in receipts {
         let Some(mailbox) = receipt.mailbox.take() else { continue };
-        let word = (receipt.place, Word::Kept(receipt.owed));
+        let word = (receipt.place, Word::Kept(std::mem::replace(&mut receipt.owed, Owed::Nothing)));
         match letters.iter_mut().find(|(to, _)| Arc::ptr_eq(to, &mailbox)) {
             Some((_, words)) => words.push(word),
             None => letters.push((mailbox, vec![word])),

@@ -4,12 +4,14 @@
 //! Never: sockets, clocks, SQL, logs. To add a protocol: one file here, one line in [`PROTOCOLS`],
 //! goldens beside it.
 
+pub mod connected;
 mod cursor;
 mod cut;
 pub mod dialect;
 mod elements;
 pub mod gt06;
 pub mod h02;
+mod heard;
 pub mod json;
 pub mod jt808;
 pub mod jt808_json;

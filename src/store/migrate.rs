@@ -55,6 +55,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0050_know_trackers_at_the_broker", include_str!("../../schema/0050_know_trackers_at_the_broker.sql")),
     ("0051_hand_over_and_share", include_str!("../../schema/0051_hand_over_and_share.sql")),
     ("0052_install_at_the_door", include_str!("../../schema/0052_install_at_the_door.sql")),
+    ("0053_let_sockets_in", include_str!("../../schema/0053_let_sockets_in.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

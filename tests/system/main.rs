@@ -56,6 +56,7 @@ mod scale;
 mod schema;
 mod sealed;
 mod session;
+mod socket_door;
 mod spool;
 mod support;
 mod tampering;

@@ -8,8 +8,9 @@ use crate::api::error::Problem;
 use crate::api::registry::idempotency;
 use crate::api::session::Person;
 use crate::api::types::{TrackerCredential, TrackerCredentials};
-use crate::domain::{Profile, TrackerIdent, credential};
+use crate::domain::{Profile, TrackerIdent, Transport, credential};
 use crate::protocol::PROTOCOLS;
+use crate::protocol::connected::SPOKEN;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -45,6 +46,9 @@ pub(in crate::api) struct TrackerBatchRequest {
     /// Model, where the language has dialects.
     #[schema(min_length = 1, max_length = 64)]
     model: Option<String>,
+    /// How they connect: `mqtt`, or `socket`: their language on a port of the door.
+    #[schema(max_length = 32, example = "socket")]
+    transport: Option<String>,
 }
 
 /// Identifiers that count up: a prefix and a number with leading zeros.
@@ -142,7 +146,17 @@ impl TrackerBatchRequest {
             return Err(Problem::bad(Code::UnknownWord, said, json!({ "field": "protocol", "value": value })));
         }
         let model = self.model.as_deref().map(|m| name("model", m)).transpose()?;
-        Ok(Profile { model, ..Profile::of(&self.protocol) })
+        let transport = match self.transport.as_deref() {
+            None | Some("mqtt") => Transport::Mqtt,
+            Some("socket") if SPOKEN.iter().any(|spoken| spoken.name == self.protocol) => Transport::Socket,
+            Some(other) => {
+                let value: String = other.chars().take(32).collect();
+                let spoken: Vec<_> = SPOKEN.iter().map(|spoken| spoken.name).collect();
+                let said = format!("transport is {value:?}; it must be mqtt, or socket with {}", spoken.join(", "));
+                return Err(Problem::bad(Code::UnknownWord, said, json!({ "field": "transport", "value": value })));
+            }
+        };
+        Ok(Profile { model, transport, ..Profile::of(&self.protocol) })
     }
 }
 

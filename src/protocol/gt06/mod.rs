@@ -16,12 +16,14 @@ mod state;
 mod words;
 
 pub use command::{Request, encode};
-pub use frame::frame;
+pub use frame::{build, frame};
 
-use crate::domain::{Profile, ReplyBytes, Report};
+use crate::domain::{Profile, ReplyBytes, Report, Timestamp};
+use crate::protocol::heard::{Heard, Kind};
 use crate::protocol::{DecodeError, dialect};
-use frame::{Frame, build};
+use frame::Frame;
 use hints::Hints;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// Reads one frame.
@@ -38,6 +40,34 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     report.moments.iter_mut().for_each(alarm::supply);
     report.replies.extend(owed(&frame));
     Ok(report)
+}
+
+/// Hears a frame as whoever holds the connection: see [`crate::protocol::connected`].
+///
+/// # Errors
+/// No start, too short, a wrong CRC that the profile does not tolerate.
+pub fn hear(profile: &Profile, payload: &[u8], now: Timestamp) -> Result<Heard, DecodeError> {
+    let dialect = dialect::of(profile);
+    let frame = Frame::read(payload, profile.tolerate_checksum || dialect.tolerate_checksum)?;
+    let heard = |kind, is_kept, answer| Heard { idents: SmallVec::new(), kind, is_kept, answer };
+    Ok(match frame.number {
+        0x01 => {
+            let mut report = Report::default();
+            let hints = Hints { offset_s: dialect.offset_s(profile), dialect };
+            content::read(hints, &frame, &mut report)?;
+            Heard { idents: report.tracker_idents, ..heard(Kind::Session, true, frame.reply()) }
+        }
+        0x13 | 0x23 => heard(Kind::Session, true, frame.reply()),
+        // Year since 2000 and the rest, UTC.
+        0x8a => {
+            let content = now.civil_utc().map(|(year, [month, day, hour, minute, second])| {
+                [(year - 2000) as u8, month, day, hour, minute, second]
+            });
+            let answer = build(false, 0x8a, &content.unwrap_or_default(), frame.serial.unwrap_or_default());
+            heard(Kind::Session, false, answer)
+        }
+        _ => heard(Kind::Data, true, owed(&frame).unwrap_or_default()),
+    })
 }
 
 /// Most messages of the short form are answered by their number and serial, and sensors' reports of the

@@ -8,8 +8,9 @@ mod binary;
 mod cells;
 mod text;
 
-use crate::domain::{Alarm, Moment, Profile, Report, Timestamp};
+use crate::domain::{Alarm, Moment, Profile, ReplyBytes, Report, Timestamp};
 use crate::protocol::dialect::AlarmTable;
+use crate::protocol::heard::{Heard, Kind};
 use crate::protocol::{DecodeError, FrameStep, dialect};
 
 /// km/h per knot: a nautical mile is 1,852 m.
@@ -40,6 +41,28 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
         }
         _ => text::read(&dialect.alarms, offset_s, payload),
     }
+}
+
+/// Hears a message as whoever holds the connection: see [`crate::protocol::connected`]. The short forms are answered by nothing.
+///
+/// # Errors
+/// The field that is cut or wrong.
+pub fn hear(profile: &Profile, payload: &[u8], now: Timestamp) -> Result<Heard, DecodeError> {
+    let report = decode(profile, payload)?;
+    let mut heard = Heard {
+        kind: if report.replies.is_empty() { Kind::Data } else { Kind::Session },
+        is_kept: true,
+        answer: report.replies.into_iter().next().unwrap_or_default(),
+        idents: report.tracker_idents,
+    };
+    if let ("V1" | "NBR", [ident, ..]) = (report.message.as_ref(), heard.idents.as_slice())
+        && let Some((year, [month, day, hour, minute, second])) = now.civil_utc()
+    {
+        let text =
+            format!("*HQ,{ident},V4,{},{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}#", report.message);
+        heard.answer = ReplyBytes::from_slice(text.as_bytes());
+    }
+    Ok(heard)
 }
 
 /// Finds the first message in a stream that may be cut anywhere.

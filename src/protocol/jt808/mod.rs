@@ -13,12 +13,14 @@ mod lock;
 pub(super) mod message;
 mod parts;
 mod reply;
+mod session;
 mod transparent;
 pub(super) mod values;
 
 pub use command::{Request, encode};
 pub use frame::{escape_frame, frame, frame_in_payload};
 pub use parts::Parts;
+pub use session::{general_answer, hear, registering_terminal, registration_answer, shown_code};
 
 use crate::domain::{Profile, Report};
 use crate::protocol::{DecodeError, dialect};
@@ -61,7 +63,7 @@ fn read(profile: &Profile, payload: &[u8], parts: Option<&mut Parts>) -> Result<
         // One part of a longer message: its bytes mean nothing alone. It is answered, so that the
         // terminal goes on sending.
         Some((total, number)) => {
-            report.replies.push(reply::general(header));
+            report.replies.push(reply::general(header, reply::OK));
             match parts.and_then(|p| p.add(header.message, header.sequence, (total, number), frame.body())) {
                 Some(whole) => message::read(hints, head, &whole, &mut report)?,
                 None => {

@@ -10,25 +10,26 @@ const IS_2019: u16 = 0x4000;
 /// Longest reply: the header of 2019, a code of 20 digits, and what is around.
 const FRAME_BYTES_MAX: usize = 1 + 2 + 2 + 1 + 10 + 2 + 2 + 1 + 20 + 1 + 1;
 /// Result "success".
-const OK: u8 = 0;
+pub const OK: u8 = 0;
 
 /// The reply owed to a message, unescaped; `None` if none is. Answers to the platform's own questions
 /// are not answered, and a request for the time (0x0109) is the gateway's, which has a clock.
 pub fn owed(header: &Header) -> Option<ReplyBytes> {
     match header.message {
         0x0001 | 0x0104 | 0x0109 | 0x0201 | 0x0500 | 0x0701 | 0x1300 => None,
-        0x0100 => Some(registered(header)),
+        // The code is no secret here, where MQTT credentials are: terminals send it back as they got it.
+        0x0100 => Some(registered(header, Ok(&header.phone.digits()))),
         0x5501 | 0x5502 => header.wants_answer.then(|| of_a_lock(header)),
-        _ => Some(general(header)),
+        _ => Some(general(header, OK)),
     }
 }
 
 /// 0x8001: answered sequence, answered message, result.
-pub fn general(header: &Header) -> ReplyBytes {
+pub fn general(header: &Header, result: u8) -> ReplyBytes {
     let ([a, b], [c, d]) = (header.sequence.to_be_bytes(), header.message.to_be_bytes());
     let mut out = Frame::begin(header, 0x8001, 5 | if header.version.is_some() { IS_2019 } else { 0 });
     out.put(PLATFORM_SEQUENCE);
-    out.put([a, b, c, d, OK]);
+    out.put([a, b, c, d, result]);
     out.close()
 }
 
@@ -40,15 +41,27 @@ fn of_a_lock(header: &Header) -> ReplyBytes {
     out.close()
 }
 
-/// 0x8100: answered sequence, result, authentication code. The code is no secret (MQTT credentials are):
-/// terminals send it back as they got it, and most platforms hand out the digits of the phone number.
-fn registered(header: &Header) -> ReplyBytes {
-    let code = header.phone.digits();
+/// 0x8109: the time, UTC.
+pub fn time(header: &Header, (year, rest): (i16, [u8; 5])) -> ReplyBytes {
+    let mut out = Frame::begin(header, 0x8109, 8 | if header.version.is_some() { IS_2019 } else { 0 });
+    out.put(PLATFORM_SEQUENCE);
+    out.put(year.to_be_bytes());
+    out.put(rest);
+    out.put([OK]);
+    out.close()
+}
+
+/// 0x8100: answered sequence, result, and only with success a code of at most 20 characters.
+pub fn registered(header: &Header, code: Result<&str, u8>) -> ReplyBytes {
+    let (result, code) = match code {
+        Ok(code) => (OK, code),
+        Err(why) => (why, ""),
+    };
     let attributes = (2 + 1 + code.len()) as u16 | if header.version.is_some() { IS_2019 } else { 0 };
     let mut out = Frame::begin(header, 0x8100, attributes);
     out.put(PLATFORM_SEQUENCE);
     out.put(header.sequence.to_be_bytes());
-    out.put([OK]);
+    out.put([result]);
     code.bytes().for_each(|byte| out.put([byte]));
     out.close()
 }

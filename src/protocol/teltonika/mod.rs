@@ -11,6 +11,7 @@ pub use command::{Request, encode};
 
 use crate::domain::{Fix, FixSource, LatLon, Moment, Profile, ReplyBytes, Report, Timestamp};
 use crate::protocol::cursor::Cursor;
+use crate::protocol::heard::{Heard, Kind};
 use crate::protocol::{DecodeError, FrameStep, crc16_table, dialect};
 use compact_str::CompactString;
 use dialect::Dialect;
@@ -51,6 +52,22 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
         }
         _ => datagram(profile, payload),
     }
+}
+
+/// Hears a packet or a datagram as whoever holds the connection: see [`crate::protocol::connected`].
+///
+/// # Errors
+/// The field that is cut or wrong: its count cannot be promised.
+pub fn hear(profile: &Profile, payload: &[u8], _: Timestamp) -> Result<Heard, DecodeError> {
+    let report = decode(profile, payload)?;
+    // A short datagram begins as a log-in does.
+    let is_session = matches!(report.message.as_ref(), "login" | "keep-alive");
+    Ok(Heard {
+        idents: report.tracker_idents,
+        kind: if is_session { Kind::Session } else { Kind::Data },
+        is_kept: !is_session,
+        answer: report.replies.into_iter().next().unwrap_or_default(),
+    })
 }
 
 /// Finds the first packet in a stream that may be cut anywhere.

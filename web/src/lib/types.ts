@@ -3323,6 +3323,11 @@ export interface components {
              */
             protocol: string;
             range?: components["schemas"]["IdentRange"] | null;
+            /**
+             * @description How they connect: `mqtt`, or `socket`: their language on a port of the door.
+             * @example socket
+             */
+            transport?: string | null;
         };
         /** @description Trackers by state. */
         TrackerCounts: {

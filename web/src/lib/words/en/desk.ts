@@ -34,6 +34,8 @@ export const desk: Record<keyof typeof keys, string> = {
   quarantined: 'Set aside',
   lastError: 'Last error',
   protocol: 'Protocol',
+  connectsBy: 'Connects by',
+  connectsBySocket: 'its own language, TCP or UDP',
   reasonForPlates: 'Reason for seeing plates (recorded)',
   aside_decode: 'cannot be read',
   aside_identity: 'claims to be another tracker',

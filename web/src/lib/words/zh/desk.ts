@@ -32,6 +32,8 @@ export const desk = {
   quarantined: '隔离报文',
   lastError: '最近错误',
   protocol: '协议',
+  connectsBy: '接入方式',
+  connectsBySocket: '协议直连（TCP/UDP）',
   reasonForPlates: '查看车牌的理由（会被记录）',
   aside_decode: '无法解析',
   aside_identity: '冒用其他终端的身份',

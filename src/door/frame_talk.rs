@@ -1,0 +1,305 @@
+//! What is said on a connection that speaks a language of trackers, without MQTT.
+//!
+//! The first frame says whose it is, and only trackers are let in whose profile says that they come so. JT/T 808 has a secret:
+//! the code that a terminal got when it registered. The other languages have none, so whoever knows an identifier can pretend:
+//! a newer connection takes the place, and if the older one still speaks, two devices use one name, which operators are told.
+
+use crate::domain::{Packet, Profile, Way};
+use crate::door::end::End;
+use crate::door::guest::{Guest, Turn};
+use crate::door::guests::{Known, SocketGuest};
+use crate::door::limits::{DOUBLE_AFTER, DOUBT_MAX, LOG_IN_BYTES_MAX, LOG_INS_MAX, NOISE_BYTES_MAX};
+use crate::door::registrar::Registration;
+use crate::ingest::Delivery;
+use crate::ingest::receipt::{DoorReceipt, Owed, Place, Receipt};
+use crate::protocol::connected::{Heard, Kind, Spoken};
+use crate::protocol::{FrameStep, jt808};
+use bytes::{Buf, BytesMut};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Results of a registration and of an authentication (JT/T 808-2019, 8.6 and 8.9).
+const TERMINAL_REGISTERED_ALREADY: u8 = 3;
+const NO_SUCH_TERMINAL: u8 = 4;
+const FAILED: u8 = 1;
+const DONE: u8 = 0;
+
+/// A registration that waits for the database.
+struct Registering {
+    frame: Vec<u8>,
+    code: String,
+}
+
+/// One connection's conversation.
+pub(super) struct FrameTalk {
+    spoken: &'static Spoken,
+    /// Whom its first frame named.
+    named: Option<Arc<SocketGuest>>,
+    /// The same once it is in.
+    pub guest: Option<Guest>,
+    /// Frames that wait for the journal.
+    pub unacknowledged: u16,
+    /// Registrations and authentications that failed.
+    failures: u8,
+    noise_bytes: usize,
+    registering: Option<Box<Registering>>,
+    /// Since when a newer connection has its place.
+    replaced_at: Option<Instant>,
+}
+
+impl FrameTalk {
+    pub fn new(spoken: &'static Spoken) -> Self {
+        Self {
+            spoken,
+            named: None,
+            guest: None,
+            unacknowledged: 0,
+            failures: 0,
+            noise_bytes: 0,
+            registering: None,
+            replaced_at: None,
+        }
+    }
+
+    pub fn named(&self) -> Option<&crate::domain::TrackerIdent> {
+        self.named.as_ref().map(|named| &named.ident)
+    }
+
+    /// Whether it waits for the database.
+    pub fn is_registering(&self) -> bool {
+        self.registering.is_some()
+    }
+
+    /// See [`crate::door::talk::Talk::hear`].
+    pub fn hear(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+        place: Place,
+        bytes_max: usize,
+        turn: &Turn<'_>,
+    ) -> Result<bool, End> {
+        let limit = if self.guest.is_some() { bytes_max } else { bytes_max.min(LOG_IN_BYTES_MAX) };
+        match (self.spoken.step)(input) {
+            FrameStep::More if input.len() >= limit => Err(End::Garbled("a frame is longer than its listener allows")),
+            FrameStep::More => Ok(false),
+            FrameStep::Frame(length) if length > limit => {
+                Err(End::Garbled("a frame is longer than its listener allows"))
+            }
+            FrameStep::Frame(length) => {
+                if self.replaced_at.is_some_and(|at| at.elapsed() >= DOUBLE_AFTER) {
+                    return Err(End::Doubled);
+                }
+                let frame = input[..length].to_vec();
+                input.advance(length - usize::from(shares_its_end(&frame, &input[length..])));
+                self.noise_bytes = 0;
+                self.take(frame, out, place, turn)?;
+                Ok(true)
+            }
+            FrameStep::Skip(length) => {
+                let length = length.clamp(1, input.len());
+                self.noise_bytes += input[..length].iter().filter(|byte| !byte.is_ascii_whitespace()).count();
+                input.advance(length);
+                if self.noise_bytes > NOISE_BYTES_MAX { Err(End::Garbled("noise between frames")) } else { Ok(true) }
+            }
+        }
+    }
+
+    fn take(&mut self, frame: Vec<u8>, out: &mut BytesMut, place: Place, turn: &Turn<'_>) -> Result<(), End> {
+        let named = match &self.named {
+            Some(named) => named.clone(),
+            None => self.meet(&frame, out, turn)?,
+        };
+        let heard = match (self.spoken.hear)(&named.profile, &frame, turn.received_at) {
+            Ok(heard) => heard,
+            // Nobody can read it here; it is kept for whoever looks, and answered by nobody.
+            Err(_) if self.guest.is_some() => return self.publish(frame, Owed::Nothing, place, turn),
+            Err(_) => return Err(End::Garbled("its first frame cannot be read")),
+        };
+        if !heard.idents.is_empty() && !heard.idents.iter().any(|ident| named.ident.is_named_by(ident)) {
+            return Err(End::Foreign);
+        }
+        match heard.kind {
+            Kind::Register => return self.register(frame, &named, out, place, turn),
+            Kind::Authenticate => return self.authenticate(&frame, out, place, turn),
+            Kind::Data | Kind::Session if self.guest.is_none() => {
+                if self.spoken.has_secret {
+                    return Err(End::Refused);
+                }
+                self.enter(&named, place, turn)?;
+            }
+            Kind::Data | Kind::Session => {}
+        }
+        let Heard { kind, is_kept, answer, .. } = heard;
+        if kind == Kind::Session {
+            out.extend_from_slice(&answer);
+        }
+        if !is_kept {
+            return Ok(());
+        }
+        let is_owed = kind == Kind::Data && named.profile.wants_replies && !answer.is_empty();
+        self.publish(frame, if is_owed { Owed::Answer(answer[..].into()) } else { Owed::Nothing }, place, turn)
+    }
+
+    /// Whom the first frame names, if they may come.
+    fn meet(&mut self, frame: &[u8], out: &mut BytesMut, turn: &Turn<'_>) -> Result<Arc<SocketGuest>, End> {
+        // Whose it is is known first, and only then what that tracker may have wrong.
+        let any = Profile { tolerate_checksum: true, ..Profile::of(self.spoken.name) };
+        let heard = (self.spoken.hear)(&any, frame, turn.received_at);
+        let heard = heard.map_err(|_| End::Garbled("its first frame cannot be read"))?;
+        let ident = heard.idents.first().ok_or(End::Garbled("its first frame names nobody"))?;
+        let named = match turn.shared.guests.on_socket(self.spoken.name, ident) {
+            Known::As(named) => named,
+            Known::NotYet => return Err(End::NotHeld),
+            Known::No => {
+                if heard.kind == Kind::Register {
+                    tell(jt808::registration_answer(frame, Err(NO_SUCH_TERMINAL)), out);
+                }
+                return Err(End::Refused);
+            }
+        };
+        self.named = Some(named.clone());
+        Ok(named)
+    }
+
+    /// JT/T 808: gives the terminal a code, when it is kept that it has it. Another terminal than the one that registered first
+    /// gets none.
+    fn register(
+        &mut self,
+        frame: Vec<u8>,
+        named: &SocketGuest,
+        out: &mut BytesMut,
+        place: Place,
+        turn: &Turn<'_>,
+    ) -> Result<(), End> {
+        let said =
+            jt808::registering_terminal(&frame).map_err(|_| End::Garbled("a registration without a terminal"))?;
+        let terminal = Sha256::digest(said).into();
+        let code = format!("{:016x}", rand::random::<u64>());
+        let now = match turn.shared.guests.on_socket(self.spoken.name, named.ident.as_str()) {
+            Known::As(now) if now.registered.is_none_or(|(_, before)| before == terminal) => now,
+            Known::As(_) => {
+                tell(jt808::registration_answer(&frame, Err(TERMINAL_REGISTERED_ALREADY)), out);
+                return Err(End::Refused);
+            }
+            Known::No | Known::NotYet => return Err(End::Removed),
+        };
+        let asked = Registration {
+            tracker: now.tracker,
+            digests: (Sha256::digest(&code).into(), terminal),
+            mailbox: turn.mailbox.clone(),
+            place,
+        };
+        turn.shared.registrations.try_send(asked).map_err(|_| End::NotHeld)?;
+        self.registering = Some(Box::new(Registering { frame, code }));
+        Ok(())
+    }
+
+    /// The database has answered.
+    pub fn registered(&mut self, is_taken: Option<bool>, out: &mut BytesMut) -> Result<(), End> {
+        let Some(registering) = self.registering.take() else { return Ok(()) };
+        let Registering { frame, code } = *registering;
+        match is_taken {
+            Some(true) => tell(jt808::registration_answer(&frame, Ok(&code)), out),
+            Some(false) => {
+                tell(jt808::registration_answer(&frame, Err(TERMINAL_REGISTERED_ALREADY)), out);
+                return Err(End::Refused);
+            }
+            None => return Err(End::NotHeld),
+        }
+        Ok(())
+    }
+
+    /// JT/T 808: lets the terminal in if it shows its code. One that shows another may register anew, and a few times only.
+    fn authenticate(&mut self, frame: &[u8], out: &mut BytesMut, place: Place, turn: &Turn<'_>) -> Result<(), End> {
+        let code = jt808::shown_code(frame).map_err(|_| End::Garbled("an authentication that cannot be read"))?;
+        let Some(ident) = self.named() else { return Err(End::Refused) };
+        let Known::As(now) = turn.shared.guests.on_socket(self.spoken.name, ident.as_str()) else {
+            return Err(End::Removed);
+        };
+        let shown: [u8; 32] = Sha256::digest(code).into();
+        if now.registered.is_none_or(|(code, _)| code != shown) {
+            tell(jt808::general_answer(frame, FAILED), out);
+            self.failures += 1;
+            return if self.guest.is_some() || self.failures >= LOG_INS_MAX { Err(End::Refused) } else { Ok(()) };
+        }
+        if self.guest.is_none() {
+            self.enter(&now, place, turn)?;
+        }
+        tell(jt808::general_answer(frame, DONE), out);
+        Ok(())
+    }
+
+    fn enter(&mut self, named: &Arc<SocketGuest>, place: Place, turn: &Turn<'_>) -> Result<(), End> {
+        let guest = Guest::new(named.ident.clone());
+        if !turn.shared.queues.is_held(guest.lane) {
+            return Err(End::NotHeld);
+        }
+        // Nobody without a secret is sent a command.
+        let hears = self.spoken.has_secret;
+        let entered = turn.shared.places.enter(guest.ident.clone(), turn.mailbox.clone(), place, hears);
+        turn.shared.metrics.door_takeovers.inc_by(entered.into());
+        self.named = Some(named.clone());
+        self.guest = Some(guest);
+        // Whoever removes it from the list tells the connection that has its place; until now this one had none.
+        match turn.shared.guests.on_socket(self.spoken.name, named.ident.as_str()) {
+            Known::As(now) if now.profile == named.profile => Ok(()),
+            _ => Err(End::Removed),
+        }
+    }
+
+    fn publish(&mut self, payload: Vec<u8>, owed: Owed, place: Place, turn: &Turn<'_>) -> Result<(), End> {
+        let Some(guest) = &self.guest else { return Err(End::Refused) };
+        if !turn.shared.queues.is_held(guest.lane) {
+            return Err(End::NotHeld);
+        }
+        let topic = guest.up_topic.to_string();
+        let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Door };
+        let receipt = Receipt::Door(DoorReceipt::new(turn.mailbox.clone(), place, owed));
+        self.unacknowledged += 1;
+        turn.shared.queues.put(guest.lane, Delivery { packet, receipt });
+        Ok(())
+    }
+
+    /// A frame is in the journal.
+    pub fn kept(&mut self, owed: Owed, out: &mut BytesMut) {
+        self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        if let Owed::Answer(answer) = owed {
+            out.extend_from_slice(&answer);
+        }
+    }
+
+    /// A command as it goes onto the wire.
+    pub fn message(&self, payload: &[u8], out: &mut BytesMut) -> bool {
+        let takes = self.guest.is_some() && self.spoken.has_secret;
+        if takes {
+            out.extend_from_slice(payload);
+        }
+        takes
+    }
+
+    /// A newer connection of the same tracker is there. This one stays for a while, silently: if it speaks, both live.
+    pub fn replaced(&mut self) -> Result<(), End> {
+        self.replaced_at.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    pub fn check(&self, now: Instant) -> Result<(), End> {
+        let is_over = self.replaced_at.is_some_and(|at| now.duration_since(at) > DOUBT_MAX);
+        if is_over { Err(End::Replaced) } else { Ok(()) }
+    }
+}
+
+/// Whether the last byte of a frame is also the first of the next, as some terminals of JT/T 808 send them in a row.
+fn shares_its_end(frame: &[u8], behind: &[u8]) -> bool {
+    let (Some(first), Some(last), Some(next)) = (frame.first(), frame.last(), behind.first()) else { return false };
+    matches!(first, 0x7e | 0xe7) && first == last && next != first && *next != b'(' && !next.is_ascii_whitespace()
+}
+
+/// Writes an answer that could be made.
+fn tell<E>(answer: Result<Vec<u8>, E>, out: &mut BytesMut) {
+    if let Ok(answer) = answer {
+        out.extend_from_slice(&answer);
+    }
+}

@@ -1,0 +1,19 @@
+//! Registrations of terminals (JT/T 808): a thread of the door asks, the database keeps, and the connection is told.
+
+use crate::ingest::receipt::{Mailbox, Place};
+use crate::store::door_sockets::Digest;
+use std::sync::Arc;
+
+/// Registrations that may wait for the database; it takes a few hundred a second.
+pub(super) const WAITING_MAX: usize = 1024;
+
+/// A terminal wants a code.
+pub(super) struct Registration {
+    /// Row of its tracker.
+    pub tracker: i64,
+    /// Of the code and of the terminal.
+    pub digests: (Digest, Digest),
+    /// Who is told, at which connection.
+    pub mailbox: Arc<Mailbox>,
+    pub place: Place,
+}
