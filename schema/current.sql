@@ -901,10 +901,12 @@ CREATE TABLE tracker_socket (
     tracker_id bigint NOT NULL,
     is_admitted boolean NOT NULL,
     code_sha256 bytea,
+    code_before_sha256 bytea,
     terminal_sha256 bytea,
     registered_at timestamp with time zone,
     changed_by xid8 DEFAULT pg_current_xact_id() NOT NULL,
     CHECK ((((code_sha256 IS NULL) = (terminal_sha256 IS NULL)) AND ((code_sha256 IS NULL) = (registered_at IS NULL)))),
+    CHECK ((length(code_before_sha256) = 32)),
     CHECK ((length(code_sha256) = 32)),
     CHECK ((length(terminal_sha256) = 32)),
     FOREIGN KEY (tracker_id) REFERENCES tracker(tracker_id),
@@ -4635,24 +4637,24 @@ BEGIN
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.door_register(p_tracker bigint, p_code_sha256 bytea, p_terminal_sha256 bytea)
- RETURNS boolean
- LANGUAGE plpgsql
+ RETURNS TABLE(code_before_sha256 bytea)
+ LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-BEGIN
-    UPDATE tracker_socket SET code_sha256 = p_code_sha256, terminal_sha256 = p_terminal_sha256, registered_at = now(), changed_by = pg_current_xact_id()
-    WHERE tracker_id = p_tracker AND is_admitted AND coalesce(terminal_sha256, p_terminal_sha256) = p_terminal_sha256;
-    RETURN FOUND;
-END $function$;
+    UPDATE tracker_socket s SET code_before_sha256 = s.code_sha256, code_sha256 = p_code_sha256, terminal_sha256 = p_terminal_sha256,
+        registered_at = now(), changed_by = pg_current_xact_id()
+    WHERE s.tracker_id = p_tracker AND s.is_admitted AND coalesce(s.terminal_sha256, p_terminal_sha256) = p_terminal_sha256
+    RETURNING s.code_before_sha256
+$function$;
 
 CREATE OR REPLACE FUNCTION public.door_sockets(p_since text)
- RETURNS TABLE(tracker_id bigint, ident text, profile jsonb, is_admitted boolean, code_sha256 bytea, terminal_sha256 bytea)
+ RETURNS TABLE(tracker_id bigint, ident text, profile jsonb, is_admitted boolean, code_sha256 bytea, code_before_sha256 bytea, terminal_sha256 bytea)
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
-    SELECT s.tracker_id, t.ident, t.profile, s.is_admitted, s.code_sha256, s.terminal_sha256 FROM tracker_socket s JOIN tracker t USING (tracker_id)
+    SELECT s.tracker_id, t.ident, t.profile, s.is_admitted, s.code_sha256, s.code_before_sha256, s.terminal_sha256 FROM tracker_socket s JOIN tracker t USING (tracker_id)
     WHERE p_since IS NULL OR s.changed_by >= p_since::xid8
 $function$;
 
@@ -6214,6 +6216,7 @@ AS $function$
         AND (t.profile ->> 'transport' = 'socket' OR EXISTS (SELECT FROM tracker_socket s WHERE s.tracker_id = t.tracker_id))
     ON CONFLICT (tracker_id) DO UPDATE SET is_admitted = EXCLUDED.is_admitted, changed_by = pg_current_xact_id(),
         code_sha256     = CASE WHEN NOT p_forgets THEN tracker_socket.code_sha256 END,
+        code_before_sha256 = CASE WHEN NOT p_forgets THEN tracker_socket.code_before_sha256 END,
         terminal_sha256 = CASE WHEN NOT p_forgets THEN tracker_socket.terminal_sha256 END,
         registered_at   = CASE WHEN NOT p_forgets THEN tracker_socket.registered_at END
 $function$;

@@ -6,7 +6,7 @@ use crate::door::{Door, Surroundings};
 use crate::ingest::broker_limits;
 use crate::ingest::lane_queue::LaneQueues;
 use crate::ingest::places::{Outlet, Places};
-use crate::ingest::publisher::Publisher;
+use crate::ingest::publisher::{Message, Publisher};
 use crate::ingest::retained;
 use crate::ingest::session::Subscribed;
 use crate::pipeline::{self, LivePublisher, Shared};
@@ -14,11 +14,12 @@ use crate::store::tracks::partitions;
 use crate::store::{self, Role, migrate};
 use crate::telemetry::Metrics;
 use crate::{api, notify, protocol, rollup, seal};
+use anyhow::bail;
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_postgres::{AsyncMessage, NoTls};
 
@@ -133,8 +134,13 @@ pub async fn run_counted(
     let for_prometheus = api::metrics_listener(&config.http).await?;
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
+    // Without a broker, live maps hear of the lanes within this process.
+    let (news, heard) = mpsc::channel(api::NEWS_MAX);
+    if !config.broker.enabled && roles.ingest != roles.api {
+        bail!("broker.enabled is false: `ingest` and `api` must run in one process, as `rideguard up` does");
+    }
     if roles.ingest || roles.rollup || roles.notify || roles.seal {
-        start_workers(&mut tasks, &config, roles, &metrics, &subscribed, &stop)?;
+        start_workers(&mut tasks, &config, roles, &metrics, (&subscribed, news), &stop)?;
     }
     if let Some(web) = web {
         let waits_for = roles.ingest.then_some(subscribed);
@@ -156,7 +162,8 @@ pub async fn run_counted(
             Duration::from_secs(config.ingest.tick_every_s),
             config.http.behind_tls_proxy,
         );
-        tokio::spawn(api.hub().run(broker_of_api(&config.broker)?));
+        let heard = if config.broker.enabled { api::Hub::news_of(&broker_of_api(&config.broker)?)? } else { heard };
+        tokio::spawn(api.hub().run(heard));
         tokio::spawn(api.clone().run_imports());
         tokio::spawn(api.remember_logins());
         tasks.spawn(api::serve(web, router, stop.clone()));
@@ -187,7 +194,7 @@ fn start_workers(
     config: &Config,
     roles: Roles,
     metrics: &Arc<Metrics>,
-    subscribed: &Subscribed,
+    (subscribed, news): (&Subscribed, mpsc::Sender<Message>),
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let settings_of = |role| store::settings(&config.database, role);
@@ -220,18 +227,18 @@ fn start_workers(
         if let Some(door) = Door::open(&config.door, around, stop.clone())? {
             tasks.spawn(door.run(stop.clone()));
         }
+        let dropped = &metrics.publications_dropped;
+        let publisher = |name, listener| {
+            if config.broker.enabled {
+                return Publisher::start(&config.broker, name, dropped.clone());
+            }
+            Ok(Publisher::without_broker(listener, dropped.clone()))
+        };
         let lane_quota = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
             lane_quota: lane_quota.clone(),
-            outlet: Outlet {
-                places: places.clone(),
-                publisher: Publisher::start(&config.broker, "answers", metrics.publications_dropped.clone())?,
-            },
-            live_publisher: LivePublisher::start(Publisher::start(
-                &config.broker,
-                "news",
-                metrics.publications_dropped.clone(),
-            )?),
+            outlet: Outlet { places: places.clone(), publisher: publisher("answers", None)? },
+            live_publisher: LivePublisher::start(publisher("news", Some(news))?),
             database: database.clone(),
             metrics: metrics.clone(),
             settings_changed,
@@ -242,8 +249,10 @@ fn start_workers(
         for (lane, inbox) in Lane::all().zip(inboxes) {
             tasks.spawn(pipeline::run(shared.clone(), lane, inbox, stop.clone()));
         }
-        tasks.spawn(check_the_broker(config.clone(), metrics.clone(), stop.clone()));
-        tasks.spawn(clear_the_broker(config.clone(), stop.clone()));
+        if config.broker.enabled {
+            tasks.spawn(check_the_broker(config.clone(), metrics.clone(), stop.clone()));
+            tasks.spawn(clear_the_broker(config.clone(), stop.clone()));
+        }
         tasks.spawn(lane_quota.follow_workers(database.clone(), shared.owner.clone(), stop.clone()));
         tasks.spawn(keep_partitions(config.clone(), database.clone(), stop.clone()));
     }

@@ -267,6 +267,7 @@ impl Config {
             let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             anyhow!("the settings file {}, line {line}: {}", path.display(), e.message())
         })?;
+        config.broker.check()?;
         let base = path.parent().unwrap_or(Path::new("."));
         for file in [
             &mut config.database.password_file,

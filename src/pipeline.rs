@@ -149,7 +149,7 @@ impl<'a> Pipeline<'a> {
         let statements = Statements::prepare(&client).await?;
         let fold = FoldSettings { max_fix_age_s: f64::from(shared.config.ingest.max_fix_age_days) * 86_400.0 };
         // The session is opened before recovery so that the broker keeps what comes meanwhile.
-        if buffer.session.is_none() {
+        if buffer.has_broker && buffer.session.is_none() {
             let (broker, subscribed) = (&shared.config.broker, shared.subscribed.clone());
             buffer.session = Some(Session::start(broker, lane, subscribed, progress.journaled > 0)?);
         }
@@ -187,6 +187,9 @@ impl<'a> Pipeline<'a> {
         pipeline.handle(batch).await?;
         pipeline.switched.clear();
         pipeline.buffer.inbox.open();
+        if !pipeline.buffer.has_broker {
+            pipeline.shared.subscribed.note(lane);
+        }
         Ok(Some(pipeline))
     }
 
@@ -291,7 +294,7 @@ impl<'a> Pipeline<'a> {
         if self.ticked_at.elapsed() >= tick_every {
             self.take_settings(batch).await?; // in case a notice was lost
             let at = now();
-            if !self.buffer.session()?.is_connected() {
+            if !self.buffer.hears_broker()? {
                 let from = at.plus_secs_f64(-self.ticked_at.elapsed().as_secs_f64());
                 batch.entries.push(Entry::Gap { from, to: at, cause: GapCause::WithoutBroker });
             }

@@ -5,6 +5,7 @@ use crate::api::types::stored;
 use crate::config::Broker;
 use crate::domain::{Lane, Timestamp};
 use crate::ingest::client_options::{jittered, options};
+use crate::ingest::publisher::Message;
 use crate::live::{FILTER, LiveUpdate, lane_of};
 use crate::store::lane::LEASE_S;
 use crate::store::proof::Proof;
@@ -14,13 +15,17 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 use tokio_postgres::Row;
 
 /// Alerts a client may lag behind before it must read them again by `GET /alerts`.
 const ALERTS_BEHIND_MAX: usize = 256;
 /// How often the memory is read again from the database: new vehicles, new owners.
 const REREAD_EVERY: Duration = Duration::from_secs(30);
+
+/// Messages of lanes that wait to be read; beyond, the broker's wait in their socket, and those of this process are dropped and
+/// counted: the memory is read again.
+pub const NEWS_MAX: usize = 1024;
 
 /// A lane speaks at every tick of the clock, if only to say that it works. After so many ticks, and the time in which a
 /// lane changes hands, without a word of one the positions are held up somewhere.
@@ -190,21 +195,21 @@ impl Hub {
         self.places.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Listens to the lanes' news, and reads the memory again from time to time; never ends.
+    /// The lanes' news as the broker has them, for as long as the process runs.
     ///
     /// # Errors
     /// Names the file of the broker's settings that cannot be read.
-    pub async fn run(self, broker: Broker) -> anyhow::Result<()> {
-        let mut mqtt = options(&broker, &format!("rideguard-api-{:08x}", rand::random::<u32>()))?;
+    pub fn news_of(broker: &Broker) -> anyhow::Result<mpsc::Receiver<Message>> {
+        let mut mqtt = options(broker, &format!("rideguard-api-{:08x}", rand::random::<u32>()))?;
         mqtt.set_clean_session(true);
         let (client, mut event_loop) = AsyncClient::new(mqtt, 64);
-        let (to_reader, mut news) = tokio::sync::mpsc::channel(1024);
+        let (to_reader, news) = mpsc::channel(NEWS_MAX);
         tokio::spawn(async move {
             loop {
                 match event_loop.poll().await {
                     Ok(Event::Incoming(Packet::ConnAck(_))) => drop(client.try_subscribe(FILTER, QoS::AtMostOnce)),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        if to_reader.send((publish.topic, publish.payload)).await.is_err() {
+                        if to_reader.send((publish.topic, publish.payload.into())).await.is_err() {
                             return;
                         }
                     }
@@ -213,6 +218,11 @@ impl Hub {
                 }
             }
         });
+        Ok(news)
+    }
+
+    /// Listens to the lanes' news, and reads the memory again from time to time; never ends.
+    pub async fn run(self, mut news: mpsc::Receiver<Message>) {
         let mut reread = tokio::time::interval(REREAD_EVERY);
         loop {
             tokio::select! {

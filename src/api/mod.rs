@@ -41,6 +41,7 @@ mod zones;
 pub use account::{FactorKey, WeakPassword, check_password, digest_of_code, new_code};
 pub use codes::Code;
 pub use cursor::Key as CursorKey;
+pub use live_state::{Hub, NEWS_MAX};
 pub use password::hash_password;
 pub use server::{listen, metrics_listener, serve, web_listener};
 
@@ -98,7 +99,7 @@ pub struct Api {
     id_key: registry::IdKey,
     imports: Arc<tokio::sync::Notify>,
     metrics: Arc<Metrics>,
-    live: live_state::Hub,
+    live: Hub,
     streams: streams::Streams,
     refused_rows: Arc<audit::RefusedRows>,
     limits: Arc<limits::Limits>,
@@ -302,7 +303,7 @@ pub fn new(
     behind_tls_proxy: bool,
 ) -> (Api, Router) {
     let Pools { everything: pool, tracks } = pools;
-    let live = live_state::Hub::new(pool.clone(), tick_every);
+    let live = Hub::new(pool.clone(), tick_every);
     let streams = streams::Streams::new(metrics.clone());
     let api = Api {
         live,
@@ -352,7 +353,7 @@ pub fn new(
 
 impl Api {
     /// Keeps the live map's memory up to date from the broker; runs until it is dropped.
-    pub fn hub(&self) -> live_state::Hub {
+    pub fn hub(&self) -> Hub {
         self.live.clone()
     }
 }

@@ -118,9 +118,9 @@ enum Thing {
         /// Its model, where the language has dialects.
         #[arg(long)]
         model: Option<String>,
-        /// How it connects: mqtt, or socket: its language on a TCP or UDP port of the door.
-        #[arg(long, value_parser = transport, default_value = "mqtt")]
-        transport: Transport,
+        /// How it connects: mqtt, or socket: its language on a TCP or UDP port of the door. Without it: as before, or mqtt.
+        #[arg(long, value_parser = transport)]
+        transport: Option<Transport>,
         #[command(flatten)]
         within: Within,
     },
@@ -337,6 +337,10 @@ async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyho
                 let names: Vec<_> = PROTOCOLS.iter().map(|p| p.name).collect();
                 bail!("no protocol is called {protocol:?}; there are {}", names.join(", "));
             }
+            let transport = match transport {
+                Some(transport) => transport,
+                None => registry::transport(client, ident.as_str()).await?.unwrap_or_default(),
+            };
             ensure!(
                 transport == Transport::Mqtt || SPOKEN.iter().any(|spoken| spoken.name == protocol),
                 "{protocol} is not spoken on a socket of its own; there are {}",

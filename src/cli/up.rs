@@ -11,6 +11,7 @@ use crate::config::{self, Accounts, Audit, Config, Http, Ingest, Journal, Notify
 use crate::ingest::session::Subscribed;
 use crate::store::{self, Role, accounts};
 use crate::supervisor::broker::{self, Mosquitto};
+use crate::supervisor::certificates;
 use crate::supervisor::data_dir::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 /// Flags of `up`.
 #[derive(Parser)]
+#[command(group = clap::ArgGroup::new("trackers_port").args(["mqtt_port", "door_port"]).multiple(true))]
 pub struct Args {
     /// Data folder: database, broker, secrets.
     #[arg(long, default_value = "./data")]
@@ -43,11 +45,14 @@ pub struct Args {
     pub mqtt_port: Option<u16>,
     /// Host name under which trackers connect from outside: the broker then listens on every address,
     /// and its certificate bears this name. Without it only this machine reaches the broker.
-    #[arg(long, alias = "mqtt-public", requires = "mqtt_port")]
+    #[arg(long, alias = "mqtt-public", requires = "trackers_port")]
     pub mqtt_hostname: Option<String>,
     /// TLS port of the door, where trackers connect to RideGuard itself; none: there is no door.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub door_port: Option<u16>,
+    /// Starts no private broker: all trackers come to the door. Not in a data folder whose broker may keep packets.
+    #[arg(long, requires = "door_port", conflicts_with = "mqtt_port")]
+    pub without_broker: bool,
     /// Port of the door for trackers that speak their language without MQTT, as jt808=6808; several may be given. Languages: gt06,
     /// h02, jt808, teltonika.
     #[arg(long, value_name = "LANGUAGE=PORT", value_parser = language_port)]
@@ -79,35 +84,60 @@ pub struct Args {
 pub fn up(args: Args) -> anyhow::Result<()> {
     // Before anything is made.
     postgres::bin_folder()?;
-    broker::programs()?;
+    if !args.without_broker {
+        broker::programs()?;
+    }
     if args.demo && !args.demo_without_simulator {
         demo::simulator()?;
     }
     // The folder's lock comes before the ports: a second start in one folder meets both.
     let folder = Folder::open(&args.data)?;
     check_addresses(&args)?;
+    if args.without_broker
+        && let Some(home) = broker::home_of_earlier(&folder)
+    {
+        bail!(
+            "{home} is of a broker, which may keep packets that trackers will not send again: start once without \
+             --without-broker, let it run for a minute, stop it, remove {home}, and start anew",
+            home = home.display()
+        );
+    }
     if args.demo {
         demo::make_credentials(&folder.path("trackers"), args.demo_vehicles)?;
     }
     let mut postgres = Postgres::start(&folder, None)?;
-    let mut broker = match Mosquitto::start(&folder, args.mqtt_port, args.mqtt_hostname.as_deref()) {
+    let mut broker = match start_broker(&folder, &args) {
         Ok(broker) => broker,
         Err(error) => {
             postgres.stop();
             return Err(error);
         }
     };
-    let result = write_settings(&folder, &args, &postgres, &broker)
-        .and_then(|config| block_on(together(&args, &folder, config, &mut postgres, &mut broker)));
-    broker.stop();
+    let result = write_settings(&folder, &args, &postgres, broker.as_ref())
+        .and_then(|config| block_on(together(&args, &folder, config, &mut postgres, broker.as_mut())));
+    if let Some(broker) = &mut broker {
+        broker.stop();
+    }
     postgres.stop();
     result
+}
+
+/// The private broker, unless nobody wants one; then the certificates alone.
+fn start_broker(folder: &Folder, args: &Args) -> anyhow::Result<Option<Mosquitto>> {
+    let name = args.mqtt_hostname.as_deref();
+    if args.without_broker {
+        return certificates::make(folder, name).map(|_| None);
+    }
+    Mosquitto::start(folder, args.mqtt_port, name).map(Some)
 }
 
 /// Says now what would fail after half a minute of setting up.
 fn check_addresses(args: &Args) -> anyhow::Result<()> {
     if !args.http.ip().is_loopback() {
         bail!("--http is {}; it must be a loopback address, with a TLS proxy in front for others", args.http);
+    }
+    if args.mqtt_hostname.is_some() && args.mqtt_port.is_none() && !args.without_broker {
+        bail!("--mqtt-hostname needs --mqtt-port: trackers must know where to connect");
     }
     // Both are held until both are there, so that the same port twice is noticed, too.
     let mut listeners = Vec::new();
@@ -130,7 +160,7 @@ async fn together(
     folder: &Folder,
     config: Config,
     postgres: &mut Postgres,
-    broker: &mut Mosquitto,
+    mut broker: Option<&mut Mosquitto>,
 ) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     // The superuser stands in no settings file: this start alone knows it.
@@ -155,9 +185,12 @@ async fn together(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     admission.look().await;
-    admission.tell(folder, broker)?;
+    if let Some(broker) = broker.as_deref() {
+        admission.tell(folder, broker)?;
+    }
+    let port = broker.as_deref().map_or(args.door_port.unwrap_or_default(), |broker| broker.port);
     let mut playing = match demo {
-        Some(demo) => demo.play(broker.port, stop.clone()).await?,
+        Some(demo) => demo.play(port, stop.clone()).await?,
         None => {
             announce(format_args!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http));
             if let Some(address) = setup_address {
@@ -170,10 +203,10 @@ async fn together(
     let result = loop {
         tokio::select! {
             ended = &mut running => break ended?,
-            Ok(()) = admitted_changed.changed() => admission.look().await,
+            Ok(()) = admitted_changed.changed(), if broker.is_some() => admission.look().await,
             // As at the first start: first our sessions, then the trackers.
-            () = until(admission.due_at()), if subscribed.is_complete() => {
-                if let Err(error) = admission.tell(folder, broker) {
+            () = until(admission.due_at()), if broker.is_some() && subscribed.is_complete() => {
+                if let Some(Err(error)) = broker.as_deref().map(|broker| admission.tell(folder, broker)) {
                     tracing::error!(error = %format!("{error:#}"), "The broker was not told whom to let in; retrying");
                 }
             }
@@ -182,6 +215,7 @@ async fn together(
                     continue;
                 }
                 bring_back_database(folder, postgres);
+                let Some(broker) = broker.as_deref_mut() else { continue };
                 if bring_back_broker(args, folder, broker, &subscribed) {
                     admission.forget_broker();
                 }
@@ -307,8 +341,26 @@ fn door_settings(door: &config::Door) -> String {
     format!("\n[door]\n{files}{}", listeners.collect::<String>())
 }
 
+/// The broker as lines of the settings file.
+fn broker_settings(broker: &config::Broker) -> String {
+    if !broker.enabled {
+        return "[broker]\nenabled = false\nca_file = \"ca.pem\"\n".into();
+    }
+    let socket = broker.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
+    let services = broker.services_port.map_or_else(String::new, |port| format!("services_port = {port}\n"));
+    let (host, port, username, api) = (&broker.host, broker.port, &broker.username, broker::API_USER);
+    format!(
+        "[broker]\nhost = {host:?}\nport = {port}\n{services}ca_file = \"ca.pem\"\nusername = {username:?}\npassword_file = \"secrets/broker\"\napi_username = {api:?}\napi_password_file = \"secrets/broker-api\"\n{socket}"
+    )
+}
+
 /// Writes the settings that the other commands of this data folder read.
-fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mosquitto) -> anyhow::Result<Config> {
+fn write_settings(
+    folder: &Folder,
+    args: &Args,
+    postgres: &Postgres,
+    broker: Option<&Mosquitto>,
+) -> anyhow::Result<Config> {
     let journal_key_file = folder.key("journal-key")?;
     let audit_key_file = folder.key("audit-key")?;
     let account_key_file = folder.key("account-key")?;
@@ -316,7 +368,7 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
     let copy_heads_to = args.copy_audit_heads_to.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
     let config = Config {
         database: postgres.settings(folder)?,
-        broker: broker.settings(),
+        broker: broker.map_or_else(|| broker::none(folder), Mosquitto::settings),
         ingest: Ingest { max_fix_age_days: args.max_fix_age_days, ..Ingest::default() },
         http: Http { listen: args.http, metrics_listen: args.metrics, behind_tls_proxy: args.behind_tls_proxy },
         notify: Notify { allow_private_webhooks: args.demo, allow_http_webhooks: args.demo, ..Notify::default() },
@@ -333,14 +385,13 @@ fn write_settings(folder: &Folder, args: &Args, postgres: &Postgres, broker: &Mo
         .iter()
         .map(|role| format!("{role}_user = \"rideguard_{role}\"\n{role}_password_file = \"secrets/database-{role}\"\n"))
         .collect();
-    let socket = b.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
-    let services = b.services_port.map_or_else(String::new, |port| format!("services_port = {port}\n"));
+    let broker = broker_settings(b);
     write_private(
         &folder.path("rideguard.toml"),
         &format!(
             "# Written by `rideguard up` at every start, for the other commands of this data folder.
 [database]\nhost = {:?}\nport = {}\nname = {:?}\nuser = {:?}\npassword_file = \"secrets/database\"\n{roles}
-[broker]\nhost = {:?}\nport = {}\n{services}ca_file = \"ca.pem\"\nusername = {:?}\npassword_file = \"secrets/broker\"\napi_username = {:?}\napi_password_file = \"secrets/broker-api\"\n{}
+{broker}
 [ingest]\nmax_fix_age_days = {}\nspool_dir = \"spool\"\n
 [http]\nlisten = \"{}\"\nmetrics_listen = \"{}\"\nbehind_tls_proxy = {}\n
 [notify]\nallow_private_webhooks = {}\nallow_http_webhooks = {}\n
@@ -355,11 +406,6 @@ copy_heads_to = {:?}\n
             d.port,
             d.name,
             d.user,
-            b.host,
-            b.port,
-            b.username,
-            broker::API_USER,
-            socket,
             args.max_fix_age_days,
             args.http,
             args.metrics,

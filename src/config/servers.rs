@@ -73,7 +73,11 @@ impl Database {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Broker {
-    /// Host name or address, as in its certificate.
+    /// Whether there is one; without it, all trackers come by the door.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Host name or address, as in its certificate; needed if there is one, as the two files are.
+    #[serde(default)]
     pub host: String,
     /// TLS port where trackers connect.
     #[serde(default = "port_8883")]
@@ -82,11 +86,13 @@ pub struct Broker {
     #[serde(default)]
     pub services_port: Option<u16>,
     /// The certificate authority to trust, PEM.
+    #[serde(default)]
     pub ca_file: PathBuf,
     /// Our own user.
     #[serde(default = "ingest_user")]
     pub username: String,
     /// File with its password.
+    #[serde(default)]
     pub password_file: PathBuf,
     /// The user of the API, which reads only what lanes publish for live maps; without it the API is `username`.
     #[serde(default)]
@@ -100,7 +106,24 @@ pub struct Broker {
     pub socket: Option<PathBuf>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 impl Broker {
+    /// Says what is missing; before files are looked for.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let needed = [
+            ("host", self.host.is_empty()),
+            ("ca_file", self.ca_file.as_os_str().is_empty()),
+            ("password_file", self.password_file.as_os_str().is_empty()),
+        ];
+        match needed.into_iter().find(|(_, is_missing)| self.enabled && *is_missing) {
+            Some((name, _)) => anyhow::bail!("broker.{name} is missing; without a broker set broker.enabled = false"),
+            None => Ok(()),
+        }
+    }
+
     /// As our own services connect: on the port that is theirs.
     #[must_use]
     pub fn for_services(&self) -> Self {

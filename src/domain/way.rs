@@ -6,7 +6,7 @@ use std::fmt;
 
 /// Where a packet came from. Two sources feed a lane, and one that is away says nothing of the other.
 ///
-/// It stands where journals had the broker's retain flag: `false`, `true`, and the number 2 for what had none.
+/// It stands where journals had the broker's retain flag: `false`, `true`, and the numbers 2 and 3 for what had none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
     /// By the broker, from its tracker.
@@ -14,12 +14,15 @@ pub enum Way {
     Broker,
     /// A copy that the broker had retained; trackers must not retain.
     Retained,
-    /// At our own door, without the broker.
+    /// At our own door, by MQTT without the broker.
     Door,
+    /// At our own door, in its language on a socket of its own: the door has answered it.
+    Socket,
 }
 
-/// The number of [`Way::Door`] in journals; 0 and 1 are what a flag would be.
+/// The numbers of [`Way::Door`] and [`Way::Socket`] in journals; 0 and 1 are what a flag would be.
 const DOOR: u8 = 2;
+const SOCKET: u8 = 3;
 
 impl Way {
     /// Of what a broker sends, by its retain flag.
@@ -29,7 +32,7 @@ impl Way {
 
     /// Whether it came past the broker.
     pub fn is_door(self) -> bool {
-        self == Self::Door
+        matches!(self, Self::Door | Self::Socket)
     }
 }
 
@@ -39,6 +42,7 @@ impl Serialize for Way {
             Self::Broker => serializer.serialize_bool(false),
             Self::Retained => serializer.serialize_bool(true),
             Self::Door => serializer.serialize_u8(DOOR),
+            Self::Socket => serializer.serialize_u8(SOCKET),
         }
     }
 }
@@ -56,7 +60,7 @@ impl Visitor<'_> for FlagOrNumber {
     type Value = Way;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a flag, or {DOOR} for a packet that came at the door")
+        write!(f, "a flag, or {DOOR} or {SOCKET} for a packet that came at the door")
     }
 
     fn visit_bool<E: Error>(self, is_retained: bool) -> Result<Way, E> {
@@ -66,6 +70,7 @@ impl Visitor<'_> for FlagOrNumber {
     fn visit_u64<E: Error>(self, number: u64) -> Result<Way, E> {
         match number {
             number if number == u64::from(DOOR) => Ok(Way::Door),
+            number if number == u64::from(SOCKET) => Ok(Way::Socket),
             other => Err(E::invalid_value(Unexpected::Unsigned(other), &self)),
         }
     }
@@ -77,8 +82,12 @@ mod tests {
 
     #[test]
     fn a_way_stands_where_the_retain_flag_stood() {
-        for (way, json, packed) in [(Way::Broker, "false", 0xc2), (Way::Retained, "true", 0xc3), (Way::Door, "2", 0x02)]
-        {
+        for (way, json, packed) in [
+            (Way::Broker, "false", 0xc2),
+            (Way::Retained, "true", 0xc3),
+            (Way::Door, "2", 0x02),
+            (Way::Socket, "3", 0x03),
+        ] {
             assert_eq!(serde_json::to_string(&way).unwrap(), json);
             assert_eq!(rmp_serde::to_vec(&way).unwrap(), [packed]);
             assert_eq!(serde_json::from_str::<Way>(json).unwrap(), way);

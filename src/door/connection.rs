@@ -3,7 +3,7 @@
 use crate::door::Shared;
 use crate::door::end::End;
 use crate::door::guest::Turn;
-use crate::door::limits::{LOG_IN_BYTES_MAX, LOG_IN_MAX, READ_BYTES, TURN_BYTES_MAX, WRITE_MAX};
+use crate::door::limits::{FRAMES_PER_TURN, LOG_IN_BYTES_MAX, LOG_IN_MAX, READ_BYTES, TURN_BYTES_MAX, WRITE_MAX};
 use crate::door::socket::{ReadEnd, Socket};
 use crate::door::talk::Talk;
 use crate::ingest::receipt::{Place, Word};
@@ -61,7 +61,7 @@ impl Connection {
 
     /// Reads and answers as far as one turn goes; says whether there may be more at once.
     pub fn hear(&mut self, place: Place, scratch: &mut [u8], now: Instant, turn: &Turn<'_>) -> Result<bool, End> {
-        let mut read_bytes = 0;
+        let (mut read_bytes, mut heard) = (0, 0);
         if std::mem::take(&mut self.is_stalled) {
             self.heard_at = now; // whoever waited for us was not silent
         }
@@ -71,6 +71,10 @@ impl Connection {
                     self.is_stalled = true;
                     return Ok(false);
                 }
+                if heard >= FRAMES_PER_TURN {
+                    return Ok(true);
+                }
+                heard += 1;
                 let out = self.socket.outgoing();
                 if !self.talk.hear(&mut self.input, out, place, self.packet_bytes_max, turn)? {
                     break;
@@ -109,6 +113,7 @@ impl Connection {
             Word::GivenUp => return Err(End::GivenUp),
             Word::Registered(is_taken) => self.talk.registered(is_taken, self.socket.outgoing())?,
             Word::Replaced => self.talk.replaced()?,
+            Word::Outlived => return Err(End::Replaced),
             Word::NotAdmitted => return Err(End::Removed),
         }
         Ok(())

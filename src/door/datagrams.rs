@@ -46,10 +46,8 @@ pub(super) fn hear(
     turn: &Turn<'_>,
 ) -> Fate {
     let Some(spoken) = SPOKEN.iter().find(|spoken| spoken.name == language) else { return Fate::Malformed };
-    let any = Profile { tolerate_checksum: true, ..Profile::of(language) };
-    let Ok(heard) = (spoken.hear)(&any, datagram, turn.received_at) else { return Fate::Malformed };
-    let Some(ident) = heard.idents.first() else { return Fate::Malformed };
-    let guest = match turn.shared.guests.on_socket(language, ident) {
+    let Some(ident) = (spoken.name_of)(datagram) else { return Fate::Malformed };
+    let guest = match turn.shared.guests.on_socket(language, &ident) {
         Known::As(guest) => guest,
         Known::No => return Fate::Refused,
         Known::NotYet => return Fate::NotHeld,
@@ -83,7 +81,7 @@ fn take(
     }
     if is_kept {
         let (topic, payload) = (guest.up_topic.to_string(), datagram.to_vec());
-        let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Door };
+        let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Socket };
         let place = Place { slot: SLOT, generation: listener };
         let receipt = Receipt::Door(DoorReceipt::new(turn.mailbox.clone(), place, owed));
         turn.shared.queues.put(guest.lane, Delivery { packet, receipt });

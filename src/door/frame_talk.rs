@@ -4,11 +4,11 @@
 //! the code that a terminal got when it registered. The other languages have none, so whoever knows an identifier can pretend:
 //! a newer connection takes the place, and if the older one still speaks, two devices use one name, which operators are told.
 
-use crate::domain::{Packet, Profile, Way};
+use crate::domain::{Packet, Way};
 use crate::door::end::End;
 use crate::door::guest::{Guest, Turn};
-use crate::door::guests::{Known, SocketGuest};
-use crate::door::limits::{DOUBLE_AFTER, DOUBT_MAX, LOG_IN_BYTES_MAX, LOG_INS_MAX, NOISE_BYTES_MAX};
+use crate::door::guests::{Known, SocketGuest, name_of};
+use crate::door::limits::{DOUBLE_AFTER, DOUBT_MAX, LOG_IN_BYTES_MAX, LOG_INS_MAX, NOISE_BYTES_MAX, UNREADABLE_MAX};
 use crate::door::registrar::Registration;
 use crate::ingest::Delivery;
 use crate::ingest::receipt::{DoorReceipt, Owed, Place, Receipt};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Results of a registration and of an authentication (JT/T 808-2019, 8.6 and 8.9).
-const TERMINAL_REGISTERED_ALREADY: u8 = 3;
+/// The same to an unknown number and to another terminal: nobody learns by it which numbers are ours.
 const NO_SUCH_TERMINAL: u8 = 4;
 const FAILED: u8 = 1;
 const DONE: u8 = 0;
@@ -40,8 +40,11 @@ pub(super) struct FrameTalk {
     pub guest: Option<Guest>,
     /// Frames that wait for the journal.
     pub unacknowledged: u16,
-    /// Registrations and authentications that failed.
+    /// Authentications that failed, and registrations.
     failures: u8,
+    registrations: u8,
+    /// Frames that nobody can read.
+    unreadable: u32,
     noise_bytes: usize,
     registering: Option<Box<Registering>>,
     /// Since when a newer connection has its place.
@@ -56,6 +59,8 @@ impl FrameTalk {
             guest: None,
             unacknowledged: 0,
             failures: 0,
+            registrations: 0,
+            unreadable: 0,
             noise_bytes: 0,
             registering: None,
             replaced_at: None,
@@ -88,13 +93,14 @@ impl FrameTalk {
                 Err(End::Garbled("a frame is longer than its listener allows"))
             }
             FrameStep::Frame(length) => {
-                if self.replaced_at.is_some_and(|at| at.elapsed() >= DOUBLE_AFTER) {
-                    return Err(End::Doubled);
-                }
                 let frame = input[..length].to_vec();
                 input.advance(length - usize::from(shares_its_end(&frame, &input[length..])));
                 self.noise_bytes = 0;
                 self.take(frame, out, place, turn)?;
+                // What it said is kept, and then it goes: two speak under one name.
+                if self.replaced_at.is_some_and(|at| at.elapsed() >= DOUBLE_AFTER) && !self.comes_back(place, turn) {
+                    return Err(End::Doubled);
+                }
                 Ok(true)
             }
             FrameStep::Skip(length) => {
@@ -114,7 +120,7 @@ impl FrameTalk {
         let heard = match (self.spoken.hear)(&named.profile, &frame, turn.received_at) {
             Ok(heard) => heard,
             // Nobody can read it here; it is kept for whoever looks, and answered by nobody.
-            Err(_) if self.guest.is_some() => return self.publish(frame, Owed::Nothing, place, turn),
+            Err(_) if self.guest.is_some() => return self.keep_unreadable(frame, place, turn),
             Err(_) => return Err(End::Garbled("its first frame cannot be read")),
         };
         if !heard.idents.is_empty() && !heard.idents.iter().any(|ident| named.ident.is_named_by(ident)) {
@@ -142,18 +148,37 @@ impl FrameTalk {
         self.publish(frame, if is_owed { Owed::Answer(answer[..].into()) } else { Owed::Nothing }, place, turn)
     }
 
+    /// The newer connection that had its place is gone: the place is its again.
+    fn comes_back(&mut self, place: Place, turn: &Turn<'_>) -> bool {
+        let Some(guest) = self.guest.as_ref().filter(|guest| turn.shared.places.is_free(&guest.ident)) else {
+            return false;
+        };
+        turn.shared.places.enter(guest.ident.clone(), turn.mailbox.clone(), place, self.spoken.has_secret);
+        self.replaced_at = None;
+        true
+    }
+
+    /// Keeps a frame that its profile cannot read: whoever mends the profile can read it again. One that may hold a code is not
+    /// kept, and who has no secret may send few.
+    fn keep_unreadable(&mut self, frame: Vec<u8>, place: Place, turn: &Turn<'_>) -> Result<(), End> {
+        self.unreadable += 1;
+        if !self.spoken.has_secret && self.unreadable > UNREADABLE_MAX {
+            return Err(End::Garbled("too many frames that cannot be read"));
+        }
+        if self.spoken.name == "jt808" && jt808::may_hold_code(&frame) {
+            return Err(End::Garbled("a registration or authentication that cannot be read"));
+        }
+        self.publish(frame, Owed::Nothing, place, turn)
+    }
+
     /// Whom the first frame names, if they may come.
     fn meet(&mut self, frame: &[u8], out: &mut BytesMut, turn: &Turn<'_>) -> Result<Arc<SocketGuest>, End> {
-        // Whose it is is known first, and only then what that tracker may have wrong.
-        let any = Profile { tolerate_checksum: true, ..Profile::of(self.spoken.name) };
-        let heard = (self.spoken.hear)(&any, frame, turn.received_at);
-        let heard = heard.map_err(|_| End::Garbled("its first frame cannot be read"))?;
-        let ident = heard.idents.first().ok_or(End::Garbled("its first frame names nobody"))?;
-        let named = match turn.shared.guests.on_socket(self.spoken.name, ident) {
+        let ident = (self.spoken.name_of)(frame).ok_or(End::Garbled("its first frame names nobody"))?;
+        let named = match turn.shared.guests.on_socket(self.spoken.name, &ident) {
             Known::As(named) => named,
             Known::NotYet => return Err(End::NotHeld),
             Known::No => {
-                if heard.kind == Kind::Register {
+                if self.spoken.name == "jt808" {
                     tell(jt808::registration_answer(frame, Err(NO_SUCH_TERMINAL)), out);
                 }
                 return Err(End::Refused);
@@ -173,20 +198,26 @@ impl FrameTalk {
         place: Place,
         turn: &Turn<'_>,
     ) -> Result<(), End> {
+        self.registrations += 1;
+        if self.registrations > LOG_INS_MAX {
+            return Err(End::Refused);
+        }
         let said =
             jt808::registering_terminal(&frame).map_err(|_| End::Garbled("a registration without a terminal"))?;
         let terminal = Sha256::digest(said).into();
         let code = format!("{:016x}", rand::random::<u64>());
         let now = match turn.shared.guests.on_socket(self.spoken.name, named.ident.as_str()) {
-            Known::As(now) if now.registered.is_none_or(|(_, before)| before == terminal) => now,
+            Known::As(now) if now.registered.is_none_or(|registered| registered.terminal == terminal) => now,
             Known::As(_) => {
-                tell(jt808::registration_answer(&frame, Err(TERMINAL_REGISTERED_ALREADY)), out);
+                tell(jt808::registration_answer(&frame, Err(NO_SUCH_TERMINAL)), out);
                 return Err(End::Refused);
             }
             Known::No | Known::NotYet => return Err(End::Removed),
         };
         let asked = Registration {
             tracker: now.tracker,
+            name: name_of(self.spoken.name, now.ident.as_str()),
+            asked_at: Instant::now(),
             digests: (Sha256::digest(&code).into(), terminal),
             mailbox: turn.mailbox.clone(),
             place,
@@ -203,7 +234,7 @@ impl FrameTalk {
         match is_taken {
             Some(true) => tell(jt808::registration_answer(&frame, Ok(&code)), out),
             Some(false) => {
-                tell(jt808::registration_answer(&frame, Err(TERMINAL_REGISTERED_ALREADY)), out);
+                tell(jt808::registration_answer(&frame, Err(NO_SUCH_TERMINAL)), out);
                 return Err(End::Refused);
             }
             None => return Err(End::NotHeld),
@@ -213,13 +244,13 @@ impl FrameTalk {
 
     /// JT/T 808: lets the terminal in if it shows its code. One that shows another may register anew, and a few times only.
     fn authenticate(&mut self, frame: &[u8], out: &mut BytesMut, place: Place, turn: &Turn<'_>) -> Result<(), End> {
-        let code = jt808::shown_code(frame).map_err(|_| End::Garbled("an authentication that cannot be read"))?;
+        let codes = jt808::shown_codes(frame).map_err(|_| End::Garbled("an authentication that cannot be read"))?;
         let Some(ident) = self.named() else { return Err(End::Refused) };
         let Known::As(now) = turn.shared.guests.on_socket(self.spoken.name, ident.as_str()) else {
             return Err(End::Removed);
         };
-        let shown: [u8; 32] = Sha256::digest(code).into();
-        if now.registered.is_none_or(|(code, _)| code != shown) {
+        let shown = codes.map(|code| <[u8; 32]>::from(Sha256::digest(code)));
+        if !now.registered.is_some_and(|registered| shown.iter().any(|code| registered.has(code))) {
             tell(jt808::general_answer(frame, FAILED), out);
             self.failures += 1;
             return if self.guest.is_some() || self.failures >= LOG_INS_MAX { Err(End::Refused) } else { Ok(()) };
@@ -244,7 +275,7 @@ impl FrameTalk {
         self.guest = Some(guest);
         // Whoever removes it from the list tells the connection that has its place; until now this one had none.
         match turn.shared.guests.on_socket(self.spoken.name, named.ident.as_str()) {
-            Known::As(now) if now.profile == named.profile => Ok(()),
+            Known::As(now) if now.profile == named.profile && now.registered == named.registered => Ok(()),
             _ => Err(End::Removed),
         }
     }
@@ -255,7 +286,7 @@ impl FrameTalk {
             return Err(End::NotHeld);
         }
         let topic = guest.up_topic.to_string();
-        let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Door };
+        let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Socket };
         let receipt = Receipt::Door(DoorReceipt::new(turn.mailbox.clone(), place, owed));
         self.unacknowledged += 1;
         turn.shared.queues.put(guest.lane, Delivery { packet, receipt });

@@ -3,11 +3,12 @@
 use crate::domain::credential::is_of;
 use crate::domain::{Profile, TrackerIdent};
 use crate::door::kept::Kept;
+use crate::door::limits::LOG_IN_MAX;
 use crate::door::registrar::Registration;
 use crate::door::roster::Roster;
 use crate::ingest::places::Places;
 use crate::ingest::receipt::Word;
-use crate::store::door_sockets::{Digest, DoorSocket};
+use crate::store::door_sockets::{DoorSocket, Registered};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -23,12 +24,12 @@ pub(super) struct SocketGuest {
     pub tracker: i64,
     pub ident: TrackerIdent,
     pub profile: Profile,
-    /// JT/T 808: digests of its code, and of the terminal that got it.
-    pub registered: Option<(Digest, Digest)>,
+    /// JT/T 808: its terminal and codes.
+    pub registered: Option<Registered>,
 }
 
 /// A language and an identifier without leading zeros, which some trackers leave out.
-type Name = (String, String);
+pub(super) type Name = (String, String);
 
 /// Everybody who may come.
 #[derive(Default)]
@@ -62,7 +63,8 @@ pub(super) enum Known {
     NotYet,
 }
 
-fn name_of(language: &str, ident: &str) -> Name {
+/// The name of a tracker in a language.
+pub(super) fn name_of(language: &str, ident: &str) -> Name {
     (language.to_owned(), ident.trim_start_matches('0').to_owned())
 }
 
@@ -112,20 +114,35 @@ impl Guests {
             let DoorSocket { tracker, profile, registered, .. } = socket;
             Some((name, Arc::new(SocketGuest { tracker, ident, profile, registered })))
         };
-        let now = List { passwords, sockets: sockets.into_iter().filter_map(guest).collect() };
+        let mut now = List { passwords, sockets: HashMap::new() };
+        for (name, guest) in sockets.into_iter().filter_map(guest) {
+            // Two may differ in leading zeros only: who was registered first keeps the name.
+            now.sockets.entry(name).or_insert(guest);
+        }
         let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let before = list.take().unwrap_or_default();
         let is_gone = |(ident, hash): &(TrackerIdent, Arc<str>)| now.passwords.get(ident) != Some(hash);
         // A terminal that registers anew stays; one whose registration was forgotten has to.
         let is_shut = |(name, guest): &(Name, Arc<SocketGuest>)| {
             let same = now.sockets.get(name).filter(|n| n.profile == guest.profile && n.ident == guest.ident);
-            same.is_none_or(|n| guest.registered.is_some() && n.registered.is_none())
+            let terminal = |guest: &SocketGuest| guest.registered.map(|registered| registered.terminal);
+            same.is_none_or(|n| terminal(guest).is_some() && terminal(guest) != terminal(n))
         };
         let gone = before.passwords.into_iter().filter(is_gone).map(|(ident, _)| ident);
         let shut = before.sockets.into_iter().filter(is_shut).map(|(_, guest)| guest.ident.clone());
         let ended = gone.chain(shut).collect();
         *list = Some(now);
         ended
+    }
+
+    /// A terminal has registered.
+    fn learn(&self, name: &Name, registered: Registered) {
+        let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guest) = list.as_mut().and_then(|list| list.sockets.get_mut(name)) {
+            let SocketGuest { tracker, ident, profile, .. } = &**guest;
+            let (ident, profile, registered) = (ident.clone(), profile.clone(), Some(registered));
+            *guest = Arc::new(SocketGuest { tracker: *tracker, ident, profile, registered });
+        }
     }
 
     /// Reads the list, and follows its changes until `stop`.
@@ -151,10 +168,15 @@ impl Guests {
                 _ = look.tick() => {}
                 Ok(()) = changed.changed() => {}
                 Some(asked) = registrations.recv() => {
-                    let is_taken = roster.register(&asked).await;
-                    // It shows its code at once, so it is known before it is told.
-                    renew(&roster);
-                    asked.mailbox.put([(asked.place, Word::Registered(is_taken))]);
+                    // Whoever waited for longer is gone.
+                    if asked.asked_at.elapsed() < LOG_IN_MAX {
+                        let registered = roster.register(&asked).await;
+                        // It shows its code at once, so it is known before it is told.
+                        if let Some(Some(registered)) = registered {
+                            self.learn(&asked.name, registered);
+                        }
+                        asked.mailbox.put([(asked.place, Word::Registered(registered.map(|r| r.is_some())))]);
+                    }
                     continue;
                 }
                 _ = stop.changed() => return,
@@ -207,9 +229,16 @@ mod tests {
         let is_in = |language, ident| matches!(guests.on_socket(language, ident), Known::As(_));
         assert!(is_in("jt808", "13800138000") && is_in("jt808", "00000000013800138000"));
         assert!(!is_in("gt06", "13800138000") && !is_in("jt808", "113800138000"));
-        let code = Some(([1; 32], [2; 32]));
+        let of = |code, terminal| Some(Registered { code: [code; 32], before: None, terminal: [terminal; 32] });
+        let code = of(1, 2);
         assert!(ended(vec![socket("013800138000", code), socket("2", code)]).is_empty(), "both registered");
-        assert_eq!(ended(vec![socket("013800138000", Some(([3; 32], [2; 32]))), socket("2", None)]), ["2"]);
+        assert_eq!(ended(vec![socket("013800138000", of(3, 2)), socket("2", None)]), ["2"]);
         assert_eq!(ended(vec![socket("2", None)]), ["013800138000"]);
+        assert!(ended(vec![socket("7", code), socket("2", None)]).is_empty());
+        assert_eq!(ended(vec![socket("7", of(4, 5)), socket("2", None)]), ["7"], "another terminal");
+        assert!(
+            ended(vec![socket("7", of(4, 5)), socket("007", code), socket("2", None)]).is_empty(),
+            "the first keeps it"
+        );
     }
 }

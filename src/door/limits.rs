@@ -31,7 +31,11 @@ pub const DESCRIPTORS_KEPT: u64 = 1024;
 pub const KEEP_ALIVE_S_MAX: u16 = 1800;
 /// Longest silence of a tracker of a language without keep-alive.
 pub const SILENCE_MAX: Duration = Duration::from_secs(1800);
-/// Registrations and authentications of a connection that may fail: a terminal with a code of another platform registers then.
+/// Packets or frames of a connection that a turn hears: the shortest have a byte or two.
+pub const FRAMES_PER_TURN: u32 = 256;
+/// Frames of a connection that nobody can read, where its language has no secret: each costs its tracker's quota.
+pub const UNREADABLE_MAX: u32 = 20;
+/// Registrations of a connection, and authentications that may fail: a terminal with a code of another platform registers then.
 pub const LOG_INS_MAX: u8 = 3;
 /// Bytes between frames that are none: a modem's words ("+++", "AT") and line ends have less.
 pub const NOISE_BYTES_MAX: usize = 1024;

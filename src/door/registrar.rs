@@ -1,8 +1,10 @@
 //! Registrations of terminals (JT/T 808): a thread of the door asks, the database keeps, and the connection is told.
 
+use crate::door::guests::Name;
 use crate::ingest::receipt::{Mailbox, Place};
 use crate::store::door_sockets::Digest;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Registrations that may wait for the database; it takes a few hundred a second.
 pub(super) const WAITING_MAX: usize = 1024;
@@ -11,6 +13,10 @@ pub(super) const WAITING_MAX: usize = 1024;
 pub(super) struct Registration {
     /// Row of its tracker.
     pub tracker: i64,
+    /// Its name.
+    pub name: Name,
+    /// When: whoever waits for longer than a log-in may take is gone.
+    pub asked_at: Instant,
     /// Of the code and of the terminal.
     pub digests: (Digest, Digest),
     /// Who is told, at which connection.

@@ -4,7 +4,7 @@ use crate::domain::credential::{ITERATIONS_OF_TYPED, SALT_BYTES, hash, is_reserv
 use crate::door::registrar::Registration;
 use crate::store;
 use crate::store::broker_users;
-use crate::store::door_sockets::{self, DoorSocket};
+use crate::store::door_sockets::{self, DoorSocket, Registered};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
@@ -128,22 +128,22 @@ impl Roster {
         self.sockets.values().filter(|socket| socket.is_admitted).cloned().collect()
     }
 
-    /// Keeps what a terminal registered with; says whether it may, and nothing while the database is away.
-    pub(super) async fn register(&mut self, asked: &Registration) -> Option<bool> {
-        let registered = async {
+    /// Keeps what a terminal registered with; says what is good now, if it may, and nothing while the database is away.
+    pub(super) async fn register(&mut self, asked: &Registration) -> Option<Option<Registered>> {
+        let registering = async {
             let client = match self.client.take().filter(|client| !client.is_closed()) {
                 Some(client) => client,
                 None => store::connect(&self.database, "admission").await?,
             };
-            let is_taken = door_sockets::register(&client, asked.tracker, asked.digests).await?;
+            let registered = door_sockets::register(&client, asked.tracker, asked.digests).await?;
             self.client = Some(client);
-            anyhow::Ok(is_taken)
+            anyhow::Ok(registered)
         };
-        let is_taken = tokio::time::timeout(ANSWER_MAX, registered).await.ok()?.ok()?;
-        if let (true, Some(socket)) = (is_taken, self.sockets.get_mut(&asked.tracker)) {
-            socket.registered = Some(asked.digests);
+        let registered = tokio::time::timeout(ANSWER_MAX, registering).await.ok()?.ok()?;
+        if let (Some(_), Some(socket)) = (registered, self.sockets.get_mut(&asked.tracker)) {
+            socket.registered = registered;
         }
-        Some(is_taken)
+        Some(registered)
     }
 
     /// How many there are, about.

@@ -24,7 +24,7 @@ mod validation;
 use crate::domain::topic::Address;
 use crate::domain::{
     Entry, Finding, IncidentEnd, Moment, Outcome, Packet, Profile, Report, SessionBy, Setting, Timestamp, TrackerIdent,
-    TrackerKey, Transport, VehicleId, Way,
+    TrackerKey, VehicleId, Way,
 };
 use crate::guard::{Arrival, Guard, PREFETCH_MAX, Params};
 use crate::protocol::{self, DecodeError};
@@ -318,9 +318,8 @@ impl LaneState {
 
     fn replies(&self, ident: &TrackerIdent, report: &Report, way: Way) -> Vec<Reply> {
         // On a socket of its own the door answers: an answer belongs to the connection that its packet came by.
-        let is_answered = |profile: &Profile| way == Way::Door && profile.transport == Transport::Socket;
-        let wants = |(_, profile): &(&Tracker, &Profile)| profile.wants_replies && !is_answered(profile);
-        let Some((_, profile)) = self.known(ident).filter(wants) else {
+        let is_answered = way == Way::Socket;
+        let Some((_, profile)) = self.known(ident).filter(|(_, p)| p.wants_replies && !is_answered) else {
             return Vec::new();
         };
         let wire = |bytes: &[u8]| match profile.protocol.0.as_str() {

@@ -12,6 +12,8 @@ struct Entered {
     place: Place,
     /// Whether it hears answers and commands.
     is_subscribed: bool,
+    /// The connection before, which may stay for a while; one only.
+    before: Option<(Arc<Mailbox>, Place)>,
 }
 
 /// Tracker → its connection; one each.
@@ -25,11 +27,21 @@ impl Places {
 
     /// A tracker is there; an older connection of it is told to end (MQTT 3.1.1, 3.1.4-2). Says whether there was one.
     pub fn enter(&self, ident: TrackerIdent, mailbox: Arc<Mailbox>, place: Place, is_subscribed: bool) -> bool {
-        let before = self.lock().insert(ident, Entered { mailbox, place, is_subscribed });
-        if let Some(Entered { mailbox, place, .. }) = &before {
-            mailbox.put([(*place, Word::Replaced)]);
+        let mut places = self.lock();
+        let earlier = places.remove(&ident);
+        let before = earlier.as_ref().map(|earlier| (earlier.mailbox.clone(), earlier.place));
+        places.insert(ident, Entered { mailbox, place, is_subscribed, before });
+        let Some(Entered { mailbox, place, before, .. }) = earlier else { return false };
+        mailbox.put([(place, Word::Replaced)]);
+        if let Some((mailbox, place)) = before {
+            mailbox.put([(place, Word::Outlived)]);
         }
-        before.is_some()
+        true
+    }
+
+    /// Whether the connection of a tracker is gone, so that an older one may take the place again.
+    pub fn is_free(&self, ident: &TrackerIdent) -> bool {
+        !self.lock().contains_key(ident)
     }
 
     /// A connection ended; that of a newer one stays. Says whether there is none any more.

@@ -1,4 +1,4 @@
-//! The clients that speak: replies to trackers and the internal live topic.
+//! The clients that speak: replies to trackers and the internal live topic; without a broker, the way within this process.
 //!
 //! Apart from the sessions that listen, because a publisher whose window is full also stops the
 //! acknowledgements of its connection. Everything it sends is QoS 0 and may be lost: a tracker
@@ -17,6 +17,7 @@ use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, Outgoing
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Messages waiting for a connection, and bytes of them; beyond that they are dropped and counted.
 const OUTGOING_MAX: usize = 16_384;
@@ -26,11 +27,24 @@ const CONNECTIONS: usize = 4;
 /// Messages written before a flush; the client's own buffer of 8 KiB flushes earlier.
 const BATCH_MAX: usize = 512;
 
+/// A topic and what is published there.
+pub type Message = (String, Vec<u8>);
+
 /// Sends and forgets.
 #[derive(Clone)]
 pub struct Publisher {
-    connections: Arc<[Connection]>,
+    way: Way,
     dropped: IntCounter,
+}
+
+/// Where messages go.
+#[derive(Clone)]
+enum Way {
+    Broker(Arc<[Connection]>),
+    /// To whoever listens in this process.
+    Here(mpsc::Sender<Message>),
+    /// To nobody: who is not at the door cannot be reached.
+    Nowhere,
 }
 
 struct Connection {
@@ -67,15 +81,25 @@ impl Publisher {
     /// Names the file that cannot be read.
     pub fn start(broker: &Broker, name: &str, dropped: IntCounter) -> anyhow::Result<Self> {
         let connections = (0..CONNECTIONS).map(|n| connect(broker, &format!("{name}-{n}")));
-        Ok(Self { connections: connections.collect::<anyhow::Result<_>>()?, dropped })
+        Ok(Self { way: Way::Broker(connections.collect::<anyhow::Result<_>>()?), dropped })
+    }
+
+    /// Without a broker: to whoever listens in this process, or to nobody.
+    pub fn without_broker(listener: Option<mpsc::Sender<Message>>, dropped: IntCounter) -> Self {
+        Self { way: listener.map_or(Way::Nowhere, Way::Here), dropped }
     }
 
     /// Sends a message, or drops it if the way out is full. Messages of one topic leave in order.
     pub fn send(&self, topic: String, payload: Vec<u8>) {
-        let place = crc32fast::hash(topic.as_bytes()) as usize % self.connections.len();
-        if !self.connections[place].send(Publish::new(topic, QoS::AtMostOnce, payload)) {
-            self.dropped.inc();
-        }
+        let is_sent = match &self.way {
+            Way::Broker(connections) => {
+                let place = crc32fast::hash(topic.as_bytes()) as usize % connections.len();
+                connections[place].send(Publish::new(topic, QoS::AtMostOnce, payload))
+            }
+            Way::Here(listener) => listener.try_send((topic, payload)).is_ok(),
+            Way::Nowhere => true,
+        };
+        self.dropped.inc_by(u64::from(!is_sent));
     }
 }
 

@@ -16,6 +16,18 @@ pub enum Receipt {
     Door(DoorReceipt),
 }
 
+impl Receipt {
+    /// The packet is counted and not kept: whoever is answered on a socket is not told otherwise, and sends it again. An
+    /// acknowledgement of MQTT leaves, for a packet without one would be all that its tracker ever sends.
+    pub fn owe_no_answer(&mut self) {
+        if let Self::Door(receipt) = self
+            && matches!(receipt.owed, Owed::Answer(_) | Owed::Datagram { .. })
+        {
+            receipt.owed = Owed::Nothing;
+        }
+    }
+}
+
 /// Where a connection is in its thread of the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -58,6 +70,8 @@ pub enum Word {
     Registered(Option<bool>),
     /// A newer connection of the same tracker is there.
     Replaced,
+    /// A newer one than that is there, too.
+    Outlived,
     /// The tracker was removed, or has another password.
     NotAdmitted,
 }
@@ -168,5 +182,22 @@ mod tests {
         );
         assert_eq!(woken.load(Ordering::Relaxed), 1, "whoever has letters is awake");
         assert!(mailbox.take(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn who_is_beyond_the_quota_gets_acknowledgements_of_mqtt_and_no_answers() {
+        let mailbox = Mailbox::new(|| {});
+        let place = Place { slot: 1, generation: 0 };
+        for (owed, told) in [
+            (Owed::PubAck(5), Owed::PubAck(5)),
+            (Owed::Answer([1].into()), Owed::Nothing),
+            (Owed::Datagram { to: ([127, 0, 0, 1], 1).into(), answer: [1].into() }, Owed::Nothing),
+        ] {
+            let mut receipt = Receipt::Door(DoorReceipt::new(mailbox.clone(), place, owed));
+            receipt.owe_no_answer();
+            let Receipt::Door(receipt) = receipt else { panic!("of the door") };
+            release([receipt]);
+            assert_eq!(mailbox.take(Vec::new()), [(place, Word::Kept(told))]);
+        }
     }
 }

@@ -92,7 +92,8 @@ pub struct Session {
 pub struct Subscribed(Arc<AtomicU64>);
 
 impl Subscribed {
-    fn note(&self, lane: Lane) {
+    /// The broker keeps one for this lane, or there is no broker and the lane takes packets of the door.
+    pub fn note(&self, lane: Lane) {
         self.0.fetch_or(1 << lane.0, Ordering::Relaxed);
     }
 

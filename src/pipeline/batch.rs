@@ -50,8 +50,9 @@ impl Batch {
     /// beyond the sender's quota only the count is.
     pub fn take(&mut self, delivery: Delivery, quota: &mut PacketQuota, metrics: &Metrics) {
         let (packet, retained) = (&delivery.packet, delivery.of_retained());
-        self.receipts.push(delivery.receipt);
+        let mut receipt = delivery.receipt;
         if let Some(kind) = retained {
+            self.receipts.push(receipt);
             return metrics.retained_messages.with_label_values(&[kind.name()]).inc();
         }
         let sender = quota.sender(&packet.topic);
@@ -62,7 +63,9 @@ impl Batch {
         } else {
             metrics.packets_over_quota.inc();
             self.cut(sender, packet);
+            receipt.owe_no_answer();
         }
+        self.receipts.push(receipt);
     }
 
     fn cut(&mut self, sender: Sender, packet: &Packet) {

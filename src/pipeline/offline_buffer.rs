@@ -29,6 +29,8 @@ pub(super) struct OfflineBuffer {
     batch_wait: Duration,
     /// Open while the lane is ours, as far as we know.
     pub session: Option<Session>,
+    /// Whether there is a broker; without one, all trackers come by the door.
+    pub has_broker: bool,
     /// What comes by the door.
     pub inbox: Inbox,
     /// The batch of a commit 1 that was not answered, or that was not begun.
@@ -78,6 +80,7 @@ impl OfflineBuffer {
             batch_packets_max: settings.batch_packets_max,
             batch_wait: Duration::from_millis(settings.batch_wait_ms),
             session: None,
+            has_broker: shared.config.broker.enabled,
             inbox,
             in_doubt: None,
             state: None,
@@ -89,8 +92,20 @@ impl OfflineBuffer {
         }
     }
 
-    pub fn session(&mut self) -> anyhow::Result<&mut Session> {
-        self.session.as_mut().context("the lane has no MQTT session")
+    /// Whether trackers behind the broker are heard, or there is none.
+    ///
+    /// # Errors
+    /// The session ended.
+    pub fn hears_broker(&self) -> anyhow::Result<bool> {
+        if !self.has_broker {
+            return Ok(true);
+        }
+        Ok(self.session.as_ref().context("the lane has no MQTT session")?.is_connected())
+    }
+
+    /// Whether something may come at all.
+    fn is_listening(&self) -> bool {
+        !self.has_broker || self.session.is_some()
     }
 
     /// The session's task is gone, which only a panic of it explains: the next session gets from the broker
@@ -123,7 +138,9 @@ impl OfflineBuffer {
 
     /// Waits for what comes next, by whichever way. Nothing that is cancelled takes anything away.
     pub async fn next(&mut self) -> Came {
-        let Some(session) = &mut self.session else { return Came::SessionEnded };
+        let Some(session) = &mut self.session else {
+            return if self.has_broker { Came::SessionEnded } else { Came::Packet(self.inbox.next().await) };
+        };
         tokio::select! {
             delivery = session.deliveries.recv() => delivery.map_or(Came::SessionEnded, Came::Packet),
             delivery = self.inbox.next() => Came::Packet(delivery),
@@ -154,8 +171,8 @@ impl OfflineBuffer {
     pub async fn wait(&mut self, shared: &Shared, pause: Duration) {
         let until = Instant::now() + pause;
         let away = self.away_since.get_or_insert_with(Instant::now).elapsed();
-        if away >= SPOOL_AFTER && self.spool.is_some() && self.session.is_some() {
-            while Instant::now() < until && self.session.is_some() {
+        if away >= SPOOL_AFTER && self.spool.is_some() && self.is_listening() {
+            while Instant::now() < until && self.is_listening() {
                 if let Err(error) = self.spool_batch(shared, until).await {
                     tracing::error!(lane = self.lane.0, error = %format!("{error:#}"), "Cannot write to the spool; the broker keeps messages");
                     break;

@@ -3,11 +3,15 @@
 use crate::domain::{Profile, Timestamp};
 pub use crate::protocol::heard::{Heard, Kind};
 use crate::protocol::{DecodeError, FrameStep, gt06, h02, jt808, teltonika};
+use compact_str::CompactString;
 
 /// How the frames of a language are found in a stream.
 pub type Step = fn(&[u8]) -> FrameStep;
 /// How a frame is heard.
 pub type Hear = fn(&Profile, &[u8], Timestamp) -> Result<Heard, DecodeError>;
+
+/// Whom a frame names, before it is known how that tracker is read.
+pub type NameOf = fn(&[u8]) -> Option<CompactString>;
 
 /// A language that trackers speak on a socket of their own.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct Spoken {
     pub step: Step,
     /// Hears a frame.
     pub hear: Hear,
+    /// Whom a frame names.
+    pub name_of: NameOf,
     /// Whether the tracker shows that it is who it says.
     pub has_secret: bool,
     /// Whether each datagram names its tracker and is whole, so that it may come by UDP.
@@ -26,11 +32,44 @@ pub struct Spoken {
 
 /// All of them.
 pub const SPOKEN: &[Spoken] = &[
-    Spoken { name: "gt06", step: gt06::frame, hear: gt06::hear, has_secret: false, has_datagrams: false },
-    Spoken { name: "h02", step: h02::frame, hear: h02::hear, has_secret: false, has_datagrams: true },
-    Spoken { name: "jt808", step: jt808::frame, hear: jt808::hear, has_secret: true, has_datagrams: false },
-    Spoken { name: "teltonika", step: teltonika::frame, hear: teltonika::hear, has_secret: false, has_datagrams: true },
+    Spoken {
+        name: "gt06",
+        step: gt06::frame,
+        hear: gt06::hear,
+        name_of: |frame| name(gt06::hear, "gt06", frame),
+        has_secret: false,
+        has_datagrams: false,
+    },
+    Spoken {
+        name: "h02",
+        step: h02::frame,
+        hear: h02::hear,
+        name_of: |frame| name(h02::hear, "h02", frame),
+        has_secret: false,
+        has_datagrams: true,
+    },
+    Spoken {
+        name: "jt808",
+        step: jt808::frame,
+        hear: jt808::hear,
+        name_of: |frame| name(jt808::hear, "jt808", frame),
+        has_secret: true,
+        has_datagrams: false,
+    },
+    Spoken {
+        name: "teltonika",
+        step: teltonika::frame,
+        hear: teltonika::hear,
+        name_of: teltonika::name,
+        has_secret: false,
+        has_datagrams: true,
+    },
 ];
+
+fn name(hear: Hear, language: &str, frame: &[u8]) -> Option<CompactString> {
+    let any = Profile { tolerate_checksum: true, ..Profile::of(language) };
+    hear(&any, frame, Timestamp::default()).ok()?.idents.into_iter().next()
+}
 
 #[cfg(test)]
 mod tests {
@@ -128,7 +167,7 @@ mod tests {
         assert!(hex::encode(&refused).starts_with("7e810000030138001380000000000103"), "{refused:02x?}");
         let authenticate = terminal("0102", &hex::encode("c0de"));
         assert_eq!(heard("jt808", &hex::encode(&authenticate)).kind, Kind::Authenticate);
-        assert_eq!(jt808::shown_code(&authenticate).unwrap(), b"c0de");
+        assert_eq!(jt808::shown_codes(&authenticate).unwrap()[0], b"c0de");
         let answer = jt808::general_answer(&authenticate, 1).unwrap();
         assert!(hex::encode(&answer).starts_with("7e800100050138001380000000000101020"), "{answer:02x?}");
         let beat = heard("jt808", &hex::encode(terminal("0002", "")));

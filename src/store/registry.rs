@@ -1,6 +1,6 @@
 //! People and things as administrators enter them.
 
-use crate::domain::Profile;
+use crate::domain::{Profile, Transport};
 use crate::store::plates;
 use anyhow::{Context, bail, ensure};
 use std::collections::HashSet;
@@ -117,6 +117,16 @@ pub async fn transfer(client: &impl GenericClient, vehicle: i64, to: i64) -> any
 pub async fn note_command(client: &impl GenericClient, command: &str, what: &serde_json::Value) -> anyhow::Result<()> {
     client.execute("SELECT write_audit(NULL, NULL, $1, $2, NULL)", &[&command, &what]).await?;
     Ok(())
+}
+
+/// How a tracker connects, if it is known.
+///
+/// # Errors
+/// The database's own word.
+pub async fn transport(client: &impl GenericClient, ident: &str) -> anyhow::Result<Option<Transport>> {
+    let row = client.query_opt("SELECT profile FROM tracker WHERE ident = $1", &[&ident]).await?;
+    let profile = row.and_then(|row| serde_json::from_value::<Profile>(row.get(0)).ok());
+    Ok(profile.map(|profile| profile.transport))
 }
 
 /// Makes a tracker, or gives the one of this identifier another profile.

@@ -131,6 +131,7 @@ impl Mosquitto {
     /// How it is reached: by trackers at `port`, by our own services at theirs ([`Broker::for_services`]).
     pub fn settings(&self) -> Broker {
         Broker {
+            enabled: true,
             host: "localhost".into(),
             port: self.port,
             services_port: self.services_port,
@@ -175,6 +176,27 @@ impl Mosquitto {
     pub fn pid(&self) -> i32 {
         self.child.pid()
     }
+}
+
+/// The settings of a data folder without a broker.
+pub fn none(folder: &Folder) -> Broker {
+    Broker {
+        enabled: false,
+        host: String::new(),
+        port: 0,
+        services_port: None,
+        ca_file: folder.path("ca.pem"),
+        username: INGEST_USER.into(),
+        password_file: PathBuf::new(),
+        api_username: None,
+        api_password_file: None,
+        socket: None,
+    }
+}
+
+/// Where a broker of an earlier start keeps what it has acknowledged and nobody has fetched, if there was one.
+pub fn home_of_earlier(folder: &Folder) -> Option<PathBuf> {
+    Some(folder.path("services/mosquitto")).filter(|home| home.exists())
 }
 
 /// Looks for the programs that a broker needs.

@@ -43,6 +43,7 @@ impl Bare {
         let (host, services_port, socket) = ("localhost".into(), None, None);
         let (api_username, api_password_file) = (None, None);
         let broker = Broker {
+            enabled: true,
             host,
             port,
             services_port,

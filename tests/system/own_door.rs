@@ -3,10 +3,12 @@
 use crate::harness::{PATIENCE, Up, free_port, settled, topic, use_ring};
 use crate::support::oracle::{Oracle, judge};
 use rideguard::domain::Shard;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use tungstenite::ClientRequestBuilder;
 
 /// A system with a door, whose broker nobody needs.
 async fn with_door(vehicles: usize) -> Up {
@@ -289,4 +291,51 @@ async fn what_the_door_acknowledged_survives_kills_of_everything_and_a_theft_is_
     settled(&up).await;
     assert!(notes.acknowledged.len() > 100, "{} were acknowledged", notes.acknowledged.len());
     judge(&up, &notes, 0, None).await.must_be_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_broker_everything_works_and_a_folder_with_one_keeps_it() {
+    use_ring();
+    let port = free_port().to_string();
+    let mut up = Up::start(20, &["--door-port", &port, "--without-broker"]).await;
+    assert!(!up.folder.join("services/mosquitto").exists() && !up.log().contains("osquitto"), "{}", up.log());
+    let operator = up.log_in("operator").await;
+    let mut fleet = up.fleet(&["--duration-s=600"]);
+    up.wait_for("SELECT count(*) FROM fix_known", 50).await;
+    // A live map hears of it, though nothing carries it but this process.
+    let ticket = operator.ask("POST", "/live/ticket", Some(json!({}))).await.1;
+    let url = format!("ws://{}/api/v1/live?ticket={}", up.http, ticket["ticket"].as_str().unwrap());
+    let request = ClientRequestBuilder::new(url.parse().unwrap()).with_header("Origin", format!("http://{}", up.http));
+    let heard = tokio::task::spawn_blocking(|| {
+        let (mut map, _) = tungstenite::connect(request).unwrap();
+        let kind = |map: &mut tungstenite::WebSocket<_>| {
+            let said: Value = serde_json::from_str(map.read().unwrap().to_text().unwrap()).unwrap();
+            (
+                said["type"].as_str().unwrap().to_owned(),
+                said["vehicles"].as_array().map_or(0, Vec::len),
+                said["delayed"] == true,
+            )
+        };
+        let first = kind(&mut map);
+        (0..20).map(|_| kind(&mut map)).chain([first]).collect::<Vec<_>>()
+    });
+    let heard = tokio::time::timeout(PATIENCE, heard).await.expect("the map hears nothing").unwrap();
+    assert!(heard.iter().any(|(kind, vehicles, _)| kind == "changes" && *vehicles > 0), "{heard:?}");
+    assert!(!heard.iter().any(|(.., delayed)| *delayed), "{heard:?}");
+    // Everything is killed; what was acknowledged is there, and trackers come back.
+    up.kill();
+    up.start_again().await;
+    let before = up.count("SELECT count(*) FROM fix_known").await;
+    up.wait_for("SELECT count(*) FROM fix_known", before + 50).await;
+    assert_eq!(up.count("SELECT count(*) FROM coverage_gap WHERE cause <> 'away'").await, 0);
+    fleet.kill().unwrap();
+    fleet.wait().unwrap();
+    let told = up.command(&["up", "--data", "x", "--without-broker"]);
+    assert!(!told.status.success() && String::from_utf8_lossy(&told.stderr).contains("--door-port"), "{told:?}");
+    // A broker that was there may hold packets.
+    std::fs::create_dir_all(up.folder.join("services/mosquitto")).unwrap();
+    up.kill();
+    let args: Vec<&str> = up.args.iter().map(String::as_str).collect();
+    let told = Command::new(crate::harness::program()).args(&args).output().unwrap();
+    assert!(!told.status.success() && String::from_utf8_lossy(&told.stderr).contains("start once without"), "{told:?}");
 }

@@ -20,7 +20,7 @@ pub(super) mod values;
 pub use command::{Request, encode};
 pub use frame::{escape_frame, frame, frame_in_payload};
 pub use parts::Parts;
-pub use session::{general_answer, hear, registering_terminal, registration_answer, shown_code};
+pub use session::{general_answer, hear, may_hold_code, registering_terminal, registration_answer, shown_codes};
 
 use crate::domain::{Profile, Report};
 use crate::protocol::{DecodeError, dialect};

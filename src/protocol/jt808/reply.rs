@@ -41,6 +41,16 @@ fn of_a_lock(header: &Header) -> ReplyBytes {
     out.close()
 }
 
+/// 0x8004: the time, UTC, in BCD (JT/T 808-2019, 8.5).
+pub fn time_of_2019(header: &Header, (year, rest): (i16, [u8; 5])) -> ReplyBytes {
+    let mut out = Frame::begin(header, 0x8004, 6 | if header.version.is_some() { IS_2019 } else { 0 });
+    let bcd = |n: u8| ((n / 10) << 4) | (n % 10);
+    out.put(PLATFORM_SEQUENCE);
+    out.put([bcd((year % 100).unsigned_abs() as u8)]);
+    out.put(rest.map(bcd));
+    out.close()
+}
+
 /// 0x8109: the time, UTC.
 pub fn time(header: &Header, (year, rest): (i16, [u8; 5])) -> ReplyBytes {
     let mut out = Frame::begin(header, 0x8109, 8 | if header.version.is_some() { IS_2019 } else { 0 });

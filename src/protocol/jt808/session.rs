@@ -30,6 +30,7 @@ pub fn hear(profile: &Profile, payload: &[u8], now: Timestamp) -> Result<Heard, 
     let (kind, is_kept, reply) = match header.message {
         0x0100 => (Kind::Register, false, None),
         0x0102 => (Kind::Authenticate, false, None),
+        0x0004 => (Kind::Session, false, now.civil_utc().map(|at| reply::time_of_2019(header, at))),
         0x0109 => (Kind::Session, false, now.civil_utc().map(|at| reply::time(header, at))),
         0x0002 | 0x0003 | 0x0506 => (Kind::Session, true, reply),
         _ => (Kind::Data, true, reply),
@@ -38,8 +39,14 @@ pub fn hear(profile: &Profile, payload: &[u8], now: Timestamp) -> Result<Heard, 
     Ok(Heard { idents: smallvec![header.phone.digits()], kind, is_kept, answer })
 }
 
+/// Whoever answers has heard the frame by its tracker's own profile before.
 fn read(payload: &[u8]) -> Result<Frame<'_>, DecodeError> {
-    Frame::read(payload, Tolerance::default())
+    Frame::read(payload, Tolerance { check_sum: true, length: true })
+}
+
+/// Whether a frame may hold an authentication code, whatever else is wrong with it: registration and authentication.
+pub fn may_hold_code(payload: &[u8]) -> bool {
+    matches!(payload, [0x7e | 0xe7, 0x01, 0x00 | 0x02, ..])
 }
 
 /// What a registration (0x0100) says of the terminal: maker, model and terminal id as they stand there.
@@ -62,18 +69,20 @@ pub fn registering_terminal(payload: &[u8]) -> Result<Vec<u8>, DecodeError> {
     Ok(said[..length.min(said.len())].to_vec())
 }
 
-/// The code that an authentication (0x0102) shows: all of the body; in the edition of 2019 its first byte says how long it is.
+/// The codes that an authentication (0x0102) may mean: all of the body, and in the edition of 2019 what its first byte is the
+/// length of. Some terminals of 2019 leave that byte out, some fill up with NUL.
 ///
 /// # Errors
 /// The frame cannot be read.
-pub fn shown_code(payload: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub fn shown_codes(payload: &[u8]) -> Result<[Vec<u8>; 2], DecodeError> {
     let frame = read(payload)?;
     let body = frame.body();
     let code = match (frame.header.version, body) {
         (Some(_), [length, rest @ ..]) => rest.get(..usize::from(*length)).unwrap_or(rest),
         _ => body,
     };
-    Ok(code.to_vec())
+    let plain = |code: &[u8]| code.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+    Ok([plain(code), plain(body)])
 }
 
 /// 0x8100 to a registration, as it goes onto the wire: the code, or why there is none (3: the terminal is registered already,

@@ -54,12 +54,21 @@ pub fn decode(profile: &Profile, payload: &[u8]) -> Result<Report, DecodeError> 
     }
 }
 
-/// Hears a packet or a datagram as whoever holds the connection: see [`crate::protocol::connected`].
+/// Hears a packet or a datagram as whoever holds the connection: see [`crate::protocol::connected`]. Records that nobody can read
+/// are kept and counted all the same where both counts and the check sum are right: a device that is not answered repeats them and
+/// says nothing else.
 ///
 /// # Errors
 /// The field that is cut or wrong: its count cannot be promised.
 pub fn hear(profile: &Profile, payload: &[u8], _: Timestamp) -> Result<Heard, DecodeError> {
-    let report = decode(profile, payload)?;
+    let report = match decode(profile, payload) {
+        Ok(report) => report,
+        Err(error) => {
+            let answer = promised(payload).ok_or(error)?;
+            let idents = name(payload).into_iter().collect();
+            return Ok(Heard { idents, kind: Kind::Data, is_kept: true, answer });
+        }
+    };
     // A short datagram begins as a log-in does.
     let is_session = matches!(report.message.as_ref(), "login" | "keep-alive");
     Ok(Heard {
@@ -68,6 +77,35 @@ pub fn hear(profile: &Profile, payload: &[u8], _: Timestamp) -> Result<Heard, De
         is_kept: !is_session,
         answer: report.replies.into_iter().next().unwrap_or_default(),
     })
+}
+
+/// The answer to records of codec 8, 8 extended or 16 that are whole, whatever stands in them; a datagram's has no check sum.
+fn promised(payload: &[u8]) -> Option<ReplyBytes> {
+    let counted = |data: &[u8]| match data {
+        [0x08 | 0x8e | 0x10, count, .., again] if count == again => Some(*count),
+        _ => None,
+    };
+    if let [0, 0, 0, 0, _, _, _, _, rest @ ..] = payload {
+        let (data, crc) = rest.split_at_checked(rest.len().checked_sub(4)?)?;
+        let is_right = crc == u32::from(crc16_arc(data)).to_be_bytes();
+        return counted(data).filter(|_| is_right).map(|n| ReplyBytes::from_slice(&u32::from(n).to_be_bytes()));
+    }
+    let [_, _, high, low, 1, avl_id, 0, 15, rest @ ..] = payload else { return None };
+    let count = counted(rest.get(15..)?)?;
+    Some(ReplyBytes::from_slice(&[0, 5, *high, *low, 1, *avl_id, count]))
+}
+
+/// Whom a log-in or a datagram names, whatever stands behind.
+pub fn name(payload: &[u8]) -> Option<CompactString> {
+    let digits = match payload {
+        [0, 0, 0, 0, ..] => return None,
+        [0, length, digits @ ..] if usize::from(*length) == digits.len() && digits.iter().all(u8::is_ascii_digit) => {
+            digits
+        }
+        [_, _, _, _, 1, _, 0, 15, rest @ ..] => rest.get(..15)?,
+        _ => return None,
+    };
+    digits.iter().all(u8::is_ascii_digit).then(|| imei(digits).into_iter().next()).flatten()
 }
 
 /// Finds the first packet in a stream that may be cut anywhere.

@@ -286,7 +286,7 @@ mod tests {
         let at = (-10_i64..1_000_000_000_000).prop_map(Timestamp::from_micros);
         let topic = prop_oneof!["v1/7/[a-d]/up", "v1/7/[a-d]/gw/g/up", "[a-c]{0,3}", "v1/7/[ +]/up"];
         let payload = proptest::collection::vec(any::<u8>(), 0..40);
-        let way = prop_oneof![Just(Way::Broker), Just(Way::Retained), Just(Way::Door)];
+        let way = prop_oneof![Just(Way::Broker), Just(Way::Retained), Just(Way::Door), Just(Way::Socket)];
         (at, topic, payload, way, 0..10).prop_map(|(at, topic, payload, way, kind)| match kind {
             0 => Entry::Tick { at },
             1 => Entry::Gap { from: at, to: at, cause: GapCause::SessionLost },

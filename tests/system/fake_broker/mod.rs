@@ -76,6 +76,7 @@ impl FakeBroker {
     /// What a client needs to know.
     pub fn settings(&self) -> Broker {
         Broker {
+            enabled: true,
             host: "localhost".into(),
             port: self.port,
             services_port: None,
