@@ -26,6 +26,7 @@ for file in sorted(corpus.glob("*.jsonl")) + sorted(corpus.glob("external/*.json
             data = bytes.fromhex(text) if row.get("encoding") == "hex" else text.encode()
             write(row["protocol"], row["id"], data)
             write("frames", row["id"], data)
+            write("connected", row["id"], data)
 for language, kinds in {"jt808_json": (512, 1796), "json": (1,)}.items():
     for kind in kinds:
         place = {"alarm": 1, "status": 3, "latitude": 28550000, "longitude": 112350000, "altitude": 41, "speed": 234,

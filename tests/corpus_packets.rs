@@ -1,6 +1,7 @@
 //! Real packets of many vendors against independent decodings. They may not be copied into the
 //! repository (their licences), so these tests need `RIDEGUARD_CORPUS`.
 
+use rideguard::protocol::connected::Kind;
 use rideguard::protocol::{FrameStep, gt06, h02, jt808, teltonika};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -125,5 +126,56 @@ fn real_packets_cut_or_changed_anywhere_never_panic() {
                 drop(rideguard::protocol::decode(&profile, &changed));
             }
         }
+    }
+}
+
+/// What the answer of an independent server says, without what the time decides.
+fn said(language: &str, answer: &[u8]) -> Vec<u8> {
+    match (language, String::from_utf8_lossy(answer).rfind(',')) {
+        ("h02", Some(comma)) => answer[..comma].to_vec(),
+        _ => answer.to_vec(),
+    }
+}
+
+#[test]
+fn real_packets_are_answered_on_a_socket_as_an_independent_server_answers_them() {
+    let Some(folder) = corpus("real_packets_are_answered_on_a_socket_as_an_independent_server_answers_them") else {
+        return;
+    };
+    let at = rideguard::domain::Timestamp::parse_rfc3339("2026-11-23T21:22:58Z").expect("a time");
+    for spoken in rideguard::protocol::connected::SPOKEN {
+        let (mut judged, mut other) = (0, Vec::new());
+        for row in rows(&folder, spoken.name) {
+            let bytes = |v: &Value| {
+                let text = v["wire"].as_str().or(v["payload"].as_str()).unwrap_or_default();
+                if v["encoding"] == "hex" { hex::decode(text).expect("hex") } else { text.as_bytes().to_vec() }
+            };
+            let theirs = row["oracle"]["replies"].as_array().filter(|replies| replies.len() == 1);
+            let (Some(theirs), true) = (theirs, row["frame"]["checksum_ok"] != json!(false)) else { continue };
+            let extended = row["decoder_option"].as_str().is_some_and(|option| option.starts_with("extended"));
+            let profile = rideguard::domain::Profile {
+                model: row["model_hint"].as_str().map(str::to_owned),
+                has_16_byte_values: extended,
+                ..rideguard::domain::Profile::of(spoken.name)
+            };
+            let id = row["id"].as_str().unwrap_or("?").to_owned();
+            let Ok(heard) = (spoken.hear)(&profile, &bytes(&row), at) else {
+                other.push(id);
+                continue;
+            };
+            judged += 1;
+            let is_same = said(spoken.name, &heard.answer) == said(spoken.name, &bytes(&theirs[0]));
+            let is_session = matches!(heard.kind, Kind::Register | Kind::Authenticate);
+            if !is_same && !is_session {
+                other.push(id);
+            }
+        }
+        println!("{}: {judged} answers, otherwise {other:?}", spoken.name);
+        let known: &[&str] = match spoken.name {
+            "gt06" => &["gt06-0120"],           // a maker's own question, with an answer of its own form
+            "teltonika" => &["teltonika-0048"], // the other server answers packet id 0 to every datagram
+            _ => &[],
+        };
+        assert!(judged >= 16 && other == known, "{}: {other:?}", spoken.name);
     }
 }

@@ -51,7 +51,8 @@ impl Place {
 [broker]\nhost = \"localhost\"\nport = {}\nservices_port = {}\nca_file = {:?}\nusername = {INGEST_USER:?}\npassword_file = {:?}\n{}
 [http]\nlisten = \"127.0.0.1:{}\"\nmetrics_listen = \"127.0.0.1:{}\"\n
 [door]\ncertificate_file = \"secrets/broker.pem\"\nkey_file = \"secrets/broker.key\"\ntrackers_file = \"trackers\"\n
-[[door.listener]]\nlanguage = \"mqtt\"\nlisten = \"127.0.0.1:{}\"\n",
+[[door.listener]]\nlanguage = \"mqtt\"\nlisten = \"127.0.0.1:{}\"\n
+[[door.listener]]\nlanguage = \"gt06\"\nlisten = \"127.0.0.1:{}\"\n",
             // The alternative to the Unix socket.
             if std::env::var("RIDEGUARD_BENCH_DATABASE_BY").is_ok_and(|by| by == "tcp") {
                 "127.0.0.1"
@@ -72,6 +73,7 @@ impl Place {
             } else {
                 broker.socket.as_ref().map_or_else(String::new, |s| format!("socket = {s:?}\n"))
             },
+            free_port()?,
             free_port()?,
             free_port()?,
             free_port()?,
@@ -231,6 +233,21 @@ impl Place {
     #[allow(dead_code)] // only the door's own bench asks
     pub fn door_port(&self) -> u16 {
         self.config.door.listener.first().map_or(0, |listener| listener.listen.port())
+    }
+
+    /// The port of GT06 at the door.
+    #[allow(dead_code)] // only the bench of sockets asks
+    pub fn socket_port(&self) -> u16 {
+        self.config.door.listener.get(1).map_or(0, |listener| listener.listen.port())
+    }
+
+    /// Registers so many trackers of GT06 that come on sockets; the first is 860000000000000.
+    #[allow(dead_code)] // only the bench of sockets asks
+    pub async fn register_sockets(&self, count: u32) -> anyhow::Result<()> {
+        let sql = r#"INSERT INTO tracker (ident, profile) SELECT (860000000000000 + n)::text, '{"protocol":"gt06","transport":"socket"}'
+            FROM generate_series(0, $1::bigint - 1) n"#;
+        self.client.execute(sql, &[&i64::from(count)]).await.context("registering trackers of sockets")?;
+        Ok(())
     }
 
     /// The same at either port.

@@ -72,6 +72,33 @@ pub fn frames(stream: &[u8]) {
     }
 }
 
+/// Hears a stream as a connection of the door does, in each language that trackers speak on a socket: no panic, every step moves
+/// on, and answers are short.
+///
+/// # Panics
+/// One of that is not so.
+pub fn connected(stream: &[u8]) {
+    for spoken in protocol::connected::SPOKEN {
+        let mut rest = stream;
+        while let FrameStep::Skip(n) | FrameStep::Frame(n) = (spoken.step)(rest) {
+            assert!(n > 0 && n <= rest.len(), "{n} of {}", rest.len());
+            let frame = &rest[..n];
+            rest = &rest[n..];
+            let _ = (spoken.name_of)(frame);
+            for tolerate_checksum in [false, true] {
+                let profile = Profile { tolerate_checksum, ..Profile::of(spoken.name) };
+                if let Ok(heard) = (spoken.hear)(&profile, frame, NOW) {
+                    assert!(heard.answer.len() <= frame.len() + 64, "an answer of {} bytes", heard.answer.len());
+                }
+            }
+            if spoken.name == "jt808" {
+                let _ = (protocol::jt808::registering_terminal(frame), protocol::jt808::shown_codes(frame));
+                let _ = (protocol::jt808::registration_answer(frame, Ok("0123456789abcdef")), protocol::jt808::general_answer(frame, 1));
+            }
+        }
+    }
+}
+
 /// Reads a stream of MQTT in both versions: no panic, bounded memory, the same words in pieces as at once. Bytes
 /// that are no word stay, and a message is the same after it was written again.
 ///

@@ -7,9 +7,9 @@
 use crate::domain::{Packet, Way};
 use crate::door::end::End;
 use crate::door::guest::{Guest, Turn};
-use crate::door::guests::{Known, SocketGuest, name_of};
+use crate::door::guests::{Known, SocketGuest};
 use crate::door::limits::{DOUBLE_AFTER, DOUBT_MAX, LOG_IN_BYTES_MAX, LOG_INS_MAX, NOISE_BYTES_MAX, UNREADABLE_MAX};
-use crate::door::registrar::Registration;
+use crate::door::registrar::{Registration, name_of};
 use crate::ingest::Delivery;
 use crate::ingest::receipt::{DoorReceipt, Owed, Place, Receipt};
 use crate::protocol::connected::{Heard, Kind, Spoken};

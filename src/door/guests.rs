@@ -4,7 +4,7 @@ use crate::domain::credential::is_of;
 use crate::domain::{Profile, TrackerIdent};
 use crate::door::kept::Kept;
 use crate::door::limits::LOG_IN_MAX;
-use crate::door::registrar::Registration;
+use crate::door::registrar::{Name, Registration, name_of};
 use crate::door::roster::Roster;
 use crate::ingest::places::Places;
 use crate::ingest::receipt::Word;
@@ -27,9 +27,6 @@ pub(super) struct SocketGuest {
     /// JT/T 808: its terminal and codes.
     pub registered: Option<Registered>,
 }
-
-/// A language and an identifier without leading zeros, which some trackers leave out.
-pub(super) type Name = (String, String);
 
 /// Everybody who may come.
 #[derive(Default)]
@@ -61,11 +58,6 @@ pub(super) enum Known {
     No,
     /// Nobody knows yet.
     NotYet,
-}
-
-/// The name of a tracker in a language.
-pub(super) fn name_of(language: &str, ident: &str) -> Name {
-    (language.to_owned(), ident.trim_start_matches('0').to_owned())
 }
 
 impl Guests {

@@ -1,6 +1,5 @@
 //! Registrations of terminals (JT/T 808): a thread of the door asks, the database keeps, and the connection is told.
 
-use crate::door::guests::Name;
 use crate::ingest::receipt::{Mailbox, Place};
 use crate::store::door_sockets::Digest;
 use std::sync::Arc;
@@ -8,6 +7,14 @@ use std::time::Instant;
 
 /// Registrations that may wait for the database; it takes a few hundred a second.
 pub(super) const WAITING_MAX: usize = 1024;
+
+/// A language and an identifier without leading zeros, which some trackers leave out.
+pub(super) type Name = (String, String);
+
+/// The name of a tracker in a language.
+pub(super) fn name_of(language: &str, ident: &str) -> Name {
+    (language.to_owned(), ident.trim_start_matches('0').to_owned())
+}
 
 /// A terminal wants a code.
 pub(super) struct Registration {

@@ -308,19 +308,17 @@ async fn without_a_broker_everything_works_and_a_folder_with_one_keeps_it() {
     let request = ClientRequestBuilder::new(url.parse().unwrap()).with_header("Origin", format!("http://{}", up.http));
     let heard = tokio::task::spawn_blocking(|| {
         let (mut map, _) = tungstenite::connect(request).unwrap();
-        let kind = |map: &mut tungstenite::WebSocket<_>| {
-            let said: Value = serde_json::from_str(map.read().unwrap().to_text().unwrap()).unwrap();
-            (
-                said["type"].as_str().unwrap().to_owned(),
-                said["vehicles"].as_array().map_or(0, Vec::len),
-                said["delayed"] == true,
-            )
-        };
-        let first = kind(&mut map);
-        (0..20).map(|_| kind(&mut map)).chain([first]).collect::<Vec<_>>()
+        let mut heard = Vec::new();
+        while heard.len() < 10 {
+            let said = map.read().unwrap();
+            let Ok(said) = serde_json::from_str::<Value>(said.to_text().unwrap_or_default()) else { continue }; // a ping
+            let vehicles = said["vehicles"].as_array().map_or(0, Vec::len);
+            heard.push((said["type"].as_str().unwrap().to_owned(), vehicles, said["delayed"] == true));
+        }
+        heard
     });
     let heard = tokio::time::timeout(PATIENCE, heard).await.expect("the map hears nothing").unwrap();
-    assert!(heard.iter().any(|(kind, vehicles, _)| kind == "changes" && *vehicles > 0), "{heard:?}");
+    assert!(heard.iter().any(|(kind, vehicles, _)| kind == "delta" && *vehicles > 0), "{heard:?}");
     assert!(!heard.iter().any(|(.., delayed)| *delayed), "{heard:?}");
     // Everything is killed; what was acknowledged is there, and trackers come back.
     up.kill();
@@ -330,8 +328,6 @@ async fn without_a_broker_everything_works_and_a_folder_with_one_keeps_it() {
     assert_eq!(up.count("SELECT count(*) FROM coverage_gap WHERE cause <> 'away'").await, 0);
     fleet.kill().unwrap();
     fleet.wait().unwrap();
-    let told = up.command(&["up", "--data", "x", "--without-broker"]);
-    assert!(!told.status.success() && String::from_utf8_lossy(&told.stderr).contains("--door-port"), "{told:?}");
     // A broker that was there may hold packets.
     std::fs::create_dir_all(up.folder.join("services/mosquitto")).unwrap();
     up.kill();
