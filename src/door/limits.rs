@@ -26,7 +26,7 @@ pub const BACKLOG: i32 = 4096;
 /// Datagrams of a port that a turn takes, so that connections come to their turn.
 pub const DATAGRAMS_PER_TURN: u32 = 256;
 /// File descriptors kept for PostgreSQL, files and people.
-pub const DESCRIPTORS_KEPT: u64 = 1024;
+pub const DESCRIPTORS_KEPT: u64 = 1000;
 /// Longest silence of a tracker that names no keep-alive, or a longer one: beyond it a mobile network has forgotten the line.
 pub const KEEP_ALIVE_S_MAX: u16 = 1800;
 /// Longest silence of a tracker of a language without keep-alive.

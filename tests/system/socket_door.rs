@@ -256,6 +256,15 @@ async fn only_who_is_registered_for_a_language_and_a_socket_comes_in() {
     let (status, _) = admin.ask("POST", &path, Some(json!({"reason": "found again"}))).await;
     assert_eq!(status, 201);
     drop(enter(gt06_port, &gt06_login("860000000000021"), &gt06(1, &[], 1)));
+    // As the page of operators registers them.
+    let batch = |protocol: &str, transport: &str| json!({"idents": ["860000000000025"], "protocol": protocol, "transport": transport});
+    for (protocol, transport) in [("gt06", "pigeon"), ("json", "socket")] {
+        let (status, said) = admin.ask("POST", "/tracker-batches", Some(batch(protocol, transport))).await;
+        assert_eq!((status, &said["code"]), (400, &json!("unknown_word")), "{said}");
+    }
+    let (status, said) = admin.ask("POST", "/tracker-batches", Some(batch("gt06", "socket"))).await;
+    assert_eq!(status, 201, "{said}");
+    drop(enter(gt06_port, &gt06_login("860000000000025"), &gt06(1, &[], 1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,11 @@ await fact('an operator registers a tracker, replaces its credential and revokes
   await dialog(page).getByRole('button', { name: 'Register', exact: true }).click();
   await until(async () => (await dialog(page).getByText('not/a/topic').count()) > 0, 'what cannot be taken is named');
   await dialog(page).locator('textarea[name=idents]').fill(IDENT);
+  await dialog(page).locator('select[name=protocol]').selectOption('gt06');
+  await dialog(page).locator('select[name=transport]').selectOption('socket');
+  await accessible(page, 'a tracker without MQTT');
   await dialog(page).locator('select[name=protocol]').selectOption('json');
+  must((await dialog(page).locator('select[name=transport]').count()) === 0, 'JSON comes by MQTT');
   await dialog(page).getByRole('button', { name: 'Register', exact: true }).click();
   const first = await password(page);
   must(/^[0-9a-hjkmnp-tv-z]{26}$/.test(first), 'a password of 26 characters');
