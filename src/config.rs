@@ -327,6 +327,9 @@ impl Config {
         within("retention.hour_utc", hour_utc.into(), 0, 23)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         self.door.check()?;
+        if !self.broker.enabled && self.door.listener.is_empty() {
+            bail!("broker.enabled is false and the door has no listener: no tracker could connect");
+        }
         if self.broker.api_username.is_some() != self.broker.api_password_file.is_some() {
             bail!("of broker.api_username and broker.api_password_file one is missing: set both, or neither");
         }

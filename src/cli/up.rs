@@ -98,7 +98,7 @@ pub fn up(args: Args) -> anyhow::Result<()> {
     {
         bail!(
             "{home} is of a broker, which may keep packets that trackers will not send again: start once without \
-             --without-broker, let it run for a minute, stop it, remove {home}, and start again",
+             --without-broker on other ports, so that no tracker reaches it, let it run for a minute, stop it, remove {home}, and start again",
             home = home.display()
         );
     }

@@ -113,6 +113,7 @@ impl Connection {
             Word::GivenUp => return Err(End::GivenUp),
             Word::Registered(is_taken) => self.talk.registered(is_taken, self.socket.outgoing())?,
             Word::Replaced => self.talk.replaced()?,
+            Word::Restored => self.talk.restored(),
             Word::Outlived => return Err(End::Replaced),
             Word::NotAdmitted => return Err(End::Removed),
         }

@@ -16,6 +16,8 @@ use crate::protocol::connected::{Heard, Kind, Spoken};
 use crate::protocol::{FrameStep, jt808};
 use bytes::{Buf, BytesMut};
 use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,6 +48,11 @@ pub(super) struct FrameTalk {
     /// Frames that nobody can read.
     unreadable: u32,
     noise_bytes: usize,
+    /// Whether the input begins with the last byte of the frame before.
+    is_borrowed: bool,
+    /// Digests of frames whose answer waits for the journal: one that is sent again is answered once, for a second answer would be
+    /// taken for the next frame's.
+    open: VecDeque<u64>,
     registering: Option<Box<Registering>>,
     /// Since when a newer connection has its place.
     replaced_at: Option<Instant>,
@@ -62,6 +69,8 @@ impl FrameTalk {
             registrations: 0,
             unreadable: 0,
             noise_bytes: 0,
+            is_borrowed: false,
+            open: VecDeque::new(),
             registering: None,
             replaced_at: None,
         }
@@ -94,22 +103,39 @@ impl FrameTalk {
             }
             FrameStep::Frame(length) => {
                 let frame = input[..length].to_vec();
-                input.advance(length - usize::from(shares_its_end(&frame, &input[length..])));
+                // What begins with the end of a frame before is one, or a modem's words up to the next frame.
+                if std::mem::take(&mut self.is_borrowed) && !self.is_readable(&frame, turn) {
+                    input.advance(length - 1);
+                    return self.skip(length);
+                }
+                self.is_borrowed = shares_its_end(&frame, &input[length..]);
+                input.advance(length - usize::from(self.is_borrowed));
                 self.noise_bytes = 0;
                 self.take(frame, out, place, turn)?;
                 // What it said is kept, and then it goes: two speak under one name.
-                if self.replaced_at.is_some_and(|at| at.elapsed() >= DOUBLE_AFTER) && !self.comes_back(place, turn) {
+                if self.replaced_at.is_some_and(|at| at.elapsed() >= DOUBLE_AFTER) {
                     return Err(End::Doubled);
                 }
                 Ok(true)
             }
             FrameStep::Skip(length) => {
                 let length = length.clamp(1, input.len());
-                self.noise_bytes += input[..length].iter().filter(|byte| !byte.is_ascii_whitespace()).count();
+                let noise = input[..length].iter().filter(|byte| !byte.is_ascii_whitespace()).count();
                 input.advance(length);
-                if self.noise_bytes > NOISE_BYTES_MAX { Err(End::Garbled("noise between frames")) } else { Ok(true) }
+                self.skip(noise)
             }
         }
+    }
+
+    fn is_readable(&self, frame: &[u8], turn: &Turn<'_>) -> bool {
+        let named = self.named.as_ref();
+        named.is_some_and(|named| (self.spoken.hear)(&named.profile, frame, turn.received_at).is_ok())
+    }
+
+    /// So many bytes are no frame.
+    fn skip(&mut self, bytes: usize) -> Result<bool, End> {
+        self.noise_bytes += bytes;
+        if self.noise_bytes > NOISE_BYTES_MAX { Err(End::Garbled("noise between frames")) } else { Ok(true) }
     }
 
     fn take(&mut self, frame: Vec<u8>, out: &mut BytesMut, place: Place, turn: &Turn<'_>) -> Result<(), End> {
@@ -146,16 +172,6 @@ impl FrameTalk {
         }
         let is_owed = kind == Kind::Data && named.profile.wants_replies && !answer.is_empty();
         self.publish(frame, if is_owed { Owed::Answer(answer[..].into()) } else { Owed::Nothing }, place, turn)
-    }
-
-    /// The newer connection that had its place is gone: the place is its again.
-    fn comes_back(&mut self, place: Place, turn: &Turn<'_>) -> bool {
-        let Some(guest) = self.guest.as_ref().filter(|guest| turn.shared.places.is_free(&guest.ident)) else {
-            return false;
-        };
-        turn.shared.places.enter(guest.ident.clone(), turn.mailbox.clone(), place, self.spoken.has_secret);
-        self.replaced_at = None;
-        true
     }
 
     /// Keeps a frame that its profile cannot read: whoever mends the profile can read it again. One that may hold a code is not
@@ -285,6 +301,15 @@ impl FrameTalk {
         if !turn.shared.queues.is_held(guest.lane) {
             return Err(End::NotHeld);
         }
+        let mut owed = owed;
+        if let Owed::Answer(_) = owed {
+            let digest = digest(&payload);
+            if self.open.contains(&digest) {
+                owed = Owed::Nothing;
+            } else {
+                self.open.push_back(digest);
+            }
+        }
         let topic = guest.up_topic.to_string();
         let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Socket };
         let receipt = Receipt::Door(DoorReceipt::new(turn.mailbox.clone(), place, owed));
@@ -297,6 +322,10 @@ impl FrameTalk {
     pub fn kept(&mut self, owed: Owed, out: &mut BytesMut) {
         self.unacknowledged = self.unacknowledged.saturating_sub(1);
         if let Owed::Answer(answer) = owed {
+            self.open.pop_front(); // those of a connection are kept in order
+            if self.open.is_empty() {
+                self.open = VecDeque::new(); // idle connections hold nothing
+            }
             out.extend_from_slice(&answer);
         }
     }
@@ -316,10 +345,21 @@ impl FrameTalk {
         Ok(())
     }
 
+    /// The newer connection is gone.
+    pub fn restored(&mut self) {
+        self.replaced_at = None;
+    }
+
     pub fn check(&self, now: Instant) -> Result<(), End> {
         let is_over = self.replaced_at.is_some_and(|at| now.duration_since(at) > DOUBT_MAX);
         if is_over { Err(End::Replaced) } else { Ok(()) }
     }
+}
+
+fn digest(frame: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(frame);
+    hasher.finish()
 }
 
 /// Whether the last byte of a frame is also the first of the next, as some terminals of JT/T 808 send them in a row.

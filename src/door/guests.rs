@@ -152,7 +152,7 @@ impl Guests {
         let renew = |roster: &Roster| {
             for ident in self.replace(roster.users(), roster.sockets()) {
                 kept.forget(&ident);
-                places.tell(&ident, Word::NotAdmitted);
+                places.shut_out(&ident);
             }
         };
         while !*stop.borrow() {
@@ -160,15 +160,14 @@ impl Guests {
                 _ = look.tick() => {}
                 Ok(()) = changed.changed() => {}
                 Some(asked) = registrations.recv() => {
-                    // Whoever waited for longer is gone.
-                    if asked.asked_at.elapsed() < LOG_IN_MAX {
-                        let registered = roster.register(&asked).await;
-                        // It shows its code at once, so it is known before it is told.
-                        if let Some(Some(registered)) = registered {
-                            self.learn(&asked.name, registered);
-                        }
-                        asked.mailbox.put([(asked.place, Word::Registered(registered.map(|r| r.is_some())))]);
+                    // Whoever waited for longer gave up, or is told that nobody knows.
+                    let is_late = asked.asked_at.elapsed() >= LOG_IN_MAX;
+                    let registered = if is_late { None } else { roster.register(&asked).await };
+                    // It shows its code at once, so it is known before it is told.
+                    if let Some(Some(registered)) = registered {
+                        self.learn(&asked.name, registered);
                     }
+                    asked.mailbox.put([(asked.place, Word::Registered(registered.map(|r| r.is_some())))]);
                     continue;
                 }
                 _ = stop.changed() => return,

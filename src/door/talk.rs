@@ -110,6 +110,13 @@ impl Talk {
         }
     }
 
+    /// The newer connection is gone.
+    pub fn restored(&mut self) {
+        if let Self::Frames(talk) = self {
+            talk.restored();
+        }
+    }
+
     /// Whether one of its own deadlines has passed.
     pub fn check(&self, now: Instant) -> Result<(), End> {
         match self {

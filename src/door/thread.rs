@@ -7,7 +7,7 @@
 use crate::clock::now as server_time;
 use crate::door::Shared;
 use crate::door::connection::Connection;
-use crate::door::datagrams;
+use crate::door::datagrams::{self, Fate};
 use crate::door::ear::Ear;
 use crate::door::end::End;
 use crate::door::guest::Turn;
@@ -262,6 +262,7 @@ impl Thread {
     fn answer_datagram(&self, place: Place, word: Word) {
         if let (Some(Ear::Udp(ear)), Word::Kept(Owed::Datagram { to, answer })) =
             (self.ears.get(place.generation as usize), word)
+            && !answer.is_empty()
         {
             drop(ear.send_to(&answer, to));
         }
@@ -324,18 +325,21 @@ impl Thread {
     fn take_datagrams(&mut self, n: u32) -> bool {
         let Some(Ear::Udp(ear)) = self.ears.get(n as usize) else { return false };
         let settings = &self.shared.listeners[n as usize];
-        let (language, most) = (settings.language.name(), settings.packet_bytes_max().min(self.scratch.len()));
+        let (language, most) = (settings.language.name(), settings.packet_bytes_max().min(self.scratch.len() - 1));
         let turn = Turn { shared: &self.shared, mailbox: &self.mailbox, received_at: server_time() };
         let mut out = Vec::new();
         for _ in 0..DATAGRAMS_PER_TURN {
-            // A longer one is cut there, and then nobody can read it.
-            let (length, from) = match ear.recv_from(&mut self.scratch[..most]) {
+            // A longer one is cut there.
+            let (length, from) = match ear.recv_from(&mut self.scratch[..=most]) {
                 Ok(datagram) => datagram,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 Err(_) => continue, // of an answer before, that reached nobody
             };
             out.clear();
-            let fate = datagrams::hear(language, &self.scratch[..length], (n, from), &mut out, &turn);
+            let fate = match &self.scratch[..length] {
+                cut if cut.len() > most => Fate::Malformed,
+                datagram => datagrams::hear(language, datagram, (n, from), &mut out, &turn),
+            };
             self.shared.metrics.door_datagrams.with_label_values(&[language, fate.name()]).inc();
             self.pace.heard += 1;
             if !out.is_empty() {

@@ -13,7 +13,7 @@ struct Entered {
     /// Whether it hears answers and commands.
     is_subscribed: bool,
     /// The connection before, which may stay for a while; one only.
-    before: Option<(Arc<Mailbox>, Place)>,
+    before: Option<Box<Entered>>,
 }
 
 /// Tracker → its connection; one each.
@@ -25,33 +25,40 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A tracker is there; an older connection of it is told to end (MQTT 3.1.1, 3.1.4-2). Says whether there was one.
+    /// A tracker is there; an older connection of it is told (MQTT 3.1.1, 3.1.4-2). Says whether there was one.
     pub fn enter(&self, ident: TrackerIdent, mailbox: Arc<Mailbox>, place: Place, is_subscribed: bool) -> bool {
         let mut places = self.lock();
-        let earlier = places.remove(&ident);
-        let before = earlier.as_ref().map(|earlier| (earlier.mailbox.clone(), earlier.place));
-        places.insert(ident, Entered { mailbox, place, is_subscribed, before });
-        let Some(Entered { mailbox, place, before, .. }) = earlier else { return false };
-        mailbox.put([(place, Word::Replaced)]);
-        if let Some((mailbox, place)) = before {
-            mailbox.put([(place, Word::Outlived)]);
+        let Some(earlier) = places.remove(&ident) else {
+            places.insert(ident, Entered { mailbox, place, is_subscribed, before: None });
+            return false;
+        };
+        earlier.mailbox.put([(earlier.place, Word::Replaced)]);
+        if let Some(oldest) = &earlier.before {
+            oldest.mailbox.put([(oldest.place, Word::Outlived)]);
         }
+        let before = Some(Box::new(Entered { before: None, ..earlier }));
+        places.insert(ident, Entered { mailbox, place, is_subscribed, before });
         true
     }
 
-    /// Whether the connection of a tracker is gone, so that an older one may take the place again.
-    pub fn is_free(&self, ident: &TrackerIdent) -> bool {
-        !self.lock().contains_key(ident)
-    }
-
-    /// A connection ended; that of a newer one stays. Says whether there is none any more.
+    /// A connection ended; that of a newer one stays, and an older one that is still there has the place again. Says whether
+    /// there is none any more.
     pub fn leave(&self, ident: &TrackerIdent, mailbox: &Arc<Mailbox>, place: Place) -> bool {
         let mut places = self.lock();
-        let is_own = places.get(ident).is_some_and(|e| e.place == place && Arc::ptr_eq(&e.mailbox, mailbox));
-        if is_own {
-            places.remove(ident);
+        let is_it = |entered: &Entered| entered.place == place && Arc::ptr_eq(&entered.mailbox, mailbox);
+        let Some(holder) = places.get_mut(ident) else { return false };
+        if !is_it(holder) {
+            holder.before = holder.before.take().filter(|before| !is_it(before));
+            return false;
         }
-        is_own
+        match holder.before.take() {
+            Some(before) => {
+                before.mailbox.put([(before.place, Word::Restored)]);
+                *holder = *before;
+                false
+            }
+            None => places.remove(ident).is_some(),
+        }
     }
 
     /// From now on a tracker hears answers and commands by its connection, or not.
@@ -69,11 +76,13 @@ impl Places {
         true
     }
 
-    /// Sends a word to a tracker; says whether it is connected.
-    pub fn tell(&self, ident: &TrackerIdent, word: Word) -> bool {
+    /// A tracker is not admitted any more: whoever is connected as it goes. Says whether somebody was.
+    pub fn shut_out(&self, ident: &TrackerIdent) -> bool {
         let places = self.lock();
-        let Some(Entered { mailbox, place, .. }) = places.get(ident) else { return false };
-        mailbox.put([(*place, word)]);
+        let Some(holder) = places.get(ident) else { return false };
+        for Entered { mailbox, place, .. } in [Some(holder), holder.before.as_deref()].into_iter().flatten() {
+            mailbox.put([(*place, Word::NotAdmitted)]);
+        }
         true
     }
 }
@@ -104,15 +113,36 @@ mod tests {
         let (places, mailbox) = (Places::default(), Mailbox::new(|| {}));
         let ident = TrackerIdent::parse("yy1").unwrap();
         let place = |slot| Place { slot, generation: 0 };
+        let said = || mailbox.take(Vec::new());
         assert!(!places.enter(ident.clone(), mailbox.clone(), place(1), true));
         assert!(places.enter(ident.clone(), mailbox.clone(), place(2), false));
         assert!(!places.leave(&ident, &mailbox, place(1)));
         assert!(!places.send(&ident, &[1]), "it has not subscribed: the broker's way may know it");
         places.subscribe(&ident, true);
         assert!(places.send(&ident, &[1]));
-        let words = mailbox.take(Vec::new());
-        assert_eq!(words, [(place(1), Word::Replaced), (place(2), Word::Message(vec![1]))]);
-        assert!(places.leave(&ident, &mailbox, place(2)));
-        assert!(!places.tell(&ident, Word::NotAdmitted));
+        assert_eq!(said(), [(place(1), Word::Replaced), (place(2), Word::Message(vec![1]))]);
+        assert!(places.leave(&ident, &mailbox, place(2)), "the older one is not there any more");
+        assert!(!places.shut_out(&ident));
+    }
+
+    #[test]
+    fn an_older_connection_that_stayed_has_the_place_again_and_goes_with_its_tracker() {
+        let (places, mailbox) = (Places::default(), Mailbox::new(|| {}));
+        let ident = TrackerIdent::parse("yy1").unwrap();
+        let place = |slot| Place { slot, generation: 0 };
+        let said = || mailbox.take(Vec::new());
+        for slot in 1..=3 {
+            places.enter(ident.clone(), mailbox.clone(), place(slot), true);
+        }
+        assert_eq!(
+            said(),
+            [(place(1), Word::Replaced), (place(2), Word::Replaced), (place(1), Word::Outlived)],
+            "one older connection stays"
+        );
+        assert!(!places.leave(&ident, &mailbox, place(1)) && !places.leave(&ident, &mailbox, place(3)));
+        assert_eq!(said(), [(place(2), Word::Restored)]);
+        places.enter(ident.clone(), mailbox.clone(), place(4), true);
+        assert!(places.shut_out(&ident));
+        assert_eq!(said()[1..], [(place(4), Word::NotAdmitted), (place(2), Word::NotAdmitted)]);
     }
 }

@@ -20,10 +20,8 @@ impl Receipt {
     /// The packet is counted and not kept: whoever is answered on a socket is not told otherwise, and sends it again. An
     /// acknowledgement of MQTT leaves, for a packet without one would be all that its tracker ever sends.
     pub fn owe_no_answer(&mut self) {
-        if let Self::Door(receipt) = self
-            && matches!(receipt.owed, Owed::Answer(_) | Owed::Datagram { .. })
-        {
-            receipt.owed = Owed::Nothing;
+        if let Self::Door(DoorReceipt { owed: Owed::Answer(answer) | Owed::Datagram { answer, .. }, .. }) = self {
+            *answer = Box::default();
         }
     }
 }
@@ -42,7 +40,7 @@ pub struct Place {
 pub enum Owed {
     /// Nothing (QoS 0), or an answer of its language that the engine makes.
     Nothing,
-    /// These bytes: the answer of a language on a socket of its own.
+    /// These bytes: the answer of a language on a socket of its own. Empty: the frame was counted only.
     Answer(Box<[u8]>),
     /// The same to a datagram.
     Datagram {
@@ -70,6 +68,8 @@ pub enum Word {
     Registered(Option<bool>),
     /// A newer connection of the same tracker is there.
     Replaced,
+    /// The newer one is gone: the place is its again.
+    Restored,
     /// A newer one than that is there, too.
     Outlived,
     /// The tracker was removed, or has another password.
@@ -187,11 +187,11 @@ mod tests {
     #[test]
     fn who_is_beyond_the_quota_gets_acknowledgements_of_mqtt_and_no_answers() {
         let mailbox = Mailbox::new(|| {});
-        let place = Place { slot: 1, generation: 0 };
+        let (place, to) = (Place { slot: 1, generation: 0 }, ([127, 0, 0, 1], 1).into());
         for (owed, told) in [
             (Owed::PubAck(5), Owed::PubAck(5)),
-            (Owed::Answer([1].into()), Owed::Nothing),
-            (Owed::Datagram { to: ([127, 0, 0, 1], 1).into(), answer: [1].into() }, Owed::Nothing),
+            (Owed::Answer([1].into()), Owed::Answer(Box::default())),
+            (Owed::Datagram { to, answer: [1].into() }, Owed::Datagram { to, answer: Box::default() }),
         ] {
             let mut receipt = Receipt::Door(DoorReceipt::new(mailbox.clone(), place, owed));
             receipt.owe_no_answer();

@@ -209,9 +209,20 @@ async fn each_language_is_answered_and_what_is_answered_is_in_the_journal() {
     let answered: Vec<u8> = told.chunks(20).map(|answer| answer[14]).collect();
     assert!(answered.contains(&7) && answered.contains(&8), "{told:02x?}");
 
+    // A modem's words behind a frame are none, and the next frame is heard.
+    let words = [&jt808(0x0002, "13800000013", 9, &[])[..], b"AT+CSQ\r\n\0", &jt808_place("13800000013", 10)].concat();
+    let told = ask(&mut stream, &words, 40);
+    assert_eq!(told.chunks(20).map(|answer| answer[14]).collect::<Vec<_>>(), [9, 10], "{told:02x?}");
+    up.wait_for(packets, 9).await;
+
     let mut stream = enter(teltonika_port, &teltonika_login("860000000000014"), &[1]);
     assert_eq!(ask(&mut stream, &teltonika_packet(5), 4), [0, 0, 0, 5]);
-    up.wait_for(packets, 13).await;
+    up.wait_for(packets, 14).await;
+    // Sent again before its answer, it is answered once: a second answer would be taken for the next packet's.
+    let packet = teltonika_packet(3);
+    let mut more = ask(&mut stream, &[&packet[..], &packet].concat(), 4);
+    more.extend(ask(&mut stream, &teltonika_packet(2), 4));
+    assert_eq!(more, [0, 0, 0, 3, 0, 0, 0, 2]);
     assert_eq!(up.count("SELECT count(*) FROM quarantine").await, 0);
     let metrics = up.metrics().await;
     assert!(metrics.contains("rideguard_door_connections{language=\"jt808\",transport=\"plain\"} 1"), "{metrics}");

@@ -90,7 +90,10 @@ fn promised(payload: &[u8]) -> Option<ReplyBytes> {
         let is_right = crc == u32::from(crc16_arc(data)).to_be_bytes();
         return counted(data).filter(|_| is_right).map(|n| ReplyBytes::from_slice(&u32::from(n).to_be_bytes()));
     }
-    let [_, _, high, low, 1, avl_id, 0, 15, rest @ ..] = payload else { return None };
+    let [a, b, high, low, 1, avl_id, 0, 15, rest @ ..] = payload else { return None };
+    if usize::from(u16::from_be_bytes([*a, *b])) != payload.len() - 2 {
+        return None; // it was cut
+    }
     let count = counted(rest.get(15..)?)?;
     Some(ReplyBytes::from_slice(&[0, 5, *high, *low, 1, *avl_id, count]))
 }

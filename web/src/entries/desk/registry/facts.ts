@@ -2,11 +2,9 @@
 import { ApiError } from '../../../lib/api';
 import { i18n } from '../../../lib/i18n.svelte';
 import type { RegistryKind, RegistryRecord } from '../../../lib/types';
+import { PROTOCOLS } from '../protocols';
 
 export const KINDS: readonly RegistryKind[] = ['vehicles', 'people', 'trackers'];
-export const PROTOCOLS = ['jt808', 'jt808_json', 'gt06', 'h02', 'teltonika', 'json', 'osmand', 'owntracks'] as const;
-/** Languages that trackers speak on a socket of their own, without MQTT. */
-export const SOCKET_PROTOCOLS: readonly string[] = ['gt06', 'h02', 'jt808', 'teltonika'];
 export const VEHICLE_KINDS = ['ebike', 'motorcycle'] as const;
 export const REASON_CHARS_MAX = 500;
 
