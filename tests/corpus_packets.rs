@@ -120,10 +120,16 @@ fn real_packets_cut_or_changed_anywhere_never_panic() {
                 continue;
             };
             for at in 0..bytes.len() {
-                drop(rideguard::protocol::decode(&profile, &bytes[..at]));
+                let read = |bytes: &[u8]| {
+                    drop(rideguard::protocol::decode(&profile, bytes));
+                    let Some(spoken) = rideguard::protocol::connected::spoken(protocol) else { return };
+                    let _ = (spoken.name_of)(bytes);
+                    drop((spoken.hear)(&profile, bytes, rideguard::domain::Timestamp::default()));
+                };
+                read(&bytes[..at]);
                 let mut changed = bytes.clone();
                 changed[at] = changed[at].wrapping_add(0x5b);
-                drop(rideguard::protocol::decode(&profile, &changed));
+                read(&changed);
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::config::{Config, Notify};
 use crate::domain::topic::up_topic;
 use crate::domain::{Profile, TrackerIdent, Transport};
 use crate::protocol::PROTOCOLS;
-use crate::protocol::connected::SPOKEN;
+use crate::protocol::connected;
 use crate::store::accounts;
 use crate::store::broker_users::{self, BrokerUser};
 use crate::store::registry;
@@ -342,9 +342,9 @@ async fn enter(client: &Transaction<'_>, thing: Thing, notify: &Notify) -> anyho
                 None => registry::transport(client, ident.as_str()).await?.unwrap_or_default(),
             };
             ensure!(
-                transport == Transport::Mqtt || SPOKEN.iter().any(|spoken| spoken.name == protocol),
+                transport == Transport::Mqtt || connected::spoken(&protocol).is_some(),
                 "{protocol} is not spoken on a socket of its own; there are {}",
-                SPOKEN.iter().map(|spoken| spoken.name).collect::<Vec<_>>().join(", ")
+                connected::names()
             );
             let profile = Profile { model, transport, ..Profile::of(&protocol) };
             let id = registry::put_tracker(client, ident.as_str(), &profile).await?;

@@ -7,7 +7,7 @@ use crate::door::guest::{Guest, Turn};
 use crate::door::guests::Known;
 use crate::ingest::Delivery;
 use crate::ingest::receipt::{DoorReceipt, Owed, Place, Receipt};
-use crate::protocol::connected::{Kind, SPOKEN, Spoken};
+use crate::protocol::connected::{Kind, Spoken, spoken};
 use std::net::SocketAddr;
 
 /// The row of all datagrams in letters: no connection has it. The generation is the listener.
@@ -45,7 +45,7 @@ pub(super) fn hear(
     out: &mut Vec<u8>,
     turn: &Turn<'_>,
 ) -> Fate {
-    let Some(spoken) = SPOKEN.iter().find(|spoken| spoken.name == language) else { return Fate::Malformed };
+    let Some(spoken) = spoken(language) else { return Fate::Malformed };
     let Some(ident) = (spoken.name_of)(datagram) else { return Fate::Malformed };
     let guest = match turn.shared.guests.on_socket(language, &ident) {
         Known::As(guest) => guest,
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn the_languages_that_may_come_by_datagrams_are_those_whose_datagrams_name_their_tracker() {
         for language in Language::ALL {
-            let spoken = SPOKEN.iter().find(|spoken| spoken.name == language.name());
+            let spoken = spoken(language.name());
             assert_eq!(spoken.is_some_and(|s| s.has_datagrams), language.has_datagrams(), "{language:?}");
             assert_eq!(spoken.is_none(), language == Language::Mqtt);
         }

@@ -9,7 +9,7 @@ use crate::door::guest::{Guest, Turn};
 use crate::door::limits::UNACKNOWLEDGED_MAX;
 use crate::door::mqtt_talk::MqttTalk;
 use crate::ingest::receipt::{Owed, Place};
-use crate::protocol::connected::SPOKEN;
+use crate::protocol::connected::spoken;
 use bytes::BytesMut;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(super) enum Talk {
 impl Talk {
     /// Of a connection that has not spoken yet.
     pub fn new(listener: &Listener) -> Self {
-        match SPOKEN.iter().find(|spoken| spoken.name == listener.language.name()) {
+        match spoken(listener.language.name()) {
             None => Self::Mqtt(MqttTalk::new()),
             Some(spoken) => Self::Frames(FrameTalk::new(spoken)),
         }

@@ -66,6 +66,16 @@ pub const SPOKEN: &[Spoken] = &[
     },
 ];
 
+/// The language of this name, if trackers speak it on a socket of their own.
+pub fn spoken(name: &str) -> Option<&'static Spoken> {
+    SPOKEN.iter().find(|spoken| spoken.name == name)
+}
+
+/// Their names, for whoever chose another.
+pub fn names() -> String {
+    SPOKEN.iter().map(|spoken| spoken.name).collect::<Vec<_>>().join(", ")
+}
+
 fn name(hear: Hear, language: &str, frame: &[u8]) -> Option<CompactString> {
     let any = Profile { tolerate_checksum: true, ..Profile::of(language) };
     hear(&any, frame, Timestamp::default()).ok()?.idents.into_iter().next()

@@ -10,7 +10,7 @@ use crate::api::session::Person;
 use crate::api::types::{TrackerCredential, TrackerCredentials};
 use crate::domain::{Profile, TrackerIdent, Transport, credential};
 use crate::protocol::PROTOCOLS;
-use crate::protocol::connected::SPOKEN;
+use crate::protocol::connected;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -148,11 +148,10 @@ impl TrackerBatchRequest {
         let model = self.model.as_deref().map(|m| name("model", m)).transpose()?;
         let transport = match self.transport.as_deref() {
             None | Some("mqtt") => Transport::Mqtt,
-            Some("socket") if SPOKEN.iter().any(|spoken| spoken.name == self.protocol) => Transport::Socket,
+            Some("socket") if connected::spoken(&self.protocol).is_some() => Transport::Socket,
             Some(other) => {
                 let value: String = other.chars().take(32).collect();
-                let spoken: Vec<_> = SPOKEN.iter().map(|spoken| spoken.name).collect();
-                let said = format!("transport is {value:?}; it must be mqtt, or socket with {}", spoken.join(", "));
+                let said = format!("transport is {value:?}; it must be mqtt, or socket with {}", connected::names());
                 return Err(Problem::bad(Code::UnknownWord, said, json!({ "field": "transport", "value": value })));
             }
         };
