@@ -8,7 +8,7 @@ DATA ?= ./data
 DEMO_FLAGS ?=
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help demo build web test test-long faults bench bench-tracks screenshots lint install install-test clean
+.PHONY: help demo build web test test-long faults bench bench-tracks screenshots lint install install-broker install-test clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,10 +51,10 @@ test-long: install-test web/dist/index.html ## Two minutes of random questions t
 faults: ## Prints what was injected, lost, counted twice and made up in the last runs of the tests of faults
 	@scripts/faults
 
-bench: install build ## Prints the figures as lines `name: value unit`
+bench: install-broker build ## Prints the figures as lines `name: value unit`
 	scripts/bench
 
-bench-tracks: install build ## The figures of tracks over 50 million fixes; an hour, and 15 GB below TMPDIR
+bench-tracks: install-broker build ## The figures of tracks over 50 million fixes; an hour, and 15 GB below TMPDIR
 	RIDEGUARD_BENCH_VEHICLES=20000 RIDEGUARD_BENCH_DAYS=3 RIDEGUARD_BENCH_COLD=20 $(CARGO) bench --locked --bench tracks
 
 screenshots: install-test web/dist/index.html ## Takes the pictures of docs/web; seven minutes
@@ -64,8 +64,11 @@ screenshots: install-test web/dist/index.html ## Takes the pictures of docs/web;
 install:
 	@scripts/install run
 
+install-broker:
+	@scripts/install run broker
+
 install-test:
-	@scripts/install run test
+	@scripts/install run broker test
 
 clean: ## Removes what was built; keeps ./data
 	$(CARGO) clean

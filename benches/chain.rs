@@ -64,7 +64,7 @@ async fn measure(rate_per_s: u32, duration_s: u32) -> anyhow::Result<()> {
     let log = std::fs::File::create(folder.join("log"))?;
     let program = Program(
         Command::new(env!("CARGO_BIN_EXE_rideguard"))
-            .args(["up", "--demo", "--demo-without-simulator", "--http", &http, "--metrics", &metrics])
+            .args(["up", "--demo", "--demo-without-simulator", "--broker", "--http", &http, "--metrics", &metrics])
             .args(["--demo-vehicles", &TRACKERS.to_string(), "--data"])
             .arg(folder.join("data"))
             .stdout(log.try_clone()?)

@@ -126,7 +126,7 @@ impl Place {
         let metrics = format!("127.0.0.1:{}", rideguard::supervisor::free_port()?);
         let log = std::fs::File::create(folder.join("log"))?;
         let program = Command::new(env!("CARGO_BIN_EXE_rideguard"))
-            .args(["up", "--demo", "--demo-without-simulator", "--http", &http, "--metrics", &metrics])
+            .args(["up", "--demo", "--demo-without-simulator", "--broker", "--http", &http, "--metrics", &metrics])
             .args(["--demo-vehicles", &TRACKERS.to_string(), "--data"])
             .arg(folder.join("data"))
             .stdout(log.try_clone()?)

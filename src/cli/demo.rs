@@ -160,11 +160,15 @@ impl Demo {
         })
     }
 
-    /// Starts the webhook's receiver and the simulator, and says where everything is.
+    /// Starts the webhook's receiver and the simulator, which connects to `mqtt_port`, and says where everything is.
     ///
     /// # Errors
     /// The simulator is not beside this program.
-    pub async fn play(self, broker_port: u16, mut stop: watch::Receiver<bool>) -> anyhow::Result<Option<Child>> {
+    pub async fn play(
+        self,
+        (mqtt_port, gate): (u16, String),
+        mut stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<Option<Child>> {
         let router = axum::Router::new().route("/webhook", post(receive));
         tokio::spawn(async move {
             let _ = axum::serve(self.webhook, router)
@@ -172,6 +176,7 @@ impl Demo {
                 .await;
         });
         announce(format_args!("\nRideGuard 行车卫士 is at {}  (Ctrl-C stops it)", self.address));
+        announce(format_args!("{gate}"));
         for (login, password) in &self.logins {
             announce(format_args!("  log in as {login:<9} password {password}"));
         }
@@ -184,7 +189,7 @@ impl Demo {
         ));
         let simulator = Command::new(simulator()?)
             .arg("fleet")
-            .args(["--broker", &format!("localhost:{broker_port}")])
+            .args(["--broker", &format!("localhost:{mqtt_port}")])
             .arg("--ca")
             .arg(&self.ca_file)
             .arg("--credentials")

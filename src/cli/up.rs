@@ -1,25 +1,24 @@
 //! `rideguard up`: the whole system on this machine.
 
 mod admission;
+mod gate;
 
 use crate::api;
 use crate::app::{self, Roles};
 use crate::cli::roles::stop_signal;
 use crate::cli::up::admission::Admission;
+use crate::cli::up::gate::{Gate, broker_settings, door_settings, language_port};
 use crate::cli::{announce, block_on, demo};
 use crate::config::{self, Accounts, Audit, Config, Http, Ingest, Journal, Notify, Retention, Rollup};
 use crate::ingest::session::Subscribed;
 use crate::store::{self, Role, accounts};
 use crate::supervisor::broker::{self, Mosquitto};
-use crate::supervisor::certificates;
 use crate::supervisor::data_dir::write_private;
 use crate::supervisor::postgres::Postgres;
 use crate::supervisor::{Folder, postgres};
 use crate::telemetry::Metrics;
-use anyhow::{anyhow, bail};
 use clap::Parser;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,18 +39,23 @@ pub struct Args {
     /// Where Prometheus may read metrics.
     #[arg(long, default_value = "127.0.0.1:9188")]
     pub metrics: SocketAddr,
-    /// TLS port of the broker; a free one if not given.
+    /// TLS port where trackers connect by MQTT: to RideGuard itself, or to the private broker where there is one; a free one if
+    /// not given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub mqtt_port: Option<u16>,
-    /// Host name under which trackers connect from outside: the broker then listens on every address,
-    /// and its certificate bears this name. Without it only this machine reaches the broker.
+    /// Host name under which trackers connect from outside: every address is then listened on, and the certificate bears this
+    /// name. Without it trackers connect from this machine only.
     #[arg(long, alias = "mqtt-public", requires = "trackers_port")]
     pub mqtt_hostname: Option<String>,
-    /// TLS port of the door, where trackers connect to RideGuard itself; none: there is no door.
+    /// Another TLS port for MQTT at RideGuard itself, as beside a private broker.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub door_port: Option<u16>,
-    /// Starts no private broker: all trackers come to the door. Not in a data folder whose broker may keep packets.
-    #[arg(long, requires = "door_port", conflicts_with = "mqtt_port")]
+    /// Starts a private broker (Mosquitto) at --mqtt-port, for other programs that subscribe there. A data folder that has one
+    /// keeps it.
+    #[arg(long)]
+    pub broker: bool,
+    /// Starts no private broker, as in a new data folder; refused in one whose broker may keep packets.
+    #[arg(long, conflicts_with = "broker")]
     pub without_broker: bool,
     /// Port of the door for trackers that speak their language without MQTT, as jt808=6808; several may be given. Languages: gt06,
     /// h02, jt808, teltonika.
@@ -84,37 +88,25 @@ pub struct Args {
 pub fn up(args: Args) -> anyhow::Result<()> {
     // Before anything is made.
     postgres::bin_folder()?;
-    if !args.without_broker {
-        broker::programs()?;
-    }
     if args.demo && !args.demo_without_simulator {
         demo::simulator()?;
     }
     // The folder's lock comes before the ports: a second start in one folder meets both.
     let folder = Folder::open(&args.data)?;
-    check_addresses(&args)?;
-    if args.without_broker
-        && let Some(home) = broker::home_of_earlier(&folder)
-    {
-        bail!(
-            "{home} is of a broker, which may keep packets that trackers will not send again: start once without \
-             --without-broker on other ports, so that no tracker reaches it, let it run for a minute, stop it, remove {home}, and start again",
-            home = home.display()
-        );
-    }
+    let gate = Gate::new(&folder, &args)?;
     if args.demo {
         demo::make_credentials(&folder.path("trackers"), args.demo_vehicles)?;
     }
     let mut postgres = Postgres::start(&folder, None)?;
-    let mut broker = match start_broker(&folder, &args) {
+    let mut broker = match gate.start_broker(&folder, &args) {
         Ok(broker) => broker,
         Err(error) => {
             postgres.stop();
             return Err(error);
         }
     };
-    let result = write_settings(&folder, &args, &postgres, broker.as_ref())
-        .and_then(|config| block_on(together(&args, &folder, config, &mut postgres, broker.as_mut())));
+    let result = write_settings(&folder, &args, &postgres, (broker.as_ref(), &gate.door))
+        .and_then(|config| block_on(together(&args, (&folder, &gate), config, &mut postgres, broker.as_mut())));
     if let Some(broker) = &mut broker {
         broker.stop();
     }
@@ -122,42 +114,9 @@ pub fn up(args: Args) -> anyhow::Result<()> {
     result
 }
 
-/// The private broker, unless nobody wants one; then the certificates alone.
-fn start_broker(folder: &Folder, args: &Args) -> anyhow::Result<Option<Mosquitto>> {
-    let name = args.mqtt_hostname.as_deref();
-    if args.without_broker {
-        return certificates::make(folder, name).map(|_| None);
-    }
-    Mosquitto::start(folder, args.mqtt_port, name).map(Some)
-}
-
-/// Says now what would fail after half a minute of setting up.
-fn check_addresses(args: &Args) -> anyhow::Result<()> {
-    if !args.http.ip().is_loopback() {
-        bail!("--http is {}; it must be a loopback address, with a TLS proxy in front for others", args.http);
-    }
-    if args.mqtt_hostname.is_some() && args.mqtt_port.is_none() && !args.without_broker {
-        bail!("--mqtt-hostname needs --mqtt-port: trackers must know where to connect");
-    }
-    // Both are held until both are there, so that the same port twice is noticed, too.
-    let mut listeners = Vec::new();
-    let here = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let door = args.door_port.map(|port| (here(port), "--door-port"));
-    let tcp = args.door_tcp.iter().map(|(_, port)| (here(*port), "--door-tcp"));
-    for (address, flag) in [(args.http, "--http"), (args.metrics, "--metrics")].into_iter().chain(door).chain(tcp) {
-        listeners.push(TcpListener::bind(address).map_err(|e| match e.kind() {
-            ErrorKind::AddrInUse => {
-                anyhow!("port {} on {} is in use; choose another with {flag}", address.port(), address.ip())
-            }
-            _ => anyhow!("cannot listen on {address} ({flag}): {e}"),
-        })?);
-    }
-    Ok(())
-}
-
 async fn together(
     args: &Args,
-    folder: &Folder,
+    (folder, gate): (&Folder, &Gate),
     config: Config,
     postgres: &mut Postgres,
     mut broker: Option<&mut Mosquitto>,
@@ -188,11 +147,12 @@ async fn together(
     if let Some(broker) = broker.as_deref() {
         admission.tell(folder, broker)?;
     }
-    let port = broker.as_deref().map_or(args.door_port.unwrap_or_default(), |broker| broker.port);
+    let port = broker.as_deref().map(|broker| broker.port).or(gate.mqtt_port()).unwrap_or_default();
     let mut playing = match demo {
-        Some(demo) => demo.play(port, stop.clone()).await?,
+        Some(demo) => demo.play((port, gate.said(port)), stop.clone()).await?,
         None => {
             announce(format_args!("RideGuard is at http://{}  (Ctrl-C stops it)", args.http));
+            announce(format_args!("{}", gate.said(port)));
             if let Some(address) = setup_address {
                 announce(format_args!("Nobody can log in yet. Make the first administrator at\n  {address}"));
             }
@@ -282,89 +242,16 @@ fn bring_back_broker(args: &Args, folder: &Folder, broker: &mut Mosquitto, subsc
     }
 }
 
-/// A language and a port of `--door-tcp`.
-fn language_port(text: &str) -> Result<(config::Language, u16), String> {
-    let spoken = || config::Language::ALL.into_iter().filter(|language| *language != config::Language::Mqtt);
-    let (name, port) = text.split_once('=').ok_or("it must be LANGUAGE=PORT, as jt808=6808")?;
-    let language = spoken().find(|language| language.name() == name).ok_or_else(|| {
-        format!(
-            "the language is {name:?}; it must be one of {}",
-            spoken().map(config::Language::name).collect::<Vec<_>>().join(", ")
-        )
-    })?;
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(|| format!("the port is {port:?}; it must be 1 to 65535"))?;
-    Ok((language, port))
-}
-
-/// The door of `--door-port` and `--door-tcp`: with the broker's certificate, for the trackers of registry and file, on loopback
-/// unless trackers connect from outside.
-fn door_of(folder: &Folder, args: &Args) -> config::Door {
-    let mqtt = args.door_port.map(|port| (config::Language::Mqtt, port));
-    let ip = if args.mqtt_hostname.is_some() { IpAddr::from([0; 16]) } else { IpAddr::from([127, 0, 0, 1]) };
-    let listener = |(language, port), udp| config::Listener {
-        language,
-        listen: SocketAddr::new(ip, port),
-        tls: None,
-        udp,
-        packet_bytes_max: None,
-    };
-    let streams = mqtt.into_iter().chain(args.door_tcp.iter().copied()).map(|port| listener(port, false));
-    let listeners: Vec<_> = streams.chain(args.door_udp.iter().map(|port| listener(*port, true))).collect();
-    if listeners.is_empty() {
-        return config::Door::default();
-    }
-    config::Door {
-        certificate_file: Some(folder.path("secrets/broker.pem")),
-        key_file: Some(folder.path("secrets/broker.key")),
-        trackers_file: Some(folder.path("trackers")),
-        threads: 0,
-        listener: listeners,
-    }
-}
-
-/// The same as lines of the settings file.
-fn door_settings(door: &config::Door) -> String {
-    if door.listener.is_empty() {
-        return String::new();
-    }
-    let listeners = door.listener.iter().map(|listener| {
-        let (language, at) = (listener.language.name(), listener.listen);
-        let udp = if listener.udp { "udp = true\n" } else { "" };
-        format!("\n[[door.listener]]\nlanguage = {language:?}\nlisten = \"{at}\"\n{udp}")
-    });
-    let files =
-        "certificate_file = \"secrets/broker.pem\"\nkey_file = \"secrets/broker.key\"\ntrackers_file = \"trackers\"\n";
-    format!("\n[door]\n{files}{}", listeners.collect::<String>())
-}
-
-/// The broker as lines of the settings file.
-fn broker_settings(broker: &config::Broker) -> String {
-    if !broker.enabled {
-        return "[broker]\nenabled = false\nca_file = \"ca.pem\"\n".into();
-    }
-    let socket = broker.socket.as_ref().map_or("", |_| "socket = \"services/mosquitto/ingest-tls.sock\"\n");
-    let services = broker.services_port.map_or_else(String::new, |port| format!("services_port = {port}\n"));
-    let (host, port, username, api) = (&broker.host, broker.port, &broker.username, broker::API_USER);
-    format!(
-        "[broker]\nhost = {host:?}\nport = {port}\n{services}ca_file = \"ca.pem\"\nusername = {username:?}\npassword_file = \"secrets/broker\"\napi_username = {api:?}\napi_password_file = \"secrets/broker-api\"\n{socket}"
-    )
-}
-
 /// Writes the settings that the other commands of this data folder read.
 fn write_settings(
     folder: &Folder,
     args: &Args,
     postgres: &Postgres,
-    broker: Option<&Mosquitto>,
+    (broker, door): (Option<&Mosquitto>, &config::Door),
 ) -> anyhow::Result<Config> {
     let journal_key_file = folder.key("journal-key")?;
     let audit_key_file = folder.key("audit-key")?;
     let account_key_file = folder.key("account-key")?;
-    let door = door_of(folder, args);
     let copy_heads_to = args.copy_audit_heads_to.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
     let config = Config {
         database: postgres.settings(folder)?,
@@ -376,7 +263,7 @@ fn write_settings(
         retention: Retention::default(),
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
         admission: config::Admission::default(), // its broker reads a file
-        door,
+        door: door.clone(),
         audit: Audit { key_file: Some(audit_key_file), copy_heads_to, ..Audit::default() },
         accounts: Accounts { key_file: Some(account_key_file) },
     };

@@ -88,6 +88,10 @@ impl Up {
             .chain(more)
             .map(|s| (*s).to_owned())
             .collect::<Vec<_>>();
+        // Most tests are about both ways in; `start_empty` and whoever asks for it has the door alone.
+        if !more.is_empty() && !more.contains(&"--without-broker") {
+            args.push("--broker".to_owned());
+        }
         if std::env::var_os("RIDEGUARD_TEST_DOOR").is_some() {
             args.extend(["--door-port".to_owned(), free_port().to_string()]);
         }

@@ -335,3 +335,40 @@ async fn without_a_broker_everything_works_and_a_folder_with_one_keeps_it() {
     let told = Command::new(crate::harness::program()).args(&args).output().unwrap();
     assert!(!told.status.success() && String::from_utf8_lossy(&told.stderr).contains("start once without"), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_data_folder_has_no_broker_and_one_that_has_a_broker_keeps_it() {
+    use_ring();
+    let mut up = Up::start_empty().await;
+    let settings = |up: &Up| rideguard::config::Config::read(&up.config()).unwrap();
+    let new = settings(&up);
+    assert!(!new.broker.enabled && !up.folder.join("services/mosquitto").exists());
+    let [listener] = &new.door.listener[..] else { panic!("{:?}", new.door) };
+    assert!(listener.listen.ip().is_loopback() && listener.is_tls());
+    let said = format!("to RideGuard itself, without a broker: MQTT with TLS at port {}.", listener.listen.port());
+    let since = Instant::now();
+    while !up.log().contains(&said) {
+        assert!(since.elapsed() < PATIENCE, "{said}: {}", up.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The port of trackers is the door's; a busy one is named.
+    let busy = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = busy.local_addr().unwrap().port().to_string();
+    assert!(up.interrupt());
+    up.args.extend(["--mqtt-port".to_owned(), port.clone()]);
+    let told = Command::new(crate::harness::program()).args(&up.args).output().unwrap();
+    assert!(String::from_utf8_lossy(&told.stderr).contains("choose another with --mqtt-port"), "{told:?}");
+    drop(busy);
+    up.start_again().await;
+    assert_eq!(settings(&up).door.listener[0].listen.port().to_string(), port);
+    assert!(up.interrupt());
+    up.args.push("--broker".to_owned());
+    up.start_again().await;
+    let with_broker = settings(&up);
+    assert!(with_broker.broker.enabled && with_broker.door.listener.is_empty(), "the port is the broker's now");
+    assert_eq!(with_broker.broker.port.to_string(), port);
+    assert!(up.interrupt());
+    up.args.pop();
+    up.start_again().await;
+    assert!(settings(&up).broker.enabled && up.log().contains("has a private broker and keeps it"), "{}", up.log());
+}

@@ -15,7 +15,13 @@ function packet(type, ...parts) {
   return Buffer.concat([Buffer.from([type, ...length]), body]);
 }
 
-/** Sends a message as a tracker does; it is done when the broker has it (PUBACK). */
+/** The port of MQTT in a data folder's settings: the private broker's, or the door's. */
+export function mqttPort(config) {
+  const broker = /^\[broker\][^[]*?^port = (\d+)/ms.exec(config);
+  return Number((broker ?? /^language = "mqtt"\nlisten = "[^"]*:(\d+)"/m.exec(config))[1]);
+}
+
+/** Sends a message as a tracker does; it is done when it is acknowledged (PUBACK). */
 export function publish({ port, ca, ident, password, topic, payload }) {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port, ca, servername: 'localhost', timeout: 30_000 });

@@ -1,7 +1,7 @@
 // From an empty machine to a thousand owners, vehicles and trackers by the page alone; then records are looked at and changed.
 import { readFile } from 'node:fs/promises';
 import { accessible, COOKIE, fact, languageIsShown, must, picture, until } from './harness.mjs';
-import { publish } from './mqtt.mjs';
+import { mqttPort, publish } from './mqtt.mjs';
 import { chief } from './people-in.mjs';
 
 const N = 1000;
@@ -104,7 +104,7 @@ await fact(`${N} owners, vehicles and trackers come in by one import, and their 
   const folder = process.env.RIDEGUARD_SETUP_DATA;
   must(folder, 'RIDEGUARD_SETUP_DATA names no folder');
   const config = await readFile(`${folder}/rideguard.toml`, 'utf8');
-  const port = Number(/^\[broker\][^[]*?^port = (\d+)/ms.exec(config)[1]);
+  const port = mqttPort(config);
   const ca = await readFile(`${folder}/ca.pem`);
   const waiting = [...made];
   const one = async () => {
