@@ -9,7 +9,7 @@ SET LOCAL client_min_messages = warning;
 DO $$
 DECLARE role text;
 BEGIN
-    FOREACH role IN ARRAY '{rideguard_owner,rideguard_geometry,rideguard_api_rights,rideguard_ingest_rights,rideguard_notify_rights,rideguard_rollup_rights,rideguard_seal_rights}'::text[] LOOP
+    FOREACH role IN ARRAY '{rideguard_owner,rideguard_geometry,rideguard_api_rights,rideguard_ingest_rights,rideguard_notify_rights,rideguard_rollup_rights,rideguard_seal_rights,rideguard_door_rights}'::text[] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN EXECUTE format('CREATE ROLE %I NOLOGIN', role); END IF;
     END LOOP;
 END $$;
@@ -22,7 +22,7 @@ CREATE EXTENSION IF NOT EXISTS btree_gist;
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 ALTER SCHEMA public OWNER TO rideguard_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO rideguard_geometry, rideguard_api_rights, rideguard_seal_rights;
+GRANT USAGE ON SCHEMA public TO rideguard_geometry, rideguard_api_rights, rideguard_seal_rights, rideguard_door_rights;
 DO $$
 DECLARE change text;
 BEGIN

@@ -1,5 +1,8 @@
 //! The composition root: which roles run in this process, and how they are stopped.
 
+mod door_process;
+
+use crate::app::door_process::link_secret;
 use crate::config::{Broker, Config};
 use crate::domain::Lane;
 use crate::door::{Door, Surroundings};
@@ -7,8 +10,10 @@ use crate::ingest::broker_limits;
 use crate::ingest::lane_queue::LaneQueues;
 use crate::ingest::places::{Outlet, Places};
 use crate::ingest::publisher::{Message, Publisher};
+use crate::ingest::remote_doors::RemoteDoors;
 use crate::ingest::retained;
 use crate::ingest::session::Subscribed;
+use crate::link::{HolderSide, hear_news};
 use crate::pipeline::{self, LivePublisher, Shared};
 use crate::store::tracks::partitions;
 use crate::store::{self, Role, migrate};
@@ -36,13 +41,15 @@ pub struct Roles {
     pub rollup: bool,
     /// The audit to its chain.
     pub seal: bool,
+    /// The door without the lanes; with them it is a part of ingest.
+    pub door: bool,
 }
 
 impl Roles {
-    /// Everything: the one-machine mode.
-    pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true, seal: true };
+    /// Everything: the one-machine mode, where the door is with the lanes.
+    pub const ALL: Self = Self { ingest: true, notify: true, api: true, rollup: true, seal: true, door: false };
     /// Nothing.
-    pub const NONE: Self = Self { ingest: false, notify: false, api: false, rollup: false, seal: false };
+    pub const NONE: Self = Self { ingest: false, notify: false, api: false, rollup: false, seal: false, door: false };
 }
 
 /// Makes the roles, brings the schema up to date and makes what ingest relies on.
@@ -134,13 +141,28 @@ pub async fn run_counted(
     let for_prometheus = api::metrics_listener(&config.http).await?;
     let web = if roles.api { Some(api::web_listener(&config.http).await?) } else { None };
     let mut tasks = JoinSet::new();
-    // Without a broker, live maps hear of the lanes within this process.
+    // Without a broker, live maps hear of the lanes within this process, or by links.
     let (news, heard) = mpsc::channel(api::NEWS_MAX);
-    if !config.broker.enabled && roles.ingest != roles.api {
-        bail!("broker.enabled is false: `ingest` and `api` must run in one process, as `rideguard up` does");
+    if !config.broker.enabled {
+        if roles.api && !roles.ingest && config.link.workers.is_empty() {
+            bail!("broker.enabled is false: `api` needs link.workers, where it hears of the lanes");
+        }
+        if roles.ingest && !roles.api && config.link.listen.is_none() {
+            bail!("broker.enabled is false: `ingest` needs link.listen, where `api` and `door` find it");
+        }
     }
+    let workers = if config.broker.enabled || roles.ingest { &[][..] } else { &config.link.workers[..] };
+    for worker in workers.iter().filter(|_| roles.api) {
+        tokio::spawn(hear_news(worker.clone(), link_secret(&config)?, news.clone()));
+    }
+    if roles.door {
+        door_process::start(&mut tasks, &config, &metrics, &stop)?;
+    }
+    let mut heard = Some(heard);
     if roles.ingest || roles.rollup || roles.notify || roles.seal {
-        start_workers(&mut tasks, &config, roles, &metrics, (&subscribed, news), &stop)?;
+        // Whoever lives with the lanes hears of them; otherwise those at the link do.
+        let for_links = if roles.api { None } else { heard.take() };
+        start_workers(&mut tasks, &config, roles, &metrics, (&subscribed, news, for_links), &stop).await?;
     }
     if let Some(web) = web {
         let waits_for = roles.ingest.then_some(subscribed);
@@ -162,8 +184,11 @@ pub async fn run_counted(
             Duration::from_secs(config.ingest.tick_every_s),
             config.http.behind_tls_proxy,
         );
-        let heard = if config.broker.enabled { api::Hub::news_of(&broker_of_api(&config.broker)?)? } else { heard };
-        tokio::spawn(api.hub().run(heard));
+        let of_broker =
+            config.broker.enabled.then(|| api::Hub::news_of(&broker_of_api(&config.broker)?)).transpose()?;
+        if let Some(news) = of_broker.or(heard) {
+            tokio::spawn(api.hub().run(news));
+        }
         tokio::spawn(api.clone().run_imports());
         tokio::spawn(api.remember_logins());
         tasks.spawn(api::serve(web, router, stop.clone()));
@@ -189,12 +214,12 @@ fn broker_of_api(broker: &Broker) -> anyhow::Result<Broker> {
 }
 
 /// Starts what works on the data itself, each as a role of its own.
-fn start_workers(
+async fn start_workers(
     tasks: &mut JoinSet<()>,
     config: &Config,
     roles: Roles,
     metrics: &Arc<Metrics>,
-    (subscribed, news): (&Subscribed, mpsc::Sender<Message>),
+    (subscribed, news, heard): (&Subscribed, mpsc::Sender<Message>, Option<mpsc::Receiver<Message>>),
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let settings_of = |role| store::settings(&config.database, role);
@@ -224,7 +249,12 @@ fn start_workers(
             database: database.clone(),
             changed: listen_for("tracker_credential", database.clone()),
         };
-        if let Some(door) = Door::open(&config.door, around, stop.clone())? {
+        let remote = RemoteDoors::default();
+        if let Some(listen) = config.link.listen {
+            let (queues, remote) = (around.queues, remote.clone());
+            let side = HolderSide::open(listen, link_secret(config)?, queues, remote).await?;
+            tasks.spawn(side.run(heard.unwrap_or_else(|| mpsc::channel(1).1), stop.clone()));
+        } else if let Some(door) = Door::open(&config.door, around, stop.clone())? {
             tasks.spawn(door.run(stop.clone()));
         }
         let dropped = &metrics.publications_dropped;
@@ -237,7 +267,7 @@ fn start_workers(
         let lane_quota = Arc::new(pipeline::lane_quota::LaneQuota::default());
         let shared = Arc::new(Shared {
             lane_quota: lane_quota.clone(),
-            outlet: Outlet { places: places.clone(), publisher: publisher("answers", None)? },
+            outlet: Outlet { places: places.clone(), remote, publisher: publisher("answers", None)? },
             live_publisher: LivePublisher::start(publisher("news", Some(news))?),
             database: database.clone(),
             metrics: metrics.clone(),

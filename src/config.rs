@@ -3,10 +3,12 @@
 //! Secrets come from files named here, so that the file itself can be shown around.
 
 mod door;
+mod link;
 mod servers;
 
 use anyhow::{Context, anyhow, bail};
 pub use door::{Door, Language, Listener};
+pub use link::Link;
 use serde::Deserialize;
 pub use servers::{Accounts, Broker, Database};
 use std::net::SocketAddr;
@@ -50,6 +52,9 @@ pub struct Config {
     /// Where trackers connect to RideGuard itself.
     #[serde(default)]
     pub door: Door,
+    /// The way between processes.
+    #[serde(default)]
+    pub link: Link,
 }
 
 /// Ingest limits.
@@ -289,6 +294,7 @@ impl Config {
         }
         config.admission.secret_file = config.admission.secret_file.map(|file| base.join(file));
         config.door.settle_files(base);
+        config.link.settle_files(base);
         config.broker.socket = config.broker.socket.map(|socket| base.join(socket));
         config.broker.api_password_file = config.broker.api_password_file.map(|file| base.join(file));
         config.ingest.spool_dir = config.ingest.spool_dir.map(|folder| base.join(folder));
@@ -327,6 +333,7 @@ impl Config {
         within("retention.hour_utc", hour_utc.into(), 0, 23)?;
         within("notify.attempts_max", self.notify.attempts_max.max(0) as u64, 1, 100)?;
         self.door.check()?;
+        self.link.check()?;
         if !self.broker.enabled && self.door.listener.is_empty() {
             bail!("broker.enabled is false and the door has no listener: no tracker could connect");
         }

@@ -20,6 +20,7 @@
 //! | [`live`] | updates from lanes to live maps | domain, engine, store |
 //! | [`pipeline`] | a lane at work: the life of one packet | clock, config, domain, failpoint, engine, ingest, live, protocol::json, store, telemetry |
 //! | [`door`] | where trackers connect to RideGuard itself | clock, config, domain, ingest, protocol, store, telemetry |
+//! | [`link`] | the way between processes: door to lanes, lanes to live maps | clock, config, domain, ingest, store, telemetry |
 //! | [`rollup`] | hot fixes → segments of tracks, partitions | clock, config, domain, store, telemetry, tracks |
 //! | [`notify`] | the outbox worker and its channels | clock, config, failpoint, store, telemetry |
 //! | [`seal`] | the audit's chain: sealed, signed, kept in files, checked | clock, config, domain, failpoint, store, telemetry |
@@ -41,6 +42,7 @@ pub mod engine;
 pub mod failpoint;
 pub mod guard;
 pub mod ingest;
+pub mod link;
 pub mod live;
 pub mod notify;
 pub mod pipeline;

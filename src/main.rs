@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the whole system on this machine, with a private PostgreSQL and Mosquitto.
+    /// Runs the whole system on this machine, with a private PostgreSQL.
     Up(up::Args),
     /// Runs the ingest role against a given broker and database.
     Ingest(SettingsArgs),
@@ -33,6 +33,8 @@ enum Command {
     Notify(SettingsArgs),
     /// Runs the rollup role: hot fixes to tracks.
     Rollup(SettingsArgs),
+    /// Runs the door alone: trackers connect here, and `ingest` works on what they send.
+    Door(SettingsArgs),
     /// Runs the role that seals the audit.
     Seal(SettingsArgs),
     /// Imports recorded tracks (`simulator tracks`) into the hot table.
@@ -125,6 +127,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Api(args) => roles::run(args, roles::API)?,
         Command::Notify(args) => roles::run(args, roles::NOTIFY)?,
         Command::Rollup(args) => roles::run(args, roles::ROLLUP)?,
+        Command::Door(args) => roles::run(args, roles::DOOR)?,
         Command::Seal(args) => roles::run(args, roles::SEAL)?,
         Command::Import(args) => import::run(&args)?,
         Command::Migrate(args) => migrate::run(args)?,

@@ -7,6 +7,7 @@
 //! PostgreSQL is away, the `offline_buffer` takes the place of commit 1.
 
 mod batch;
+mod door_watch;
 pub mod lane_quota;
 mod live_publisher;
 mod offline_buffer;
@@ -28,6 +29,7 @@ use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
 use batch::{Batch, Linger};
+use door_watch::DoorWatch;
 use lane_quota::{LanePermit, LaneQuota};
 pub use live_publisher::LivePublisher;
 use offline_buffer::{Came, InDoubtBatch, OfflineBuffer};
@@ -75,6 +77,7 @@ struct Pipeline<'a> {
     /// Positioning that was switched while we were away; the settings are read after the spool.
     switched: Switched,
     settings_changed: watch::Receiver<u64>,
+    door_watch: DoorWatch,
     ticked_at: Instant,
     checkpoint: (i64, Instant),
 }
@@ -170,6 +173,7 @@ impl<'a> Pipeline<'a> {
             progress,
             state,
             switched: Switched::default(),
+            door_watch: DoorWatch::default(),
             ticked_at: Instant::now(),
             checkpoint,
         };
@@ -294,8 +298,12 @@ impl<'a> Pipeline<'a> {
         if self.ticked_at.elapsed() >= tick_every {
             self.take_settings(batch).await?; // in case a notice was lost
             let at = now();
+            let from = at.plus_secs_f64(-self.ticked_at.elapsed().as_secs_f64());
+            if self.shared.config.link.listen.is_some() {
+                let is_linked = self.shared.outlet.remote.has(self.lane);
+                batch.entries.extend(self.door_watch.look(is_linked, from, at));
+            }
             if !self.buffer.hears_broker()? {
-                let from = at.plus_secs_f64(-self.ticked_at.elapsed().as_secs_f64());
                 batch.entries.push(Entry::Gap { from, to: at, cause: GapCause::WithoutBroker });
             }
             batch.entries.push(Entry::Tick { at });

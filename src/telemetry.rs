@@ -54,6 +54,8 @@ pub struct Metrics {
     pub door_takeovers: IntCounter,
     /// Datagrams at the door, by language and what became of them.
     pub door_datagrams: IntCounterVec,
+    /// Lanes that a door of its own has a holder for.
+    pub door_lanes_linked: IntGauge,
     /// What lies in the spool, bytes.
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
@@ -152,6 +154,10 @@ impl Metrics {
             door_takeovers: register!(IntCounter::new(
                 "rideguard_door_takeovers_total",
                 "Connections of the door that took the place of an older one of the same tracker"
+            )),
+            door_lanes_linked: register!(IntGauge::new(
+                "rideguard_door_lanes_linked",
+                "Lanes whose holder this door is linked to, if it is a process of its own"
             )),
             spool_bytes: register!(IntGauge::new(
                 "rideguard_spool_bytes",

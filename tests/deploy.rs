@@ -42,9 +42,19 @@ fn variables(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_service_of_the_plan_is_there() {
     let names: BTreeSet<_> = services().into_keys().collect();
-    for service in
-        ["postgis", "mosquitto", "migrate", "ingest", "notify", "rollup", "seal", "api", "prometheus", "simulator"]
-    {
+    for service in [
+        "postgis",
+        "mosquitto",
+        "migrate",
+        "door",
+        "ingest",
+        "notify",
+        "rollup",
+        "seal",
+        "api",
+        "prometheus",
+        "simulator",
+    ] {
         assert!(names.contains(service), "{service}");
     }
 }
@@ -61,8 +71,9 @@ fn only_the_demo_profile_simulates() {
 fn every_file_that_is_mounted_or_built_from_exists() {
     for (name, service) in services() {
         for volume in texts(&service["volumes"]).iter().filter(|v| v.starts_with("./")) {
-            let path = volume.split(':').next().expect("a path");
-            assert!(root().join(path).exists(), "{name} mounts {path}");
+            let path = volume.split(":/").next().expect("a path");
+            let path = path.replace("${RIDEGUARD_SETTINGS:-rideguard.toml}", "rideguard.toml");
+            assert!(root().join(&path).exists(), "{name} mounts {path}");
         }
         if let Some(dockerfile) = service["build"]["dockerfile"].as_str() {
             assert!(root().join(dockerfile).exists(), "{name} is built from {dockerfile}");
@@ -140,13 +151,35 @@ fn every_variable_that_our_program_is_given_is_read_by_it() {
 
 #[test]
 fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
-    let text = read("deploy/rideguard.toml");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("rideguard.toml");
-    fs::write(&path, &text).expect("written");
-    let config = rideguard::config::Config::read(&path).expect("valid");
+    let settings = |name: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        fs::write(&path, read(&format!("deploy/{name}"))).expect("written");
+        rideguard::config::Config::read(&path).expect("valid")
+    };
+    let without = settings("rideguard.toml");
+    let config = settings("rideguard.broker.toml");
+    let section = |name: &str| {
+        let table: toml::Table = toml::from_str(&read(&format!("deploy/{name}"))).expect("TOML");
+        table.into_iter().filter(|(key, _)| key != "broker").collect::<toml::Table>()
+    };
+    assert_eq!(section("rideguard.toml"), section("rideguard.broker.toml"), "they differ in the broker alone");
+    assert!(!without.broker.enabled && config.broker.enabled);
     let services = services();
     assert!(services.contains_key(&config.database.host) && services.contains_key(&config.broker.host));
+    assert_eq!(texts(&services["mosquitto"]["profiles"]), ["broker"]);
+    for worker in &config.link.workers {
+        let (host, port) = worker.rsplit_once(':').expect("host:port");
+        assert!(services.contains_key(host), "{worker}");
+        assert_eq!(config.link.listen.map(|l| l.port().to_string()).as_deref(), Some(port));
+        assert!(texts(&services[host]["ports"]).is_empty(), "the link is not published");
+    }
+    let [listener] = &config.door.listener[..] else { panic!("one listener") };
+    let published = texts(&services["door"]["ports"]);
+    assert!(published.len() == 1 && published[0].ends_with(&format!(":{}", listener.listen.port())), "{published:?}");
+    let spool = config.link.spool_dir.as_ref().expect("a spool");
+    let kept = texts(&services["door"]["volumes"]).iter().any(|v| v == "door-spool:/var/lib/rideguard");
+    assert!(spool.starts_with("/var/lib/rideguard") && kept, "what the door acknowledged outlives its container");
     let published = texts(&services["api"]["ports"]);
     assert!(
         published.iter().all(|p| p.starts_with("127.0.0.1:")),
@@ -162,8 +195,9 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
     assert!(read("deploy/mosquitto/acl").ends_with(users) && config.broker.for_api().username == "rideguard-api");
     // Each has the files that its role reads, and no other.
     let (d, b) = (&config.database, &config.broker);
-    let [superuser, ingest, notify, rollup, seal] = [
+    let [superuser, door, ingest, notify, rollup, seal] = [
         &d.superuser_password_file,
+        &d.door_password_file,
         &d.ingest_password_file,
         &d.notify_password_file,
         &d.rollup_password_file,
@@ -179,12 +213,17 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
             .collect();
         assert_eq!(texts(&services[service]["secrets"]).into_iter().collect::<BTreeSet<_>>(), names, "{service}");
     };
-    given("migrate", &[superuser, admin, api, ingest, notify, rollup, seal]);
-    given("ingest", &[ingest, &b.password_file, &b.ca_file, key]);
+    let link = config.link.secret_file.as_ref().expect("a secret");
+    let [certificate, certificate_key, trackers] =
+        [&config.door.certificate_file, &config.door.key_file, &config.door.trackers_file]
+            .map(|file| file.as_ref().expect("a file"));
+    given("migrate", &[superuser, admin, api, door, ingest, notify, rollup, seal]);
+    given("door", &[door, link, certificate, certificate_key, trackers]);
+    given("ingest", &[ingest, link, &b.password_file, &b.ca_file, key]);
     given("notify", &[notify]);
     given("rollup", &[rollup, key]);
     let factors = config.accounts.key_file.as_ref().expect("a key");
-    given("api", &[api, &b.for_api().password_file, &b.ca_file, factors]);
+    given("api", &[api, link, &b.for_api().password_file, &b.ca_file, factors]);
     let audit = config.audit.key_file.as_ref().expect("a key");
     given("seal", &[seal, audit]);
     given("commands", &[admin, key]);

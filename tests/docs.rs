@@ -21,7 +21,8 @@ fn read(path: &str) -> String {
 
 /// `section.key` of every setting that `src/config.rs` reads.
 fn settings() -> BTreeSet<String> {
-    let code = read("src/config.rs") + &read("src/config/servers.rs") + &read("src/config/door.rs");
+    let parts = ["src/config.rs", "src/config/servers.rs", "src/config/door.rs", "src/config/link.rs"];
+    let code = parts.map(read).concat();
     let mut found = BTreeSet::new();
     for part in code.split("pub struct ").skip(1) {
         let (name, fields) = part.split_once(" {").expect("a body");

@@ -1,4 +1,4 @@
-//! `rideguard ingest`, `api`, `notify`, `rollup`, `seal`: one role against given servers.
+//! `rideguard ingest`, `api`, `notify`, `rollup`, `seal`, `door`: one role against given servers.
 
 use crate::app::{self, Roles};
 use crate::cli::args::SettingsArgs;
@@ -18,6 +18,8 @@ pub const API: Roles = Roles { api: true, ..Roles::NONE };
 pub const NOTIFY: Roles = Roles { notify: true, ..Roles::NONE };
 /// Only the rollup.
 pub const ROLLUP: Roles = Roles { rollup: true, ..Roles::NONE };
+/// Only the door: trackers' connections, while the lanes are elsewhere.
+pub const DOOR: Roles = Roles { door: true, ..Roles::NONE };
 /// Only sealing the audit.
 pub const SEAL: Roles = Roles { seal: true, ..Roles::NONE };
 
@@ -41,6 +43,7 @@ async fn start(config: &Config, roles: Roles, stop: watch::Receiver<bool>) -> an
         INGEST => (Role::Ingest, true),
         ROLLUP => (Role::Rollup, true),
         NOTIFY => (Role::Notify, false),
+        DOOR => (Role::Door, false),
         _ => return Ok(()), // the API says that it is not ready
     };
     match config.database.login(role) {

@@ -263,12 +263,13 @@ fn write_settings(
         retention: Retention::default(),
         journal: Journal { key_file: Some(journal_key_file), ..Journal::default() },
         admission: config::Admission::default(), // its broker reads a file
+        link: config::Link::default(),           // all is in this process
         door: door.clone(),
         audit: Audit { key_file: Some(audit_key_file), copy_heads_to, ..Audit::default() },
         accounts: Accounts { key_file: Some(account_key_file) },
     };
     let (d, b) = (&config.database, &config.broker);
-    let roles: String = ["api", "ingest", "notify", "rollup", "seal"]
+    let roles: String = ["api", "door", "ingest", "notify", "rollup", "seal"]
         .iter()
         .map(|role| format!("{role}_user = \"rideguard_{role}\"\n{role}_password_file = \"secrets/database-{role}\"\n"))
         .collect();

@@ -55,16 +55,23 @@ pub struct Database {
     /// File with its password.
     #[serde(default)]
     pub seal_password_file: Option<PathBuf>,
+    /// Role of a door that is a process of its own; without its password file `user` is taken.
+    #[serde(default = "door_role")]
+    pub door_user: String,
+    /// File with its password.
+    #[serde(default)]
+    pub door_password_file: Option<PathBuf>,
 }
 
 impl Database {
-    pub(super) fn optional_files(&mut self) -> [&mut Option<PathBuf>; 5] {
+    pub(super) fn optional_files(&mut self) -> [&mut Option<PathBuf>; 6] {
         [
             &mut self.superuser_password_file,
             &mut self.ingest_password_file,
             &mut self.notify_password_file,
             &mut self.rollup_password_file,
             &mut self.seal_password_file,
+            &mut self.door_password_file,
         ]
     }
 }
@@ -180,6 +187,10 @@ fn rollup_role() -> String {
 }
 fn seal_role() -> String {
     "rideguard_seal".into()
+}
+
+fn door_role() -> String {
+    "rideguard_door".into()
 }
 fn ingest_user() -> String {
     "rideguard-ingest".into()

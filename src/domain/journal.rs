@@ -92,6 +92,9 @@ pub enum GapCause {
     /// The broker is away just now, so trackers behind it cannot be heard. It is told with each tick, and as one
     /// (`Connection` or `SessionLost`) when the broker is back; people see only that.
     WithoutBroker,
+    /// No door is linked just now, so trackers at it cannot be heard. It is told with each tick, and as one (`Away`) when a
+    /// door is back; people see only that.
+    WithoutDoor,
 }
 
 impl GapCause {
@@ -99,8 +102,13 @@ impl GapCause {
     pub fn is_of_broker(self) -> bool {
         match self {
             Self::Connection | Self::SessionLost | Self::WithoutBroker => true,
-            Self::Away => false,
+            Self::Away | Self::WithoutDoor => false,
         }
+    }
+
+    /// Whether trackers behind the broker were heard all the same.
+    pub fn is_of_door(self) -> bool {
+        self == Self::WithoutDoor
     }
 
     /// Its name in tables and API.
@@ -110,6 +118,7 @@ impl GapCause {
             Self::SessionLost => "session_lost",
             Self::Away => "away",
             Self::WithoutBroker => "without_broker",
+            Self::WithoutDoor => "without_door",
         }
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn told_of(from: Timestamp, to: Timestamp, cause: GapCause) -> Option
     let is_told = match cause {
         GapCause::SessionLost => true,
         GapCause::Connection | GapCause::Away => to.seconds_since(from) >= GAP_RAISED_S_MIN,
-        GapCause::WithoutBroker => false,
+        GapCause::WithoutBroker | GapCause::WithoutDoor => false,
     };
     is_told.then_some(Finding::CoverageGap { from, to, cause })
 }

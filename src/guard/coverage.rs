@@ -36,7 +36,9 @@ impl Guard {
     /// We could not hear: deadlines of those whom the cause concerns start again at `to`, for silence then says nothing.
     pub fn coverage_gap(&mut self, from: Timestamp, to: Timestamp, cause: GapCause) {
         if to > from {
-            self.resumed_at = self.resumed_at.max(Some(to));
+            if !cause.is_of_door() {
+                self.resumed_at = self.resumed_at.max(Some(to));
+            }
             if !cause.is_of_broker() {
                 self.door_resumed_at = self.door_resumed_at.max(Some(to));
             }

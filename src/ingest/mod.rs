@@ -12,6 +12,7 @@ mod on_demand_socket;
 pub mod places;
 pub mod publisher;
 pub mod receipt;
+pub mod remote_doors;
 pub mod retained;
 pub mod session;
 

@@ -3,6 +3,7 @@
 use crate::domain::{TrackerIdent, topic};
 use crate::ingest::publisher::Publisher;
 use crate::ingest::receipt::{Mailbox, Place, Word};
+use crate::ingest::remote_doors::RemoteDoors;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -91,6 +92,8 @@ impl Places {
 pub struct Outlet {
     /// Trackers at the door.
     pub places: Places,
+    /// Doors of other processes.
+    pub remote: RemoteDoors,
     /// The broker's way.
     pub publisher: Publisher,
 }
@@ -99,6 +102,7 @@ impl Outlet {
     /// Sends bytes to a tracker, or to nobody: it asks again.
     pub fn send(&self, ident: &TrackerIdent, payload: &[u8]) {
         if !self.places.send(ident, payload) {
+            self.remote.send(ident, payload);
             self.publisher.send(topic::down_topic(ident), payload.to_vec());
         }
     }

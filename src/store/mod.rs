@@ -64,11 +64,14 @@ pub enum Role {
     Seal,
     /// The API: audited functions only.
     Api,
+    /// A door that is a process of its own: who may come in.
+    Door,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [Self::Admin, Self::Ingest, Self::Notify, Self::Rollup, Self::Seal, Self::Api];
+    pub const ALL: [Self; 7] =
+        [Self::Admin, Self::Ingest, Self::Notify, Self::Rollup, Self::Seal, Self::Api, Self::Door];
 
     /// The group whose rights it has.
     pub const fn group(self) -> &'static str {
@@ -79,6 +82,7 @@ impl Role {
             Self::Rollup => "rideguard_rollup_rights",
             Self::Seal => "rideguard_seal_rights",
             Self::Api => "rideguard_api_rights",
+            Self::Door => "rideguard_door_rights",
         }
     }
 }
@@ -93,6 +97,7 @@ impl Database {
             Role::Rollup => (&self.rollup_user, self.rollup_password_file.as_ref()),
             Role::Seal => (&self.seal_user, self.seal_password_file.as_ref()),
             Role::Api => (&self.api_user, Some(&self.api_password_file)),
+            Role::Door => (&self.door_user, self.door_password_file.as_ref()),
         };
         file.map(|file| (user.as_str(), file.as_path()))
     }

@@ -124,6 +124,8 @@ impl Postgres {
             rollup_password_file: Some(password_file("rollup")?),
             seal_user: "rideguard_seal".into(),
             seal_password_file: Some(password_file("seal")?),
+            door_user: "rideguard_door".into(),
+            door_password_file: Some(password_file("door")?),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The door: trackers at RideGuard itself, by clients that nobody here wrote.
 
-use crate::harness::{PATIENCE, Up, free_port, settled, topic, use_ring};
+use crate::harness::{PATIENCE, Person, Up, free_port, settled, topic, use_ring};
 use crate::support::oracle::{Oracle, judge};
 use rideguard::domain::Shard;
 use serde_json::{Value, json};
@@ -293,16 +293,8 @@ async fn what_the_door_acknowledged_survives_kills_of_everything_and_a_theft_is_
     judge(&up, &notes, 0, None).await.must_be_clean();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_broker_everything_works_and_a_folder_with_one_keeps_it() {
-    use_ring();
-    let port = free_port().to_string();
-    let mut up = Up::start(20, &["--door-port", &port, "--without-broker"]).await;
-    assert!(!up.folder.join("services/mosquitto").exists() && !up.log().contains("osquitto"), "{}", up.log());
-    let operator = up.log_in("operator").await;
-    let mut fleet = up.fleet(&["--duration-s=600"]);
-    up.wait_for("SELECT count(*) FROM fix_known", 50).await;
-    // A live map hears of it, though nothing carries it but this process.
+/// Waits until a live map of this person has heard of vehicles, and of nothing that is delayed.
+pub async fn a_live_map_hears_of_it(up: &Up, operator: &Person) {
     let ticket = operator.ask("POST", "/live/ticket", Some(json!({}))).await.1;
     let url = format!("ws://{}/api/v1/live?ticket={}", up.http, ticket["ticket"].as_str().unwrap());
     let request = ClientRequestBuilder::new(url.parse().unwrap()).with_header("Origin", format!("http://{}", up.http));
@@ -320,6 +312,18 @@ async fn without_a_broker_everything_works_and_a_folder_with_one_keeps_it() {
     let heard = tokio::time::timeout(PATIENCE, heard).await.expect("the map hears nothing").unwrap();
     assert!(heard.iter().any(|(kind, vehicles, _)| kind == "delta" && *vehicles > 0), "{heard:?}");
     assert!(!heard.iter().any(|(.., delayed)| *delayed), "{heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_broker_everything_works_and_a_folder_with_one_keeps_it() {
+    use_ring();
+    let port = free_port().to_string();
+    let mut up = Up::start(20, &["--door-port", &port, "--without-broker"]).await;
+    assert!(!up.folder.join("services/mosquitto").exists() && !up.log().contains("osquitto"), "{}", up.log());
+    let operator = up.log_in("operator").await;
+    let mut fleet = up.fleet(&["--duration-s=600"]);
+    up.wait_for("SELECT count(*) FROM fix_known", 50).await;
+    a_live_map_hears_of_it(&up, &operator).await; // though nothing carries it but this process
     // Everything is killed; what was acknowledged is there, and trackers come back.
     up.kill();
     up.start_again().await;

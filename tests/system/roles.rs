@@ -1,6 +1,6 @@
 //! Each process has a role of its own in PostgreSQL, and no more rights than the page of security says.
 
-use crate::harness::{Database, PATIENCE, Up, use_ring};
+use crate::harness::{Database, PATIENCE, Up, free_port, use_ring};
 use crate::support::disk::Disk;
 use crate::support::role::{Differs, Role as Process};
 use crate::upgrade::migrations_up_to;
@@ -17,16 +17,17 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
 /// Every role that a process runs as; the first column's letters are those of the table.
-const PROCESSES: [(&str, Role); 5] = [
+const PROCESSES: [(&str, Role); 6] = [
     ("ingest", Role::Ingest),
     ("notify", Role::Notify),
     ("rollup", Role::Rollup),
     ("seal", Role::Seal),
     ("api", Role::Api),
+    ("door", Role::Door),
 ];
 
 /// Where the table begins in docs/security.md.
-const HEAD: &str = "| table | ingest | notify | rollup | seal | api |\n|---|---|---|---|---|---|\n";
+const HEAD: &str = "| table | ingest | notify | rollup | seal | api | door |\n|---|---|---|---|---|---|---|\n";
 
 /// Rows of the table as the database has it: S, I, U, D of a role on a table; small where it is of some columns; ! is a right
 /// that nobody may have.
@@ -164,7 +165,12 @@ async fn each_process_alone_needs_its_own_password_only_and_connects_as_nobody_e
         ("notify", "SELECT count(*) = 2 FROM pg_stat_activity WHERE usename = 'rideguard_notify'"),
         ("rollup", "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 7241006"),
         ("api", "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'rideguard_api'"),
+        ("door", "SELECT count(*) = 2 FROM pg_stat_activity WHERE usename = 'rideguard_door'"),
     ];
+    let door = format!(
+        "[link]\nworkers = [\"127.0.0.1:9\"]\nsecret_file = \"secrets/database-door\"\n[door]\nlistener = [{{ language = \"gt06\", listen = \"127.0.0.1:{}\" }}]",
+        free_port()
+    );
     for (role, question) in at_work {
         client
             .execute(
@@ -174,7 +180,8 @@ async fn each_process_alone_needs_its_own_password_only_and_connects_as_nobody_e
             .await
             .unwrap();
         client.execute("UPDATE lane SET lease_until = '-infinity'", &[]).await.unwrap();
-        let process = Process::start(&up.folder, role, &Differs { is_alone: true, ..Differs::default() });
+        let more = if role == "door" { door.clone() } else { String::new() };
+        let process = Process::start(&up.folder, role, &Differs { is_alone: true, more, ..Differs::default() });
         let since = Instant::now();
         let is_ready =
             || async { role != "api" || up.text_if_there("/ready").await.is_some_and(|t| t.contains("ready")) };

@@ -22,6 +22,8 @@ pub struct Differs {
     pub checkpoint_every_s: Option<u64>,
     /// Password files of other roles, and of the administration, are not there.
     pub is_alone: bool,
+    /// More settings; a section is added to one that is there.
+    pub more: String,
 }
 
 /// A running (or killed) role.
@@ -50,8 +52,9 @@ impl Role {
         set("broker", "ca_file", ca);
         set("ingest", "checkpoint_every_s", differs.checkpoint_every_s.map(|s| toml::Value::Integer(s as i64)));
         if differs.is_alone {
-            for other in
-                ["", "api_", "ingest_", "notify_", "rollup_", "seal_"].iter().filter(|o| **o != format!("{role}_"))
+            for other in ["", "api_", "door_", "ingest_", "notify_", "rollup_", "seal_"]
+                .iter()
+                .filter(|o| **o != format!("{role}_"))
             {
                 set(
                     "database",
@@ -61,6 +64,10 @@ impl Role {
             }
         }
         set("http", "metrics_listen", Some(toml::Value::String("127.0.0.1:0".into())));
+        for (name, section) in differs.more.parse::<toml::Table>().unwrap() {
+            let Some(keys) = section.as_table() else { panic!("{name} is no section") };
+            keys.iter().for_each(|(key, value)| set(&name, key, Some(value.clone())));
+        }
         if differs.broker_port.is_some() {
             for way in ["socket", "services_port"] {
                 settings["broker"].as_table_mut().unwrap().remove(way);

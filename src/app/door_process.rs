@@ -1,0 +1,61 @@
+//! The door as a process of its own: listeners here, lanes elsewhere.
+
+use crate::app::{install_profiles, listen_for};
+use crate::config::{Config, read_secret};
+use crate::domain::{Lane, shard::LANES};
+use crate::door::{Door, Surroundings};
+use crate::ingest::lane_queue::LaneQueues;
+use crate::ingest::places::Places;
+use crate::link::{DoorSide, Secret};
+use crate::store::journal::spool::Spool;
+use crate::store::{self, Role};
+use crate::telemetry::Metrics;
+use anyhow::{Context, ensure};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// The secret of links.
+///
+/// # Errors
+/// It is missing or too short.
+pub(super) fn link_secret(config: &Config) -> anyhow::Result<Secret> {
+    let file = config.link.secret_file.as_deref().context("link.secret_file is missing")?;
+    Secret::new(&read_secret(file)?)
+}
+
+/// Opens the listeners, and looks for the holder of each lane.
+///
+/// # Errors
+/// A setting that is missing, a port that is busy, a file that cannot be read.
+pub(super) fn start(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    stop: &watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    ensure!(!config.door.listener.is_empty(), "door.listener is missing: `rideguard door` listens there");
+    ensure!(!config.link.workers.is_empty(), "link.workers is missing: `rideguard door` finds the lanes there");
+    let to_workers: (Arc<[String]>, _) = (config.link.workers.clone().into(), link_secret(config)?);
+    install_profiles(config.ingest.profiles_dir.as_deref())?;
+    let spool_bytes_max = config.link.spool_mb_max * 1_000_000 / u64::from(LANES);
+    let spool = |lane| config.link.spool_dir.as_ref().map(|root| Spool::open(root, lane, spool_bytes_max)).transpose();
+    let spools = Lane::all().map(spool).collect::<anyhow::Result<Vec<_>>>()?;
+    let (places, (queues, inboxes)) = (Places::default(), LaneQueues::new());
+    let database = store::settings(&config.database, Role::Door)?;
+    let around = Surroundings {
+        queues,
+        places: places.clone(),
+        metrics: metrics.clone(),
+        changed: listen_for("tracker_credential", database.clone()),
+        database,
+    };
+    for ((lane, inbox), spool) in Lane::all().zip(inboxes).zip(spools) {
+        let side = DoorSide::new(lane, inbox, places.clone(), metrics.clone(), to_workers.clone(), spool);
+        tasks.spawn(side.run(stop.clone()));
+    }
+    if let Some(door) = Door::open(&config.door, around, stop.clone())? {
+        tasks.spawn(door.run(stop.clone()));
+    }
+    Ok(())
+}
