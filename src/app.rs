@@ -4,6 +4,7 @@ use crate::config::{Broker, Config};
 use crate::domain::Lane;
 use crate::door::{Door, Surroundings};
 use crate::ingest::broker_limits;
+use crate::ingest::door_state::DoorState;
 use crate::ingest::lane_queue::LaneQueues;
 use crate::ingest::places::{Outlet, Places};
 use crate::ingest::publisher::{Message, Publisher};
@@ -139,11 +140,12 @@ pub async fn run_counted(
     if !config.broker.enabled && roles.ingest != roles.api {
         bail!("broker.enabled is false: `ingest` and `api` must run in one process, as `rideguard up` does");
     }
+    let door = DoorState::default();
     if roles.ingest || roles.rollup || roles.notify || roles.seal {
-        start_workers(&mut tasks, &config, roles, &metrics, (&subscribed, news), &stop)?;
+        start_workers(&mut tasks, &config, roles, &metrics, (&subscribed, &door, news), &stop)?;
     }
     if let Some(web) = web {
-        let waits_for = roles.ingest.then_some(subscribed);
+        let waits_for = roles.ingest.then_some((subscribed, door));
         if let Some(listen) = config.admission.listen {
             let secret = config.admission.secret_file.as_deref().map(crate::config::read_secret).transpose()?;
             let listener = api::listen(listen, "the questions of brokers").await?;
@@ -194,7 +196,7 @@ fn start_workers(
     config: &Config,
     roles: Roles,
     metrics: &Arc<Metrics>,
-    (subscribed, news): (&Subscribed, mpsc::Sender<Message>),
+    (subscribed, door, news): (&Subscribed, &DoorState, mpsc::Sender<Message>),
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let settings_of = |role| store::settings(&config.database, role);
@@ -216,10 +218,13 @@ fn start_workers(
         let database = settings_of(Role::Ingest)?;
         let settings_changed = listen_for("setting", database.clone());
         install_profiles(config.ingest.profiles_dir.as_deref())?;
+        let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
         let (places, (queues, inboxes)) = (Places::default(), LaneQueues::new());
         let around = Surroundings {
             queues,
             places: places.clone(),
+            worker: owner.clone(),
+            state: door.clone(),
             metrics: metrics.clone(),
             database: database.clone(),
             changed: listen_for("tracker_credential", database.clone()),
@@ -243,7 +248,7 @@ fn start_workers(
             metrics: metrics.clone(),
             settings_changed,
             subscribed: subscribed.clone(),
-            owner: format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
+            owner,
             config: config.clone(),
         });
         for (lane, inbox) in Lane::all().zip(inboxes) {

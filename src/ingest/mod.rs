@@ -7,6 +7,7 @@ mod acks;
 pub mod broker_limits;
 pub mod client_options;
 mod connection;
+pub mod door_state;
 pub mod lane_queue;
 mod on_demand_socket;
 pub mod places;
@@ -14,6 +15,7 @@ pub mod publisher;
 pub mod receipt;
 pub mod retained;
 pub mod session;
+pub mod visits;
 
 pub use acks::{Acks, BrokerReceipt};
 pub use receipt::Receipt;

@@ -56,6 +56,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0051_hand_over_and_share", include_str!("../../schema/0051_hand_over_and_share.sql")),
     ("0052_install_at_the_door", include_str!("../../schema/0052_install_at_the_door.sql")),
     ("0053_let_sockets_in", include_str!("../../schema/0053_let_sockets_in.sql")),
+    ("0054_see_the_door", include_str!("../../schema/0054_see_the_door.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.
