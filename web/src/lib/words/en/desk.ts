@@ -32,7 +32,7 @@ export const desk: Record<keyof typeof keys, string> = {
   doorConnected: '{n} connected',
   doorConnectedOwn: '{n} of your trackers connected',
   doorStrangers: '{n} not logged in yet',
-  doorRefused: '{n} refused log-ins',
+  doorRefused: 'log-ins refused: {n}',
   atDoor: 'At the door',
   atDoorSince: 'connected since',
   atDoorUntil: 'gone since',
