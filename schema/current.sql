@@ -161,6 +161,20 @@ CREATE TABLE door_job (
     PRIMARY KEY (job_id)
 );
 
+CREATE TABLE door_listener (
+    worker text NOT NULL,
+    listener smallint NOT NULL,
+    language text NOT NULL,
+    address text NOT NULL,
+    is_udp boolean NOT NULL,
+    is_tls boolean NOT NULL,
+    connected integer NOT NULL,
+    strangers integer NOT NULL,
+    ended jsonb NOT NULL,
+    FOREIGN KEY (worker) REFERENCES door_worker(worker) ON DELETE CASCADE,
+    PRIMARY KEY (worker, listener)
+);
+
 CREATE TABLE door_photo (
     visit_id bigint NOT NULL,
     media text NOT NULL,
@@ -209,6 +223,16 @@ CREATE TABLE door_visit (
     FOREIGN KEY (vehicle_id) REFERENCES vehicle(vehicle_id),
     PRIMARY KEY (visit_id),
     UNIQUE (installer_id, key)
+);
+
+CREATE TABLE door_worker (
+    worker text NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    beat_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    is_list_read boolean NOT NULL,
+    CHECK (((length(worker) >= 1) AND (length(worker) <= 64))),
+    PRIMARY KEY (worker)
 );
 
 CREATE TABLE erased_window (
@@ -881,6 +905,28 @@ CREATE TABLE tracker (
     FOREIGN KEY (unit_id) REFERENCES unit(unit_id),
     PRIMARY KEY (tracker_id),
     UNIQUE (ident)
+);
+
+CREATE TABLE tracker_connection (
+    tracker_id bigint NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    reason text,
+    language text NOT NULL,
+    is_udp boolean NOT NULL,
+    is_tls boolean NOT NULL,
+    mqtt text,
+    network cidr NOT NULL,
+    worker text NOT NULL,
+    listener smallint NOT NULL,
+    CHECK (((ended_at IS NULL) = (reason IS NULL))),
+    CHECK ((masklen((network)::inet) <=
+CASE family((network)::inet)
+    WHEN 4 THEN 24
+    ELSE 48
+END)),
+    CHECK ((mqtt = ANY (ARRAY['3.1.1'::text, '5'::text]))),
+    PRIMARY KEY (tracker_id)
 );
 
 CREATE TABLE tracker_credential (
@@ -2787,6 +2833,32 @@ AS $function$
         AND EXISTS (SELECT FROM audit a WHERE a.account_id = p.account_id AND a.action = 'log_in') LIMIT p_limit
 $function$;
 
+CREATE OR REPLACE FUNCTION public.api_listeners(p_token bytea)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+    who    asker := asker_of(p_token, 'operator', 'admin');
+    is_all boolean := sees_all(who);
+BEGIN
+    RETURN (
+        WITH by_unit AS (SELECT c.worker, c.listener, t.unit_id, count(*) AS trackers
+            FROM tracker_connection c JOIN tracker t USING (tracker_id) WHERE c.ended_at IS NULL GROUP BY 1, 2, 3),
+        own AS (SELECT worker, listener, sum(trackers)::integer AS trackers FROM by_unit WHERE is_within(who, unit_id) GROUP BY 1, 2)
+        SELECT coalesce(jsonb_agg(jsonb_build_object('began_at', w.began_at, 'seen_at', w.beat_at, 'ended_at', g.gone_at, 'is_list_read', w.is_list_read,
+            'listeners', (SELECT coalesce(jsonb_agg(jsonb_build_object('language', l.language, 'address', l.address,
+                    'transport', CASE WHEN l.is_udp THEN 'udp' ELSE 'tcp' END, 'is_tls', l.is_tls,
+                    'connected', CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE coalesce(o.trackers, 0) END,
+                    'connected_in_all', CASE WHEN is_all THEN CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE l.connected END END,
+                    'strangers', CASE WHEN is_all THEN CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE l.strangers END END,
+                    'ended', CASE WHEN is_all THEN l.ended END) ORDER BY l.listener), '[]')
+                FROM door_listener l LEFT JOIN own o USING (worker, listener) WHERE l.worker = w.worker))
+            ORDER BY g.gone_at DESC NULLS FIRST, w.began_at DESC), '[]')
+        FROM door_worker w CROSS JOIN LATERAL (SELECT door_gone_at(w)) g (gone_at));
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.api_live_positions(p_tokens bytea[])
  RETURNS TABLE(vehicle_id bigint, plate text, lat double precision, lon double precision, fixed_at timestamp with time zone, speed_kmh real, armed boolean, incident boolean, organisation_id bigint, is_off boolean)
  LANGUAGE plpgsql
@@ -3626,10 +3698,10 @@ BEGIN
         WHERE vehicle_id = id;
     ELSIF id IS NULL THEN
         INSERT INTO tracker (ident, profile, model, iccid, sim_number, batch, unit_id)
-        VALUES (p_fields ->> 'ident', p_fields -> 'profile', coalesce(p_fields ->> 'model', ''), p_fields ->> 'iccid', p_fields ->> 'sim_number', coalesce(p_fields ->> 'batch', ''), who.unit_id)
+        VALUES (p_fields ->> 'ident', profile_with('{}', p_fields -> 'profile'), coalesce(p_fields ->> 'model', ''), p_fields ->> 'iccid', p_fields ->> 'sim_number', coalesce(p_fields ->> 'batch', ''), who.unit_id)
         RETURNING tracker_id INTO id;
     ELSE
-        UPDATE tracker SET profile = profile || coalesce(p_fields -> 'profile_change', '{}'), model = coalesce(p_fields ->> 'model', model), batch = coalesce(p_fields ->> 'batch', batch),
+        UPDATE tracker SET profile = profile_with(profile, p_fields -> 'profile_change'), model = coalesce(p_fields ->> 'model', model), batch = coalesce(p_fields ->> 'batch', batch),
             iccid = CASE WHEN p_fields ? 'iccid' THEN p_fields ->> 'iccid' ELSE iccid END,
             sim_number = CASE WHEN p_fields ? 'sim_number' THEN p_fields ->> 'sim_number' ELSE sim_number END
         WHERE tracker_id = id;
@@ -3667,7 +3739,7 @@ DECLARE who asker := asker_of(p_token, 'operator', 'admin'); asked text := nulli
 BEGIN
     IF asked IS NOT NULL THEN found_ids := trackers_found(asked); END IF;
     IF asked IS NULL OR cardinality(found_ids) > few() THEN found_ids := trackers_page(who, asked, p_after, p_limit); END IF;
-    RETURN QUERY SELECT jsonb_build_object('id', t.tracker_id::text, 'ident', t.ident, 'protocol', t.profile ->> 'protocol', 'model', t.model,
+    RETURN QUERY SELECT jsonb_build_object('id', t.tracker_id::text, 'ident', t.ident, 'protocol', t.profile ->> 'protocol', 'transport', transport_of(t.profile), 'model', t.model,
         'iccid', t.iccid, 'batch', t.batch, 'plate', v.plate)
     FROM (SELECT * FROM tracker t WHERE t.tracker_id > p_after AND t.tracker_id = ANY (found_ids) AND is_within(who, t.unit_id) ORDER BY t.tracker_id LIMIT p_limit) t
     LEFT JOIN installation i ON i.tracker_id = t.tracker_id AND i.valid_to IS NULL LEFT JOIN vehicle v ON v.vehicle_id = i.vehicle_id AND is_within(who, v.unit_id)
@@ -4036,7 +4108,7 @@ BEGIN
     RETURN QUERY SELECT jsonb_build_object('id', h.tracker_id::text, 'ident', h.ident, 'protocol', h.protocol,
         'plate', CASE WHEN p_reason IS NOT NULL AND is_within(who, h.vehicle_unit_id) THEN h.plate END, 'organisation', h.organisation,
         'state', h.state, 'last_heard_at', date_trunc('minute', h.last_heard_at), 'report_interval_s', h.report_interval_s,
-        'battery_percent', h.battery_percent, 'signal_percent', h.signal_percent, 'satellites', h.satellites, 'firmware', h.firmware,
+        'battery_percent', h.battery_percent, 'signal_percent', h.signal_percent, 'satellites', h.satellites, 'firmware', h.firmware, 'connection', connection_as_json(h.tracker_id, false),
         'quarantined_packets', (SELECT coalesce(sum(q.packets), 0)::bigint FROM quarantine q WHERE q.tracker_id = h.tracker_id),
         'last_error_code', (SELECT q.reason FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1),
         'last_error', (SELECT regexp_replace(q.detail, '-?\d+\.\d{2,}', '…', 'g') FROM quarantine q WHERE q.tracker_id = h.tracker_id ORDER BY q.received_at DESC LIMIT 1))
@@ -4490,6 +4562,21 @@ BEGIN
     RETURN id;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.connection_as_json(p_tracker bigint, p_with_network boolean)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT jsonb_build_object('began_at', c.began_at, 'ended_at', e.ended_at, 'reason', CASE WHEN e.ended_at IS NOT NULL THEN coalesce(c.reason, 'lost') END,
+        'language', c.language, 'transport', CASE WHEN c.is_udp THEN 'udp' ELSE 'tcp' END, 'is_tls', c.is_tls, 'mqtt_version', c.mqtt)
+        || CASE WHEN p_with_network THEN jsonb_build_object('network', c.network::text) ELSE '{}' END
+    FROM tracker_connection c LEFT JOIN door_worker w USING (worker),
+        LATERAL (SELECT CASE WHEN w.worker IS NULL THEN c.began_at ELSE door_gone_at(w) END) g (gone_at),
+        -- The greatest of a time and nothing is that time.
+        LATERAL (SELECT coalesce(c.ended_at, CASE WHEN g.gone_at IS NOT NULL THEN greatest(c.began_at, g.gone_at) END)) e (ended_at)
+    WHERE c.tracker_id = p_tracker
+$function$;
+
 CREATE OR REPLACE FUNCTION public.consent_given()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4566,6 +4653,38 @@ BEGIN
     DELETE FROM journal_key WHERE lane = p_lane AND key_id = p_key;
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.door_beat(p_worker text, p_began_at timestamp with time zone, p_is_list_read boolean, p_listeners jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+    is_new  boolean;
+    silent  record;
+    checked integer;
+BEGIN
+    is_new := NOT EXISTS (SELECT FROM door_worker WHERE worker = p_worker AND ended_at IS NULL);
+    INSERT INTO door_worker (worker, began_at, beat_at, is_list_read) VALUES (p_worker, p_began_at, now(), p_is_list_read)
+        ON CONFLICT (worker) DO UPDATE SET beat_at = now(), ended_at = NULL, is_list_read = EXCLUDED.is_list_read;
+    INSERT INTO door_listener (worker, listener, language, address, is_udp, is_tls, connected, strangers, ended)
+        SELECT p_worker, n - 1, l ->> 0, l ->> 1, (l ->> 2)::boolean, (l ->> 3)::boolean, (l ->> 4)::integer, (l ->> 5)::integer, l -> 6
+        FROM jsonb_array_elements(p_listeners) WITH ORDINALITY AS t (l, n)
+        ON CONFLICT (worker, listener) DO UPDATE SET connected = EXCLUDED.connected, strangers = EXCLUDED.strangers, ended = EXCLUDED.ended;
+    FOR silent IN SELECT worker, beat_at FROM door_worker WHERE ended_at IS NULL AND beat_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED LOOP
+        -- A part at a time: a city's rows would hold up whoever writes them.
+        UPDATE tracker_connection SET ended_at = greatest(silent.beat_at, began_at), reason = 'lost'
+            WHERE tracker_id IN (SELECT tracker_id FROM tracker_connection WHERE worker = silent.worker AND ended_at IS NULL LIMIT 5000);
+        GET DIAGNOSTICS checked = ROW_COUNT;
+        IF checked = 0 THEN
+            UPDATE door_worker SET ended_at = beat_at WHERE worker = silent.worker;
+        END IF;
+    END LOOP;
+    DELETE FROM door_worker WHERE ended_at < now() - interval '1 day'
+        OR worker IN (SELECT worker FROM door_worker WHERE ended_at IS NOT NULL ORDER BY ended_at DESC OFFSET 4);
+    RETURN is_new;
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.door_check(d door_visit, p_lat double precision, p_lon double precision)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4612,6 +4731,49 @@ BEGIN
                 WHEN is_heard AND s.external_power IS NULL THEN 'not_needed' ELSE 'not_seen' END, true),
             door_one_check('drill', CASE WHEN told.raised_at IS NOT NULL THEN 'seen' ELSE 'not_seen' END, false)));
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.door_gone_at(w door_worker)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce(w.ended_at, CASE WHEN w.beat_at < now() - interval '15 seconds' THEN w.beat_at END)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.door_leave(p_worker text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+    UPDATE tracker_connection SET ended_at = greatest(now(), began_at), reason = 'stopped' WHERE worker = p_worker AND ended_at IS NULL;
+    UPDATE door_worker SET ended_at = now() WHERE worker = p_worker;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.door_note(p_worker text, p_idents text[], p_began_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_reasons text[], p_listeners smallint[], p_mqtt text[], p_networks text[])
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+    INSERT INTO tracker_connection AS c (tracker_id, began_at, ended_at, reason, language, is_udp, is_tls, mqtt, network, worker, listener)
+    SELECT t.tracker_id, coalesce(e.to_at, n.began_at), n.ended_at, n.reason, l.language, l.is_udp, l.is_tls, n.mqtt, n.network::cidr, p_worker, n.listener
+    FROM unnest(p_idents, p_began_at, p_ended_at, p_reasons, p_listeners, p_mqtt, p_networks)
+            AS n (ident, began_at, ended_at, reason, listener, mqtt, network)
+        JOIN tracker t ON t.ident = n.ident
+        JOIN door_listener l ON l.worker = p_worker AND l.listener = n.listener
+        CROSS JOIN LATERAL (SELECT max(w.to_at) AS to_at FROM erased_window w
+            WHERE w.tracker_id = t.tracker_id AND n.began_at < w.to_at AND coalesce(n.ended_at, now()) >= w.from_at) e
+    WHERE e.to_at IS NULL OR e.to_at < coalesce(n.ended_at, now())
+    ORDER BY t.tracker_id
+    ON CONFLICT (tracker_id) DO UPDATE SET began_at = EXCLUDED.began_at, ended_at = EXCLUDED.ended_at, reason = EXCLUDED.reason,
+        language = EXCLUDED.language, is_udp = EXCLUDED.is_udp, is_tls = EXCLUDED.is_tls, mqtt = EXCLUDED.mqtt, network = EXCLUDED.network,
+        worker = EXCLUDED.worker, listener = EXCLUDED.listener
+    WHERE (c.worker = EXCLUDED.worker OR EXCLUDED.began_at >= c.began_at OR EXCLUDED.ended_at IS NULL AND c.ended_at IS NOT NULL)
+        AND (c.began_at, c.ended_at, c.worker, c.listener, c.network, c.mqtt)
+            IS DISTINCT FROM (EXCLUDED.began_at, EXCLUDED.ended_at, EXCLUDED.worker, EXCLUDED.listener, EXCLUDED.network, EXCLUDED.mqtt)
+$function$;
 
 CREATE OR REPLACE FUNCTION public.door_one_check(p_name text, p_state text, p_is_skippable boolean)
  RETURNS jsonb
@@ -5047,11 +5209,13 @@ BEGIN
     FROM unnest(p_found) f, LATERAL (SELECT (f.line).*) l WHERE v.vehicle_id = f.vehicle_id AND NOT f.is_new_vehicle AND f.own_vehicle
         AND (v.kind, v.make, v.model, v.colour, v.frame_number, v.motor_number) IS DISTINCT FROM
             (l.kind, coalesce(l.make, v.make), coalesce(l.model, v.model), coalesce(l.colour, v.colour), coalesce(l.frame_number, v.frame_number), coalesce(l.motor_number, v.motor_number));
-    UPDATE tracker t SET profile = t.profile || jsonb_build_object('protocol', l.profile -> 'protocol'), model = coalesce(l.tracker_model, t.model), iccid = coalesce(l.iccid, t.iccid),
+    UPDATE tracker t SET profile = profile_with(t.profile, changed.facts), model = coalesce(l.tracker_model, t.model), iccid = coalesce(l.iccid, t.iccid),
         sim_number = coalesce(l.sim_number, t.sim_number), batch = coalesce(l.batch, t.batch)
-    FROM unnest(p_found) f, LATERAL (SELECT (f.line).*) l WHERE t.tracker_id = f.tracker_id AND NOT f.is_new_tracker AND f.own_tracker
-        AND (t.profile -> 'protocol', t.model, t.iccid, t.sim_number, t.batch) IS DISTINCT FROM
-            (l.profile -> 'protocol', coalesce(l.tracker_model, t.model), coalesce(l.iccid, t.iccid), coalesce(l.sim_number, t.sim_number), coalesce(l.batch, t.batch));
+    FROM unnest(p_found) f, LATERAL (SELECT (f.line).*) l,
+        LATERAL (SELECT jsonb_strip_nulls(jsonb_build_object('protocol', l.profile -> 'protocol', 'transport', l.profile -> 'transport'))) changed (facts)
+    WHERE t.tracker_id = f.tracker_id AND NOT f.is_new_tracker AND f.own_tracker
+        AND (t.profile, t.model, t.iccid, t.sim_number, t.batch) IS DISTINCT FROM
+            (profile_with(t.profile, changed.facts), coalesce(l.tracker_model, t.model), coalesce(l.iccid, t.iccid), coalesce(l.sim_number, t.sim_number), coalesce(l.batch, t.batch));
     UPDATE account a SET id_number_hmac = decode(l.id_number_hmac, 'hex'), id_number_last4 = l.id_number_last4
     FROM unnest(p_found) f, LATERAL (SELECT (f.line).*) l WHERE a.account_id = f.account_id AND NOT f.is_new_person AND f.own_person AND l.id_number_hmac IS NOT NULL
         AND a.role IN ('owner', 'family') AND a.id_number_hmac IS DISTINCT FROM decode(l.id_number_hmac, 'hex');
@@ -5109,7 +5273,7 @@ BEGIN
     SELECT vehicle_id, (f.line).plate, (f.line).kind, coalesce((f.line).make, ''), coalesce((f.line).model, ''), coalesce((f.line).colour, ''), (f.line).frame_number, (f.line).motor_number, unit
     FROM unnest(things) f WHERE is_new_vehicle ORDER BY (f.line).plate_key;
     INSERT INTO tracker (tracker_id, ident, profile, model, iccid, sim_number, batch, unit_id) OVERRIDING SYSTEM VALUE
-    SELECT tracker_id, (f.line).ident, (f.line).profile, coalesce((f.line).tracker_model, ''), (f.line).iccid, (f.line).sim_number, coalesce((f.line).batch, ''), unit
+    SELECT tracker_id, (f.line).ident, profile_with('{}', (f.line).profile), coalesce((f.line).tracker_model, ''), (f.line).iccid, (f.line).sim_number, coalesce((f.line).batch, ''), unit
     FROM unnest(things) f WHERE is_new_tracker ORDER BY (f.line).ident;
     INSERT INTO ownership (vehicle_id, account_id)
     SELECT vehicle_id, account_id FROM unnest(things) f WHERE vehicle_id IS NOT NULL AND account_id IS NOT NULL AND owner IS NULL AND own_vehicle AND own_person;
@@ -5197,7 +5361,7 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(things) f WHERE is_new_tracker) THEN
         PERFORM pg_advisory_xact_lock(7241001);
         WITH told AS (INSERT INTO setting (lane, content) SELECT lane_of((f.line).ident), jsonb_build_object('kind', 'tracker', 'tracker', tracker_id, 'ident', (f.line).ident,
-                'profile', (f.line).profile, 'vehicle', i.vehicle_id, 'vehicle_kind', CASE WHEN i.vehicle_id IS NOT NULL THEN (f.line).kind END)
+                'profile', profile_with('{}', (f.line).profile), 'vehicle', i.vehicle_id, 'vehicle_kind', CASE WHEN i.vehicle_id IS NOT NULL THEN (f.line).kind END)
             FROM unnest(things) f, LATERAL (SELECT CASE WHEN carried IS NULL AND own_vehicle THEN f.vehicle_id END) i (vehicle_id) WHERE is_new_tracker RETURNING lane)
         SELECT array_agg(DISTINCT lane) INTO lanes FROM told;
         PERFORM pg_notify('setting', lane::text) FROM unnest(lanes) lane;
@@ -5946,6 +6110,15 @@ AS $function$
         'ABCDEFGHIJKLMNOPQRSTUVWXYZÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĐΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏ') END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.profile_with(p_profile jsonb, p_change jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT CASE WHEN n.profile ->> 'transport' = 'mqtt' THEN n.profile - 'transport' ELSE n.profile END
+    FROM (SELECT p_profile || coalesce(p_change, '{}')) n (profile)
+$function$;
+
 CREATE OR REPLACE FUNCTION public.purge_belongings()
  RETURNS bigint
  LANGUAGE sql
@@ -6115,7 +6288,7 @@ DECLARE units bigint[] := ARRAY(SELECT unit_id FROM unit WHERE is_within(p_who, 
 BEGIN
     IF p_kind = 'vehicles' THEN
         RETURN QUERY SELECT v.vehicle_id, ARRAY[a.name, a.phone, a.id_number_last4, v.plate, v.kind, v.make, v.model, v.colour, v.frame_number, v.motor_number,
-            t.ident, t.profile ->> 'protocol', t.model, t.iccid, t.sim_number, t.batch]
+            t.ident, t.profile ->> 'protocol', t.model, t.iccid, t.sim_number, t.batch, CASE WHEN t.tracker_id IS NOT NULL THEN transport_of(t.profile) END]
         FROM (SELECT * FROM vehicle v WHERE v.vehicle_id > p_after AND v.plate NOT LIKE 'erased-%' AND CASE WHEN v.unit_id IS NULL THEN unowned ELSE v.unit_id = ANY (units) END
                 ORDER BY v.vehicle_id LIMIT p_limit) v
         LEFT JOIN ownership o ON o.vehicle_id = v.vehicle_id AND o.valid_to IS NULL
@@ -6124,13 +6297,13 @@ BEGIN
         LEFT JOIN tracker t ON t.tracker_id = i.tracker_id AND CASE WHEN t.unit_id IS NULL THEN unowned ELSE t.unit_id = ANY (units) END
         ORDER BY v.vehicle_id;
     ELSIF p_kind = 'people' THEN
-        RETURN QUERY SELECT a.account_id, ARRAY[a.name, a.phone, a.id_number_last4] || array_fill(NULL::text, ARRAY[13])
+        RETURN QUERY SELECT a.account_id, ARRAY[a.name, a.phone, a.id_number_last4] || array_fill(NULL::text, ARRAY[14])
         FROM account a WHERE a.account_id > p_after AND a.role IN ('owner', 'family') AND a.phone IS NOT NULL AND a.login NOT LIKE 'erased-%'
             AND CASE WHEN a.unit_id IS NULL THEN unowned ELSE a.unit_id = ANY (units) END
             AND NOT EXISTS (SELECT FROM ownership o WHERE o.account_id = a.account_id AND o.valid_to IS NULL)
         ORDER BY a.account_id LIMIT p_limit;
     ELSE
-        RETURN QUERY SELECT t.tracker_id, array_fill(NULL::text, ARRAY[10]) || ARRAY[t.ident, t.profile ->> 'protocol', t.model, t.iccid, t.sim_number, t.batch]
+        RETURN QUERY SELECT t.tracker_id, array_fill(NULL::text, ARRAY[10]) || ARRAY[t.ident, t.profile ->> 'protocol', t.model, t.iccid, t.sim_number, t.batch, transport_of(t.profile)]
         FROM tracker t WHERE t.tracker_id > p_after AND CASE WHEN t.unit_id IS NULL THEN unowned ELSE t.unit_id = ANY (units) END
             AND NOT EXISTS (SELECT FROM installation i WHERE i.tracker_id = t.tracker_id AND i.valid_to IS NULL)
         ORDER BY t.tracker_id LIMIT p_limit;
@@ -6164,7 +6337,7 @@ BEGIN
         INTO record FROM vehicle v WHERE v.vehicle_id = p_id AND v.plate NOT LIKE 'erased-%' AND is_within(who, v.unit_id);
     ELSE
         SELECT jsonb_build_object('id', t.tracker_id::text, 'version', t.version, 'ident', t.ident, 'protocol', t.profile ->> 'protocol', 'model', t.model, 'iccid', t.iccid,
-            'sim_number', t.sim_number, 'batch', t.batch,
+            'sim_number', t.sim_number, 'batch', t.batch, 'transport', transport_of(t.profile), 'connection', connection_as_json(t.tracker_id, true),
             'vehicles', coalesce((SELECT jsonb_agg(jsonb_build_object('id', v.vehicle_id::text, 'plate', v.plate, 'from', i.valid_from, 'to', i.valid_to) ORDER BY i.valid_from)
                 FROM installation i JOIN vehicle v USING (vehicle_id) WHERE i.tracker_id = t.tracker_id AND is_within(who, v.unit_id)), '[]'))
         INTO record FROM tracker t WHERE t.tracker_id = p_id AND is_within(who, t.unit_id);
@@ -6654,6 +6827,12 @@ BEGIN
     IF NOT FOUND THEN PERFORM refuse('P0409', 'refused', format('vehicle %s has no other owner than this one', p_vehicle)); END IF;
     INSERT INTO ownership (vehicle_id, account_id, valid_from) VALUES (p_vehicle, p_to, at);
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.transport_of(p_profile jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$ SELECT coalesce(p_profile ->> 'transport', 'mqtt') $function$;
 
 CREATE OR REPLACE FUNCTION public.unzigzag(v bigint)
  RETURNS bigint

@@ -7,6 +7,7 @@ use crate::config::{Broker, Config};
 use crate::domain::Lane;
 use crate::door::{Door, Surroundings};
 use crate::ingest::broker_limits;
+use crate::ingest::door_state::DoorState;
 use crate::ingest::lane_queue::LaneQueues;
 use crate::ingest::places::{Outlet, Places};
 use crate::ingest::publisher::{Message, Publisher};
@@ -155,17 +156,18 @@ pub async fn run_counted(
     for worker in workers.iter().filter(|_| roles.api) {
         tokio::spawn(hear_news(worker.clone(), link_secret(&config)?, news.clone()));
     }
+    let door = DoorState::default();
     if roles.door {
-        door_process::start(&mut tasks, &config, &metrics, &stop)?;
+        door_process::start(&mut tasks, &config, &metrics, &door, &stop)?;
     }
     let mut heard = Some(heard);
     if roles.ingest || roles.rollup || roles.notify || roles.seal {
         // Whoever lives with the lanes hears of them; otherwise those at the link do.
         let for_links = if roles.api { None } else { heard.take() };
-        start_workers(&mut tasks, &config, roles, &metrics, (&subscribed, news, for_links), &stop).await?;
+        start_workers(&mut tasks, &config, roles, &metrics, (&subscribed, &door, (news, for_links)), &stop).await?;
     }
     if let Some(web) = web {
-        let waits_for = roles.ingest.then_some(subscribed);
+        let waits_for = roles.ingest.then_some((subscribed, door.clone()));
         if let Some(listen) = config.admission.listen {
             let secret = config.admission.secret_file.as_deref().map(crate::config::read_secret).transpose()?;
             let listener = api::listen(listen, "the questions of brokers").await?;
@@ -193,7 +195,7 @@ pub async fn run_counted(
         tokio::spawn(api.remember_logins());
         tasks.spawn(api::serve(web, router, stop.clone()));
     }
-    tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics), stop.clone()));
+    tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics, door), stop.clone()));
     while let Some(ended) = tasks.join_next().await {
         ended?;
     }
@@ -219,7 +221,11 @@ async fn start_workers(
     config: &Config,
     roles: Roles,
     metrics: &Arc<Metrics>,
-    (subscribed, news, heard): (&Subscribed, mpsc::Sender<Message>, Option<mpsc::Receiver<Message>>),
+    (subscribed, door, (news, heard)): (
+        &Subscribed,
+        &DoorState,
+        (mpsc::Sender<Message>, Option<mpsc::Receiver<Message>>),
+    ),
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let settings_of = |role| store::settings(&config.database, role);
@@ -241,10 +247,13 @@ async fn start_workers(
         let database = settings_of(Role::Ingest)?;
         let settings_changed = listen_for("setting", database.clone());
         install_profiles(config.ingest.profiles_dir.as_deref())?;
+        let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
         let (places, (queues, inboxes)) = (Places::default(), LaneQueues::new());
         let around = Surroundings {
             queues,
             places: places.clone(),
+            worker: owner.clone(),
+            state: door.clone(),
             metrics: metrics.clone(),
             database: database.clone(),
             changed: listen_for("tracker_credential", database.clone()),
@@ -273,7 +282,7 @@ async fn start_workers(
             metrics: metrics.clone(),
             settings_changed,
             subscribed: subscribed.clone(),
-            owner: format!("{}-{:08x}", std::process::id(), rand::random::<u32>()),
+            owner,
             config: config.clone(),
         });
         for (lane, inbox) in Lane::all().zip(inboxes) {

@@ -115,6 +115,11 @@ impl Problem {
         Self::coded(StatusCode::TOO_MANY_REQUESTS, code, message, json!({ "max": max }))
     }
 
+    /// Not yet, because of this.
+    pub fn waiting(message: &str) -> Self {
+        Self::coded(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message, json!({}))
+    }
+
     /// A number outside its limits.
     pub fn range(
         field: &str,

@@ -43,8 +43,9 @@ pub use codes::Code;
 pub use cursor::Key as CursorKey;
 pub use live_state::{Hub, NEWS_MAX};
 pub use password::hash_password;
-pub use server::{listen, metrics_listener, serve, web_listener};
+pub use server::{listen, metrics_listener, metrics_router, serve, web_listener};
 
+use crate::ingest::door_state::DoorState;
 use crate::ingest::session::Subscribed;
 use crate::store::query_thread::QueryThread;
 use crate::telemetry::Metrics;
@@ -52,7 +53,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use deadpool_postgres::Pool;
 use error::Problem;
 use std::sync::Arc;
@@ -103,7 +104,7 @@ pub struct Api {
     streams: streams::Streams,
     refused_rows: Arc<audit::RefusedRows>,
     limits: Arc<limits::Limits>,
-    waits_for: Option<Subscribed>,
+    waits_for: Option<(Subscribed, DoorState)>,
     behind_tls_proxy: bool,
 }
 
@@ -189,6 +190,7 @@ fn routes() -> (Router<Api>, Router<Api>, serde_json::Value) {
         .routes(routes!(trackers::list))
         .routes(routes!(trackers::outages))
         .routes(routes!(trackers::coverage_gaps))
+        .routes(routes!(trackers::listeners))
         .routes(routes!(owner::hand_over::offer, owner::hand_over::open, owner::hand_over::cancel))
         .routes(routes!(owner::hand_over::accept))
         .routes(routes!(owner::hand_over::mine))
@@ -298,7 +300,7 @@ pub fn new(
     pools: Pools,
     (cursors, factors, id_key): (CursorKey, FactorKey, registry::IdKey),
     metrics: Arc<Metrics>,
-    waits_for: Option<Subscribed>,
+    waits_for: Option<(Subscribed, DoorState)>,
     tick_every: Duration,
     behind_tls_proxy: bool,
 ) -> (Api, Router) {
@@ -358,10 +360,15 @@ impl Api {
     }
 }
 
-/// Whether the database answers and, where this process is ingest too, every lane hears its trackers.
+/// Whether the database answers and, where this process is ingest too, every lane hears its trackers, and the door lets them in.
 async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
-    if api.waits_for.is_some_and(|s| !s.is_complete()) {
-        return Err(Problem::Unavailable);
+    if let Some((subscribed, door)) = &api.waits_for {
+        if !subscribed.is_complete() {
+            return Err(Problem::waiting("the lanes do not hear every tracker yet"));
+        }
+        if door.is_waiting() {
+            return Err(Problem::waiting("the door has not read its list of trackers yet"));
+        }
     }
     api.pool.get().await?.query_one("SELECT 1", &[]).await?;
     Ok("ready\n")
@@ -394,13 +401,4 @@ async fn watch_over(State(api): State<Api>, mut request: Request<axum::body::Bod
         set(header::CACHE_CONTROL, "no-store");
     }
     response
-}
-
-/// The page for Prometheus, on its own listener.
-pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
-    let page = move || {
-        let metrics = metrics.clone();
-        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.page()).into_response() }
-    };
-    Router::new().route("/metrics", axum::routing::get(page))
 }

@@ -1,9 +1,14 @@
 //! Serves a router over HTTP/1.1 with bounds on what a slow or idle client may hold.
 
+use crate::api::error::Problem;
 use crate::config::Http;
+use crate::ingest::door_state::DoorState;
+use crate::telemetry::Metrics;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::header;
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -135,6 +140,25 @@ pub async fn web_listener(http: &Http) -> anyhow::Result<TcpListener> {
 /// As [`listen`].
 pub async fn metrics_listener(http: &Http) -> anyhow::Result<TcpListener> {
     listen(http.metrics_listen, "metrics").await
+}
+
+/// The page for Prometheus, on its own listener; and whether the door of this process lets trackers in, where there is one.
+pub fn metrics_router(metrics: Arc<Metrics>, door: DoorState) -> Router {
+    let page = move || {
+        let metrics = metrics.clone();
+        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.page()).into_response() }
+    };
+    let ready = move || {
+        let is_waiting = door.is_waiting();
+        async move {
+            if is_waiting {
+                Err(Problem::waiting("the door has not read its list of trackers yet"))
+            } else {
+                Ok("ready\n")
+            }
+        }
+    };
+    Router::new().route("/metrics", axum::routing::get(page)).route("/ready", axum::routing::get(ready))
 }
 
 #[cfg(test)]

@@ -88,6 +88,14 @@ pub(super) async fn coverage_gaps(State(api): State<Api>, person: Person) -> Res
     Ok(Json(json!({ "gaps": gaps })))
 }
 
+/// The door of each process that runs one, with its listeners. Numbers of everybody are for who sees every tracker.
+#[utoipa::path(get, path = "/listeners", operation_id = "list_listeners", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "doors, those that are there first", body = types::Listeners)))]
+pub(super) async fn listeners(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
+    person.must_be(&[Role::Operator, Role::Admin])?;
+    let doors: Value = api.pool.get().await?.query_one("SELECT api_listeners($1)", &[&person.session]).await?.get(0);
+    Ok(Json(json!({ "doors": doors })))
+}
+
 /// Most outages in one answer.
 const OUTAGES_MAX: i32 = 50;
 

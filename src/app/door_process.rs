@@ -4,6 +4,7 @@ use crate::app::{install_profiles, listen_for};
 use crate::config::{Config, read_secret};
 use crate::domain::{Lane, shard::LANES};
 use crate::door::{Door, Surroundings};
+use crate::ingest::door_state::DoorState;
 use crate::ingest::lane_queue::LaneQueues;
 use crate::ingest::places::Places;
 use crate::link::{DoorSide, Secret};
@@ -32,6 +33,7 @@ pub(super) fn start(
     tasks: &mut JoinSet<()>,
     config: &Config,
     metrics: &Arc<Metrics>,
+    state: &DoorState,
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     ensure!(!config.door.listener.is_empty(), "door.listener is missing: `rideguard door` listens there");
@@ -46,6 +48,8 @@ pub(super) fn start(
     let around = Surroundings {
         queues,
         places: places.clone(),
+        worker: format!("door-{}-{:08x}", std::process::id(), rand::random::<u32>()),
+        state: state.clone(),
         metrics: metrics.clone(),
         changed: listen_for("tracker_credential", database.clone()),
         database,

@@ -6,7 +6,7 @@ use crate::domain::plate::{self, Plate};
 use crate::domain::{Profile, TrackerIdent};
 use serde_json::{Map, Value, json};
 
-/// Most columns of a file; the sixteen of ours, and some that are left out.
+/// Most columns of a file; the seventeen of ours, and some that are left out.
 pub const COLUMNS_MAX: usize = 64;
 /// Most characters of a cell; the longest of our facts has 64.
 pub const CELL_CHARS_MAX: usize = 256;
@@ -33,10 +33,11 @@ pub enum Field {
     Iccid,
     SimNumber,
     Batch,
+    Transport,
 }
 
 /// Each fact with its name and how people head its column, in lower case without blanks.
-const FIELDS: [(Field, &str, &[&str]); 16] = [
+const FIELDS: [(Field, &str, &[&str]); 17] = [
     (Field::Name, "name", &["owner", "ownername", "姓名", "车主", "车主姓名", "所有人"]),
     (
         Field::Phone,
@@ -76,6 +77,7 @@ const FIELDS: [(Field, &str, &[&str]); 16] = [
     (Field::Iccid, "iccid", &["simiccid", "卡号iccid"]),
     (Field::SimNumber, "sim_number", &["sim", "simnumber", "msisdn", "sim卡号", "物联网卡号"]),
     (Field::Batch, "batch", &["batchnumber", "lot", "批次", "批次号"]),
+    (Field::Transport, "transport", &["trackertransport", "connectsby", "传输方式", "接入方式", "连接方式"]),
 ];
 
 /// What is wrong with a value: the word of it, and what is allowed.
@@ -189,6 +191,12 @@ impl Field {
                 let name = text.to_lowercase();
                 if protocols.contains(&name.as_str()) { Ok(name) } else { wrong("unknown_word", &protocols.join(", ")) }
             }
+            // By which port of the door a language comes is told by the language.
+            Self::Transport => match text.to_lowercase().as_str() {
+                "mqtt" => Ok("mqtt".to_owned()),
+                "socket" | "tcp" | "udp" => Ok("socket".to_owned()),
+                _ => wrong("unknown_word", "mqtt or socket"),
+            },
             Self::Iccid => {
                 let number: String = text.to_uppercase().chars().filter(|c| !c.is_whitespace()).collect();
                 let (body, last) = number.split_at_checked(number.len().saturating_sub(1)).unwrap_or_default();
@@ -260,6 +268,8 @@ fn sealed(cell: &str) -> Option<(&str, &str)> {
 pub struct Reader<'a> {
     /// The names of the languages that trackers may speak.
     pub protocols: &'a [&'a str],
+    /// Those of them that trackers speak on a socket of their own.
+    pub sockets: &'a [&'a str],
     /// The keyed hash of an id number, hex.
     pub id_hash: &'a (dyn Fn(&str) -> String + Sync),
 }
@@ -294,14 +304,40 @@ impl Reader<'_> {
         needs(&["phone"], Field::Name);
         needs(&["kind", "make", "model", "colour", "frame_number", "motor_number"], Field::Plate);
         needs(&["plate"], Field::Kind);
-        needs(&["profile", "tracker_model", "iccid", "sim_number", "batch"], Field::Ident);
+        needs(&["profile", "tracker_model", "iccid", "sim_number", "batch", "transport"], Field::Ident);
         if known.contains_key("ident") && !known.contains_key("profile") && !is_wrong(Field::Protocol, &faults) {
             faults.push(Field::Protocol.fault("", "missing", self.protocols.join(", ")));
+        }
+        if known.contains_key("profile") {
+            faults.extend(self.settle_transport(&mut known).err());
         }
         if known.is_empty() && faults.is_empty() {
             faults.push(Field::Plate.fault("", "missing", "a person's phone, a plate or a tracker"));
         }
         if faults.is_empty() { Ok(Value::Object(known)) } else { Err(faults) }
+    }
+
+    /// Puts how a tracker comes into its profile. A language that no socket takes comes by MQTT; where nothing is said of
+    /// another, it comes as before.
+    ///
+    /// # Errors
+    /// Names what is missing, or how the language may come.
+    pub fn settle_transport(&self, known: &mut Map<String, Value>) -> Result<(), Fault> {
+        let transport = known.remove("transport");
+        let is_by_socket = transport == Some(json!("socket"));
+        let Some(profile) = known.get_mut("profile") else {
+            let needed = || Field::Protocol.fault("", "missing", "needed beside transport");
+            return if transport.is_none() { Ok(()) } else { Err(needed()) };
+        };
+        let has_socket = self.sockets.iter().any(|name| profile["protocol"] == *name);
+        if is_by_socket && !has_socket {
+            let allowed = format!("mqtt, or socket with {}", self.sockets.join(", "));
+            return Err(Field::Transport.fault("socket", "unknown_word", allowed));
+        }
+        if let Some(transport) = transport.or((!has_socket).then(|| json!("mqtt"))) {
+            profile["transport"] = transport;
+        }
+        Ok(())
     }
 
     /// The cells as they may be kept until the import: an id number is its hash and its last four, wherever it stands.

@@ -79,6 +79,7 @@ fn take(
             _ => {}
         }
     }
+    turn.shared.places.heard(&guest.ident, turn.visit(None));
     if is_kept {
         let (topic, payload) = (guest.up_topic.to_string(), datagram.to_vec());
         let packet = Packet { topic, received_at: turn.received_at, payload, way: Way::Socket };

@@ -285,7 +285,8 @@ impl FrameTalk {
         }
         // Nobody without a secret is sent a command.
         let hears = self.spoken.has_secret;
-        let entered = turn.shared.places.enter(guest.ident.clone(), turn.mailbox.clone(), place, hears);
+        let entered =
+            turn.shared.places.enter(guest.ident.clone(), (turn.mailbox.clone(), place), hears, turn.visit(None));
         turn.shared.metrics.door_takeovers.inc_by(entered.into());
         self.named = Some(named.clone());
         self.guest = Some(guest);

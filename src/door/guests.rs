@@ -6,6 +6,7 @@ use crate::door::kept::Kept;
 use crate::door::limits::LOG_IN_MAX;
 use crate::door::registrar::{Name, Registration, name_of};
 use crate::door::roster::Roster;
+use crate::ingest::door_state::DoorState;
 use crate::ingest::places::Places;
 use crate::ingest::receipt::Word;
 use crate::store::door_sockets::{DoorSocket, Registered};
@@ -63,6 +64,11 @@ pub(super) enum Known {
 impl Guests {
     fn list(&self) -> RwLockReadGuard<'_, Option<List>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the list was read.
+    pub fn is_read(&self) -> bool {
+        self.list().is_some()
     }
 
     /// The tracker with this identifier that speaks this language on a socket of its own.
@@ -141,7 +147,7 @@ impl Guests {
     pub async fn follow(
         self,
         mut roster: Roster,
-        (places, kept): (Places, Arc<Kept>),
+        (places, kept, state): (Places, Arc<Kept>, DoorState),
         mut registrations: mpsc::Receiver<Registration>,
         mut changed: watch::Receiver<u64>,
         mut stop: watch::Receiver<bool>,
@@ -152,7 +158,7 @@ impl Guests {
         let renew = |roster: &Roster| {
             for ident in self.replace(roster.users(), roster.sockets()) {
                 kept.forget(&ident);
-                places.shut_out(&ident);
+                places.shut_out(&ident, crate::clock::now());
             }
         };
         while !*stop.borrow() {
@@ -179,6 +185,7 @@ impl Guests {
             if roster.look().await || is_first && roster.is_read() {
                 is_first = false;
                 renew(&roster);
+                state.note_list_read();
             }
         }
     }

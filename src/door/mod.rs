@@ -1,7 +1,8 @@
 //! The door: trackers connect to RideGuard itself, and an acknowledgement means "in the journal".
 //!
 //! In: connections by TLS. Out: [`crate::ingest::Delivery`]s to the queues of their lanes, each with a receipt that knows its
-//! way back. Never: SQL but for the list of who may come in, decoding, waiting. Some threads take turns over all connections
+//! way back. Never: SQL but for the list of who may come in and for what operators are told,
+//! decoding, waiting. Some threads take turns over all connections
 //! (`docs/decisions/0037-a-door-of-our-own.md`); tokio is not in it, for a task a connection costs half as much again.
 
 mod connection;
@@ -15,15 +16,19 @@ mod kept;
 pub mod limits;
 pub mod mqtt;
 mod mqtt_talk;
+mod pace;
 mod registrar;
+mod report;
 pub mod roster;
 mod socket;
 mod talk;
+mod tally;
 mod thread;
 mod tls;
 
 use crate::config;
 use crate::domain::TrackerIdent;
+use crate::ingest::door_state::DoorState;
 use crate::ingest::lane_queue::LaneQueues;
 use crate::ingest::places::Places;
 use crate::ingest::receipt::Mailbox;
@@ -35,12 +40,14 @@ use guests::Guests;
 use kept::Kept;
 use limits::{DESCRIPTORS_KEPT, LOOK_EVERY};
 use registrar::Registration;
+use report::Reporter;
 use roster::Roster;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tally::Tally;
 use thread::Thread;
 use tokio::sync::{mpsc, watch};
 
@@ -60,6 +67,8 @@ struct Shared {
     kept: Arc<Kept>,
     metrics: Arc<Metrics>,
     listeners: Vec<config::Listener>,
+    /// What each of them has to do.
+    tallies: Vec<Tally>,
     tls: Option<Arc<rustls::ServerConfig>>,
     strangers: Strangers,
     /// Connections, and how many there may be.
@@ -109,10 +118,17 @@ impl Shared {
 
     fn count_in(&self, listener: usize, is_tls: bool) {
         self.metrics.door_connections.with_label_values(&self.labels(listener, is_tls)).inc();
+        self.tallies[listener].logged_in();
     }
 
     fn count_out(&self, listener: usize, is_tls: bool) {
         self.metrics.door_connections.with_label_values(&self.labels(listener, is_tls)).dec();
+        self.tallies[listener].closed(true);
+    }
+
+    fn count_end(&self, listener: usize, why: &'static str) {
+        self.metrics.door_ended.with_label_values(&[why]).inc();
+        self.tallies[listener].count(why);
     }
 
     /// Somebody tried what is not theirs under a tracker's name.
@@ -139,6 +155,7 @@ pub struct Door {
     shared: Arc<Shared>,
     mailboxes: Vec<Arc<Mailbox>>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    reporter: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// What the door works with.
@@ -149,8 +166,12 @@ pub struct Surroundings {
     pub places: Places,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// How the list of trackers is asked for.
+    /// How the list of trackers is asked for, and operators are told.
     pub database: tokio_postgres::Config,
+    /// This process, as operators are told of it.
+    pub worker: String,
+    /// Whether it lets trackers in.
+    pub state: DoorState,
     /// Counts up when credentials changed.
     pub changed: watch::Receiver<u64>,
 }
@@ -178,6 +199,7 @@ impl Door {
             kept: Arc::default(),
             metrics: around.metrics,
             listeners: settings.listener.clone(),
+            tallies: settings.listener.iter().map(|_| Tally::default()).collect(),
             tls: tls::config(settings)?,
             strangers: Strangers::default(),
             open: AtomicU64::new(0),
@@ -187,17 +209,20 @@ impl Door {
             registrations,
             is_stopped: AtomicBool::new(false),
         });
+        around.state.note_listening();
+        let reporter = Reporter::new(shared.clone(), around.database.clone(), around.worker).run(stop.clone());
         let roster = Roster::new(around.database, settings.trackers_file.clone());
-        let told = (around.places, shared.kept.clone());
+        let told = (around.places, shared.kept.clone(), around.state);
         tokio::spawn(shared.guests.clone().follow(roster, told, asked, around.changed, stop));
         let wanted = match settings.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS),
             wanted => wanted,
         };
-        let mut door = Self { shared, mailboxes: Vec::new(), threads: Vec::new() };
+        let mut door = Self { shared, mailboxes: Vec::new(), threads: Vec::new(), reporter: None };
         for n in 0..wanted {
             door.start_thread(n, &bound)?;
         }
+        door.reporter = Some(tokio::spawn(reporter));
         for listener in &settings.listener {
             let (language, address) = (listener.language.name(), listener.listen);
             tracing::info!(language, %address, tls = listener.is_tls(), udp = listener.udp, "The door is open");
@@ -227,12 +252,15 @@ impl Door {
             // A fault of ours: the process ends and begins again, as with a lane.
             assert!(!self.threads.iter().any(|thread| thread.is_finished()), "a thread of the door ended");
         }
-        let threads = std::mem::take(&mut self.threads);
+        let (threads, reporter) = (std::mem::take(&mut self.threads), self.reporter.take());
         drop(self); // which tells them
         let closed =
             tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(std::thread::JoinHandle::join));
         if !matches!(closed.await, Ok(Ok(()))) {
             tracing::error!("A thread of the door had failed");
+        }
+        if let Some(reporter) = reporter {
+            drop(reporter.await);
         }
     }
 }

@@ -156,7 +156,12 @@ impl MqttTalk {
             session_expiry_s: hello.session_expiry_s.filter(|asked| *asked != keeps_s).map(|_| keeps_s),
         };
         mqtt::write_welcome(version, &terms, out);
-        let entered = turn.shared.places.enter(ident.clone(), turn.mailbox.clone(), place, self.is_subscribed);
+        let entered = turn.shared.places.enter(
+            ident.clone(),
+            (turn.mailbox.clone(), place),
+            self.is_subscribed,
+            turn.visit(Some(version.name())),
+        );
         turn.shared.metrics.door_takeovers.inc_by(entered.into());
         // Whoever removes it from the list tells the connection that has its place; until now this one had none.
         let is_still = turn.shared.guests.is_still(&ident, &hash);

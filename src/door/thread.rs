@@ -11,9 +11,8 @@ use crate::door::datagrams::{self, Fate};
 use crate::door::ear::Ear;
 use crate::door::end::End;
 use crate::door::guest::Turn;
-use crate::door::limits::{
-    ACCEPTS_PER_S, BUSY_TRACKERS, DATAGRAMS_PER_TURN, LOOK_EVERY, READ_BYTES, STRANGERS_PER_ADDRESS_MAX, TURN,
-};
+use crate::door::limits::{ACCEPTS_PER_S, DATAGRAMS_PER_TURN, LOOK_EVERY, READ_BYTES, STRANGERS_PER_ADDRESS_MAX, TURN};
+use crate::door::pace::Pace;
 use crate::door::socket::{Socket, address_of};
 use crate::door::talk::Talk;
 use crate::ingest::receipt::{Letter, Mailbox, Owed, Place, Word};
@@ -46,27 +45,6 @@ struct Slot {
     is_ready: bool,
     /// Whether it is in the list of those to write to.
     is_touched: bool,
-}
-
-/// Whether the next turn is worth waiting for: by how many trackers spoke in a turn's time. Whoever logs in does not count, for a
-/// handshake that waited for three turns would keep a herd out.
-struct Pace {
-    /// Trackers that spoke since then.
-    heard: u32,
-    since: Instant,
-    was_busy: bool,
-}
-
-impl Pace {
-    fn is_busy(&mut self, now: Instant) -> bool {
-        let passed = now.duration_since(self.since);
-        if passed >= TURN {
-            // After a longer wait there was less to do.
-            self.was_busy = passed < TURN * 2 && self.heard >= BUSY_TRACKERS;
-            (self.heard, self.since) = (0, now);
-        }
-        self.was_busy || self.heard >= BUSY_TRACKERS
-    }
 }
 
 /// See the module.
@@ -116,7 +94,7 @@ impl Thread {
             next_listener: 0,
             accepts_left: ACCEPTS_PER_S,
             looked_at: Instant::now(),
-            pace: Pace { heard: 0, since: Instant::now(), was_busy: false },
+            pace: Pace::new(),
             scratch: vec![0; READ_BYTES],
             letters: Vec::new(),
         })
@@ -221,7 +199,8 @@ impl Thread {
         let Some(connection) = &mut slot.connection else { return };
         let was_stranger = connection.talk.guest().is_none();
         self.pace.heard += u32::from(!was_stranger);
-        let turn = Turn { shared: &self.shared, mailbox: &self.mailbox, received_at: server_time() };
+        let came_by = (connection.listener, connection.address);
+        let turn = Turn { shared: &self.shared, mailbox: &self.mailbox, received_at: server_time(), came_by };
         let heard = connection.hear(place, &mut self.scratch, now, &turn);
         if was_stranger && connection.talk.guest().is_some() {
             self.shared.strangers.leave(connection.address);
@@ -326,8 +305,7 @@ impl Thread {
         let Some(Ear::Udp(ear)) = self.ears.get(n as usize) else { return false };
         let settings = &self.shared.listeners[n as usize];
         let (language, most) = (settings.language.name(), settings.packet_bytes_max().min(self.scratch.len() - 1));
-        let turn = Turn { shared: &self.shared, mailbox: &self.mailbox, received_at: server_time() };
-        let mut out = Vec::new();
+        let (received_at, mut out) = (server_time(), Vec::new());
         for _ in 0..DATAGRAMS_PER_TURN {
             // A longer one is cut there.
             let (length, from) = match ear.recv_from(&mut self.scratch[..=most]) {
@@ -336,11 +314,14 @@ impl Thread {
                 Err(_) => continue, // of an answer before, that reached nobody
             };
             out.clear();
+            let came_by = (n as usize, from.ip());
+            let turn = Turn { shared: &self.shared, mailbox: &self.mailbox, received_at, came_by };
             let fate = match &self.scratch[..length] {
                 cut if cut.len() > most => Fate::Malformed,
                 datagram => datagrams::hear(language, datagram, (n, from), &mut out, &turn),
             };
             self.shared.metrics.door_datagrams.with_label_values(&[language, fate.name()]).inc();
+            self.shared.tallies[n as usize].count(fate.name());
             self.pace.heard += 1;
             if !out.is_empty() {
                 drop(ear.send_to(&out, from));
@@ -352,8 +333,7 @@ impl Thread {
     fn let_in(&mut self, listener: usize, stream: mio::net::TcpStream, now: Instant) {
         let Ok(address) = address_of(&stream) else { return };
         if !self.shared.has_room_for_one() || !self.shared.strangers.enter(address, STRANGERS_PER_ADDRESS_MAX) {
-            self.shared.metrics.door_ended.with_label_values(&["crowded"]).inc();
-            return;
+            return self.shared.count_end(listener, "crowded");
         }
         drop(stream.set_nodelay(true));
         let settings = &self.shared.listeners[listener];
@@ -377,6 +357,7 @@ impl Thread {
             return self.shared.strangers.leave(address);
         }
         self.shared.open.fetch_add(1, Ordering::Relaxed);
+        self.shared.tallies[listener].opened();
         if let Some(slot) = self.slots.get_mut(n as usize) {
             slot.connection = Some(connection);
         }
@@ -394,18 +375,22 @@ impl Thread {
         drop(self.poll.registry().deregister(&mut connection.socket.stream));
         match connection.talk.guest() {
             Some(guest) => {
-                if self.shared.places.leave(&guest.ident, &self.mailbox, place) {
+                let why = (server_time(), end.name());
+                if self.shared.places.leave(&guest.ident, (&self.mailbox, place), why) {
                     connection.talk.leave(&self.shared);
                 }
                 self.shared.count_out(connection.listener, connection.socket.is_tls());
             }
-            None => self.shared.strangers.leave(connection.address),
+            None => {
+                self.shared.tallies[connection.listener].closed(false);
+                self.shared.strangers.leave(connection.address);
+            }
         }
         if let Some(named) = connection.talk.named().filter(|_| end.is_suspicious()) {
             self.shared.complain_of_guest(named, end);
         }
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared.metrics.door_ended.with_label_values(&[end.name()]).inc();
+        self.shared.count_end(connection.listener, end.name());
     }
 }
 

@@ -7,6 +7,7 @@ mod acks;
 pub mod broker_limits;
 pub mod client_options;
 mod connection;
+pub mod door_state;
 pub mod lane_queue;
 mod on_demand_socket;
 pub mod places;
@@ -15,6 +16,7 @@ pub mod receipt;
 pub mod remote_doors;
 pub mod retained;
 pub mod session;
+pub mod visits;
 
 pub use acks::{Acks, BrokerReceipt};
 pub use receipt::Receipt;

@@ -57,6 +57,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0052_install_at_the_door", include_str!("../../schema/0052_install_at_the_door.sql")),
     ("0053_let_sockets_in", include_str!("../../schema/0053_let_sockets_in.sql")),
     ("0054_give_the_door_a_role", include_str!("../../schema/0054_give_the_door_a_role.sql")),
+    ("0055_see_the_door", include_str!("../../schema/0055_see_the_door.sql")),
 ];
 
 /// Closes what a migration has opened; ends every one of them.

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod belongings;
 pub mod broker_users;
 pub mod commit;
+pub mod door_report;
 pub mod door_sockets;
 pub mod explain;
 pub mod imports;

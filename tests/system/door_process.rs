@@ -83,6 +83,12 @@ async fn ingest_is_replaced_and_stays_away_and_no_tracker_loses_its_connection()
     let (mut ingest, door, _notify) = (linked.ingest(&world), linked.door(&world), world.notify());
     let oracle = world.oracle(&[]);
     linked.is_at_least("rideguard_door_connections", 24.0, &door).await;
+    assert!(reqwest::get(format!("http://{}/ready", linked.metrics)).await.unwrap().status().is_success());
+    // Operators see who is connected to it.
+    world
+        .up
+        .wait_for("SELECT count(*) FROM tracker_connection WHERE ended_at IS NULL AND worker LIKE 'door-%'", 24)
+        .await;
     linked.is_at_least("rideguard_door_lanes_linked", 16.0, &door).await;
     world.up.wait_for(FIXES, 50).await;
     let ended = linked.metric("rideguard_door_ended_total").await;

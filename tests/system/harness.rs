@@ -174,8 +174,13 @@ impl Up {
 
     /// Starts it again in the same folder.
     pub async fn start_again(&mut self) {
-        self.child = spawn(&self.args, &self.folder);
+        self.start_unready();
         self.wait_ready().await;
+    }
+
+    /// The same without waiting.
+    pub fn start_unready(&mut self) {
+        self.child = spawn(&self.args, &self.folder);
     }
 
     /// Ctrl-C; returns whether it ended well.

@@ -25,6 +25,7 @@ mod corpus;
 mod disk_full;
 mod door;
 mod door_process;
+mod door_seen;
 mod doors;
 mod fake_broker;
 mod faults;

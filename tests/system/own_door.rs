@@ -17,7 +17,7 @@ async fn with_door(vehicles: usize) -> Up {
 }
 
 /// `mosquitto_pub` or `mosquitto_sub` at the door.
-fn client(up: &Up, program: &str, user: &str, password: &str, more: &[&str]) -> Command {
+pub fn client(up: &Up, program: &str, user: &str, password: &str, more: &[&str]) -> Command {
     let mut command = Command::new(program);
     let port = up.door_port().unwrap().to_string();
     command.args(["-h", "localhost", "-p", &port, "--cafile"]).arg(up.folder.join("ca.pem"));
@@ -25,7 +25,7 @@ fn client(up: &Up, program: &str, user: &str, password: &str, more: &[&str]) -> 
     command
 }
 
-fn publish(up: &Up, user: &str, password: &str, more: &[&str]) -> Output {
+pub fn publish(up: &Up, user: &str, password: &str, more: &[&str]) -> Output {
     client(up, "mosquitto_pub", user, password, more).output().unwrap()
 }
 

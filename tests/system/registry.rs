@@ -322,6 +322,89 @@ async fn what_is_entered_is_found_changed_with_a_reason_and_kept_behind_the_wall
 }
 
 /// Runs `rideguard import people` and kills it at so many random moments; then nothing is there twice, and all of it once.
+/// How each tracker comes, as the door reads it.
+async fn comes(up: &Up, ident: &str) -> (Option<String>, bool) {
+    let sql = "SELECT profile ->> 'transport', coalesce((SELECT is_admitted FROM tracker_socket s WHERE s.tracker_id = t.tracker_id), false) FROM tracker t WHERE ident = $1";
+    let row = up.sql().await.query_one(sql, &[&ident]).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test]
+async fn how_a_tracker_comes_is_a_column_of_files_and_a_field_of_its_record() {
+    use_ring();
+    let up = Up::start(3, &[]).await;
+    let chief = up.administrator().await;
+    let head = "设备号,协议,接入方式\n";
+    let file = format!(
+        "{head}TR1,gt06,socket\nTR2,gt06,mqtt\nTR3,gt06,\nTR4,json,socket\nTR5,h02,pigeon\nTR6,json,\nTR7,h02,UDP\n"
+    );
+    let done = imported(&chief, &up, file.into_bytes()).await;
+    assert_eq!((&done["trackers_made"], &done["bad"]), (&json!(5), &json!(2)), "{done}");
+    let report = chief.get(&format!("/registry/imports/{}/problems", done["id"].as_str().unwrap())).await;
+    let said = |n: usize| {
+        let problem = &report["problems"][n];
+        json!([problem["line"], problem["field"], problem["value"], problem["code"], problem["allowed"]])
+    };
+    let limit = "mqtt, or socket with gt06, h02, jt808, teltonika";
+    assert_eq!(said(0), json!([5, "transport", "socket", "unknown_word", limit]));
+    assert_eq!(said(1), json!([6, "transport", "pigeon", "unknown_word", "mqtt or socket"]));
+    let by_socket = (Some("socket".to_owned()), true);
+    for (ident, wanted) in [
+        ("TR1", by_socket.clone()),
+        ("TR2", (None, false)),
+        ("TR3", (None, false)),
+        ("TR6", (None, false)),
+        ("TR7", by_socket.clone()),
+    ] {
+        assert_eq!(comes(&up, ident).await, wanted, "{ident}");
+    }
+    // Lines that say nothing of it leave it as it is; those that say something change it.
+    imported(&chief, &up, "设备号,协议\nTR1,gt06\n".into()).await;
+    assert_eq!(comes(&up, "TR1").await, by_socket);
+    imported(&chief, &up, format!("{head}TR1,gt06,mqtt\nTR3,gt06,tcp\n").into_bytes()).await;
+    assert_eq!((comes(&up, "TR1").await, comes(&up, "TR3").await), ((None, false), by_socket.clone()));
+    // What is exported can be imported, and changes nothing.
+    let export = chief.send(&up, "GET", "/registry/export?reason=test", ("x-none", "1"), "").await.2;
+    let export = export.as_str().unwrap().to_owned();
+    assert!(export.lines().next().unwrap().ends_with(",transport"), "{export}");
+    assert!(export.lines().any(|line| line.contains("TR3,gt06,") && line.ends_with(",socket")), "{export}");
+    // Those of the demonstration have owners without a phone.
+    let own = |line: &(usize, &str)| line.0 == 0 || line.1.contains(",TR");
+    let export: String = export.lines().enumerate().filter(own).map(|(_, line)| format!("{line}\n")).collect();
+    let again = imported(&chief, &up, export.into_bytes()).await;
+    let said = (&again["rows"], &again["trackers_made"], &again["bad"]);
+    assert_eq!(said, (&json!(5), &json!(0), &json!(0)), "{again}");
+    assert_eq!(comes(&up, "TR3").await, by_socket);
+    // By the page: with its language, which tells whether it can.
+    let rows = chief.get("/registry/trackers?q=TR3").await;
+    assert_eq!(rows["rows"][0]["transport"], "socket", "{rows}");
+    let path = format!("/registry/trackers/{}", rows["rows"][0]["id"].as_str().unwrap());
+    let change = async |version: &str, fields: Value| {
+        let body = json!({ "fields": fields, "reason": "r" }).to_string();
+        let (status, _, said) = chief.send(&up, "PATCH", &path, ("If-Match", version), body).await;
+        (status, said)
+    };
+    let version = chief.get(&path).await["version"].to_string();
+    for (fields, field) in [
+        (json!({ "transport": "mqtt" }), "protocol"),
+        (json!({ "transport": "socket", "protocol": "json" }), "transport"),
+        (json!({ "transport": "", "protocol": "gt06" }), "transport"),
+    ] {
+        let (status, said) = change(&version, fields.clone()).await;
+        assert_eq!((status, &said["values"]["field"]), (400, &json!(field)), "{fields}: {said}");
+    }
+    let (status, said) = change(&version, json!({ "transport": "mqtt", "protocol": "gt06" })).await;
+    assert_eq!((status, &said["transport"]), (200, &json!("mqtt")), "{said}");
+    assert_eq!(comes(&up, "TR3").await, (None, false));
+    let (status, said) =
+        change(&said["version"].to_string(), json!({ "transport": "socket", "protocol": "h02" })).await;
+    assert_eq!((status, &said["transport"]), (200, &json!("socket")), "{said}");
+    // A language that no socket takes comes by MQTT from then on.
+    let (status, said) = change(&said["version"].to_string(), json!({ "protocol": "json" })).await;
+    assert_eq!((status, &said["transport"]), (200, &json!("mqtt")), "{said}");
+    assert_eq!(comes(&up, "TR3").await, (None, false));
+}
+
 async fn killed_import(kills: usize, rows: usize, test: &str) {
     use_ring();
     let mut random = rand::rngs::StdRng::seed_from_u64(crate::harness::seed(test));

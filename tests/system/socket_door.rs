@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const LANGUAGES: [&str; 4] = ["gt06", "h02", "jt808", "teltonika"];
 
 /// A system with a port for each language, and the ports, in their order.
-async fn with_sockets(more: &[&str]) -> (Up, [u16; 4]) {
+pub async fn with_sockets(more: &[&str]) -> (Up, [u16; 4]) {
     use_ring();
     let ports = [(); 4].map(|()| free_port());
     let flags: Vec<String> = LANGUAGES.iter().zip(ports).map(|(l, port)| format!("--door-tcp={l}={port}")).collect();
@@ -19,19 +19,19 @@ async fn with_sockets(more: &[&str]) -> (Up, [u16; 4]) {
 }
 
 /// Registers a tracker as an operator does, by the program.
-fn register(up: &Up, ident: &str, language: &str, transport: &str) {
+pub fn register(up: &Up, ident: &str, language: &str, transport: &str) {
     let told = up.command(&["admin", "tracker", ident, "--protocol", language, "--transport", transport]);
     assert!(told.status.success(), "{told:?}");
 }
 
-fn connect(port: u16) -> TcpStream {
+pub fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }
 
 /// Says something, and hears so many bytes, or what came before the end.
-fn ask(stream: &mut TcpStream, words: &[u8], bytes: usize) -> Vec<u8> {
+pub fn ask(stream: &mut TcpStream, words: &[u8], bytes: usize) -> Vec<u8> {
     stream.write_all(words).unwrap();
     let mut heard = Vec::new();
     drop(stream.take(bytes as u64).read_to_end(&mut heard));
@@ -39,13 +39,13 @@ fn ask(stream: &mut TcpStream, words: &[u8], bytes: usize) -> Vec<u8> {
 }
 
 /// Whether the other side has ended the connection, after what it still said.
-fn is_ended(stream: &mut TcpStream) -> bool {
+pub fn is_ended(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     !matches!(stream.read_to_end(&mut rest), Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
 }
 
 /// Logs in until it is let in: a tracker that was registered a moment ago is known within a second.
-fn enter(port: u16, login: &[u8], answer: &[u8]) -> TcpStream {
+pub fn enter(port: u16, login: &[u8], answer: &[u8]) -> TcpStream {
     let since = Instant::now();
     loop {
         let mut stream = connect(port);
@@ -57,12 +57,12 @@ fn enter(port: u16, login: &[u8], answer: &[u8]) -> TcpStream {
     }
 }
 
-fn gt06(number: u8, content: &[u8], serial: u16) -> Vec<u8> {
+pub fn gt06(number: u8, content: &[u8], serial: u16) -> Vec<u8> {
     rideguard::protocol::gt06::build(false, number, content, serial).to_vec()
 }
 
 /// Log-in of GT06: the IMEI in BCD, behind a leading zero.
-fn gt06_login(imei: &str) -> Vec<u8> {
+pub fn gt06_login(imei: &str) -> Vec<u8> {
     gt06(1, &hex::decode(format!("0{imei}")).unwrap(), 1)
 }
 
@@ -102,7 +102,7 @@ fn jt808_register(phone: &str, terminal: &str) -> Vec<u8> {
 }
 
 /// A place of JT/T 808 (0x0200), its clock in GMT+8.
-fn jt808_place(phone: &str, sequence: u16) -> Vec<u8> {
+pub fn jt808_place(phone: &str, sequence: u16) -> Vec<u8> {
     let (year, rest) = at(sequence).plus_secs_f64(8.0 * 3600.0).civil_utc().unwrap();
     let bcd = |n: u8| ((n / 10) << 4) | (n % 10);
     let mut body = [0, 0, 0, 0, 0, 0, 0, 3].to_vec();
@@ -120,7 +120,7 @@ fn code_of(answer: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Registers until it gets a code, and shows it.
-fn jt808_enter(port: u16, phone: &str, terminal: &str) -> (TcpStream, Vec<u8>) {
+pub fn jt808_enter(port: u16, phone: &str, terminal: &str) -> (TcpStream, Vec<u8>) {
     let since = Instant::now();
     loop {
         let mut stream = connect(port);

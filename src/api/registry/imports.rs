@@ -1,6 +1,6 @@
 //! Imports: a file is read and checked, its report is looked at, and then it is started.
 
-use super::{ROLES, idempotency, limit, protocols, reason, sheet};
+use super::{ROLES, idempotency, limit, protocols, reason, sheet, sockets};
 use crate::api::Api;
 use crate::api::codes::Code;
 use crate::api::error::Problem;
@@ -157,8 +157,8 @@ pub fn read_lines(
     id_hash: &(dyn Fn(&str) -> String + Sync),
     take: &mut dyn FnMut(Part) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let protocols = protocols();
-    let reader = Reader { protocols: &protocols, id_hash };
+    let (protocols, sockets) = (protocols(), sockets());
+    let reader = Reader { protocols: &protocols, sockets: &sockets, id_hash };
     let (mut columns, mut lines) = (None, Vec::with_capacity(LINES));
     sheet::read(file, &mut |number, mut cells| {
         let Some(columns) = &columns else {
@@ -224,8 +224,8 @@ pub(in crate::api) async fn map(
     let client = api.pool.get().await?;
     let who = Caller::Session(&person.session);
     imports::begin(&**client, who, import, None, &names(&mapping)).await?;
-    let (protocols, hash) = (protocols(), |number: &str| api.id_key.hash(number));
-    let reader = Reader { protocols: &protocols, id_hash: &hash };
+    let (protocols, sockets, hash) = (protocols(), sockets(), |number: &str| api.id_key.hash(number));
+    let reader = Reader { protocols: &protocols, sockets: &sockets, id_hash: &hash };
     let mut after = 0;
     loop {
         let sql = "SELECT line, cells FROM api_import_rows($1, $2, $3, $4)";

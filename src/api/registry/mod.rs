@@ -59,6 +59,11 @@ pub fn protocols() -> Vec<&'static str> {
     crate::protocol::PROTOCOLS.iter().map(|p| p.name).collect()
 }
 
+/// Those of them that trackers speak on a socket of their own.
+pub fn sockets() -> Vec<&'static str> {
+    crate::protocol::connected::SPOKEN.iter().map(|spoken| spoken.name).collect()
+}
+
 /// A reason that is there and not too long.
 fn reason(text: Option<&str>) -> Result<&str, Problem> {
     let text = text.unwrap_or_default().trim();

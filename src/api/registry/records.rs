@@ -1,6 +1,6 @@
 //! Search, records, changes and their history.
 
-use super::{ROLES, idempotency, limit, protocols, reason, version};
+use super::{ROLES, idempotency, limit, protocols, reason, sockets, version};
 use crate::api::Api;
 use crate::api::error::Problem;
 use crate::api::session::Person;
@@ -97,8 +97,8 @@ pub(in crate::api) fn tagged(status: StatusCode, record: Value) -> Result<Respon
 #[derive(Deserialize, ToSchema)]
 pub(in crate::api) struct RegistryRequest {
     /// People: `name`, `phone`, `id_number`. Vehicles: `plate`, `kind`, `make`, `model`, `colour`, `frame_number`,
-    /// `motor_number`, `owner_id` (new ones). Trackers: `ident` (new ones), `protocol`, `tracker_model`, `iccid`,
-    /// `sim_number`, `batch`. An empty text takes a fact away.
+    /// `motor_number`, `owner_id` (new ones). Trackers: `ident` (new ones), `protocol`, `transport` (beside `protocol`),
+    /// `tracker_model`, `iccid`, `sim_number`, `batch`. An empty text takes a fact away.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     fields: std::collections::BTreeMap<String, String>,
     /// Why, 1 to 500 characters.
@@ -110,8 +110,8 @@ impl RegistryRequest {
     /// The facts in the form of the database.
     fn understood(&self, api: &Api, kind: RegistryKind, is_new: bool) -> Result<Value, Problem> {
         let hash = |number: &str| api.id_key.hash(number);
-        let protocols = protocols();
-        let reader = Reader { protocols: &protocols, id_hash: &hash };
+        let (protocols, sockets) = (protocols(), sockets());
+        let reader = Reader { protocols: &protocols, sockets: &sockets, id_hash: &hash };
         let mut known = Map::new();
         for (name, value) in &self.fields {
             if name == "owner_id" && is_new && kind == RegistryKind::Vehicles {
@@ -133,6 +133,7 @@ impl RegistryRequest {
             let value = field.understand(value, &protocols).map_err(|f| Problem::wrong(&f))?;
             reader.keep(field, value, &mut known);
         }
+        reader.settle_transport(&mut known).map_err(|f| Problem::wrong(&f))?;
         if is_new {
             for needed in kind.needs() {
                 if !self.fields.contains_key(needed.name()) {
@@ -141,7 +142,9 @@ impl RegistryRequest {
                 }
             }
         } else if let Some(profile) = known.remove("profile") {
-            known.insert("profile_change".into(), json!({ "protocol": profile["protocol"] }));
+            let said =
+                ["protocol", "transport"].into_iter().filter_map(|name| Some((name, profile.get(name)?.clone())));
+            known.insert("profile_change".into(), said.collect());
         }
         if let Some(model) = known.remove("tracker_model") {
             known.insert("model".into(), model);

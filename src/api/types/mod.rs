@@ -9,6 +9,7 @@ mod door;
 mod fleet;
 mod guarding;
 mod holds;
+mod listeners;
 mod live;
 mod people;
 mod registry;
@@ -37,6 +38,7 @@ pub use guarding::{
     WeekWindow,
 };
 pub use holds::{LegalHold, LegalHolds};
+pub use listeners::{DoorListener, Listeners, TrackerConnection, TrackerDoor};
 pub use live::{IncidentChange, LiveMessage, LiveVehicle};
 pub use people::{
     Account, CoverageGap, CoverageGaps, CurrentAccount, ErrorBody, Grant, Grants, LiveTicket, Outage, Outages,

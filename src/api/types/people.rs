@@ -1,7 +1,7 @@
 //! Sessions, grants, and what operators see.
 
 use crate::api::Code;
-use crate::api::types::{ContactState, CoverageGapCause, Id, OutageKind, Role, Time};
+use crate::api::types::{ContactState, CoverageGapCause, Id, OutageKind, Role, Time, TrackerConnection};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -162,6 +162,8 @@ pub struct TrackerHealth {
     pub last_error_code: Option<String>,
     /// The same as a sentence, without positions.
     pub last_error: Option<String>,
+    /// How it is connected to the door, or was last; none: it has not come there.
+    pub connection: Option<TrackerConnection>,
 }
 
 /// Trackers by state.

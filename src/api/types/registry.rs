@@ -35,7 +35,8 @@ impl RegistryKind {
             Self::People => matches!(field, Name | Phone | IdNumber),
             Self::Vehicles => matches!(field, Plate | Kind | Make | Model | Colour | FrameNumber | MotorNumber),
             Self::Trackers => {
-                matches!(field, Protocol | TrackerModel | Iccid | SimNumber | Batch) || field == Ident && is_new
+                matches!(field, Protocol | Transport | TrackerModel | Iccid | SimNumber | Batch)
+                    || field == Ident && is_new
             }
         }
     }
@@ -51,7 +52,7 @@ impl RegistryKind {
 
     /// Whether a fact may be taken away. A person whom nobody can reach cannot log in either.
     pub fn may_lack(self, field: Field) -> bool {
-        !self.needs().contains(&field)
+        !self.needs().contains(&field) && field != Field::Transport
     }
 
     /// Whether a fact that is not there is an empty text, and not null.

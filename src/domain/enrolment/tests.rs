@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const PROTOCOLS: &[&str] = &["json", "jt808"];
 
 fn reader() -> Reader<'static> {
-    Reader { protocols: PROTOCOLS, id_hash: &|_| "00".repeat(32) }
+    Reader { protocols: PROTOCOLS, sockets: &["jt808"], id_hash: &|_| "00".repeat(32) }
 }
 
 fn cells(texts: &[&str]) -> Vec<String> {
@@ -120,4 +120,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn how_a_tracker_comes_is_told_by_its_column_and_a_language_without_a_socket_comes_by_mqtt() {
+    let mapping = [Some(Field::Ident), Some(Field::Protocol), Some(Field::Transport)];
+    let read = |texts: &[&str]| reader().understand(&cells(texts), &mapping);
+    for (protocol, said, kept) in [
+        ("jt808", "socket", json!("socket")),
+        ("jt808", " TCP ", json!("socket")),
+        ("jt808", "MQTT", json!("mqtt")),
+        ("jt808", "", Value::Null),
+        ("json", "", json!("mqtt")),
+        ("json", "mqtt", json!("mqtt")),
+    ] {
+        let line = read(&["T1", protocol, said]).unwrap();
+        assert_eq!((&line["profile"]["transport"], &line["transport"]), (&kept, &Value::Null), "{protocol} {said}");
+    }
+    for (texts, field, allowed) in [
+        (["T1", "json", "socket"], "transport", "mqtt, or socket with jt808"),
+        (["T1", "jt808", "pigeon"], "transport", "mqtt or socket"),
+        (["T1", "", "socket"], "protocol", "json, jt808"),
+        (["", "", "socket"], "ident", "needed beside transport"),
+    ] {
+        let faults = read(&texts).unwrap_err();
+        assert_eq!((faults.len(), faults[0].field, faults[0].allowed.as_str()), (1, field, allowed), "{texts:?}");
+    }
+    assert_eq!(Field::of_heading("接入方式"), Some(Field::Transport));
 }

@@ -27,6 +27,16 @@ pub enum Version {
     V5,
 }
 
+impl Version {
+    /// As operators know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V311 => "3.1.1",
+            Self::V5 => "5",
+        }
+    }
+}
+
 /// Who a client says it is: its CONNECT.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))] // not elsewhere: it holds a password

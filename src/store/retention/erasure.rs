@@ -48,6 +48,10 @@ const THEIRS: &[(&str, &str)] = &[
     ),
     ("tracker_status", "x.tracker_id = w.tracker_id AND x.fixed_at >= w.from_at AND x.fixed_at < w.to_at"),
     (
+        "tracker_connection",
+        "x.tracker_id = w.tracker_id AND x.began_at < w.to_at AND coalesce(x.ended_at, 'infinity') >= w.from_at",
+    ),
+    (
         "guard_status",
         "w.tracker_id IS NULL AND x.vehicle_id = w.vehicle_id AND x.since >= w.from_at AND x.since < w.to_at",
     ),
@@ -66,6 +70,7 @@ fn span(table: &str) -> (&'static str, &'static str) {
     match table {
         "track" | "track_open" => ("x.from_at", "x.until_at"),
         "guard_status" => ("x.since", "x.since"),
+        "tracker_connection" => ("x.began_at", "coalesce(x.ended_at, now())"),
         "setting" => ("x.made_at", "x.made_at"),
         "alert" => ("x.raised_at", "x.raised_at"),
         _ => ("x.fixed_at", "x.fixed_at"),

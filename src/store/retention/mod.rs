@@ -52,6 +52,7 @@ async fn purge(client: &mut Client, keep: &Retention, settings: &Journal, dry_ru
         raise_mark(&transaction, keep, &mut report).await?;
         purge_tracks(&transaction, &mut report).await?;
         purge_incidents(&transaction, keep, &mut report).await?;
+        purge_connections(&transaction, keep, &mut report).await?;
         transaction.rollback().await?;
     } else {
         // The mark moves first, so that late fixes of those days are not taken in again.
@@ -62,6 +63,7 @@ async fn purge(client: &mut Client, keep: &Retention, settings: &Journal, dry_ru
         }
         let transaction = client.transaction().await?;
         purge_incidents(&transaction, keep, &mut report).await?;
+        purge_connections(&transaction, keep, &mut report).await?;
         transaction.commit().await?;
     }
     journal::purge(client, keep.journal_days, &mut report).await?;
@@ -147,6 +149,13 @@ async fn purge_tracks(client: &impl GenericClient, report: &mut Report) -> Resul
 async fn purge_incidents(transaction: &Transaction<'_>, keep: &Retention, report: &mut Report) -> Result<(), Error> {
     let row = transaction.query_one("SELECT * FROM let_go_incidents($1)", &[&(keep.normal_days as i32)]).await?;
     (report.incidents, report.alerts) = (row.get(0), row.get(1));
+    Ok(())
+}
+
+/// How trackers were connected is of use as long as what they sent is.
+async fn purge_connections(transaction: &Transaction<'_>, keep: &Retention, report: &mut Report) -> Result<(), Error> {
+    let sql = "DELETE FROM tracker_connection WHERE ended_at < now() - make_interval(days => $1)";
+    report.connections = transaction.execute(sql, &[&(keep.journal_days as i32)]).await? as i64;
     Ok(())
 }
 

@@ -26,6 +26,8 @@ pub struct Report {
     pub incidents: i64,
     /// Alerts, those of the incidents among them.
     pub alerts: i64,
+    /// Last connections of trackers to the door.
+    pub connections: i64,
     /// Journal rows that went.
     pub journal_rows: i64,
     /// Journal rows of which the packets under a hold stay.

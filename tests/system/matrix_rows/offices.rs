@@ -7,6 +7,7 @@ pub const ROWS: &[Row] = &[
     row("GET", "/trackers", ("", "?reason=matrix"), "", &[("operator", once(200)), ("admin", once(200))]),
     row("GET", "/outages", NONE, "", &[("operator", once(200)), ("admin", once(200))]),
     row("GET", "/coverage-gaps", NONE, "", &[("operator", once(200)), ("admin", once(200))]),
+    row("GET", "/listeners", NONE, "", &[("operator", once(200)), ("admin", once(200))]),
     row("GET", "/tiles/traffic/{z}/{x}/{y}", ("", DAY_BY_GRANT), "", &[("operator", all(200)), ("police", BY_GRANT)]),
     row("GET", "/tiles/traffic/{z}/{x}/{y}", ("", DAY), "", &[("operator", once(200)), ("police", once(403))]),
     // Police are bound by grants, whatever organisation looks after a vehicle.

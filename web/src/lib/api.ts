@@ -137,6 +137,7 @@ export class Api {
   looks = async () => (await this.call('get', '/me/looks')).looks;
   deleteAccount = (password: string) => this.call('delete', '/me', { body: { password } });
   coverageGaps = async () => (await this.call('get', '/coverage-gaps')).gaps;
+  listeners = async () => (await this.call('get', '/listeners')).doors;
   outages = async () => (await this.call('get', '/outages')).outages;
   /** Where vehicles are now, by their ids. */
   newest = async (grant_id: string, vehicles: string[]) =>

@@ -610,6 +610,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/listeners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The door of each process that runs one, with its listeners. Numbers of everybody are for who sees every tracker. */
+        get: operations["list_listeners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/live/ticket": {
         parameters: {
             query?: never;
@@ -2042,6 +2059,36 @@ export interface components {
             /** @description `install`, `refit`, `replace` or `remove`. */
             work: string;
         };
+        /** @description A port on which trackers come. */
+        DoorListener: {
+            /** @description Address and port. */
+            address: string;
+            /**
+             * Format: int32
+             * @description Trackers of mine that are there; by UDP those that were heard within half an hour.
+             */
+            connected: number;
+            /**
+             * Format: int32
+             * @description Trackers of everybody; none: for who sees every tracker only.
+             */
+            connected_in_all: number | null;
+            /** @description Since the process began: connections by why they ended, datagrams by what became of them (docs/door.md); none as above. */
+            ended: {
+                [key: string]: number;
+            } | null;
+            /** @description Whether by TLS. */
+            is_tls: boolean;
+            /** @description What is spoken there: `mqtt`, `gt06`, `h02`, `jt808`, `teltonika`. */
+            language: string;
+            /**
+             * Format: int32
+             * @description Connections that have not logged in; none as above.
+             */
+            strangers: number | null;
+            /** @description `tcp` or `udp`. */
+            transport: string;
+        };
         /** @description Why. */
         DoorReasonRequest: {
             /** @description 1 to 200 characters. */
@@ -2719,6 +2766,11 @@ export interface components {
             holds: components["schemas"]["LegalHold"][];
             next_cursor: components["schemas"]["Id"] | null;
         };
+        /** @description The doors, those that are there first. */
+        Listeners: {
+            /** @description One for each process that runs a door, and the last four that are gone, for a day. */
+            doors: components["schemas"]["TrackerDoor"][];
+        };
         /** @description A message of the live stream, by its `type`. */
         LiveMessage: {
             /** @description Newer positions do not arrive at the server just now. */
@@ -3084,8 +3136,8 @@ export interface components {
         RegistryRequest: {
             /**
              * @description People: `name`, `phone`, `id_number`. Vehicles: `plate`, `kind`, `make`, `model`, `colour`, `frame_number`,
-             *     `motor_number`, `owner_id` (new ones). Trackers: `ident` (new ones), `protocol`, `tracker_model`, `iccid`,
-             *     `sim_number`, `batch`. An empty text takes a fact away.
+             *     `motor_number`, `owner_id` (new ones). Trackers: `ident` (new ones), `protocol`, `transport` (beside `protocol`),
+             *     `tracker_model`, `iccid`, `sim_number`, `batch`. An empty text takes a fact away.
              */
             fields: {
                 [key: string]: string;
@@ -3329,6 +3381,22 @@ export interface components {
              */
             transport?: string | null;
         };
+        /** @description How a tracker is connected to the door, or was last. */
+        TrackerConnection: {
+            /** @description When it logged in, or sent its first datagram. */
+            began_at: components["schemas"]["Time"];
+            ended_at: components["schemas"]["Time"] | null;
+            /** @description Whether by TLS. */
+            is_tls: boolean;
+            /** @description What it speaks there. */
+            language: string;
+            /** @description `3.1.1` or `5`, if it speaks MQTT. */
+            mqtt_version: string | null;
+            /** @description Why it ended: a reason of docs/door.md, or `lost`: the process that had it is gone. */
+            reason: string | null;
+            /** @description `tcp` or `udp`. */
+            transport: string;
+        };
         /** @description Trackers by state. */
         TrackerCounts: {
             /**
@@ -3386,6 +3454,18 @@ export interface components {
             /** @description Whether more of the batch wait for one: ask again. */
             has_more: boolean;
         };
+        /** @description The door of a process. */
+        TrackerDoor: {
+            /** @description When the process began. */
+            began_at: components["schemas"]["Time"];
+            ended_at: components["schemas"]["Time"] | null;
+            /** @description Whether it knows whom to let in. Before, it lets nobody in. */
+            is_list_read: boolean;
+            /** @description In the order of its settings. */
+            listeners: components["schemas"]["DoorListener"][];
+            /** @description When it last said that it is there; it does so every 2 s. */
+            seen_at: components["schemas"]["Time"];
+        };
         /**
          * @description Which trackers are listed: all, or those that are heard so.
          * @enum {string}
@@ -3398,6 +3478,7 @@ export interface components {
              * @description Its battery, %.
              */
             battery_percent: number | null;
+            connection: components["schemas"]["TrackerConnection"] | null;
             /** @description Its firmware, as it says. */
             firmware: string | null;
             /** @description Its number. */
@@ -3745,6 +3826,7 @@ export type DoorHandOverRequest = components['schemas']['DoorHandOverRequest'];
 export type DoorHandedOver = components['schemas']['DoorHandedOver'];
 export type DoorJob = components['schemas']['DoorJob'];
 export type DoorJobRequest = components['schemas']['DoorJobRequest'];
+export type DoorListener = components['schemas']['DoorListener'];
 export type DoorReasonRequest = components['schemas']['DoorReasonRequest'];
 export type DoorStep = components['schemas']['DoorStep'];
 export type DoorVisit = components['schemas']['DoorVisit'];
@@ -3802,6 +3884,7 @@ export type LegalHold = components['schemas']['LegalHold'];
 export type LegalHoldRelease = components['schemas']['LegalHoldRelease'];
 export type LegalHoldRequest = components['schemas']['LegalHoldRequest'];
 export type LegalHolds = components['schemas']['LegalHolds'];
+export type Listeners = components['schemas']['Listeners'];
 export type LiveMessage = components['schemas']['LiveMessage'];
 export type LiveTicket = components['schemas']['LiveTicket'];
 export type LiveTicketRequest = components['schemas']['LiveTicketRequest'];
@@ -3861,10 +3944,12 @@ export type Track = components['schemas']['Track'];
 export type TrackGap = components['schemas']['TrackGap'];
 export type TrackPoint = components['schemas']['TrackPoint'];
 export type TrackerBatchRequest = components['schemas']['TrackerBatchRequest'];
+export type TrackerConnection = components['schemas']['TrackerConnection'];
 export type TrackerCounts = components['schemas']['TrackerCounts'];
 export type TrackerCredential = components['schemas']['TrackerCredential'];
 export type TrackerCredentialState = components['schemas']['TrackerCredentialState'];
 export type TrackerCredentials = components['schemas']['TrackerCredentials'];
+export type TrackerDoor = components['schemas']['TrackerDoor'];
 export type TrackerFilter = components['schemas']['TrackerFilter'];
 export type TrackerHealth = components['schemas']['TrackerHealth'];
 export type TrackerLabel = components['schemas']['TrackerLabel'];
@@ -7142,6 +7227,53 @@ export interface operations {
             };
             /** @description the body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description try again in a moment */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_listeners: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description doors, those that are there first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listeners"];
+                };
+            };
+            /** @description nobody is logged in, or the session has ended */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description not for this role, grant or page */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -5,6 +5,8 @@ import type { RegistryKind, RegistryRecord } from '../../../lib/types';
 import { PROTOCOLS } from '../protocols';
 
 export const KINDS: readonly RegistryKind[] = ['vehicles', 'people', 'trackers'];
+/** By MQTT, or by its own language on a socket. */
+export const TRANSPORTS = ['mqtt', 'socket'] as const;
 export const VEHICLE_KINDS = ['ebike', 'motorcycle'] as const;
 export const REASON_CHARS_MAX = 500;
 
@@ -28,6 +30,7 @@ export const FACTS: Record<RegistryKind, readonly Fact[]> = {
     fact('ident', 32, { isNeeded: true, isFixed: true }),
     fact('protocol', 32, { isNeeded: true, words: PROTOCOLS }),
     fact('tracker_model'), fact('iccid', 24), fact('sim_number', 24), fact('batch'),
+    fact('transport', 16, { words: TRANSPORTS }),
   ],
 };
 /** In the order of an export; what a column of a file may hold. */
@@ -41,7 +44,9 @@ export function valueOf(record: RegistryRecord, name: string): string {
 export const factWord = (name: string) => i18n.code('fact', name);
 /** A value as people read it. */
 export const valueWord = (name: string, value: string) =>
-  name === 'kind' && (VEHICLE_KINDS as readonly string[]).includes(value) ? i18n.code('kindIs', value) : value;
+  name === 'kind' && (VEHICLE_KINDS as readonly string[]).includes(value) ? i18n.code('kindIs', value)
+  : name === 'transport' && (TRANSPORTS as readonly string[]).includes(value) ? i18n.code('transportIs', value)
+  : value;
 
 /** The numbers and names in what the server says is allowed. */
 const numberIn = (text: string) => Number(/(\d+) (?:characters|columns)/.exec(text)?.[1] ?? 256);
@@ -52,6 +57,7 @@ const KEPT_AS: Record<string, string> = { id_number_last4: 'id_number', profile:
 export function allowedWord(field: string, code: string, allowed: string): string {
   const { t } = i18n;
   if (code === 'text_length') return t('allow_text_length', { max: numberIn(allowed.replace(/^.*to /, '')) });
+  if (code === 'unknown_word' && field === 'transport') return t('allow_transport');
   if (code === 'unknown_word') return field === 'kind' ? t('allow_kind') : t('allow_one_of', { names: allowed });
   if (code === 'repeated') return t('allow_repeated', { line: allowed });
   if (code === 'missing') {
@@ -68,7 +74,7 @@ export function allowedWord(field: string, code: string, allowed: string): strin
 /** The code of a fact's own form: a refusal of a form names the field only. */
 const FORM: Record<string, string> = {
   phone: 'phone_form', plate: 'plate_form', ident: 'ident_form', iccid: 'iccid_form', id_number: 'id_number_form',
-  frame_number: 'number_form', motor_number: 'number_form', sim_number: 'number_form', kind: 'unknown_word', protocol: 'unknown_word',
+  frame_number: 'number_form', motor_number: 'number_form', sim_number: 'number_form', kind: 'unknown_word', protocol: 'unknown_word', transport: 'unknown_word',
 };
 
 /** Why a file is no table: the server's sentence, and ours. */
