@@ -248,6 +248,7 @@ fn start_workers(
             metrics: metrics.clone(),
             settings_changed,
             subscribed: subscribed.clone(),
+            door: door.clone(),
             owner,
             config: config.clone(),
         });
