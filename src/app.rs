@@ -195,6 +195,8 @@ pub async fn run_counted(
         tokio::spawn(api.remember_logins());
         tasks.spawn(api::serve(web, router, stop.clone()));
     }
+    // Another worker may have some of the lanes; a door without lanes waits for its list alone.
+    let door = if roles.door { door } else { DoorState::default() };
     tasks.spawn(api::serve(for_prometheus, api::metrics_router(metrics, door), stop.clone()));
     while let Some(ended) = tasks.join_next().await {
         ended?;
@@ -282,6 +284,7 @@ async fn start_workers(
             metrics: metrics.clone(),
             settings_changed,
             subscribed: subscribed.clone(),
+            door: door.clone(),
             owner,
             config: config.clone(),
         });

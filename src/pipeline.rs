@@ -21,7 +21,8 @@ use crate::domain::{Entry, GapCause, Lane};
 use crate::engine::{Effects, FoldSettings, LaneState, Reply, Switched};
 use crate::failpoint::{self, Point};
 use crate::ingest::{
-    Delivery, Session, client_options::jittered, lane_queue::Inbox, places::Outlet, session::Subscribed,
+    Delivery, Session, client_options::jittered, door_state::DoorState, lane_queue::Inbox, places::Outlet,
+    session::Subscribed,
 };
 use crate::live::LiveUpdate;
 use crate::store::commit::{self, Applied, fixes::InsertModes, statements::Statements};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub settings_changed: watch::Receiver<u64>,
     /// Which lanes have a session at the broker.
     pub subscribed: Subscribed,
+    /// Whether the door lets trackers in.
+    pub door: DoorState,
     /// Name of this process in leases.
     pub owner: String,
     /// How many lanes this worker may hold.
@@ -191,6 +194,7 @@ impl<'a> Pipeline<'a> {
         pipeline.handle(batch).await?;
         pipeline.switched.clear();
         pipeline.buffer.inbox.open();
+        pipeline.shared.door.note_lane(lane);
         if !pipeline.buffer.has_broker {
             pipeline.shared.subscribed.note(lane);
         }

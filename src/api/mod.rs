@@ -366,8 +366,8 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
         if !subscribed.is_complete() {
             return Err(Problem::waiting("the lanes do not hear every tracker yet"));
         }
-        if door.is_waiting() {
-            return Err(Problem::waiting("the door has not read its list of trackers yet"));
+        if let Some(what) = door.waits_for() {
+            return Err(Problem::waiting(what));
         }
     }
     api.pool.get().await?.query_one("SELECT 1", &[]).await?;

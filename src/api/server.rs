@@ -149,14 +149,8 @@ pub fn metrics_router(metrics: Arc<Metrics>, door: DoorState) -> Router {
         async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.page()).into_response() }
     };
     let ready = move || {
-        let is_waiting = door.is_waiting();
-        async move {
-            if is_waiting {
-                Err(Problem::waiting("the door has not read its list of trackers yet"))
-            } else {
-                Ok("ready\n")
-            }
-        }
+        let answer = door.waits_for().map_or(Ok("ready\n"), |what| Err(Problem::waiting(what)));
+        async move { answer }
     };
     Router::new().route("/metrics", axum::routing::get(page)).route("/ready", axum::routing::get(ready))
 }

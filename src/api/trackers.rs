@@ -89,7 +89,7 @@ pub(super) async fn coverage_gaps(State(api): State<Api>, person: Person) -> Res
 }
 
 /// The door of each process that runs one, with its listeners. Numbers of everybody are for who sees every tracker.
-#[utoipa::path(get, path = "/listeners", operation_id = "list_listeners", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "doors, those that are there first", body = types::Listeners)))]
+#[utoipa::path(get, path = "/listeners", operation_id = "list_listeners", tag = "trackers", security(("bearer" = ["operator", "admin"])), responses((status = 200, description = "doors, those that are there first", body = types::TrackerDoors)))]
 pub(super) async fn listeners(State(api): State<Api>, person: Person) -> Result<Json<Value>, Problem> {
     person.must_be(&[Role::Operator, Role::Admin])?;
     let doors: Value = api.pool.get().await?.query_one("SELECT api_listeners($1)", &[&person.session]).await?.get(0);

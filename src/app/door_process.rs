@@ -54,6 +54,7 @@ pub(super) fn start(
         changed: listen_for("tracker_credential", database.clone()),
         database,
     };
+    Lane::all().for_each(|lane| state.note_lane(lane)); // its packets wait here, whoever holds it
     for ((lane, inbox), spool) in Lane::all().zip(inboxes).zip(spools) {
         let side = DoorSide::new(lane, inbox, places.clone(), metrics.clone(), to_workers.clone(), spool);
         tasks.spawn(side.run(stop.clone()));

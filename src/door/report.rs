@@ -55,7 +55,7 @@ impl Reporter {
                 Err(error) => {
                     self.client = None;
                     if !std::mem::replace(&mut self.is_told_away, true) {
-                        tracing::warn!(error = %format!("{error:#}"), "Operators cannot be told of the door; it goes on");
+                        tracing::warn!(error = %format!("{error:#}"), "What operators see of the door cannot be written; the door goes on");
                     }
                 }
             }

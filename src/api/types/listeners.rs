@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// The doors, those that are there first.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Listeners {
+pub struct TrackerDoors {
     /// One for each process that runs a door, and the last four that are gone, for a day.
     pub doors: Vec<TrackerDoor>,
 }

@@ -38,7 +38,7 @@ pub use guarding::{
     WeekWindow,
 };
 pub use holds::{LegalHold, LegalHolds};
-pub use listeners::{DoorListener, Listeners, TrackerConnection, TrackerDoor};
+pub use listeners::{DoorListener, TrackerConnection, TrackerDoor, TrackerDoors};
 pub use live::{IncidentChange, LiveMessage, LiveVehicle};
 pub use people::{
     Account, CoverageGap, CoverageGaps, CurrentAccount, ErrorBody, Grant, Grants, LiveTicket, Outage, Outages,

@@ -141,7 +141,7 @@ fn how_a_tracker_comes_is_told_by_its_column_and_a_language_without_a_socket_com
         (["T1", "json", "socket"], "transport", "mqtt, or socket with jt808"),
         (["T1", "jt808", "pigeon"], "transport", "mqtt or socket"),
         (["T1", "", "socket"], "protocol", "json, jt808"),
-        (["", "", "socket"], "ident", "needed beside transport"),
+        (["", "", "socket"], "ident", "needed beside profile, tracker_model, iccid, sim_number, batch, transport"),
     ] {
         let faults = read(&texts).unwrap_err();
         assert_eq!((faults.len(), faults[0].field, faults[0].allowed.as_str()), (1, field, allowed), "{texts:?}");

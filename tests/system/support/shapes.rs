@@ -51,7 +51,7 @@ const SHAPES: &[(&str, &str, &str, Check)] = &[
     ("POST", "/tracker-batches/credentials", "TrackerCredentials", check::<TrackerCredentials>),
     ("GET", "/outages", "Outages", check::<Outages>),
     ("GET", "/coverage-gaps", "CoverageGaps", check::<CoverageGaps>),
-    ("GET", "/listeners", "Listeners", check::<Listeners>),
+    ("GET", "/listeners", "TrackerDoors", check::<TrackerDoors>),
     ("POST", "/vehicles/{id}/hand-over", "HandOverOffered", check::<HandOverOffered>),
     ("GET", "/vehicles/{id}/hand-over", "OpenHandOver", check::<OpenHandOver>),
     ("POST", "/hand-overs/accept", "HandOverAccepted", check::<HandOverAccepted>),

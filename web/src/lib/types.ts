@@ -2766,11 +2766,6 @@ export interface components {
             holds: components["schemas"]["LegalHold"][];
             next_cursor: components["schemas"]["Id"] | null;
         };
-        /** @description The doors, those that are there first. */
-        Listeners: {
-            /** @description One for each process that runs a door, and the last four that are gone, for a day. */
-            doors: components["schemas"]["TrackerDoor"][];
-        };
         /** @description A message of the live stream, by its `type`. */
         LiveMessage: {
             /** @description Newer positions do not arrive at the server just now. */
@@ -3466,6 +3461,11 @@ export interface components {
             /** @description When it last said that it is there; it does so every 2 s. */
             seen_at: components["schemas"]["Time"];
         };
+        /** @description The doors, those that are there first. */
+        TrackerDoors: {
+            /** @description One for each process that runs a door, and the last four that are gone, for a day. */
+            doors: components["schemas"]["TrackerDoor"][];
+        };
         /**
          * @description Which trackers are listed: all, or those that are heard so.
          * @enum {string}
@@ -3884,7 +3884,6 @@ export type LegalHold = components['schemas']['LegalHold'];
 export type LegalHoldRelease = components['schemas']['LegalHoldRelease'];
 export type LegalHoldRequest = components['schemas']['LegalHoldRequest'];
 export type LegalHolds = components['schemas']['LegalHolds'];
-export type Listeners = components['schemas']['Listeners'];
 export type LiveMessage = components['schemas']['LiveMessage'];
 export type LiveTicket = components['schemas']['LiveTicket'];
 export type LiveTicketRequest = components['schemas']['LiveTicketRequest'];
@@ -3950,6 +3949,7 @@ export type TrackerCredential = components['schemas']['TrackerCredential'];
 export type TrackerCredentialState = components['schemas']['TrackerCredentialState'];
 export type TrackerCredentials = components['schemas']['TrackerCredentials'];
 export type TrackerDoor = components['schemas']['TrackerDoor'];
+export type TrackerDoors = components['schemas']['TrackerDoors'];
 export type TrackerFilter = components['schemas']['TrackerFilter'];
 export type TrackerHealth = components['schemas']['TrackerHealth'];
 export type TrackerLabel = components['schemas']['TrackerLabel'];
@@ -7260,7 +7260,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Listeners"];
+                    "application/json": components["schemas"]["TrackerDoors"];
                 };
             };
             /** @description nobody is logged in, or the session has ended */
