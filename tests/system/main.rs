@@ -24,6 +24,8 @@ mod cookies;
 mod corpus;
 mod disk_full;
 mod door;
+mod door_clients;
+mod door_hostile;
 mod doors;
 mod fake_broker;
 mod faults;
