@@ -199,3 +199,87 @@ async fn pahos_c_client_is_served_and_what_it_calls_acknowledged_is_stored() {
 async fn mqtt_js_is_served_and_what_it_calls_acknowledged_is_stored() {
     is_served(Library::MqttJs).await;
 }
+
+/// What OwnTracks sends (booklet, "Topics" and "JSON"), its topic set to the tracker's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn owntracks_speaks_on_its_topics_below_its_own_and_its_will_says_nothing() {
+    let up = with_door(3).await;
+    let ident = "phone01";
+    let told = up.command(&["admin", "tracker", ident, "--protocol", "owntracks"]);
+    assert!(told.status.success(), "{told:?}");
+    let trackers = up.folder.join("trackers");
+    let text = std::fs::read_to_string(&trackers).unwrap();
+    std::fs::write(&trackers, format!("{text}{ident} secret owntracks\n")).unwrap();
+    let base = topic(ident);
+    let at_s = now().micros() / 1_000_000;
+    let will = format!(r#"{{"_type":"lwt","tst":{at_s}}}"#);
+    let begin = |program: &str, more: &[&str]| {
+        let mut command = Command::new(program);
+        command.args([
+            "-h",
+            "localhost",
+            "-p",
+            &up.door_port().unwrap().to_string(),
+            "-k",
+            "5",
+            "-c",
+            "-i",
+            "phone01app",
+        ]);
+        command.arg("--cafile").arg(up.folder.join("ca.pem")).args(["-u", ident, "-P", "secret"]);
+        command.args(["--will-topic", &base, "--will-payload", &will, "--will-qos", "1", "--will-retain"]);
+        command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let tell = |below: &str, retain: &[&str], message: &str| {
+        let to = format!("{base}{below}");
+        let args = [&["-q", "1", "-t", &to, "-m", message], retain].concat();
+        begin("mosquitto_pub", &args).wait_with_output().unwrap()
+    };
+    let place = format!(
+        r#"{{"_type":"location","BSSID":"0a:0b","acc":12,"alt":41,"batt":87,"bs":1,"conn":"m","created_at":{at_s},"lat":28.55,"lon":112.35,"m":1,"t":"u","tid":"01","topic":"{base}","tst":{at_s},"vac":2,"vel":0}}"#
+    );
+    let since = std::time::Instant::now();
+    while !tell("", &["-r"], &place).status.success() {
+        assert!(since.elapsed() < Duration::from_secs(20), "{}", up.log()); // the file is read within a second
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    up.wait_for("SELECT count(*) FROM fix_known", 1).await;
+    let point = r#""desc":"Home","lat":28.55,"lon":112.35,"rad":100"#;
+    for (below, retain, message) in [
+        (
+            "/event",
+            &[][..],
+            format!(
+                r#"{{"_type":"transition","acc":12,"desc":"Home","event":"leave","lat":28.55,"lon":112.35,"t":"l","tid":"01","tst":{at_s},"wtst":{at_s}}}"#
+            ),
+        ),
+        ("/status", &[], r#"{"_type":"status","android":{"hib":0,"bo":0,"ps":0,"wifi":1}}"#.to_owned()),
+        ("/waypoint", &[], format!(r#"{{"_type":"waypoint",{point},"tst":{at_s}}}"#)),
+        (
+            "/waypoints",
+            &[],
+            format!(
+                r#"{{"_type":"waypoints","_creator":"x","waypoints":[{{"_type":"waypoint",{point},"tst":{at_s}}}]}}"#
+            ),
+        ),
+        ("/info", &["-r"], r#"{"_type":"card","name":"Anna"}"#.to_owned()),
+    ] {
+        let told = tell(below, retain, &message);
+        assert!(told.status.success(), "{below}: {told:?}");
+    }
+    assert_eq!(end_reason(&up.metrics().await, "foreign"), 0);
+    // The app is killed: its line is gone, and its will is nobody's message.
+    let packets = "SELECT coalesce(sum(received), 0)::bigint FROM lane";
+    up.wait_for(packets, 6).await;
+    let mut listening = begin("mosquitto_sub", &["-t", &format!("{base}/cmd"), "-t", &base.replace("/up", "/down")]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    listening.kill().unwrap();
+    listening.wait().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(up.count(packets).await, 6);
+    assert_eq!(up.count("SELECT count(*) FROM quarantine").await, 0);
+    // As the app is set up at first it names another topic.
+    tell("x/user/device", &[], &place);
+    assert!(end_reason(&up.metrics().await, "foreign") >= 1);
+}

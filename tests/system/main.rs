@@ -45,6 +45,7 @@ mod names;
 mod operating;
 mod own_door;
 mod plates;
+mod played_by_tcp;
 mod positioning;
 mod publisher;
 mod questions;

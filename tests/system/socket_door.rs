@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const LANGUAGES: [&str; 4] = ["gt06", "h02", "jt808", "teltonika"];
 
 /// A system with a port for each language, and the ports, in their order.
-async fn with_sockets(more: &[&str]) -> (Up, [u16; 4]) {
+pub async fn with_sockets(more: &[&str]) -> (Up, [u16; 4]) {
     use_ring();
     let ports = [(); 4].map(|()| free_port());
     let flags: Vec<String> = LANGUAGES.iter().zip(ports).map(|(l, port)| format!("--door-tcp={l}={port}")).collect();
@@ -19,7 +19,7 @@ async fn with_sockets(more: &[&str]) -> (Up, [u16; 4]) {
 }
 
 /// Registers a tracker as an operator does, by the program.
-fn register(up: &Up, ident: &str, language: &str, transport: &str) {
+pub fn register(up: &Up, ident: &str, language: &str, transport: &str) {
     let told = up.command(&["admin", "tracker", ident, "--protocol", language, "--transport", transport]);
     assert!(told.status.success(), "{told:?}");
 }
