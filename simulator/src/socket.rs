@@ -10,6 +10,8 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// Longest answer by UDP.
+const DATAGRAM_BYTES_MAX: usize = 1500;
 /// Longest a connection or a log-in is waited for.
 const LOG_IN_MAX: Duration = Duration::from_secs(10);
 /// Longest a connection may bring no answer although some are owed.
@@ -80,7 +82,10 @@ impl Line {
                 0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
                 _ => Ok(()),
             },
-            Self::Udp(socket) => socket.recv_buf(heard).await.map(drop),
+            Self::Udp(socket) => {
+                heard.reserve(DATAGRAM_BYTES_MAX); // of what has no room the rest is lost
+                socket.recv_buf(heard).await.map(drop)
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ mod names;
 mod operating;
 mod own_door;
 mod plates;
-mod played_by_tcp;
+mod played_on_sockets;
 mod positioning;
 mod publisher;
 mod questions;
