@@ -190,7 +190,13 @@ fn read_journal(up: &Up) -> Journal {
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         let (topic, payload) = (row["topic"].as_str().unwrap(), hex::decode(row["payload"].as_str().unwrap()).unwrap());
-        let language = if payload.starts_with(b"{") { "json" } else { "jt808" };
+        let language = match payload.first() {
+            Some(b'{') => "json",
+            Some(b'*') => "h02",
+            Some(0x78) => "gt06",
+            Some(0) => "teltonika",
+            _ => "jt808",
+        };
         for fix in protocol::decode(&Profile::of(language), &payload).unwrap().moments.iter().flat_map(|m| &m.fix) {
             let position = (fix.position.lat_deg.to_bits(), fix.position.lon_deg.to_bits());
             journal.fixes.insert((topic.to_owned(), fix.fixed_at.unwrap().micros(), position.0, position.1));
