@@ -69,7 +69,13 @@ install-broker:
 
 install-test:
 	@scripts/install run broker test
+	@$(MAKE) --no-print-directory tests/system/clients/node_modules
+
+# MQTT.js, for tests of the door.
+tests/system/clients/node_modules: tests/system/clients/package-lock.json
+	cd tests/system/clients && npm ci --no-audit --no-fund --ignore-scripts
+	@touch tests/system/clients/node_modules
 
 clean: ## Removes what was built; keeps ./data
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules
+	rm -rf web/dist web/node_modules tests/system/clients/node_modules

@@ -344,7 +344,7 @@ impl<'a> Pipeline<'a> {
                 Ok(Came::SessionEnded) | Err(_) => break,
             };
         }
-        self.linger.learn(batch.receipts.len());
+        self.linger.learn(batch);
         Ok(())
     }
 

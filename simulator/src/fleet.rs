@@ -1,7 +1,8 @@
 //! `simulator fleet`: a city's daily life in real time, with staged events.
 
-use crate::encode::Said;
+use crate::encode::{Language, Said};
 use crate::mqtt::{Broker, Credential, Manners, Message, Promise, credentials, publish, topic};
+use crate::socket::{Door, speak};
 use crate::truth::Lines;
 use crate::vehicle::{Doing, Vehicle};
 use anyhow::bail;
@@ -17,13 +18,19 @@ use tokio::task::JoinSet;
 /// Flags of `fleet`.
 #[derive(Parser)]
 pub struct Args {
-    /// The broker, HOST:PORT, TLS.
-    #[arg(long)]
-    broker: String,
+    /// The broker, HOST:PORT, TLS; for trackers whose language no --door-… has.
+    #[arg(long, requires = "ca")]
+    broker: Option<String>,
     /// The authority that signed its certificate, PEM.
     #[arg(long)]
-    ca: PathBuf,
-    /// A line per tracker: IDENT PASSWORD PROTOCOL (json or jt808).
+    ca: Option<PathBuf>,
+    /// LANGUAGE=HOST:PORT: trackers of jt808, gt06, h02 or teltonika connect there by TCP, without MQTT.
+    #[arg(long, value_name = "LANGUAGE=HOST:PORT")]
+    door_tcp: Vec<String>,
+    /// The same by UDP, for h02.
+    #[arg(long, value_name = "LANGUAGE=HOST:PORT")]
+    door_udp: Vec<String>,
+    /// A line per tracker: IDENT PASSWORD PROTOCOL (json, jt808; at a door gt06, h02, teltonika, too).
     #[arg(long)]
     credentials: PathBuf,
     /// How many of them to play.
@@ -85,6 +92,25 @@ enum Fate {
     Silence,
 }
 
+/// How a tracker reaches the server.
+enum Way {
+    Broker(Broker),
+    Door(Door),
+}
+
+impl Way {
+    /// A door of its language, or else the broker.
+    fn of(tracker: &Credential, doors: &[Door], broker: Option<&Broker>) -> anyhow::Result<Self> {
+        let door = doors.iter().find(|door| door.language == tracker.language).cloned().map(Self::Door);
+        let says_who = matches!(tracker.language, Language::Json | Language::Jt808);
+        match door.or_else(|| broker.filter(|_| says_who).cloned().map(Self::Broker)) {
+            Some(way) => Ok(way),
+            None if says_who => bail!("tracker {} needs --broker and --ca, or a door of its language", tracker.ident),
+            None => bail!("tracker {} speaks a language that needs --door-tcp", tracker.ident),
+        }
+    }
+}
+
 /// Plays the fleet until it is told to stop.
 ///
 /// # Errors
@@ -101,13 +127,19 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             bail!("{name} is {value}; it must be {low} to {high}");
         }
     }
-    let broker = Broker::new(&args.broker, &args.ca)?;
+    let broker = args.broker.as_deref().zip(args.ca.as_deref());
+    let broker = broker.map(|(address, ca)| Broker::new(address, ca)).transpose()?;
+    let by_tcp = args.door_tcp.iter().map(|door| Door::parse("--door-tcp", door, false));
+    let by_udp = args.door_udp.iter().map(|door| Door::parse("--door-udp", door, true));
+    let doors: Vec<Door> = by_tcp.chain(by_udp).collect::<anyhow::Result<_>>()?;
     let trackers = credentials(&args.credentials, args.vehicles)?;
+    let ways: Vec<Way> =
+        trackers.iter().map(|tracker| Way::of(tracker, &doors, broker.as_ref())).collect::<anyhow::Result<_>>()?;
     let (truth, obligations) = (Lines::open(args.truth.as_deref())?, Lines::open(args.acknowledged.as_deref())?);
     let fates = fates(&args, &trackers)?;
     let (tell, stop) = watch::channel(false);
     let mut playing = JoinSet::new();
-    for (n, (credential, fate)) in trackers.into_iter().zip(fates).enumerate() {
+    for (n, ((credential, fate), way)) in trackers.into_iter().zip(fates).zip(ways).enumerate() {
         let player = Player {
             vehicle: Vehicle::new(args.seed, n as u64, args.noise_m),
             credential,
@@ -122,7 +154,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 patience: Duration::from_secs_f64(args.patience_s),
             },
         };
-        playing.spawn(player.play(broker.clone(), n, stop.clone()));
+        playing.spawn(player.play(way, n, stop.clone()));
     }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let duration = args.duration_s.map_or(Duration::MAX, Duration::from_secs_f64);
@@ -174,7 +206,7 @@ pub fn now_ms() -> i64 {
 }
 
 impl Player {
-    async fn play(mut self, broker: Broker, n: usize, mut stop: watch::Receiver<bool>) {
+    async fn play(mut self, way: Way, n: usize, mut stop: watch::Receiver<bool>) {
         let (to_broker, messages) = mpsc::channel(100);
         let (ident, obligations) = (self.credential.ident.clone(), self.obligations.clone());
         let address = topic(&ident);
@@ -185,9 +217,18 @@ impl Player {
         };
         let note_promise = note.clone();
         let promised = move |payload: &[u8], by| {
-            note_promise(payload, if by == Promise::Server { "answered_at_ms" } else { "puback_at_ms" });
+            let what = match by {
+                Promise::Server => "answered_at_ms",
+                Promise::Broker => "puback_at_ms",
+                Promise::Nobody => "sent_at_ms",
+            };
+            note_promise(payload, what);
         };
-        let publishing = tokio::spawn(publish(broker, self.credential.clone(), messages, promised, self.manners));
+        let (credential, manners) = (self.credential.clone(), self.manners);
+        let publishing = match way {
+            Way::Broker(broker) => tokio::spawn(publish(broker, credential, messages, promised, manners)),
+            Way::Door(door) => tokio::spawn(speak(door, credential, messages, promised, manners)),
+        };
         if self.fate != Fate::Life {
             self.vehicle.park();
         }

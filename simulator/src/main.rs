@@ -8,6 +8,7 @@ mod load;
 mod messages;
 mod mqtt;
 mod owners;
+mod socket;
 mod stress;
 mod tracks;
 mod truth;
@@ -16,7 +17,7 @@ mod vehicle;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Plays trackers of a city against a broker.
+/// Plays trackers of a city against a broker or a door.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {

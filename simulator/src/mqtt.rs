@@ -92,7 +92,11 @@ pub fn credentials(path: &Path, limit: usize) -> anyhow::Result<Vec<Credential>>
             );
         };
         let language = Language::parse(protocol).with_context(|| {
-            format!("line {} of {}: the protocol is {protocol:?}; it must be json or jt808", number + 1, path.display())
+            format!(
+                "line {} of {}: the protocol is {protocol:?}; it must be json, jt808, gt06, h02 or teltonika",
+                number + 1,
+                path.display()
+            )
         })?;
         read.push(Credential { ident: ident.to_owned(), password: password.to_owned(), language });
     }
@@ -129,6 +133,8 @@ pub enum Promise {
     Broker,
     /// The server, by its answer.
     Server,
+    /// Nobody: a log-in, which the server may keep.
+    Nobody,
 }
 
 /// How a tracker sends.
@@ -226,7 +232,7 @@ pub async fn publish(
 }
 
 /// What a tracker keeps: messages in order, numbered from 0 on.
-struct Outbox {
+pub(crate) struct Outbox {
     messages: VecDeque<Message>,
     /// Number of the first.
     first: u64,
@@ -254,44 +260,44 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
     /// Full: the newest is lost, as on a tracker with a full flash.
-    fn add(&mut self, message: Message) {
+    pub(crate) fn add(&mut self, message: Message) {
         if self.messages.len() < OUTBOX_MAX {
             self.messages.push_back(message);
         }
     }
 
     /// Sends everything again that is not settled.
-    fn begin_again(&mut self) {
+    pub(crate) fn begin_again(&mut self) {
         self.next = self.first;
         self.progress_at = tokio::time::Instant::now();
     }
 
     /// Whether no answer has come for a while.
-    fn is_stuck(&self) -> bool {
+    pub(crate) fn is_stuck(&self) -> bool {
         self.progress_at.elapsed() > ANSWER_MAX && self.next > self.first
     }
 
-    fn get(&self, number: u64) -> Option<&Message> {
+    pub(crate) fn get(&self, number: u64) -> Option<&Message> {
         self.messages.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
     /// The number of the message with this counter.
-    fn numbered(&self, sequence: u32) -> Option<u64> {
+    pub(crate) fn numbered(&self, sequence: u32) -> Option<u64> {
         Some(self.first + self.messages.iter().position(|m| m.is_numbered(sequence))? as u64)
     }
 
     /// The message with this counter, even if it is settled.
-    fn find(&self, sequence: u32) -> Option<&Message> {
+    pub(crate) fn find(&self, sequence: u32) -> Option<&Message> {
         self.messages.iter().chain(&self.done).find(|m| m.is_numbered(sequence))
     }
 
     /// The next one to send.
-    fn next(&mut self) -> Option<(u64, Vec<u8>)> {
+    pub(crate) fn next(&mut self) -> Option<(u64, Vec<u8>)> {
         while self.settled.contains(&self.next) {
             self.next += 1;
         }
@@ -300,7 +306,7 @@ impl Outbox {
         Some((self.next - 1, payload))
     }
 
-    fn settle(&mut self, number: u64) {
+    pub(crate) fn settle(&mut self, number: u64) {
         self.progress_at = tokio::time::Instant::now();
         if number >= self.first {
             self.settled.insert(number);

@@ -16,6 +16,9 @@ use crate::ingest::receipt::{DoorReceipt, Owed, Place, Receipt};
 use bytes::BytesMut;
 use std::time::Duration;
 
+/// What OwnTracks appends to the topic that it is given, by kinds of messages (booklet, "Topics"). It cannot be told not to.
+const BELOW_OWN: [&str; 8] = ["/beacon", "/dump", "/event", "/info", "/status", "/step", "/waypoint", "/waypoints"];
+
 /// One connection's conversation.
 pub(super) struct MqttTalk {
     version: Version,
@@ -188,9 +191,12 @@ impl MqttTalk {
         }
     }
 
-    fn check_topic(&self, topic: &str) -> Result<(), End> {
-        match &self.guest {
-            Some(guest) if *guest.up_topic == *topic => Ok(()),
+    /// The topic under which a message is kept, if the tracker may speak on the one that it names.
+    fn kept_topic(&self, topic: String) -> Result<String, End> {
+        let Some(guest) = &self.guest else { return Err(End::Foreign) };
+        match topic.strip_prefix(&*guest.up_topic) {
+            Some("") => Ok(topic),
+            Some(below) if BELOW_OWN.contains(&below) => Ok(guest.up_topic.to_string()),
             _ => Err(End::Foreign),
         }
     }
@@ -203,7 +209,7 @@ impl MqttTalk {
         place: Place,
         turn: &Turn<'_>,
     ) -> Result<(), End> {
-        self.check_topic(&topic)?;
+        let topic = self.kept_topic(topic)?;
         let Some(guest) = &self.guest else { return Err(End::Foreign) };
         if !turn.shared.queues.is_held(guest.lane) {
             return Err(End::NotHeld);
@@ -296,6 +302,25 @@ const MESSAGE_OVERHEAD_BYTES: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tracker_speaks_on_its_own_topic_and_on_those_that_owntracks_appends() {
+        let mut talk = MqttTalk::new();
+        talk.guest = Some(Guest::new(crate::domain::TrackerIdent::parse("yy1").unwrap()));
+        let own = topic::up_topic("yy1");
+        for name in [own.clone(), format!("{own}/event"), format!("{own}/waypoints")] {
+            assert_eq!(talk.kept_topic(name).ok().as_ref(), Some(&own));
+        }
+        for name in [
+            format!("{own}/"),
+            format!("{own}/cmd"),
+            format!("{own}s"),
+            format!("{own}/event/x"),
+            "owntracks/a/b".into(),
+        ] {
+            assert!(matches!(talk.kept_topic(name), Err(End::Foreign)));
+        }
+    }
 
     #[test]
     fn a_packet_that_was_sent_again_is_acknowledged_once_when_the_last_of_it_is_kept() {

@@ -43,6 +43,8 @@ pub(super) struct Batch {
     pub floods: HashMap<Sender, usize>,
     /// Owed to trackers for packets that are not kept.
     pub replies: Vec<Reply>,
+    /// Who sent them.
+    pub senders: Senders,
 }
 
 impl Batch {
@@ -56,6 +58,7 @@ impl Batch {
             return metrics.retained_messages.with_label_values(&[kind.name()]).inc();
         }
         let sender = quota.sender(&packet.topic);
+        self.senders.count(sender);
         if quota.admits(sender, packet.payload.len(), Instant::now()) {
             self.packets += 1;
             self.bytes += packet.payload.len();
@@ -102,6 +105,31 @@ impl Batch {
     }
 }
 
+/// How many packets came, and who has more of them than all others together.
+#[derive(Default)]
+pub(super) struct Senders {
+    packets: usize,
+    /// By how many at least, if anybody has.
+    foremost: Option<(Sender, usize)>,
+}
+
+impl Senders {
+    /// The vote of Boyer and Moore: whoever has most outlives the votes of all others.
+    fn count(&mut self, sender: Sender) {
+        self.packets += 1;
+        self.foremost = match self.foremost {
+            None | Some((_, 0)) => Some((sender, 1)),
+            Some((foremost, votes)) if foremost == sender => Some((foremost, votes + 1)),
+            Some((foremost, votes)) => Some((foremost, votes - 1)),
+        };
+    }
+
+    /// The packets without those of a sender that has most of them.
+    fn of_many(&self) -> usize {
+        self.packets - self.foremost.map_or(0, |(_, votes)| votes)
+    }
+}
+
 /// How long a batch waits for more packets, by how many the last one had.
 #[derive(Default)]
 pub(super) struct Linger(u32);
@@ -114,9 +142,9 @@ impl Linger {
         usual.max(some).max(many)
     }
 
-    /// So many packets came.
-    pub fn learn(&mut self, packets: usize) {
-        self.0 = u32::try_from(packets).unwrap_or(u32::MAX);
+    /// What came. A flood or a backlog of one tracker makes no lane busy: all others would wait for it.
+    pub fn learn(&mut self, batch: &Batch) {
+        self.0 = u32::try_from(batch.senders.of_many()).unwrap_or(u32::MAX);
     }
 }
 
@@ -129,9 +157,24 @@ mod tests {
         let (usual, mut linger) = (Duration::from_millis(10), Linger::default());
         for _ in 0..200 {
             let gathered = linger.wait(usual) + Duration::from_millis(8);
-            linger.learn((gathered.as_secs_f64() * packets_per_s) as usize);
+            linger.0 = (gathered.as_secs_f64() * packets_per_s) as u32;
         }
         linger.wait(usual).as_millis()
+    }
+
+    #[test]
+    fn a_flood_of_one_tracker_makes_no_lane_busy_and_packets_of_many_do() {
+        let quota = PacketQuota::default();
+        let [flooder, other] = ["v1/1/yy1/up", "v1/1/yy2/up"].map(|topic| quota.sender(topic));
+        let of_many = |sender: &dyn Fn(u32) -> Sender| {
+            let mut senders = Senders::default();
+            (0..1000).for_each(|n| senders.count(sender(n)));
+            senders.of_many()
+        };
+        assert_eq!(of_many(&|_| flooder), 0);
+        let few = of_many(&|n| if n % 10 == 0 { other } else { flooder });
+        assert!((100..=200).contains(&few), "{few}");
+        assert!(of_many(&|n| quota.sender(&format!("v1/1/yy{}/up", n % 100))) > 990);
     }
 
     #[test]
@@ -140,8 +183,7 @@ mod tests {
             assert_eq!(settled_ms(packets_per_s), ms, "{packets_per_s}/s");
         }
         assert!((51..300).contains(&settled_ms(900.0)), "{}", settled_ms(900.0));
-        let mut linger = Linger::default();
-        linger.learn(usize::MAX);
+        let linger = Linger(u32::MAX);
         for (usual_ms, ms) in [(1, 300), (1000, 1000)] {
             let wait = linger.wait(Duration::from_millis(usual_ms));
             assert_eq!(wait, Duration::from_millis(ms), "no longer than either says");

@@ -128,6 +128,11 @@ mod tests {
         assert_eq!(text(place), (Kind::Data, "1234567890".into(), answer));
         let beat = "*HQ,1234567890,HTBT,80#";
         assert_eq!(text(beat), (Kind::Session, "1234567890".into(), beat.into()));
+        // What is no text is read, and nobody's; an answer would be three times as long.
+        for frame in ["V1,105759,A,2833.3920,N,11221.0220,E,000.00,173,231126,FFFFFBFF#", "HTBT,80#"] {
+            let frame = [b"*HQ,\x92\x92\x92\x92\x92,", frame.as_bytes()].concat();
+            assert!(super::h02::hear(&Profile::of("h02"), &frame, Timestamp::default()).unwrap().answer.is_empty());
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ async fn a_herd_that_waits_for_answers_gets_them_and_the_theft_in_it_is_told_wit
     assert!(told_after_s <= TOLD_WITHIN_S, "seed {seed}: {told_after_s} s\n{}", up.log());
 }
 
-async fn arm_all(up: &Up) {
+pub async fn arm_all(up: &Up) {
     let client = up.sql().await;
     let owned = "SELECT account_id, vehicle_id FROM ownership WHERE valid_to IS NULL";
     for row in client.query(owned, &[]).await.unwrap() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tungstenite::ClientRequestBuilder;
 
 /// A system with a door, whose broker nobody needs.
-async fn with_door(vehicles: usize) -> Up {
+pub async fn with_door(vehicles: usize) -> Up {
     use_ring();
     Up::start(vehicles, &["--door-port", &free_port().to_string()]).await
 }
@@ -34,7 +34,7 @@ fn report(ident: &str, lat: f64) -> String {
     format!(r#"{{"v":1,"id":"{ident}","fixes":[{{"t":{now_ms},"lat":{lat},"lon":112.35}}]}}"#)
 }
 
-fn end_reason(metrics: &str, reason: &str) -> u64 {
+pub fn end_reason(metrics: &str, reason: &str) -> u64 {
     let begin = format!("rideguard_door_ended_total{{reason=\"{reason}\"}} ");
     metrics.lines().find_map(|line| line.strip_prefix(&begin)).map_or(0, |n| n.parse().unwrap())
 }
@@ -166,7 +166,7 @@ async fn a_newer_connection_ends_the_older_and_a_subscription_is_kept_only_for_w
 }
 
 /// A CONNECT of MQTT 3.1.1 with user and password.
-fn connect(user: &str, password: &str, is_clean: bool) -> Vec<u8> {
+pub fn connect(user: &str, password: &str, is_clean: bool) -> Vec<u8> {
     let text = |s: &str| [&(s.len() as u16).to_be_bytes()[..], s.as_bytes()].concat();
     let flags = 0xc0 | u8::from(is_clean) << 1;
     let body = [text("MQTT"), vec![4, flags, 0, 60], text("probe"), text(user), text(password)].concat();
@@ -180,9 +180,9 @@ fn connect_5(user: &str, password: &str) -> Vec<u8> {
     [vec![0x10, body.len() as u8], body].concat()
 }
 
-type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+pub type Tls = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
-fn tls(up: &Up, port: u16) -> Tls {
+pub fn tls(up: &Up, port: u16) -> Tls {
     use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(up.folder.join("ca.pem")).unwrap()).unwrap();

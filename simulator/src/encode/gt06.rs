@@ -1,6 +1,6 @@
 //! GT06 frames, written from the vendor's tables: number 0x22 (location), X.25 check sum.
 
-use super::{Said, civil};
+use super::{Answer, Said, civil};
 
 /// A location. The identity is the connection's and stands in no such frame.
 pub fn location(sequence: u16, said: &Said) -> Vec<u8> {
@@ -17,6 +17,28 @@ pub fn location(sequence: u16, said: &Said) -> Vec<u8> {
     body.extend([0x01, 0xcc, 0, 0x28, 0x7d, 0, 0x1f, 0x71]); // a cell of network 460-00
     body.extend([u8::from(said.ignition), 0, 0]);
     frame(&body, sequence)
+}
+
+/// A log-in: the IMEI in BCD, behind a zero where it has fifteen digits.
+pub fn log_in(imei: &str, sequence: u16) -> Vec<u8> {
+    let digits = format!("{imei:0>16}");
+    let mut body = vec![0x01];
+    body.extend(digits.as_bytes().chunks(2).map(|pair| (pair[0] & 15) << 4 | pair[1] & 15));
+    frame(&body, sequence)
+}
+
+/// The first whole answer of what came: the number of the message, and its serial number.
+pub fn take_answer(heard: &mut Vec<u8>) -> Option<Answer> {
+    let bytes = usize::from(*heard.get(2)?) + 5;
+    if heard.len() < bytes {
+        return None;
+    }
+    let frame: Vec<u8> = heard.drain(..bytes).collect();
+    Some(match frame[..] {
+        [0x78, 0x78, _, 0x01, ..] => Answer::In,
+        [0x78, 0x78, 5, _, high, low, ..] => Answer::Kept(Some(u32::from(u16::from_be_bytes([high, low])))),
+        _ => Answer::Other,
+    })
 }
 
 fn frame(body: &[u8], sequence: u16) -> Vec<u8> {

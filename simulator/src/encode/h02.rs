@@ -1,6 +1,14 @@
 //! H02 text, written from the vendors' field lists.
 
-use super::{Said, civil};
+use super::{Answer, Said, civil};
+
+/// The first whole answer of what came: V4, which says what it answers and no number.
+pub fn take_answer(heard: &mut Vec<u8>) -> Option<Answer> {
+    let end = heard.iter().position(|byte| *byte == b'#')? + 1;
+    let text: Vec<u8> = heard.drain(..end).collect();
+    let is_kept = text.windows(7).any(|part| part == b",V4,V1,");
+    Some(if is_kept { Answer::Kept(None) } else { Answer::Other })
+}
 
 /// A V1 location.
 pub fn location(ident: &str, said: &Said) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! JT/T 808-2013 frames, written from the standard's tables: header, 28 fixed bytes, items, XOR, escapes.
 
-use super::{Said, Source};
+use super::{Answer, Said, Source};
 use std::ops::RangeInclusive;
 
 /// A 0x0200 location, escaped as on the wire. `phone` has up to twelve digits.
@@ -17,6 +17,35 @@ pub fn batch(phone: &str, sequence: u16, said: &[Said]) -> Vec<u8> {
         all.extend_from_slice(&one);
     }
     frame(0x0704, phone, sequence, &all)
+}
+
+/// A 0x0100 registration: province, city, maker, model of 20 bytes, terminal id of 7, colour and number of the plate.
+pub fn registration(phone: &str) -> Vec<u8> {
+    let tail: String = phone.chars().rev().take(7).collect();
+    let body = [&[0, 43, 0, 100][..], b"SIMUL", format!("{:\0<20}{tail:0<7}", "SIM-1").as_bytes(), &[0]].concat();
+    frame(0x0100, phone, 0, &body)
+}
+
+/// A 0x0102 authentication with the code that a registration brought.
+pub fn authentication(phone: &str, code: &[u8]) -> Vec<u8> {
+    frame(0x0102, phone, 0, code)
+}
+
+/// The first whole answer of what came: 0x8100 to a registration, 0x8001 to anything else.
+pub fn take_answer(heard: &mut Vec<u8>) -> Option<Answer> {
+    let end = heard.iter().skip(1).position(|byte| *byte == 0x7e)? + 2;
+    let wire: Vec<u8> = heard.drain(..end).collect();
+    let plain = unescaped(&wire).unwrap_or_default();
+    let body = plain.get(12..plain.len().saturating_sub(1)).unwrap_or_default();
+    Some(match (plain.get(..2), body) {
+        (Some([0x81, 0x00]), [_, _, 0, code @ ..]) => Answer::Code(code.to_vec()),
+        (Some([0x80, 0x01]), [_, _, 0x01, 0x02, 0, ..]) => Answer::In,
+        (Some([0x81, 0x00]), _) | (Some([0x80, 0x01]), [_, _, 0x01, 0x02, ..]) => Answer::NotIn,
+        (Some([0x80, 0x01]), [high, low, _, _, 0, ..]) => {
+            Answer::Kept(Some(u32::from(u16::from_be_bytes([*high, *low]))))
+        }
+        _ => Answer::Other,
+    })
 }
 
 /// The body of a location: 28 fixed bytes and three items.
@@ -44,7 +73,7 @@ fn body(said: &Said) -> Vec<u8> {
     body
 }
 
-fn frame(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(body.len() + 16);
     plain.extend_from_slice(&message.to_be_bytes());
     plain.extend_from_slice(&(body.len() as u16).to_be_bytes());
@@ -67,8 +96,8 @@ fn frame(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// The number that a general answer (0x8001, result "success") is for.
-pub fn answered(wire: &[u8]) -> Option<RangeInclusive<u32>> {
+/// What stands between the marks of a frame.
+fn unescaped(wire: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(wire.len());
     let mut bytes = wire.strip_prefix(&[0x7e])?.strip_suffix(&[0x7e])?.iter();
     while let Some(byte) = bytes.next() {
@@ -78,6 +107,12 @@ pub fn answered(wire: &[u8]) -> Option<RangeInclusive<u32>> {
             byte => *byte,
         });
     }
+    Some(plain)
+}
+
+/// The number that a general answer (0x8001, result "success") is for.
+pub fn answered(wire: &[u8]) -> Option<RangeInclusive<u32>> {
+    let plain = unescaped(wire)?;
     // Header of 12 bytes, then the answered number, the answered message, the result.
     let is_success = plain.starts_with(&[0x80, 0x01]) && *plain.get(16)? == 0;
     let number = u32::from(u16::from_be_bytes([*plain.get(12)?, *plain.get(13)?]));

@@ -50,6 +50,21 @@ pub enum Source {
     Nothing,
 }
 
+/// What a server says on a tracker's own socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The tracker is in.
+    In,
+    /// It is not, or has to register again.
+    NotIn,
+    /// JT/T 808: the code to show.
+    Code(Vec<u8>),
+    /// The message with this number is kept, or the oldest, where an answer has none.
+    Kept(Option<u32>),
+    /// Something else.
+    Other,
+}
+
 /// A language the simulator speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -87,6 +102,37 @@ impl Language {
         }
     }
 
+    /// What a tracker says first on a socket of its own; nothing where each message names it. JT/T 808: without a code it
+    /// registers, and then shows the code that it got. `sequence` counts log-ins.
+    pub fn log_in(self, ident: &str, code: Option<&[u8]>, sequence: u16) -> Option<Vec<u8>> {
+        match (self, code) {
+            (Self::Jt808, None) => Some(jt808::registration(ident)),
+            (Self::Jt808, Some(code)) => Some(jt808::authentication(ident, code)),
+            (Self::Gt06, _) => Some(gt06::log_in(ident, sequence)),
+            (Self::Teltonika, _) => Some(teltonika::log_in(ident)),
+            (Self::Json | Self::H02, _) => None,
+        }
+    }
+
+    /// Messages on their way on such a socket; one where an answer names none.
+    pub fn in_flight_max(self) -> usize {
+        match self {
+            Self::Jt808 | Self::Gt06 => 20,
+            Self::Json | Self::H02 | Self::Teltonika => 1,
+        }
+    }
+
+    /// Takes the first whole answer out of what came on such a socket.
+    pub fn take_answer(self, heard: &mut Vec<u8>, is_in: bool) -> Option<Answer> {
+        match self {
+            Self::Jt808 => jt808::take_answer(heard),
+            Self::Gt06 => gt06::take_answer(heard),
+            Self::H02 => h02::take_answer(heard),
+            Self::Teltonika => teltonika::take_answer(heard, is_in),
+            Self::Json => None,
+        }
+    }
+
     /// One message.
     pub fn message(self, ident: &str, sequence: u32, said: &Said) -> Vec<u8> {
         match self {
@@ -118,6 +164,40 @@ pub fn civil(at_ms: i64) -> (i64, u8, u8, u8, u8, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_of_each_language_are_taken_one_after_another_and_only_whole() {
+        use Answer::{Code, In, Kept, NotIn};
+        let all = |language: Language, is_in, wire: &str| {
+            let wire = hex::decode(wire).unwrap_or_else(|_| wire.as_bytes().to_vec());
+            let (mut heard, mut answers) = (Vec::new(), Vec::new());
+            for byte in wire {
+                heard.push(byte);
+                answers.extend(language.take_answer(&mut heard, is_in));
+            }
+            assert!(heard.is_empty(), "{heard:02x?}");
+            answers
+        };
+        let said = |message, body: &[u8]| hex::encode(jt808::frame(message, "13800138000", 0, body));
+        let of_jt808 = [
+            said(0x8100, &[&[0, 0, 0][..], b"c0de"].concat()),
+            said(0x8100, &[0, 0, 3]),
+            said(0x8001, &[0, 0, 1, 2, 0]),
+            said(0x8001, &[0, 0, 1, 2, 1]),
+            said(0x8001, &[0x7e, 0x7d, 2, 0, 0]),
+        ];
+        assert_eq!(
+            all(Language::Jt808, true, &of_jt808.concat()),
+            [Code(b"c0de".to_vec()), NotIn, In, NotIn, Kept(Some(0x7e7d))]
+        );
+        // Concox' own example of an answer to a log-in.
+        let of_gt06 = ["787805010001d9dc0d0a", "787805220d0a00000d0a"].concat();
+        assert_eq!(all(Language::Gt06, true, &of_gt06), [In, Kept(Some(0x0d0a))]);
+        assert_eq!(all(Language::H02, true, "*HQ,1234567890,V4,V1,20261123212258#"), [Kept(None)]);
+        assert_eq!(all(Language::Teltonika, false, "01"), [In]);
+        assert_eq!(all(Language::Teltonika, true, "00000001"), [Kept(None)]);
+        assert_eq!(gt06::log_in("123456789012345", 1), hex::decode("78780d01012345678901234500018cdd0d0a").unwrap());
+    }
 
     #[test]
     fn the_calendar_is_right_at_its_corners() {

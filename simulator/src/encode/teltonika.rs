@@ -1,6 +1,26 @@
 //! Teltonika codec 8, written from the vendor's table: one record a packet.
 
-use super::Said;
+use super::{Answer, Said};
+
+/// A log-in: the IMEI with its length.
+pub fn log_in(imei: &str) -> Vec<u8> {
+    [&(imei.len() as u16).to_be_bytes()[..], imei.as_bytes()].concat()
+}
+
+/// The first whole answer of what came: a byte to the log-in, then the number of records of a packet.
+pub fn take_answer(heard: &mut Vec<u8>, is_in: bool) -> Option<Answer> {
+    let bytes = if is_in { 4 } else { 1 };
+    if heard.len() < bytes {
+        return None;
+    }
+    let answer: Vec<u8> = heard.drain(..bytes).collect();
+    Some(match (is_in, &answer[..]) {
+        (false, [1]) => Answer::In,
+        (false, _) => Answer::NotIn,
+        (true, [0, 0, 0, 0]) => Answer::Other, // it is to be sent again
+        (true, _) => Answer::Kept(None),
+    })
+}
 
 /// An AVL packet. The identity is the connection's and stands in no such packet.
 pub fn location(said: &Said) -> Vec<u8> {

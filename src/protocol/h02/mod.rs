@@ -62,6 +62,10 @@ pub fn hear(profile: &Profile, payload: &[u8], now: Timestamp) -> Result<Heard, 
             format!("*HQ,{ident},V4,{},{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}#", report.message);
         heard.answer = ReplyBytes::from_slice(text.as_bytes());
     }
+    // Each byte that is no text was read as a sign of three: nobody is answered with these.
+    if heard.answer.windows(3).any(|sign| sign == "\u{fffd}".as_bytes()) {
+        heard.answer = ReplyBytes::new();
+    }
     Ok(heard)
 }
 

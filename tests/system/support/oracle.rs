@@ -57,22 +57,27 @@ impl Oracle {
 
     /// Its notes so far.
     pub fn read(&self) -> Notes {
-        let (mut notes, mut sent_at_ms) = (Notes::default(), BTreeMap::new());
-        for line in std::fs::read_to_string(&self.notes).unwrap_or_default().lines() {
-            let Ok(line) = serde_json::from_str::<Value>(line) else { continue }; // being written
-            let payload = line["payload_sha256"].as_str().unwrap().to_owned();
-            if let Some(at) = line["puback_at_ms"].as_i64() {
-                notes.acknowledged.insert(payload, at);
-            } else if let Some(at) = line["answered_at_ms"].as_i64() {
-                notes.answers_ms.extend(sent_at_ms.get(&payload).map(|sent| (*sent, at - sent)));
-                notes.answered.insert(payload);
-            } else {
-                sent_at_ms.extend(line["sent_at_ms"].as_i64().map(|at| (payload.clone(), at)));
-                notes.sent.insert(payload);
-            }
-        }
-        notes
+        read_notes(&self.notes)
     }
+}
+
+/// Notes that a fleet has written so far.
+pub fn read_notes(path: &std::path::Path) -> Notes {
+    let (mut notes, mut sent_at_ms) = (Notes::default(), BTreeMap::new());
+    for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else { continue }; // being written
+        let payload = line["payload_sha256"].as_str().unwrap().to_owned();
+        if let Some(at) = line["puback_at_ms"].as_i64() {
+            notes.acknowledged.insert(payload, at);
+        } else if let Some(at) = line["answered_at_ms"].as_i64() {
+            notes.answers_ms.extend(sent_at_ms.get(&payload).map(|sent| (*sent, at - sent)));
+            notes.answered.insert(payload);
+        } else {
+            sent_at_ms.extend(line["sent_at_ms"].as_i64().map(|at| (payload.clone(), at)));
+            notes.sent.insert(payload);
+        }
+    }
+    notes
 }
 
 impl Drop for Oracle {
@@ -185,7 +190,13 @@ fn read_journal(up: &Up) -> Journal {
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         let (topic, payload) = (row["topic"].as_str().unwrap(), hex::decode(row["payload"].as_str().unwrap()).unwrap());
-        let language = if payload.starts_with(b"{") { "json" } else { "jt808" };
+        let language = match payload.first() {
+            Some(b'{') => "json",
+            Some(b'*') => "h02",
+            Some(0x78) => "gt06",
+            Some(0) => "teltonika",
+            _ => "jt808",
+        };
         for fix in protocol::decode(&Profile::of(language), &payload).unwrap().moments.iter().flat_map(|m| &m.fix) {
             let position = (fix.position.lat_deg.to_bits(), fix.position.lon_deg.to_bits());
             journal.fixes.insert((topic.to_owned(), fix.fixed_at.unwrap().micros(), position.0, position.1));
