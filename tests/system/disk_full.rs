@@ -32,7 +32,7 @@ async fn on_a_full_disk_nothing_is_promised_that_is_not_kept_and_it_heals_by_its
         up.wait_for("SELECT sum(stored)::bigint FROM lane", oracle.read().sent.len() as i64).await;
     }
     up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
-    let verdict = judge(&up, &oracle.end(), 0, None).await;
+    let verdict = judge(&up, &oracle.end().await, 0, None).await;
     note("F-11 disk full: database, spool, broker, logs", fills, seed, &verdict);
     verdict.must_be_clean();
     assert!(!up.log().contains("panicked"), "{}", up.log());

@@ -95,7 +95,7 @@ async fn survive(victim: Victim, kills: u64) {
     }
     up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
     tokio::time::sleep(Duration::from_secs(3)).await; // load after the last kill, on what came back
-    let notes = oracle.end();
+    let notes = oracle.end().await;
     if waits {
         let unanswered = notes.sent.difference(&notes.answered).count();
         assert_eq!(unanswered, 0, "of {} messages: whoever waits for our answers gets them", notes.sent.len());

@@ -24,6 +24,7 @@ mod cookies;
 mod corpus;
 mod disk_full;
 mod door;
+mod door_faults;
 mod doors;
 mod fake_broker;
 mod faults;

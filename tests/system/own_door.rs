@@ -287,7 +287,7 @@ async fn what_the_door_acknowledged_survives_kills_of_everything_and_a_theft_is_
         }
     }
     tokio::time::sleep(Duration::from_secs(20)).await;
-    let notes = oracle.end();
+    let notes = oracle.end().await;
     settled(&up).await;
     assert!(notes.acknowledged.len() > 100, "{} were acknowledged", notes.acknowledged.len());
     judge(&up, &notes, 0, None).await.must_be_clean();

@@ -62,7 +62,7 @@ fn gt06(number: u8, content: &[u8], serial: u16) -> Vec<u8> {
 }
 
 /// Log-in of GT06: the IMEI in BCD, behind a leading zero.
-fn gt06_login(imei: &str) -> Vec<u8> {
+pub fn gt06_login(imei: &str) -> Vec<u8> {
     gt06(1, &hex::decode(format!("0{imei}")).unwrap(), 1)
 }
 
@@ -84,7 +84,7 @@ fn gt06_place(serial: u16) -> Vec<u8> {
 }
 
 /// A message of JT/T 808 (2013).
-fn jt808(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
+pub fn jt808(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x7e];
     frame.extend(message.to_be_bytes());
     frame.extend((body.len() as u16).to_be_bytes());
@@ -96,7 +96,7 @@ fn jt808(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
     escape_frame(&frame)
 }
 
-fn jt808_register(phone: &str, terminal: &str) -> Vec<u8> {
+pub fn jt808_register(phone: &str, terminal: &str) -> Vec<u8> {
     let said = format!("MAKER{:0<20}{terminal:0<7}", "MODEL");
     jt808(0x0100, phone, 1, &[&[0, 43, 0, 100][..], said.as_bytes(), &[1]].concat())
 }
@@ -114,7 +114,7 @@ fn jt808_place(phone: &str, sequence: u16) -> Vec<u8> {
 }
 
 /// The code in an answer to a registration.
-fn code_of(answer: &[u8]) -> Option<Vec<u8>> {
+pub fn code_of(answer: &[u8]) -> Option<Vec<u8>> {
     let is_given = answer.get(1..3) == Some(&[0x81, 0]) && answer.get(15) == Some(&0);
     is_given.then(|| answer[16..answer.len() - 2].to_vec())
 }
@@ -136,7 +136,7 @@ fn jt808_enter(port: u16, phone: &str, terminal: &str) -> (TcpStream, Vec<u8>) {
 }
 
 /// Teltonika's log-in and a packet of codec 8 with records of now.
-fn teltonika_login(imei: &str) -> Vec<u8> {
+pub fn teltonika_login(imei: &str) -> Vec<u8> {
     [&[0, imei.len() as u8][..], imei.as_bytes()].concat()
 }
 

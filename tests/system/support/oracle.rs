@@ -3,6 +3,7 @@
 //! answer or PUBACK promised is there, counts once, and nothing else is there).
 
 use super::sink::Sink;
+use super::sockets::Sockets;
 use crate::harness::{PATIENCE, Up};
 use rideguard::domain::Profile;
 use rideguard::protocol;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 pub struct Oracle {
     fleet: Child,
     notes: PathBuf,
+    /// Trackers at the door without MQTT, if it has ports for them.
+    sockets: Sockets,
     /// Apart from what is broken: its disk is never full.
     _folder: tempfile::TempDir,
 }
@@ -27,7 +30,7 @@ pub struct Notes {
     pub sent: BTreeSet<String>,
     /// Milliseconds since 1970 of the broker's PUBACK.
     pub acknowledged: BTreeMap<String, i64>,
-    /// Our own answer: binds whatever happens to the broker.
+    /// Our own answer, or that of the door to a frame: binds whatever happens to the broker.
     pub answered: BTreeSet<String>,
     /// When a message was sent, milliseconds since 1970, and how long its answer took.
     pub answers_ms: Vec<(i64, i64)>,
@@ -44,15 +47,20 @@ impl Oracle {
         let staged = ["--theft-vehicle=yy000001", "--theft-after-s=14"];
         let args: Vec<&str> =
             own.iter().map(String::as_str).chain(fixed).chain(staged).chain(more.iter().copied()).collect();
-        Self { fleet: up.fleet(&args), notes, _folder: folder }
+        Self { fleet: up.fleet(&args), notes, sockets: Sockets::start(up, seed), _folder: folder }
     }
 
     /// Lets it finish what it has begun; returns its notes.
-    pub fn end(mut self) -> Notes {
+    pub async fn end(mut self) -> Notes {
         let pid = nix::unistd::Pid::from_raw(self.fleet.id() as i32);
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM); // it may have ended
-        assert!(self.fleet.wait().unwrap().success());
-        self.read()
+        // Elsewhere, for a proxy that it needs may work on this thread.
+        let ending = tokio::task::spawn_blocking(move || {
+            self.sockets.end();
+            assert!(self.fleet.wait().unwrap().success());
+            self
+        });
+        ending.await.unwrap().read()
     }
 
     /// Its notes so far.
@@ -71,6 +79,7 @@ impl Oracle {
                 notes.sent.insert(payload);
             }
         }
+        self.sockets.read_into(&mut notes);
         notes
     }
 }
@@ -125,7 +134,8 @@ pub async fn judge_packets(up: &Up, notes: &Notes, binds_from_ms: i64) -> Verdic
     for (payload, outcomes) in &journal.outcomes {
         let stored = outcomes.iter().filter(|o| *o == "stored").count();
         verdict.lost += usize::from(stored == 0);
-        verdict.duplicated += stored.saturating_sub(1);
+        let surplus = if journal.timeless.contains(payload) { 0 } else { stored.saturating_sub(1) };
+        verdict.duplicated += surplus;
         verdict.invented += usize::from(!notes.sent.contains(payload));
     }
     // Positions: those of the journal, each once.
@@ -172,6 +182,8 @@ impl Verdict {
 struct Journal {
     /// SHA-256 of each payload → what became of it, as often as it stands there.
     outcomes: BTreeMap<String, Vec<String>>,
+    /// Payloads that say no time, as a log-in: each counts.
+    timeless: BTreeSet<String>,
     /// The fixes in it: topic, time, position. A second has room for several, but not for the same twice.
     fixes: BTreeSet<(String, i64, u64, u64)>,
 }
@@ -185,12 +197,23 @@ fn read_journal(up: &Up) -> Journal {
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         let (topic, payload) = (row["topic"].as_str().unwrap(), hex::decode(row["payload"].as_str().unwrap()).unwrap());
-        let language = if payload.starts_with(b"{") { "json" } else { "jt808" };
-        for fix in protocol::decode(&Profile::of(language), &payload).unwrap().moments.iter().flat_map(|m| &m.fix) {
+        let language = match &payload[..] {
+            [b'{', ..] => "json",
+            [b'x', b'x', ..] => "gt06",
+            [b'*', ..] => "h02",
+            [0, 0, 0, 0, ..] => "teltonika",
+            _ => "jt808",
+        };
+        let report = protocol::decode(&Profile::of(language), &payload).unwrap();
+        for fix in report.moments.iter().flat_map(|m| &m.fix) {
             let position = (fix.position.lat_deg.to_bits(), fix.position.lon_deg.to_bits());
             journal.fixes.insert((topic.to_owned(), fix.fixed_at.unwrap().micros(), position.0, position.1));
         }
-        let outcomes = journal.outcomes.entry(hex::encode(Sha256::digest(payload))).or_default();
+        let name = hex::encode(Sha256::digest(&payload));
+        if report.moments.is_empty() {
+            journal.timeless.insert(name.clone());
+        }
+        let outcomes = journal.outcomes.entry(name).or_default();
         outcomes.push(row["outcome"].as_str().unwrap().to_owned());
     }
     journal
