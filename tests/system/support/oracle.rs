@@ -28,6 +28,8 @@ pub struct Oracle {
 #[derive(Default)]
 pub struct Notes {
     pub sent: BTreeSet<String>,
+    /// Sent, too, and answered before it is kept: a log-in.
+    pub at_once: BTreeSet<String>,
     /// Milliseconds since 1970 of the broker's PUBACK.
     pub acknowledged: BTreeMap<String, i64>,
     /// Our own answer, or that of the door to a frame: binds whatever happens to the broker.
@@ -106,7 +108,8 @@ pub struct Verdict {
 }
 
 /// Waits until everything promised is in the journal and nothing is pending, then judges packets and the one theft.
-/// `binds_from_ms`: a broker that died has taken what it acknowledged before with it; our answers bind always. Without a
+/// `binds_from_ms`: a broker that died has taken what it acknowledged before with it; our answers bind always, and so does each
+/// PUBACK of the door. Without a
 /// sink the webhook is the demonstration's own, which keeps no list.
 pub async fn judge(up: &Up, notes: &Notes, binds_from_ms: i64, sink: Option<&Sink>) -> Verdict {
     let mut verdict = judge_packets(up, notes, binds_from_ms).await;
@@ -117,6 +120,7 @@ pub async fn judge(up: &Up, notes: &Notes, binds_from_ms: i64, sink: Option<&Sin
 /// The same of packets alone, where the theft may not have been played to its end.
 pub async fn judge_packets(up: &Up, notes: &Notes, binds_from_ms: i64) -> Verdict {
     let since = Instant::now();
+    let binds_from_ms = if up.door_port().is_some() { 0 } else { binds_from_ms };
     let broker_bound = notes.acknowledged.iter().filter(|(_, at)| **at >= binds_from_ms).map(|(p, _)| p);
     let promised: BTreeSet<&String> = broker_bound.chain(&notes.answered).collect();
     let mut journal = read_journal(up);
@@ -136,7 +140,7 @@ pub async fn judge_packets(up: &Up, notes: &Notes, binds_from_ms: i64) -> Verdic
         verdict.lost += usize::from(stored == 0);
         let surplus = if journal.timeless.contains(payload) { 0 } else { stored.saturating_sub(1) };
         verdict.duplicated += surplus;
-        verdict.invented += usize::from(!notes.sent.contains(payload));
+        verdict.invented += usize::from(!notes.sent.contains(payload) && !notes.at_once.contains(payload));
     }
     // Positions: those of the journal, each once.
     let fixes = journal.fixes.len() as i64;

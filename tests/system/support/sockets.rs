@@ -70,6 +70,7 @@ impl Sockets {
     pub fn read_into(&self, notes: &mut Notes) {
         let own = self.notes.lock().unwrap();
         notes.sent.extend(own.sent.iter().cloned());
+        notes.at_once.extend(own.at_once.iter().cloned());
         notes.answered.extend(own.answered.iter().cloned());
     }
 
@@ -144,7 +145,7 @@ impl Tracker {
         match self.language {
             Language::Gt06 => {
                 let login = gt06_login(&self.ident);
-                self.note_sent(&login); // the journal has log-ins of GT06
+                self.notes.lock().unwrap().at_once.insert(digest(&login)); // the journal has those of GT06
                 stream.write_all(&login)?;
                 self.hear(answers)?;
             }
@@ -199,7 +200,8 @@ impl Tracker {
     /// Sends the oldest of what it keeps in one go, and hears their answers, which come in order.
     fn send(&mut self, stream: &mut TcpStream, answers: &mut Answers, count: usize) -> Result<(), Error> {
         let frames: Vec<u8> = self.kept.iter().take(count).flat_map(|(_, frame)| frame.clone()).collect();
-        self.kept.iter().take(count).for_each(|(_, frame)| self.note_sent(frame));
+        let sent = self.kept.iter().take(count).map(|(_, frame)| digest(frame));
+        self.notes.lock().unwrap().sent.extend(sent);
         stream.write_all(&frames)?;
         for _ in 0..count {
             let answer = self.hear(answers)?;
@@ -235,10 +237,6 @@ impl Tracker {
             Language::H02 => answer.starts_with(format!("*HQ,{},V4,V1,", self.ident).as_bytes()),
             Language::Jt808 | Language::Json => self.language.answered(answer) == Some(number.into()..=number.into()),
         }
-    }
-
-    fn note_sent(&self, frame: &[u8]) {
-        self.notes.lock().unwrap().sent.insert(digest(frame));
     }
 }
 
