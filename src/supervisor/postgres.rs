@@ -52,9 +52,13 @@ impl Postgres {
             && let Some(port) = fs::read_to_string(&pid_file)?.lines().nth(3).and_then(|l| l.trim().parse().ok())
         {
             tracing::info!("Adopted PostgreSQL of an earlier run");
-            let host = socket_folder(&home, port).filter(|_| socket(&home, port).exists());
-            let host = host.unwrap_or_else(loopback);
-            return Ok(Self { child, port, host, password_file, superuser_password_file });
+            let mut adopted = Self { child, port, host: loopback(), password_file, superuser_password_file };
+            // It may be on its way back from a crash.
+            adopted.wait(&pid_file, &folder.path("postgres.log"))?;
+            if let Some(sockets) = socket_folder(&home, port).filter(|_| socket(&home, port).exists()) {
+                adopted.host = sockets;
+            }
+            return Ok(adopted);
         }
         let port = port.map_or_else(free_port, Ok)?;
         let log = folder.path("postgres.log");

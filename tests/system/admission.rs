@@ -330,7 +330,7 @@ async fn registering_replacing_and_revoking_100_trackers_under_a_city_that_repor
     } else {
         println!("a busy machine: the goal is {} /s; {} connections came or ended by themselves", 2 * city, more.len());
     }
-    let mut notes = oracle.end();
+    let mut notes = oracle.end().await;
     notes.sent.extend(sent.iter().map(|payload| hex::encode(Sha256::digest(payload))));
     let mut waited: Vec<i64> =
         notes.answers_ms.iter().filter(|(at, _)| (began_ms..ended_ms).contains(at)).map(|(_, ms)| *ms).collect();

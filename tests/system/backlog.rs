@@ -83,7 +83,7 @@ async fn a_herd_that_waits_for_answers_gets_them_and_the_theft_in_it_is_told_wit
     )
     .await;
     let told_after_s = told_us(&up).await.into_values().map(|told| (told - back_us) as f64 / 1e6).fold(0.0, f64::max);
-    let notes = oracle.end();
+    let notes = oracle.end().await;
     let drained_after_s = (now().micros() - back_us) as f64 / 1e6;
     let unanswered = notes.sent.difference(&notes.answered).count();
     assert_eq!(unanswered, 0, "of {} messages: whoever waits for our answers gets them", notes.sent.len());

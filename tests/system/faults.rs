@@ -193,7 +193,7 @@ async fn a_way_to_the_broker_that_swallows_everything_is_noticed() {
 #[ignore = "takes minutes: make test-long"]
 async fn a_disk_that_syncs_slowly_makes_it_slow_and_nothing_else() {
     let seed = seed("a_disk_that_syncs_slowly");
-    let world = World::start(24, seed).await;
+    let world = World::without_a_door(24, seed).await;
     let proxy = Proxy::start(world.config().database.port).await;
     let through = Differs { database_port: Some(proxy.port), ..Differs::default() };
     let (first, second, _notify) = (world.ingest(&through), world.ingest(&through), world.notify());

@@ -7,6 +7,7 @@ use rideguard::config::Config;
 use rideguard::domain::Shard;
 use rumqttc::{AsyncClient, Event, Outgoing, Packet, QoS};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ pub struct Up {
     pub args: Vec<String>,
     /// What lies under the folder, if it is not the machine's own.
     pub disk: Option<Disk>,
+    /// Ports that trackers reach by another one, which is a proxy's.
+    pub ways: BTreeMap<u16, u16>,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
 
@@ -53,6 +56,16 @@ pub fn simulator() -> PathBuf {
     path
 }
 
+/// Flags of a door for each language without MQTT.
+pub fn socket_flags() -> Vec<String> {
+    ["gt06", "h02", "jt808", "teltonika"].map(|language| format!("--door-tcp={language}={}", free_port())).to_vec()
+}
+
+/// The same and MQTT.
+pub fn door_flags() -> Vec<String> {
+    [socket_flags(), vec![format!("--door-port={}", free_port())]].concat()
+}
+
 /// A port that nobody has now.
 pub fn free_port() -> u16 {
     rideguard::supervisor::free_port().unwrap()
@@ -66,6 +79,14 @@ impl Up {
 
     /// The same on a disk that `mount` puts under the folder.
     pub async fn start_on(vehicles: usize, more: &[&str], mount: fn(&Path) -> Option<Disk>) -> Self {
+        let door = if std::env::var_os("RIDEGUARD_TEST_DOOR").is_some() { door_flags() } else { Vec::new() };
+        let is_set = |flag: &&String| more.iter().any(|own| own.starts_with(&flag[.."--door-tcp".len()]));
+        let door = door.iter().filter(|flag| !is_set(flag)).map(String::as_str);
+        Self::start_demo(vehicles, &more.iter().copied().chain(door).collect::<Vec<_>>(), mount).await
+    }
+
+    /// The same with a door only if the flags say so.
+    pub async fn start_demo(vehicles: usize, more: &[&str], mount: fn(&Path) -> Option<Disk>) -> Self {
         let vehicles = vehicles.to_string();
         let demo = ["--demo", "--demo-without-simulator", "--demo-vehicles", &vehicles];
         Self::start_with(&[&demo, more].concat(), mount).await
@@ -92,11 +113,8 @@ impl Up {
         if !more.is_empty() && !more.contains(&"--without-broker") {
             args.push("--broker".to_owned());
         }
-        if std::env::var_os("RIDEGUARD_TEST_DOOR").is_some() {
-            args.extend(["--door-port".to_owned(), free_port().to_string()]);
-        }
         let child = spawn(&args, &folder);
-        let mut up = Self { child, folder, http, metrics, args, disk, _turn: turn };
+        let mut up = Self { child, folder, http, metrics, args, disk, ways: BTreeMap::new(), _turn: turn };
         up.wait_ready().await;
         up
     }
@@ -322,14 +340,29 @@ impl Up {
 
     /// The port of the door, if it was started with one.
     pub fn door_port(&self) -> Option<u16> {
-        let at = self.args.iter().position(|arg| arg == "--door-port")?;
-        self.args[at + 1].parse().ok()
+        let at = self.args.iter().position(|arg| arg.starts_with("--door-port"))?;
+        let port = self.args[at].split_once('=').map_or_else(|| self.args[at + 1].as_str(), |(_, port)| port);
+        port.parse().ok()
+    }
+
+    /// The ports of the door for languages without MQTT.
+    pub fn door_tcp(&self) -> Vec<(String, u16)> {
+        let named = |arg: &String| {
+            let (language, port) = arg.strip_prefix("--door-tcp=")?.split_once('=')?;
+            Some((language.to_owned(), port.parse().ok()?))
+        };
+        self.args.iter().filter_map(named).collect()
+    }
+
+    /// Where trackers reach a port.
+    pub fn way_to(&self, port: u16) -> u16 {
+        self.ways.get(&port).copied().unwrap_or(port)
     }
 
     /// Starts the simulator's fleet with more flags; by the door, if there is one.
     pub fn fleet(&self, more: &[&str]) -> Child {
         let broker = Config::read(&self.config()).unwrap().broker;
-        let port = self.door_port().unwrap_or(broker.port);
+        let port = self.way_to(self.door_port().unwrap_or(broker.port));
         Command::new(simulator())
             .args(["fleet", "--broker", &format!("localhost:{port}"), "--ca"])
             .arg(broker.ca_file)

@@ -6,7 +6,7 @@ use crate::support::oracle::{Oracle, judge};
 use crate::support::world::note;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn after_kills_every_obligation_is_in_the_journal_and_counts_once() {
@@ -40,6 +40,29 @@ async fn after_fifty_crashes_of_the_database_every_obligation_is_in_the_journal_
 #[ignore = "takes minutes: make test-long"]
 async fn after_fifty_kills_every_obligation_is_in_the_journal_and_counts_once() {
     survive(Victim::Program, 50).await;
+}
+
+/// Both were killed, and PostgreSQL needs longer to come back.
+#[tokio::test]
+async fn a_start_beside_a_database_that_is_coming_back_waits_for_it() {
+    use_ring();
+    let mut up = Up::start(3, &[]).await;
+    up.kill();
+    // What it says of itself while it reads its log again (miscadmin.h, PM_STATUS_STARTING).
+    let pid_file = up.folder.join("services/postgres/data/postmaster.pid");
+    let says = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&pid_file).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&pid_file, text.replace(from, to)).unwrap();
+    };
+    says("ready   ", "starting");
+    let began = Instant::now();
+    let comes_back = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        says("starting", "ready   ");
+    };
+    tokio::join!(up.start_again(), comes_back);
+    assert!(began.elapsed() > Duration::from_secs(3), "it did not wait");
 }
 
 /// Who is killed.
@@ -95,7 +118,7 @@ async fn survive(victim: Victim, kills: u64) {
     }
     up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
     tokio::time::sleep(Duration::from_secs(3)).await; // load after the last kill, on what came back
-    let notes = oracle.end();
+    let notes = oracle.end().await;
     if waits {
         let unanswered = notes.sent.difference(&notes.answered).count();
         assert_eq!(unanswered, 0, "of {} messages: whoever waits for our answers gets them", notes.sent.len());

@@ -25,6 +25,7 @@ mod corpus;
 mod disk_full;
 mod door;
 mod door_clients;
+mod door_faults;
 mod door_hostile;
 mod door_process;
 mod door_seen;

@@ -41,7 +41,7 @@ struct Queue {
 async fn behind_a_broker_that_misbehaves_nothing_acknowledged_is_lost_and_nothing_counts_twice() {
     let seed = seed("behind_a_broker_that_misbehaves");
     let mut random = StdRng::seed_from_u64(seed);
-    let world = World::start(VEHICLES, seed).await;
+    let world = World::without_a_door(VEHICLES, seed).await;
     let broker = FakeBroker::start().await;
     let differs = Differs { broker_port: Some(broker.port), ca_file: Some(broker.ca_file()), ..Differs::default() };
     let (mut ingest, _notify) = (world.ingest(&differs), world.notify());

@@ -1,7 +1,6 @@
 //! The door: trackers at RideGuard itself, by clients that nobody here wrote.
 
-use crate::harness::{PATIENCE, Person, Up, free_port, settled, topic, use_ring};
-use crate::support::oracle::{Oracle, judge};
+use crate::harness::{PATIENCE, Person, Up, free_port, topic, use_ring};
 use rideguard::domain::Shard;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -268,29 +267,6 @@ async fn a_removed_tracker_is_thrown_off_within_two_seconds_and_a_new_one_comes_
     assert!(!publish(&up, &ident, &password, &["-q", "1", "-t", &topic(&ident), "-m", "x"]).status.success());
     assert!(publish(&up, "new1", "secret", &["-q", "1", "-t", &topic("new1"), "-m", "x"]).status.success());
     drop(listening); // it tries again and again
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_door_acknowledged_survives_kills_of_everything_and_a_theft_is_told() {
-    let seed = crate::harness::seed("what_the_door_acknowledged");
-    let mut up = with_door(20).await;
-    let oracle = Oracle::start(&up, seed, 20, &["--duration-s=40"]);
-    for n in 0..4 {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        match n {
-            0 | 2 => {
-                up.kill();
-                up.start_again().await;
-            }
-            1 => up.crash_the_broker(),
-            _ => up.crash_the_database(),
-        }
-    }
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let notes = oracle.end();
-    settled(&up).await;
-    assert!(notes.acknowledged.len() > 100, "{} were acknowledged", notes.acknowledged.len());
-    judge(&up, &notes, 0, None).await.must_be_clean();
 }
 
 /// Waits until a live map of this person has heard of vehicles, and of nothing that is delayed.

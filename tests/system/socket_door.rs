@@ -2,7 +2,7 @@
 
 use crate::harness::{PATIENCE, Up, free_port, use_ring};
 use rideguard::protocol::jt808::escape_frame;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ fn gt06_place(serial: u16) -> Vec<u8> {
 }
 
 /// A message of JT/T 808 (2013).
-fn jt808(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
+pub fn jt808(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x7e];
     frame.extend(message.to_be_bytes());
     frame.extend((body.len() as u16).to_be_bytes());
@@ -96,7 +96,7 @@ fn jt808(message: u16, phone: &str, sequence: u16, body: &[u8]) -> Vec<u8> {
     escape_frame(&frame)
 }
 
-fn jt808_register(phone: &str, terminal: &str) -> Vec<u8> {
+pub fn jt808_register(phone: &str, terminal: &str) -> Vec<u8> {
     let said = format!("MAKER{:0<20}{terminal:0<7}", "MODEL");
     jt808(0x0100, phone, 1, &[&[0, 43, 0, 100][..], said.as_bytes(), &[1]].concat())
 }
@@ -114,7 +114,7 @@ pub fn jt808_place(phone: &str, sequence: u16) -> Vec<u8> {
 }
 
 /// The code in an answer to a registration.
-fn code_of(answer: &[u8]) -> Option<Vec<u8>> {
+pub fn code_of(answer: &[u8]) -> Option<Vec<u8>> {
     let is_given = answer.get(1..3) == Some(&[0x81, 0]) && answer.get(15) == Some(&0);
     is_given.then(|| answer[16..answer.len() - 2].to_vec())
 }
@@ -136,7 +136,7 @@ pub fn jt808_enter(port: u16, phone: &str, terminal: &str) -> (TcpStream, Vec<u8
 }
 
 /// Teltonika's log-in and a packet of codec 8 with records of now.
-fn teltonika_login(imei: &str) -> Vec<u8> {
+pub fn teltonika_login(imei: &str) -> Vec<u8> {
     [&[0, imei.len() as u8][..], imei.as_bytes()].concat()
 }
 
@@ -394,94 +394,4 @@ async fn datagrams_are_answered_when_they_are_kept() {
         let count = metrics.lines().find_map(|line| line.strip_prefix(&begin)).map_or(0, |n| n.parse().unwrap());
         assert!(count >= least, "{fate} {count}: {metrics}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_each_language_was_answered_survives_kills() {
-    let seed = crate::harness::seed("what_each_language_was_answered_survives_kills");
-    println!("seed {seed} is of the order of kills only");
-    let (mut up, [gt06_port, _, jt808_port, teltonika_port]) = with_sockets(&[]).await;
-    register(&up, "860000000000061", "gt06", "socket");
-    register(&up, "13800000063", "jt808", "socket");
-    register(&up, "860000000000064", "teltonika", "socket");
-    drop(jt808_enter(jt808_port, "13800000063", "TERM63"));
-    let is_over = std::sync::atomic::AtomicBool::new(false);
-    let mut answered: Vec<Value> = Vec::new();
-    std::thread::scope(|scope| {
-        let is_over = &is_over;
-        let go = move |port: u16,
-                       login: Box<dyn Fn(&mut TcpStream) -> bool + Send>,
-                       packet: fn(u8) -> (Vec<u8>, usize, u32)| {
-            scope.spawn(move || {
-                let (mut owed, mut n) = (0_u32, 1_u8);
-                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(300));
-                    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { continue };
-                    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-                    if !login(&mut stream) {
-                        continue;
-                    }
-                    while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                        std::thread::sleep(Duration::from_millis(700));
-                        n = n.wrapping_add(1);
-                        let (words, bytes, fixes) = packet(n);
-                        if stream.write_all(&words).is_err() {
-                            break;
-                        }
-                        let mut heard = vec![0; bytes];
-                        if stream.read_exact(&mut heard).is_err() {
-                            break;
-                        }
-                        owed += fixes;
-                    }
-                }
-                owed
-            })
-        };
-        let hear = |stream: &mut TcpStream, words: &[u8], bytes: usize| {
-            let mut heard = vec![0; bytes];
-            stream.write_all(words).is_ok() && stream.read_exact(&mut heard).is_ok()
-        };
-        let gt = go(gt06_port, Box::new(move |s| hear(s, &gt06_login("860000000000061"), 10)), |n| {
-            (gt06_place(n.into()), 10, 1)
-        });
-        let tel = go(teltonika_port, Box::new(move |s| hear(s, &teltonika_login("860000000000064"), 1)), |_| {
-            (teltonika_packet(1), 4, 1)
-        });
-        let jt = go(
-            jt808_port,
-            Box::new(|stream| {
-                let answer = ask(stream, &jt808_register("13800000063", "TERM63"), 34);
-                code_of(&answer)
-                    .is_some_and(|code| ask(stream, &jt808(0x0102, "13800000063", 2, &code), 20).len() == 20)
-            }),
-            |n| (jt808_place("13800000063", n.into()), 20, 1),
-        );
-        let handle = tokio::runtime::Handle::current();
-        tokio::task::block_in_place(|| {
-            for n in 0..4 {
-                std::thread::sleep(Duration::from_secs(5));
-                match n {
-                    0 | 2 => {
-                        up.kill();
-                        handle.block_on(up.start_again());
-                    }
-                    _ => up.crash_the_database(),
-                }
-            }
-            std::thread::sleep(Duration::from_secs(15));
-        });
-        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-        for (ident, thread) in [("860000000000061", gt), ("860000000000064", tel), ("13800000063", jt)] {
-            answered.push(json!([ident, thread.join().unwrap()]));
-        }
-    });
-    for of in &answered {
-        let (ident, owed) = (of[0].as_str().unwrap(), of[1].as_i64().unwrap());
-        assert!(owed > 10, "{ident} got {owed} answers");
-        let kept =
-            format!("SELECT count(*) FROM fix_known f JOIN tracker t USING (tracker_id) WHERE t.ident = '{ident}'");
-        up.wait_for(&kept, owed).await;
-    }
-    println!("answered, and all of it kept: {answered:?}");
 }

@@ -22,7 +22,7 @@ pub async fn hold(world: &World, shares: &[(&Role, i64)]) {
 #[tokio::test]
 async fn two_workers_share_the_lanes_and_one_takes_over_from_the_other_that_was_killed() {
     let seed = seed("two_workers_share");
-    let world = World::start(24, seed).await;
+    let world = World::without_a_door(24, seed).await;
     let (mut first, _notify) = (world.ingest(&Differs::default()), world.notify());
     let oracle = world.oracle(&[]);
     hold(&world, &[(&first, 16)]).await;
@@ -58,7 +58,7 @@ async fn processes_that_start_together_all_start() {
 #[ignore = "takes minutes: make test-long"]
 async fn a_worker_paused_inside_a_copy_is_taken_over_from_and_commits_nothing_stale() {
     let seed = seed("a_worker_paused");
-    let world = World::start(24, seed).await;
+    let world = World::without_a_door(24, seed).await;
     let (first, mut second, _notify) =
         (world.ingest(&Differs::default()), world.ingest(&Differs::default()), world.notify());
     let oracle = world.oracle(&[]);

@@ -7,4 +7,5 @@ pub mod proxy;
 pub mod role;
 pub mod shapes;
 pub mod sink;
+pub mod sockets;
 pub mod world;

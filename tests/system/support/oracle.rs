@@ -3,6 +3,7 @@
 //! answer or PUBACK promised is there, counts once, and nothing else is there).
 
 use super::sink::Sink;
+use super::sockets::Sockets;
 use crate::harness::{PATIENCE, Up};
 use rideguard::domain::Profile;
 use rideguard::protocol;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 pub struct Oracle {
     fleet: Child,
     notes: PathBuf,
+    /// Trackers at the door without MQTT, if it has ports for them.
+    sockets: Sockets,
     /// Apart from what is broken: its disk is never full.
     _folder: tempfile::TempDir,
 }
@@ -25,9 +28,11 @@ pub struct Oracle {
 #[derive(Default)]
 pub struct Notes {
     pub sent: BTreeSet<String>,
+    /// Sent, too, and answered before it is kept: a log-in.
+    pub at_once: BTreeSet<String>,
     /// Milliseconds since 1970 of the broker's PUBACK.
     pub acknowledged: BTreeMap<String, i64>,
-    /// Our own answer: binds whatever happens to the broker.
+    /// Our own answer, or that of the door to a frame: binds whatever happens to the broker.
     pub answered: BTreeSet<String>,
     /// When a message was sent, milliseconds since 1970, and how long its answer took.
     pub answers_ms: Vec<(i64, i64)>,
@@ -44,20 +49,27 @@ impl Oracle {
         let staged = ["--theft-vehicle=yy000001", "--theft-after-s=14"];
         let args: Vec<&str> =
             own.iter().map(String::as_str).chain(fixed).chain(staged).chain(more.iter().copied()).collect();
-        Self { fleet: up.fleet(&args), notes, _folder: folder }
+        Self { fleet: up.fleet(&args), notes, sockets: Sockets::start(up, seed), _folder: folder }
     }
 
     /// Lets it finish what it has begun; returns its notes.
-    pub fn end(mut self) -> Notes {
+    pub async fn end(mut self) -> Notes {
         let pid = nix::unistd::Pid::from_raw(self.fleet.id() as i32);
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM); // it may have ended
-        assert!(self.fleet.wait().unwrap().success());
-        self.read()
+        // Elsewhere, for a proxy that it needs may work on this thread.
+        let ending = tokio::task::spawn_blocking(move || {
+            self.sockets.end();
+            assert!(self.fleet.wait().unwrap().success());
+            self
+        });
+        ending.await.unwrap().read()
     }
 
     /// Its notes so far.
     pub fn read(&self) -> Notes {
-        read_notes(&self.notes)
+        let mut notes = read_notes(&self.notes);
+        self.sockets.read_into(&mut notes);
+        notes
     }
 }
 
@@ -102,7 +114,8 @@ pub struct Verdict {
 }
 
 /// Waits until everything promised is in the journal and nothing is pending, then judges packets and the one theft.
-/// `binds_from_ms`: a broker that died has taken what it acknowledged before with it; our answers bind always. Without a
+/// `binds_from_ms`: a broker that died has taken what it acknowledged before with it; our answers bind always, and so does each
+/// PUBACK of the door. Without a
 /// sink the webhook is the demonstration's own, which keeps no list.
 pub async fn judge(up: &Up, notes: &Notes, binds_from_ms: i64, sink: Option<&Sink>) -> Verdict {
     let mut verdict = judge_packets(up, notes, binds_from_ms).await;
@@ -113,6 +126,7 @@ pub async fn judge(up: &Up, notes: &Notes, binds_from_ms: i64, sink: Option<&Sin
 /// The same of packets alone, where the theft may not have been played to its end.
 pub async fn judge_packets(up: &Up, notes: &Notes, binds_from_ms: i64) -> Verdict {
     let since = Instant::now();
+    let binds_from_ms = if up.door_port().is_some() { 0 } else { binds_from_ms };
     let broker_bound = notes.acknowledged.iter().filter(|(_, at)| **at >= binds_from_ms).map(|(p, _)| p);
     let promised: BTreeSet<&String> = broker_bound.chain(&notes.answered).collect();
     let mut journal = read_journal(up);
@@ -130,8 +144,9 @@ pub async fn judge_packets(up: &Up, notes: &Notes, binds_from_ms: i64) -> Verdic
     for (payload, outcomes) in &journal.outcomes {
         let stored = outcomes.iter().filter(|o| *o == "stored").count();
         verdict.lost += usize::from(stored == 0);
-        verdict.duplicated += stored.saturating_sub(1);
-        verdict.invented += usize::from(!notes.sent.contains(payload));
+        let surplus = if journal.timeless.contains(payload) { 0 } else { stored.saturating_sub(1) };
+        verdict.duplicated += surplus;
+        verdict.invented += usize::from(!notes.sent.contains(payload) && !notes.at_once.contains(payload));
     }
     // Positions: those of the journal, each once.
     let fixes = journal.fixes.len() as i64;
@@ -177,6 +192,8 @@ impl Verdict {
 struct Journal {
     /// SHA-256 of each payload → what became of it, as often as it stands there.
     outcomes: BTreeMap<String, Vec<String>>,
+    /// Payloads that say no time, as a log-in: each counts.
+    timeless: BTreeSet<String>,
     /// The fixes in it: topic, time, position. A second has room for several, but not for the same twice.
     fixes: BTreeSet<(String, i64, u64, u64)>,
 }
@@ -190,18 +207,23 @@ fn read_journal(up: &Up) -> Journal {
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         let (topic, payload) = (row["topic"].as_str().unwrap(), hex::decode(row["payload"].as_str().unwrap()).unwrap());
-        let language = match payload.first() {
-            Some(b'{') => "json",
-            Some(b'*') => "h02",
-            Some(0x78) => "gt06",
-            Some(0) => "teltonika",
+        let language = match &payload[..] {
+            [b'{', ..] => "json",
+            [b'x', b'x', ..] => "gt06",
+            [b'*', ..] => "h02",
+            [0, 0, 0, 0, ..] => "teltonika",
             _ => "jt808",
         };
-        for fix in protocol::decode(&Profile::of(language), &payload).unwrap().moments.iter().flat_map(|m| &m.fix) {
+        let report = protocol::decode(&Profile::of(language), &payload).unwrap();
+        for fix in report.moments.iter().flat_map(|m| &m.fix) {
             let position = (fix.position.lat_deg.to_bits(), fix.position.lon_deg.to_bits());
             journal.fixes.insert((topic.to_owned(), fix.fixed_at.unwrap().micros(), position.0, position.1));
         }
-        let outcomes = journal.outcomes.entry(hex::encode(Sha256::digest(payload))).or_default();
+        let name = hex::encode(Sha256::digest(&payload));
+        if report.moments.is_empty() {
+            journal.timeless.insert(name.clone());
+        }
+        let outcomes = journal.outcomes.entry(name).or_default();
         outcomes.push(row["outcome"].as_str().unwrap().to_owned());
     }
     journal

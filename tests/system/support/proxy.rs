@@ -42,6 +42,7 @@ struct Ambush {
 pub struct Proxy {
     pub port: u16,
     mode: watch::Sender<Mode>,
+    forgotten: watch::Sender<u64>,
     ambush: Arc<Ambush>,
 }
 
@@ -50,6 +51,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (mode, modes) = watch::channel(Mode::Pass);
+        let (forgotten, forgetting) = watch::channel(0);
         let ambush = Arc::new(Ambush { journal: (-1).into(), effects: (-1).into(), ..Ambush::default() });
         let shared = ambush.clone();
         tokio::spawn(async move {
@@ -57,10 +59,15 @@ impl Proxy {
                 if *modes.borrow() == Mode::Cut {
                     continue;
                 }
-                tokio::spawn(carry(client, to_port, modes.clone(), shared.clone()));
+                tokio::spawn(carry(client, to_port, (modes.clone(), forgetting.clone()), shared.clone()));
             }
         });
-        Self { port, mode, ambush }
+        Self { port, mode, forgotten, ambush }
+    }
+
+    /// Forgets what is open, as a mobile network does: clients are cut off, and the server is never told.
+    pub fn forget(&self) {
+        self.forgotten.send_modify(|times| *times += 1);
     }
 
     pub fn set(&self, mode: Mode) {
@@ -84,12 +91,19 @@ impl Proxy {
     }
 }
 
-async fn carry(client: TcpStream, to_port: u16, modes: watch::Receiver<Mode>, ambush: Arc<Ambush>) {
+async fn carry(
+    client: TcpStream,
+    to_port: u16,
+    (modes, mut forgetting): (watch::Receiver<Mode>, watch::Receiver<u64>),
+    ambush: Arc<Ambush>,
+) {
+    forgetting.mark_unchanged();
     let Ok(server) = TcpStream::connect(("127.0.0.1", to_port)).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (cut, mut is_cut) = watch::channel(false);
     let mut cutting = modes.clone();
+    let mut is_forgotten = false;
     let up = async {
         let (mut frames, mut buffer) = (Frames::default(), vec![0; 65_536]);
         loop {
@@ -132,6 +146,11 @@ async fn carry(client: TcpStream, to_port: u16, modes: watch::Receiver<Mode>, am
         () = up => {}
         () = down => {}
         _ = cutting.wait_for(|m| *m == Mode::Cut) => {}
+        _ = forgetting.changed() => is_forgotten = true,
+    }
+    if is_forgotten {
+        drop((from_client, to_client));
+        while forgetting.changed().await.is_ok() {} // until the proxy goes
     }
 }
 

@@ -4,7 +4,7 @@
 use super::oracle::{Oracle, Verdict, judge};
 use super::role::{Differs, Role};
 use super::sink::Sink;
-use crate::harness::{Up, use_ring};
+use crate::harness::{Up, door_flags, socket_flags, use_ring};
 use rideguard::config::Config;
 use serde_json::json;
 
@@ -17,10 +17,29 @@ pub struct World {
 }
 
 impl World {
-    /// Servers with sessions that stand, people, vehicles and admitted trackers; no RideGuard.
+    /// Servers with sessions that stand, people, vehicles and admitted trackers; no RideGuard. The fleet comes by the broker,
+    /// trackers without MQTT by the door of whoever runs `ingest`.
     pub async fn start(vehicles: usize, seed: u64) -> Self {
         use_ring();
-        let mut up = Up::start(vehicles, &[]).await;
+        let up = Up::start(vehicles, &words(&socket_flags())).await;
+        Self::around(up, vehicles, seed).await
+    }
+
+    /// The same, and the fleet comes by the door, too.
+    pub async fn at_the_door(vehicles: usize, seed: u64) -> Self {
+        use_ring();
+        let up = Up::start(vehicles, &words(&door_flags())).await;
+        Self::around(up, vehicles, seed).await
+    }
+
+    /// The same without a door: of two workers that share the lanes only one could open it.
+    pub async fn without_a_door(vehicles: usize, seed: u64) -> Self {
+        use_ring();
+        let up = Up::start_demo(vehicles, &[], |_| None).await;
+        Self::around(up, vehicles, seed).await
+    }
+
+    async fn around(mut up: Up, vehicles: usize, seed: u64) -> Self {
         let (ident, password) = up.tracker(0);
         up.publish(&ident, &password, vec![]).await; // trackers are admitted a moment after it is ready
         up.kill();
@@ -65,11 +84,15 @@ impl World {
     /// noted, leaves the figures for `make faults`, and demands that they are clean.
     pub async fn settle(&self, fault: &str, injected: u64, oracle: Oracle) -> Verdict {
         self.up.wait_for("SELECT count(*) FROM alert WHERE kind = 'moved'", 1).await;
-        let verdict = judge(&self.up, &oracle.end(), 0, Some(&self.sink)).await;
+        let verdict = judge(&self.up, &oracle.end().await, 0, Some(&self.sink)).await;
         note(fault, injected, self.seed, &verdict);
         verdict.must_be_clean();
         verdict
     }
+}
+
+fn words(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
 }
 
 /// Keeps the newest figures of a fault in `target/faults`; `make faults` prints them.
