@@ -217,17 +217,16 @@ fn broker_of_api(broker: &Broker) -> anyhow::Result<Broker> {
     Ok(broker)
 }
 
+/// Where lanes publish; and where links hear of it, if nobody in this process does.
+type News = (mpsc::Sender<Message>, Option<mpsc::Receiver<Message>>);
+
 /// Starts what works on the data itself, each as a role of its own.
 async fn start_workers(
     tasks: &mut JoinSet<()>,
     config: &Config,
     roles: Roles,
     metrics: &Arc<Metrics>,
-    (subscribed, door, (news, heard)): (
-        &Subscribed,
-        &DoorState,
-        (mpsc::Sender<Message>, Option<mpsc::Receiver<Message>>),
-    ),
+    (subscribed, door, (news, heard)): (&Subscribed, &DoorState, News),
     stop: &watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let settings_of = |role| store::settings(&config.database, role);
