@@ -36,7 +36,7 @@ lint: web/node_modules ## Formatting and lints
 	scripts/check-compose
 	cd web && npm run check
 
-test: install-test web/dist/index.html lint ## Everything that protects a change; installs what it needs
+test: install-test web/dist/index.html tests/system/clients/node_modules lint ## Everything that protects a change; installs what it needs
 	cd web && npm test
 	$(CARGO) build --locked --workspace
 	scripts/check-openapi target/debug/rideguard
@@ -69,7 +69,6 @@ install-broker:
 
 install-test:
 	@scripts/install run broker test
-	@$(MAKE) --no-print-directory tests/system/clients/node_modules
 
 # MQTT.js, for tests of the door.
 tests/system/clients/node_modules: tests/system/clients/package-lock.json

@@ -43,16 +43,30 @@ CREATE TABLE tracker_connection (
     listener   smallint NOT NULL,
     CHECK ((ended_at IS NULL) = (reason IS NULL))
 ) WITH (fillfactor = 70);
+CREATE INDEX tracker_connection_open ON tracker_connection (worker) WHERE ended_at IS NULL;
+
+-- Processes that have been silent for a minute ended when they were last heard, and so did their connections, so many rows at a time: a
+-- city's would hold up whoever writes them. Of processes that are gone, four are kept for a day. Also of the nightly work, for whoever
+-- runs no door any more.
+CREATE FUNCTION door_end_silent(p_rows integer) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE door_worker SET ended_at = beat_at WHERE worker IN (SELECT worker FROM door_worker
+        WHERE ended_at IS NULL AND beat_at < now() - interval '1 minute' ORDER BY worker FOR UPDATE SKIP LOCKED);
+    -- In the order in which others lock them; what they have locked is theirs.
+    WITH open AS (SELECT c.tracker_id, coalesce(w.ended_at, c.began_at) AS gone_at FROM tracker_connection c LEFT JOIN door_worker w USING (worker)
+        WHERE c.ended_at IS NULL AND (w.worker IS NULL OR w.ended_at IS NOT NULL) ORDER BY c.tracker_id LIMIT p_rows FOR UPDATE OF c SKIP LOCKED)
+    UPDATE tracker_connection c SET ended_at = greatest(open.gone_at, c.began_at), reason = 'lost' FROM open WHERE c.tracker_id = open.tracker_id;
+    DELETE FROM door_worker w WHERE (ended_at < now() - interval '1 day'
+            OR worker IN (SELECT worker FROM door_worker WHERE ended_at IS NOT NULL ORDER BY ended_at DESC OFFSET 4))
+        AND NOT EXISTS (SELECT FROM tracker_connection c WHERE c.worker = w.worker AND c.ended_at IS NULL);
+END $$;
 
 -- Notes of a process that it is there, with its listeners as [language, address, is_udp, is_tls, connected, strangers, ended]. Says
--- whether it was not known, or was taken for gone: then it tells every connection again. Those of processes that have been silent for
--- a minute ended when these were last heard; of those that are gone, four are kept for a day.
+-- whether it was not known, or was taken for gone: then it tells every connection again.
 CREATE FUNCTION door_beat(p_worker text, p_began_at timestamptz, p_is_list_read boolean, p_listeners jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    is_new  boolean;
-    silent  record;
-    checked integer;
+    is_new boolean;
 BEGIN
     is_new := NOT EXISTS (SELECT FROM door_worker WHERE worker = p_worker AND ended_at IS NULL);
     INSERT INTO door_worker (worker, began_at, beat_at, is_list_read) VALUES (p_worker, p_began_at, now(), p_is_list_read)
@@ -61,25 +75,16 @@ BEGIN
         SELECT p_worker, n - 1, l ->> 0, l ->> 1, (l ->> 2)::boolean, (l ->> 3)::boolean, (l ->> 4)::integer, (l ->> 5)::integer, l -> 6
         FROM jsonb_array_elements(p_listeners) WITH ORDINALITY AS t (l, n)
         ON CONFLICT (worker, listener) DO UPDATE SET connected = EXCLUDED.connected, strangers = EXCLUDED.strangers, ended = EXCLUDED.ended;
-    FOR silent IN SELECT worker, beat_at FROM door_worker WHERE ended_at IS NULL AND beat_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED LOOP
-        -- A part at a time: a city's rows would hold up whoever writes them.
-        UPDATE tracker_connection SET ended_at = greatest(silent.beat_at, began_at), reason = 'lost'
-            WHERE tracker_id IN (SELECT tracker_id FROM tracker_connection WHERE worker = silent.worker AND ended_at IS NULL LIMIT 5000);
-        GET DIAGNOSTICS checked = ROW_COUNT;
-        IF checked = 0 THEN
-            UPDATE door_worker SET ended_at = beat_at WHERE worker = silent.worker;
-        END IF;
-    END LOOP;
-    DELETE FROM door_worker WHERE ended_at < now() - interval '1 day'
-        OR worker IN (SELECT worker FROM door_worker WHERE ended_at IS NOT NULL ORDER BY ended_at DESC OFFSET 4);
+    PERFORM door_end_silent(5000);
     RETURN is_new;
 END $$;
 
 -- A process stops: whoever was connected to it is not any more.
 CREATE FUNCTION door_leave(p_worker text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    UPDATE tracker_connection SET ended_at = greatest(now(), began_at), reason = 'stopped' WHERE worker = p_worker AND ended_at IS NULL;
     UPDATE door_worker SET ended_at = now() WHERE worker = p_worker;
+    WITH open AS (SELECT tracker_id FROM tracker_connection WHERE worker = p_worker AND ended_at IS NULL ORDER BY tracker_id FOR UPDATE SKIP LOCKED)
+    UPDATE tracker_connection c SET ended_at = greatest(now(), c.began_at), reason = 'stopped' FROM open WHERE c.tracker_id = open.tracker_id;
 END $$;
 
 -- Notes connections as they are now, or how they ended. One that is there goes before one that ended, and a later one before an
@@ -104,6 +109,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         AND (c.began_at, c.ended_at, c.worker, c.listener, c.network, c.mqtt)
             IS DISTINCT FROM (EXCLUDED.began_at, EXCLUDED.ended_at, EXCLUDED.worker, EXCLUDED.listener, EXCLUDED.network, EXCLUDED.mqtt)
 $$;
+REVOKE ALL ON FUNCTION door_end_silent(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION door_end_silent(integer) TO rideguard_rollup_rights;
 REVOKE ALL ON FUNCTION door_beat(text, timestamptz, boolean, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION door_beat(text, timestamptz, boolean, jsonb) TO rideguard_ingest_rights, rideguard_door_rights;
 REVOKE ALL ON FUNCTION door_leave(text) FROM PUBLIC;
@@ -138,12 +145,12 @@ DECLARE
 BEGIN
     RETURN (
         WITH by_unit AS (SELECT c.worker, c.listener, t.unit_id, count(*) AS trackers
-            FROM tracker_connection c JOIN tracker t USING (tracker_id) WHERE c.ended_at IS NULL GROUP BY 1, 2, 3),
+            FROM tracker_connection c JOIN tracker t USING (tracker_id) WHERE c.ended_at IS NULL AND NOT is_all GROUP BY 1, 2, 3),
         own AS (SELECT worker, listener, sum(trackers)::integer AS trackers FROM by_unit WHERE is_within(who, unit_id) GROUP BY 1, 2)
         SELECT coalesce(jsonb_agg(jsonb_build_object('began_at', w.began_at, 'seen_at', w.beat_at, 'ended_at', g.gone_at, 'is_list_read', w.is_list_read,
             'listeners', (SELECT coalesce(jsonb_agg(jsonb_build_object('language', l.language, 'address', l.address,
                     'transport', CASE WHEN l.is_udp THEN 'udp' ELSE 'tcp' END, 'is_tls', l.is_tls,
-                    'connected', CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE coalesce(o.trackers, 0) END,
+                    'connected', CASE WHEN g.gone_at IS NOT NULL THEN 0 WHEN is_all THEN l.connected ELSE coalesce(o.trackers, 0) END,
                     'connected_in_all', CASE WHEN is_all THEN CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE l.connected END END,
                     'strangers', CASE WHEN is_all THEN CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE l.strangers END END,
                     'ended', CASE WHEN is_all THEN l.ended END) ORDER BY l.listener), '[]')

@@ -138,7 +138,7 @@ CREATE TABLE coverage_gap (
     cause text NOT NULL,
     from_at timestamp with time zone NOT NULL,
     until_at timestamp with time zone NOT NULL,
-    CHECK ((cause = ANY (ARRAY['connection'::text, 'session_lost'::text, 'away'::text]))),
+    CHECK ((cause = ANY (ARRAY['connection'::text, 'session_lost'::text, 'away'::text, 'door_away'::text]))),
     PRIMARY KEY (lane, from_at, until_at, cause)
 );
 
@@ -1188,6 +1188,8 @@ CREATE INDEX track_open_cell ON public.track_open USING btree (cell, from_at);
 CREATE INDEX track_tracker ON ONLY public.track USING btree (tracker_id, from_at);
 
 CREATE INDEX tracker_batch ON public.tracker USING btree (batch, ident);
+
+CREATE INDEX tracker_connection_open ON public.tracker_connection USING btree (worker) WHERE (ended_at IS NULL);
 
 CREATE INDEX tracker_credential_changed ON public.tracker_credential USING btree (changed_by);
 
@@ -2845,12 +2847,12 @@ DECLARE
 BEGIN
     RETURN (
         WITH by_unit AS (SELECT c.worker, c.listener, t.unit_id, count(*) AS trackers
-            FROM tracker_connection c JOIN tracker t USING (tracker_id) WHERE c.ended_at IS NULL GROUP BY 1, 2, 3),
+            FROM tracker_connection c JOIN tracker t USING (tracker_id) WHERE c.ended_at IS NULL AND NOT is_all GROUP BY 1, 2, 3),
         own AS (SELECT worker, listener, sum(trackers)::integer AS trackers FROM by_unit WHERE is_within(who, unit_id) GROUP BY 1, 2)
         SELECT coalesce(jsonb_agg(jsonb_build_object('began_at', w.began_at, 'seen_at', w.beat_at, 'ended_at', g.gone_at, 'is_list_read', w.is_list_read,
             'listeners', (SELECT coalesce(jsonb_agg(jsonb_build_object('language', l.language, 'address', l.address,
                     'transport', CASE WHEN l.is_udp THEN 'udp' ELSE 'tcp' END, 'is_tls', l.is_tls,
-                    'connected', CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE coalesce(o.trackers, 0) END,
+                    'connected', CASE WHEN g.gone_at IS NOT NULL THEN 0 WHEN is_all THEN l.connected ELSE coalesce(o.trackers, 0) END,
                     'connected_in_all', CASE WHEN is_all THEN CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE l.connected END END,
                     'strangers', CASE WHEN is_all THEN CASE WHEN g.gone_at IS NOT NULL THEN 0 ELSE l.strangers END END,
                     'ended', CASE WHEN is_all THEN l.ended END) ORDER BY l.listener), '[]')
@@ -4660,9 +4662,7 @@ CREATE OR REPLACE FUNCTION public.door_beat(p_worker text, p_began_at timestamp 
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 DECLARE
-    is_new  boolean;
-    silent  record;
-    checked integer;
+    is_new boolean;
 BEGIN
     is_new := NOT EXISTS (SELECT FROM door_worker WHERE worker = p_worker AND ended_at IS NULL);
     INSERT INTO door_worker (worker, began_at, beat_at, is_list_read) VALUES (p_worker, p_began_at, now(), p_is_list_read)
@@ -4671,17 +4671,7 @@ BEGIN
         SELECT p_worker, n - 1, l ->> 0, l ->> 1, (l ->> 2)::boolean, (l ->> 3)::boolean, (l ->> 4)::integer, (l ->> 5)::integer, l -> 6
         FROM jsonb_array_elements(p_listeners) WITH ORDINALITY AS t (l, n)
         ON CONFLICT (worker, listener) DO UPDATE SET connected = EXCLUDED.connected, strangers = EXCLUDED.strangers, ended = EXCLUDED.ended;
-    FOR silent IN SELECT worker, beat_at FROM door_worker WHERE ended_at IS NULL AND beat_at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED LOOP
-        -- A part at a time: a city's rows would hold up whoever writes them.
-        UPDATE tracker_connection SET ended_at = greatest(silent.beat_at, began_at), reason = 'lost'
-            WHERE tracker_id IN (SELECT tracker_id FROM tracker_connection WHERE worker = silent.worker AND ended_at IS NULL LIMIT 5000);
-        GET DIAGNOSTICS checked = ROW_COUNT;
-        IF checked = 0 THEN
-            UPDATE door_worker SET ended_at = beat_at WHERE worker = silent.worker;
-        END IF;
-    END LOOP;
-    DELETE FROM door_worker WHERE ended_at < now() - interval '1 day'
-        OR worker IN (SELECT worker FROM door_worker WHERE ended_at IS NOT NULL ORDER BY ended_at DESC OFFSET 4);
+    PERFORM door_end_silent(5000);
     RETURN is_new;
 END $function$;
 
@@ -4732,6 +4722,24 @@ BEGIN
             door_one_check('drill', CASE WHEN told.raised_at IS NOT NULL THEN 'seen' ELSE 'not_seen' END, false)));
 END $function$;
 
+CREATE OR REPLACE FUNCTION public.door_end_silent(p_rows integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+    UPDATE door_worker SET ended_at = beat_at WHERE worker IN (SELECT worker FROM door_worker
+        WHERE ended_at IS NULL AND beat_at < now() - interval '1 minute' ORDER BY worker FOR UPDATE SKIP LOCKED);
+    -- In the order in which others lock them; what they have locked is theirs.
+    WITH open AS (SELECT c.tracker_id, coalesce(w.ended_at, c.began_at) AS gone_at FROM tracker_connection c LEFT JOIN door_worker w USING (worker)
+        WHERE c.ended_at IS NULL AND (w.worker IS NULL OR w.ended_at IS NOT NULL) ORDER BY c.tracker_id LIMIT p_rows FOR UPDATE OF c SKIP LOCKED)
+    UPDATE tracker_connection c SET ended_at = greatest(open.gone_at, c.began_at), reason = 'lost' FROM open WHERE c.tracker_id = open.tracker_id;
+    DELETE FROM door_worker w WHERE (ended_at < now() - interval '1 day'
+            OR worker IN (SELECT worker FROM door_worker WHERE ended_at IS NOT NULL ORDER BY ended_at DESC OFFSET 4))
+        AND NOT EXISTS (SELECT FROM tracker_connection c WHERE c.worker = w.worker AND c.ended_at IS NULL);
+END $function$;
+
 CREATE OR REPLACE FUNCTION public.door_gone_at(w door_worker)
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -4747,8 +4755,9 @@ CREATE OR REPLACE FUNCTION public.door_leave(p_worker text)
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
-    UPDATE tracker_connection SET ended_at = greatest(now(), began_at), reason = 'stopped' WHERE worker = p_worker AND ended_at IS NULL;
     UPDATE door_worker SET ended_at = now() WHERE worker = p_worker;
+    WITH open AS (SELECT tracker_id FROM tracker_connection WHERE worker = p_worker AND ended_at IS NULL ORDER BY tracker_id FOR UPDATE SKIP LOCKED)
+    UPDATE tracker_connection c SET ended_at = greatest(now(), c.began_at), reason = 'stopped' FROM open WHERE c.tracker_id = open.tracker_id;
 END $function$;
 
 CREATE OR REPLACE FUNCTION public.door_note(p_worker text, p_idents text[], p_began_at timestamp with time zone[], p_ended_at timestamp with time zone[], p_reasons text[], p_listeners smallint[], p_mqtt text[], p_networks text[])

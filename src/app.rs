@@ -261,6 +261,9 @@ async fn start_workers(
         };
         let remote = RemoteDoors::default();
         if let Some(listen) = config.link.listen {
+            if !config.door.listener.is_empty() {
+                tracing::info!("link.listen is set: the listeners of [door] are those of `rideguard door`");
+            }
             let (queues, remote) = (around.queues, remote.clone());
             let side = HolderSide::open(listen, link_secret(config)?, queues, remote).await?;
             tasks.spawn(side.run(heard.unwrap_or_else(|| mpsc::channel(1).1), stop.clone()));

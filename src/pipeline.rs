@@ -17,7 +17,7 @@ mod replies;
 
 use crate::clock::now;
 use crate::config::Config;
-use crate::domain::{Entry, GapCause, Lane};
+use crate::domain::{Entry, GapCause, Lane, Timestamp};
 use crate::engine::{Effects, FoldSettings, LaneState, Reply, Switched};
 use crate::failpoint::{self, Point};
 use crate::ingest::{
@@ -30,7 +30,7 @@ use crate::store::lane::{self, Lease, LeaseLost, Progress};
 use crate::store::{self, answered, journal, settings};
 use crate::telemetry::Metrics;
 use batch::{Batch, Linger};
-use door_watch::DoorWatch;
+use door_watch::{Change, Counted, DoorWatch};
 use lane_quota::{LanePermit, LaneQuota};
 pub use live_publisher::LivePublisher;
 use offline_buffer::{Came, InDoubtBatch, OfflineBuffer};
@@ -81,6 +81,7 @@ struct Pipeline<'a> {
     switched: Switched,
     settings_changed: watch::Receiver<u64>,
     door_watch: DoorWatch,
+    without_door: Option<Counted>,
     ticked_at: Instant,
     checkpoint: (i64, Instant),
 }
@@ -177,6 +178,7 @@ impl<'a> Pipeline<'a> {
             state,
             switched: Switched::default(),
             door_watch: DoorWatch::default(),
+            without_door: None,
             ticked_at: Instant::now(),
             checkpoint,
         };
@@ -304,8 +306,7 @@ impl<'a> Pipeline<'a> {
             let at = now();
             let from = at.plus_secs_f64(-self.ticked_at.elapsed().as_secs_f64());
             if self.shared.config.link.listen.is_some() {
-                let is_linked = self.shared.outlet.remote.has(self.lane);
-                batch.entries.extend(self.door_watch.look(is_linked, from, at));
+                self.watch_door(batch, from, at);
             }
             if !self.buffer.hears_broker()? {
                 batch.entries.push(Entry::Gap { from, to: at, cause: GapCause::WithoutBroker });
@@ -346,6 +347,22 @@ impl<'a> Pipeline<'a> {
         }
         self.linger.learn(batch);
         Ok(())
+    }
+
+    fn watch_door(&mut self, batch: &mut Batch, from: Timestamp, at: Timestamp) {
+        let (gap, change) = self.door_watch.look(self.shared.outlet.remote.has(self.lane), from, at);
+        batch.entries.extend(gap);
+        match change {
+            Some(Change::Went) => {
+                self.without_door = Some(Counted::by(&self.shared.metrics.lanes_without_door));
+                tracing::warn!(lane = self.lane.0, "No door is linked; its trackers are not heard");
+            }
+            Some(Change::Came) => {
+                self.without_door = None;
+                tracing::info!(lane = self.lane.0, "A door is linked again");
+            }
+            None => {}
+        }
     }
 
     fn take_gap(&mut self, batch: &mut Batch, gap: Entry) {

@@ -56,6 +56,8 @@ pub struct Metrics {
     pub door_datagrams: IntCounterVec,
     /// Lanes that a door of its own has a holder for.
     pub door_lanes_linked: IntGauge,
+    /// Lanes that this process works on while no door is linked to them, if doors are processes of their own.
+    pub lanes_without_door: IntGauge,
     /// What lies in the spool, bytes.
     pub spool_bytes: IntGauge,
     /// Notification attempts, by result.
@@ -158,6 +160,10 @@ impl Metrics {
             door_lanes_linked: register!(IntGauge::new(
                 "rideguard_door_lanes_linked",
                 "Lanes whose holder this door is linked to, if it is a process of its own"
+            )),
+            lanes_without_door: register!(IntGauge::new(
+                "rideguard_lanes_without_door",
+                "Lanes of this process to which no door is linked, if doors are processes of their own"
             )),
             spool_bytes: register!(IntGauge::new(
                 "rideguard_spool_bytes",

@@ -178,8 +178,12 @@ fn the_settings_inside_the_containers_are_valid_and_fit_the_services() {
     let published = texts(&services["door"]["ports"]);
     assert!(published.len() == 1 && published[0].ends_with(&format!(":{}", listener.listen.port())), "{published:?}");
     let spool = config.link.spool_dir.as_ref().expect("a spool");
-    let kept = texts(&services["door"]["volumes"]).iter().any(|v| v == "door-spool:/var/lib/rideguard");
-    assert!(spool.starts_with("/var/lib/rideguard") && kept, "what the door acknowledged outlives its container");
+    let of_ingest = config.ingest.spool_dir.as_ref().expect("a spool");
+    for (service, spool) in [("door", spool), ("ingest", of_ingest)] {
+        let volume = format!("{service}-spool:/var/lib/rideguard");
+        let kept = texts(&services[service]["volumes"]).contains(&volume);
+        assert!(spool.starts_with("/var/lib/rideguard") && kept, "what {service} acknowledged outlives its container");
+    }
     let published = texts(&services["api"]["ports"]);
     assert!(
         published.iter().all(|p| p.starts_with("127.0.0.1:")),

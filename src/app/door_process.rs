@@ -12,6 +12,9 @@ use crate::store::journal::spool::Spool;
 use crate::store::{self, Role};
 use crate::telemetry::Metrics;
 use anyhow::{Context, ensure};
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +26,21 @@ use tokio::task::JoinSet;
 pub(super) fn link_secret(config: &Config) -> anyhow::Result<Secret> {
     let file = config.link.secret_file.as_deref().context("link.secret_file is missing")?;
     Secret::new(&read_secret(file)?)
+}
+
+/// Takes the folder of the spool for this process: two doors in one would overwrite each other's files.
+fn lock(root: &Path) -> anyhow::Result<File> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .with_context(|| format!("cannot make {}", root.display()))?;
+    let file = File::create(root.join("lock"))?;
+    let taken = file.try_lock().map_err(anyhow::Error::from);
+    taken.with_context(|| {
+        format!("another door uses {} (link.spool_dir); each needs a folder of its own", root.display())
+    })?;
+    Ok(file)
 }
 
 /// Opens the listeners, and looks for the holder of each lane.
@@ -40,9 +58,11 @@ pub(super) fn start(
     ensure!(!config.link.workers.is_empty(), "link.workers is missing: `rideguard door` finds the lanes there");
     let to_workers: (Arc<[String]>, _) = (config.link.workers.clone().into(), link_secret(config)?);
     install_profiles(config.ingest.profiles_dir.as_deref())?;
-    let spool_bytes_max = config.link.spool_mb_max * 1_000_000 / u64::from(LANES);
-    let spool = |lane| config.link.spool_dir.as_ref().map(|root| Spool::open(root, lane, spool_bytes_max)).transpose();
-    let spools = Lane::all().map(spool).collect::<anyhow::Result<Vec<_>>>()?;
+    let bound = (config.link.spool_mb_max * 1_000_000 / u64::from(LANES), "link.spool_mb_max");
+    let root = config.link.spool_dir.as_deref();
+    let locked = root.map(lock).transpose()?;
+    let spools = Lane::all().map(|lane| root.map(|root| Spool::open(root, lane, bound)).transpose());
+    let spools = spools.collect::<anyhow::Result<Vec<_>>>()?;
     let (places, (queues, inboxes)) = (Places::default(), LaneQueues::new());
     let database = store::settings(&config.database, Role::Door)?;
     let around = Surroundings {
@@ -60,7 +80,11 @@ pub(super) fn start(
         tasks.spawn(side.run(stop.clone()));
     }
     if let Some(door) = Door::open(&config.door, around, stop.clone())? {
-        tasks.spawn(door.run(stop.clone()));
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            door.run(stop).await;
+            drop(locked); // the spool is this process's until its end
+        });
     }
     Ok(())
 }

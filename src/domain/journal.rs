@@ -92,9 +92,11 @@ pub enum GapCause {
     /// The broker is away just now, so trackers behind it cannot be heard. It is told with each tick, and as one
     /// (`Connection` or `SessionLost`) when the broker is back; people see only that.
     WithoutBroker,
-    /// No door is linked just now, so trackers at it cannot be heard. It is told with each tick, and as one (`Away`) when a
-    /// door is back; people see only that.
+    /// No door is linked just now, so trackers at it cannot be heard. It is told with each tick, and as one (`DoorAway`) when
+    /// a door is back; people see only that.
     WithoutDoor,
+    /// No door was linked; trackers at it kept what they had, or their door did.
+    DoorAway,
 }
 
 impl GapCause {
@@ -102,13 +104,13 @@ impl GapCause {
     pub fn is_of_broker(self) -> bool {
         match self {
             Self::Connection | Self::SessionLost | Self::WithoutBroker => true,
-            Self::Away | Self::WithoutDoor => false,
+            Self::Away | Self::WithoutDoor | Self::DoorAway => false,
         }
     }
 
     /// Whether trackers behind the broker were heard all the same.
     pub fn is_of_door(self) -> bool {
-        self == Self::WithoutDoor
+        matches!(self, Self::WithoutDoor | Self::DoorAway)
     }
 
     /// Its name in tables and API.
@@ -119,6 +121,7 @@ impl GapCause {
             Self::Away => "away",
             Self::WithoutBroker => "without_broker",
             Self::WithoutDoor => "without_door",
+            Self::DoorAway => "door_away",
         }
     }
 }

@@ -26,6 +26,8 @@ const ROWS_PER_REPORT: usize = 2000;
 const TELL_ALL_EVERY: Duration = Duration::from_secs(600);
 /// Longest the database is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// By so much earlier the database ends a statement.
+const MARGIN: Duration = Duration::from_secs(1);
 /// The same at the end of the process.
 const LAST_WORD_MAX: Duration = Duration::from_secs(2);
 
@@ -38,12 +40,14 @@ pub(super) struct Reporter {
     client: Option<Client>,
     told_all_at: Instant,
     is_told_away: bool,
+    /// A report came to nothing, and others may have taken us for gone meanwhile: everybody is told of again.
+    owes_all: bool,
 }
 
 impl Reporter {
     pub fn new(shared: Arc<Shared>, database: tokio_postgres::Config, worker: String) -> Self {
         let (began_at, told_all_at) = (now(), Instant::now());
-        Self { shared, database, worker, began_at, client: None, told_all_at, is_told_away: false }
+        Self { shared, database, worker, began_at, client: None, told_all_at, is_told_away: false, owes_all: false }
     }
 
     /// Reports until `stop`, and says goodbye.
@@ -54,6 +58,7 @@ impl Reporter {
                 Ok(()) => self.is_told_away = false,
                 Err(error) => {
                     self.client = None;
+                    self.owes_all = true;
                     if !std::mem::replace(&mut self.is_told_away, true) {
                         tracing::warn!(error = %format!("{error:#}"), "What operators see of the door cannot be written; the door goes on");
                     }
@@ -76,7 +81,12 @@ impl Reporter {
     async fn connected(&mut self) -> anyhow::Result<&Client> {
         let client = match self.client.take().filter(|client| !client.is_closed()) {
             Some(client) => client,
-            None => store::connect(&self.database, "door").await?,
+            None => {
+                let client = store::connect(&self.database, "door").await?;
+                // What we gave up must not be done afterwards.
+                client.batch_execute(&format!("SET statement_timeout = {}", (ANSWER_MAX - MARGIN).as_millis())).await?;
+                client
+            }
         };
         Ok(self.client.insert(client))
     }
@@ -84,11 +94,11 @@ impl Reporter {
     async fn report(&mut self) -> anyhow::Result<()> {
         let (listeners, is_list_read) = (self.listeners(), self.shared.guests.is_read());
         let (worker, began_at) = (self.worker.clone(), self.began_at);
-        let places = self.shared.places.clone();
+        let (places, owes_all) = (self.shared.places.clone(), self.owes_all);
         let client = self.connected().await?;
         let is_unknown = door_report::beat(client, (&worker, began_at), is_list_read, &listeners).await?;
         let mut left = ROWS_PER_REPORT;
-        if is_unknown {
+        if is_unknown || owes_all {
             places.tell_all();
         }
         while left > 0 {
@@ -100,6 +110,7 @@ impl Reporter {
             door_report::note(client, &worker, &columns(&taken.told)).await?;
             taken.told.clear();
         }
+        self.owes_all = false;
         if self.told_all_at.elapsed() >= TELL_ALL_EVERY {
             self.told_all_at = Instant::now();
             places.tell_all();

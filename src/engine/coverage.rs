@@ -9,7 +9,7 @@ const GAP_RAISED_S_MIN: f64 = 2.0;
 pub(super) fn told_of(from: Timestamp, to: Timestamp, cause: GapCause) -> Option<Finding> {
     let is_told = match cause {
         GapCause::SessionLost => true,
-        GapCause::Connection | GapCause::Away => to.seconds_since(from) >= GAP_RAISED_S_MIN,
+        GapCause::Connection | GapCause::Away | GapCause::DoorAway => to.seconds_since(from) >= GAP_RAISED_S_MIN,
         GapCause::WithoutBroker | GapCause::WithoutDoor => false,
     };
     is_told.then_some(Finding::CoverageGap { from, to, cause })

@@ -79,6 +79,11 @@ impl Inbox {
         delivery
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.deliveries.is_empty()
+    }
+
     /// From now on packets are taken.
     pub fn open(&self) {
         self.state.is_held.store(true, Ordering::Relaxed);

@@ -11,8 +11,8 @@ const WAITING_MAX: usize = 4096;
 /// A tracker and what it is to hear.
 pub type Word = (TrackerIdent, Vec<u8>);
 
-/// Lane and number of a link → its way out.
-type Links = BTreeMap<(Lane, u64), Sender<Word>>;
+/// Lane and number of a link → its way out, and whether what it says is of now.
+type Links = BTreeMap<(Lane, u64), (Sender<Word>, bool)>;
 
 /// Which doors are linked, by lane. Usually there is one.
 #[derive(Clone, Default)]
@@ -37,25 +37,39 @@ impl RemoteDoors {
         let mut links = self.lock();
         links.0 += 1;
         let key = (lane, links.0);
-        links.1.insert(key, sender);
+        links.1.insert(key, (sender, false));
         drop(links);
         Linked { doors: self.clone(), key, words }
     }
 
-    /// Whether a door is there for a lane.
+    /// Whether a door is there for a lane, and tells of now: while it empties its spool, nobody's silence says anything.
     pub fn has(&self, lane: Lane) -> bool {
-        self.of(&self.lock(), lane).next().is_some()
+        self.of(&self.lock(), lane).any(|(_, is_of_now)| *is_of_now)
     }
 
-    fn of<'a>(&self, links: &'a (u64, Links), lane: Lane) -> impl Iterator<Item = &'a Sender<Word>> {
-        links.1.range((lane, 0)..=(lane, u64::MAX)).map(|(_, sender)| sender)
+    fn of<'a>(&self, links: &'a (u64, Links), lane: Lane) -> impl Iterator<Item = &'a (Sender<Word>, bool)> {
+        links.1.range((lane, 0)..=(lane, u64::MAX)).map(|(_, link)| link)
     }
 
     /// Sends bytes to a tracker, wherever it is connected; where it is not, nobody hears it.
     pub fn send(&self, ident: &TrackerIdent, payload: &[u8]) {
         let lane = Shard::of(ident.as_str()).lane();
-        for sender in self.of(&self.lock(), lane) {
+        for (sender, _) in self.of(&self.lock(), lane) {
             drop(sender.try_send((ident.clone(), payload.to_vec())));
+        }
+    }
+}
+
+impl Linked {
+    /// Its lane.
+    pub fn lane(&self) -> Lane {
+        self.key.0
+    }
+
+    /// What it says is of now.
+    pub fn catch_up(&self) {
+        if let Some((_, is_of_now)) = self.doors.lock().1.get_mut(&self.key) {
+            *is_of_now = true;
         }
     }
 }
@@ -82,6 +96,8 @@ mod tests {
             assert_eq!(linked.words.try_recv().unwrap(), (ident.clone(), b"x".to_vec()));
         }
         assert!(elsewhere.words.try_recv().is_err());
+        assert!(!doors.has(lane), "they may be emptying their spools");
+        [&first, &second, &elsewhere].into_iter().for_each(Linked::catch_up);
         drop(first);
         assert!(doors.has(lane));
         drop(second);

@@ -62,6 +62,8 @@ pub(super) struct News {
     /// Whom to tell of, those who wait longest first; each once.
     queue: VecDeque<TrackerIdent>,
     queued: HashSet<TrackerIdent>,
+    /// Whom to tell of again, after those for whom something changed.
+    again: VecDeque<TrackerIdent>,
     /// How those went that are not there any more; each of them is in the queue.
     gone: HashMap<TrackerIdent, (Visit, Timestamp, &'static str)>,
     by_datagrams: HashMap<TrackerIdent, Heard>,
@@ -125,7 +127,7 @@ impl News {
     pub fn take(&mut self, most: usize, here: impl Fn(&TrackerIdent) -> Option<Visit>) -> Vec<Told> {
         let mut taken = Vec::new();
         while taken.len() < most {
-            let Some(ident) = self.queue.pop_front() else { break };
+            let Some(ident) = self.queue.pop_front().or_else(|| self.again.pop_front()) else { break };
             self.queued.remove(&ident);
             let gone = self.gone.remove(&ident);
             let now = here(&ident).or_else(|| self.by_datagrams.get(&ident).map(|heard| heard.visit));
@@ -154,10 +156,7 @@ impl News {
 
     /// Everybody who is there is told of again.
     pub fn tell_all(&mut self, here: impl Iterator<Item = TrackerIdent>) {
-        let by_datagrams: Vec<TrackerIdent> = self.by_datagrams.keys().cloned().collect();
-        for ident in here.chain(by_datagrams) {
-            self.queue(&ident);
-        }
+        self.again = here.chain(self.by_datagrams.keys().cloned()).collect();
     }
 }
 

@@ -18,6 +18,11 @@ const SECRET_BYTES_MIN: usize = 16;
 #[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
+/// Whoever is at the other side does not have our secret.
+#[derive(Debug, thiserror::Error)]
+#[error("it does not have the secret of link.secret_file")]
+pub(super) struct WrongSecret;
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Purpose {
@@ -86,7 +91,7 @@ pub(super) async fn greet(line: &mut Line, secret: &Secret, purpose: Purpose) ->
     let welcome: Welcome = line.next().await?;
     let taken = [u8::from(welcome.is_taken)];
     if secret.mac([b"welcome", &nonce, &challenge.nonce, &taken]).verify_slice(&welcome.proof).is_err() {
-        bail!("it does not have the secret of link.secret_file");
+        bail!(WrongSecret);
     }
     line.trust();
     Ok(welcome.is_taken)
@@ -102,7 +107,7 @@ pub(super) async fn receive(
     line.send(&challenge).await?;
     let Wish { purpose, nonce, proof } = line.next().await?;
     if secret.mac([b"wish", &challenge.nonce, &nonce, &bytes_of(purpose)]).verify_slice(&proof).is_err() {
-        bail!("it does not have the secret of link.secret_file");
+        bail!(WrongSecret);
     }
     let is_taken = match purpose {
         Purpose::Lane(lane) => is_held(Lane(lane)),

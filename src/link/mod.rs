@@ -24,5 +24,7 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Longest that connecting and greeting may take.
 const GREETING_MAX: Duration = Duration::from_secs(3);
+/// Packets that the holder has not kept yet, of one door and lane: two of its largest batches, and one on the way.
+const UNKEPT_MAX: usize = 3000;
 /// Longest that writing may wait for the other side.
 const WRITE_MAX: Duration = Duration::from_secs(10);

@@ -20,6 +20,8 @@ const GREETING_BYTES_MAX: usize = 256;
 pub(super) enum Frame<'a> {
     /// Door to holder: a packet, under a number that its receipt names.
     Packet(u64, Cow<'a, Packet>),
+    /// Door to holder: what it kept while no worker had the lane is with this one, and what comes now is of now.
+    CaughtUp,
     /// Holder to door: these are kept.
     Kept(Vec<u64>),
     /// Holder to door: these are beyond a quota, counted and not kept; an answer would say otherwise.

@@ -66,7 +66,8 @@ impl OfflineBuffer {
     pub fn new(shared: &Shared, lane: Lane, inbox: Inbox) -> Self {
         let settings = &shared.config.ingest;
         let open = |root: &PathBuf| {
-            Spool::open(root, lane, settings.spool_mb_max * 1_000_000 / u64::from(crate::domain::shard::LANES))
+            let bytes_max = settings.spool_mb_max * 1_000_000 / u64::from(crate::domain::shard::LANES);
+            Spool::open(root, lane, (bytes_max, "ingest.spool_mb_max"))
                 .inspect_err(|error| {
                     tracing::error!(lane = lane.0, error = %format!("{error:#}"), "Cannot open the spool; the broker keeps messages while PostgreSQL is away");
                 })

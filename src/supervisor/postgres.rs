@@ -52,13 +52,20 @@ impl Postgres {
             && let Some(port) = fs::read_to_string(&pid_file)?.lines().nth(3).and_then(|l| l.trim().parse().ok())
         {
             tracing::info!("Adopted PostgreSQL of an earlier run");
-            let mut adopted = Self { child, port, host: loopback(), password_file, superuser_password_file };
+            let (ours, superusers) = (password_file.clone(), superuser_password_file.clone());
+            let mut adopted =
+                Self { child, port, host: loopback(), password_file: ours, superuser_password_file: superusers };
             // It may be on its way back from a crash.
-            adopted.wait(&pid_file, &folder.path("postgres.log"))?;
-            if let Some(sockets) = socket_folder(&home, port).filter(|_| socket(&home, port).exists()) {
-                adopted.host = sockets;
+            match adopted.wait(&pid_file, &folder.path("postgres.log")) {
+                Ok(()) => {
+                    if let Some(sockets) = socket_folder(&home, port).filter(|_| socket(&home, port).exists()) {
+                        adopted.host = sockets;
+                    }
+                    return Ok(adopted);
+                }
+                Err(error) if adopted.is_alive() => return Err(error),
+                Err(_) => {} // it was on its way out
             }
-            return Ok(adopted);
         }
         let port = port.map_or_else(free_port, Ok)?;
         let log = folder.path("postgres.log");

@@ -185,7 +185,7 @@ async fn a_door_that_is_away_is_known_and_a_link_takes_only_who_has_the_secret()
     std::fs::write(world.up.folder.join("secrets/link"), "a secret of this test alone\n").unwrap();
     let door = linked.door(&world);
     linked.is_at_least("rideguard_door_lanes_linked", 16.0, &door).await;
-    let gap = "SELECT count(*) FROM coverage_gap WHERE cause = 'away' AND until_at - from_at > interval '8 s'";
+    let gap = "SELECT count(*) FROM coverage_gap WHERE cause = 'door_away' AND until_at - from_at > interval '8 s'";
     world.up.wait_for(gap, 16).await;
 }
 

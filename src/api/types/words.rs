@@ -47,8 +47,8 @@ words! {
     /// What the trackers of an outage have in common.
     OutageKind: Lane Firmware Area Cell;
     /// `connection`: to the broker, which kept what came. `session_lost`: it has lost what it had kept for us.
-    /// `away`: nobody worked on the lane; the broker kept what came.
-    CoverageGapCause: Connection SessionLost Away;
+    /// `away`: nobody worked on the lane; broker, door or trackers kept what came. `door_away`: no door was linked.
+    CoverageGapCause: Connection SessionLost Away DoorAway;
 }
 
 /// What an alert states: docs/alerts.md. Kinds that begin with `pre_` inform; the others wake the owner.

@@ -23,21 +23,23 @@ const SPOILT: &str = "spoilt";
 pub struct Spool {
     folder: PathBuf,
     bytes_max: u64,
+    /// Which setting says so.
+    setting: &'static str,
     bytes: u64,
     /// Number of the newest file; names sort by it.
     newest: u64,
 }
 
 impl Spool {
-    /// Opens the spool of a lane, and removes what a kill left half written: nothing of it was acknowledged.
+    /// Opens the spool of a lane, which may hold so much as a setting says, and removes what a kill left half written: nothing of it was acknowledged.
     ///
     /// # Errors
     /// Names the folder that cannot be made or read.
-    pub fn open(root: &Path, lane: Lane, bytes_max: u64) -> anyhow::Result<Self> {
+    pub fn open(root: &Path, lane: Lane, (bytes_max, setting): (u64, &'static str)) -> anyhow::Result<Self> {
         let folder = root.join(format!("lane-{:02}", lane.0));
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.with_context(|| format!("cannot make the spool folder {}", folder.display()))?;
-        let mut spool = Self { folder, bytes_max, bytes: 0, newest: 0 };
+        let mut spool = Self { folder, bytes_max, setting, bytes: 0, newest: 0 };
         for path in spool.paths(UNFINISHED)? {
             fs::remove_file(path)?;
         }
@@ -68,10 +70,11 @@ impl Spool {
         let length = content.len() as u64;
         if self.bytes + length > self.bytes_max {
             bail!(
-                "the spool {} holds {} bytes and would get {length} more; it may hold {} (ingest.spool_mb_max)",
+                "the spool {} holds {} bytes and would get {length} more; it may hold {} ({})",
                 self.folder.display(),
                 self.bytes,
-                self.bytes_max
+                self.bytes_max,
+                self.setting
             );
         }
         self.newest += 1;
@@ -164,9 +167,9 @@ mod tests {
     #[test]
     fn batches_come_back_in_order_after_a_restart() {
         let root = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(root.path(), Lane(3), 1 << 20).unwrap();
+        let mut spool = Spool::open(root.path(), Lane(3), (1 << 20, "a.setting")).unwrap();
         (0..20).for_each(|n| spool.put(&tick(n)).unwrap());
-        let mut again = Spool::open(root.path(), Lane(3), 1 << 20).unwrap();
+        let mut again = Spool::open(root.path(), Lane(3), (1 << 20, "a.setting")).unwrap();
         assert_eq!(again.bytes(), spool.bytes());
         assert_eq!(drained(&mut again), (0..20).map(tick).collect::<Vec<_>>());
         assert!(again.is_empty());
@@ -175,9 +178,9 @@ mod tests {
     #[test]
     fn a_half_written_batch_counts_for_nothing() {
         let root = tempfile::tempdir().unwrap();
-        let spool = Spool::open(root.path(), Lane(0), 1 << 20).unwrap();
+        let spool = Spool::open(root.path(), Lane(0), (1 << 20, "a.setting")).unwrap();
         fs::write(spool.folder.join("00000000000000000001.unfinished"), b"half").unwrap();
-        let mut again = Spool::open(root.path(), Lane(0), 1 << 20).unwrap();
+        let mut again = Spool::open(root.path(), Lane(0), (1 << 20, "a.setting")).unwrap();
         assert!(again.is_empty() && again.oldest().unwrap().is_none());
         assert_eq!(fs::read_dir(&again.folder).unwrap().count(), 0);
     }
@@ -185,7 +188,7 @@ mod tests {
     #[test]
     fn a_spoilt_batch_holds_up_no_other() {
         let root = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(root.path(), Lane(0), 1 << 20).unwrap();
+        let mut spool = Spool::open(root.path(), Lane(0), (1 << 20, "a.setting")).unwrap();
         (0..3).for_each(|n| spool.put(&tick(n)).unwrap());
         let (first, _) = spool.oldest().unwrap().unwrap();
         fs::write(&first, b"\x02what a dying disk makes of it").unwrap();
@@ -196,12 +199,12 @@ mod tests {
     #[test]
     fn a_full_spool_says_so_and_keeps_nothing_of_the_batch() {
         let root = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(root.path(), Lane(0), 60).unwrap();
+        let mut spool = Spool::open(root.path(), Lane(0), (60, "a.setting")).unwrap();
         spool.put(&tick(1)).unwrap();
         let error = (2..9).find_map(|n| spool.put(&tick(n)).err()).expect("full").to_string();
         assert!(error.contains("spool_mb_max"), "{error}");
         let kept = spool.bytes();
         assert!(kept <= 60);
-        assert_eq!(Spool::open(root.path(), Lane(0), 60).unwrap().bytes(), kept);
+        assert_eq!(Spool::open(root.path(), Lane(0), (60, "a.setting")).unwrap().bytes(), kept);
     }
 }

@@ -154,6 +154,7 @@ async fn purge_incidents(transaction: &Transaction<'_>, keep: &Retention, report
 
 /// How trackers were connected is of use as long as what they sent is.
 async fn purge_connections(transaction: &Transaction<'_>, keep: &Retention, report: &mut Report) -> Result<(), Error> {
+    transaction.execute("SELECT door_end_silent(1000000)", &[]).await?; // of whoever runs no door any more
     let sql = "DELETE FROM tracker_connection WHERE ended_at < now() - make_interval(days => $1)";
     report.connections = transaction.execute(sql, &[&(keep.journal_days as i32)]).await? as i64;
     Ok(())

@@ -57,8 +57,18 @@ impl Sockets {
                 let notes = notes.clone();
                 let address = ([127, 0, 0, 1], up.way_to(port)).into();
                 let (number, kept) = (trackers.len() as u16, VecDeque::new());
-                let mut tracker =
-                    Tracker { language, number, ident, address, random, notes, sequence: 0, kept, code: None };
+                let mut tracker = Tracker {
+                    language,
+                    number,
+                    ident,
+                    address,
+                    random,
+                    notes,
+                    sequence: 0,
+                    kept,
+                    answered: 0,
+                    code: None,
+                };
                 let is_over = is_over.clone();
                 trackers.push(std::thread::spawn(move || tracker.live(&is_over)));
             }
@@ -103,6 +113,8 @@ struct Tracker {
     sequence: u16,
     /// Frames without an answer, the oldest first.
     kept: VecDeque<Frame>,
+    /// How many were answered.
+    answered: u32,
     /// What JT/T 808 lets it in by.
     code: Option<Vec<u8>>,
 }
@@ -114,9 +126,11 @@ impl Tracker {
             drop(self.talk(is_over)); // whatever broke, it comes again
             if is_over.load(Ordering::Relaxed) {
                 let since = *over_since.get_or_insert_with(Instant::now);
-                if self.kept.is_empty() || since.elapsed() > PATIENCE {
+                if self.kept.is_empty() && self.answered > 0 {
                     return;
                 }
+                let (ident, waiting) = (&self.ident, self.kept.len());
+                assert!(since.elapsed() < PATIENCE, "{ident} has {} answers and waits for {waiting}", self.answered);
             }
             std::thread::sleep(Duration::from_millis(self.random.random_range(100..500)));
         }
@@ -209,6 +223,7 @@ impl Tracker {
             assert!(self.is_for(&answer, *number), "{} of {:?}: {answer:02x?}", self.ident, self.language);
             self.notes.lock().unwrap().answered.insert(digest(frame));
             self.kept.pop_front();
+            self.answered += 1;
         }
         Ok(())
     }

@@ -1891,10 +1891,10 @@ export interface components {
         };
         /**
          * @description `connection`: to the broker, which kept what came. `session_lost`: it has lost what it had kept for us.
-         *     `away`: nobody worked on the lane; the broker kept what came.
+         *     `away`: nobody worked on the lane; broker, door or trackers kept what came. `door_away`: no door was linked.
          * @enum {string}
          */
-        CoverageGapCause: "connection" | "session_lost" | "away";
+        CoverageGapCause: "connection" | "session_lost" | "away" | "door_away";
         /** @description Gaps of the last 7 days. */
         CoverageGaps: {
             /** @description Newest first. */

@@ -46,13 +46,13 @@ await fact('an operator registers a tracker, sees it come to the door and go, an
   await listener(page).locator('[data-refused]:not([data-refused="0"])').waitFor();
   await page.fill('input[type=search]', IDENT);
   await page.locator('form button.primary').click();
-  await page.locator('[data-at-door=there]', { hasText: 'gt06 · TCP' }).waitFor();
+  await page.locator('[data-at-door=there][title*="gt06 · TCP"]').waitFor();
   await accessible(page, 'trackers at the door');
   await picture(page, 'operator-door-en');
   socket.end();
   await until(async () => {
     await page.locator('form button.primary').click();
-    return (await page.locator('[data-at-door=gone]', { hasText: 'closed by the tracker' }).count()) === 1;
+    return (await page.locator('[data-at-door=gone][title*="closed by the tracker"]').count()) === 1;
   }, 'it is gone');
   await listener(page).getByText('closed by the tracker').waitFor();
 });
