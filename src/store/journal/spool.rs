@@ -202,7 +202,7 @@ mod tests {
         let mut spool = Spool::open(root.path(), Lane(0), (60, "a.setting")).unwrap();
         spool.put(&tick(1)).unwrap();
         let error = (2..9).find_map(|n| spool.put(&tick(n)).err()).expect("full").to_string();
-        assert!(error.contains("spool_mb_max"), "{error}");
+        assert!(error.contains("it may hold 60 (a.setting)"), "{error}");
         let kept = spool.bytes();
         assert!(kept <= 60);
         assert_eq!(Spool::open(root.path(), Lane(0), (60, "a.setting")).unwrap().bytes(), kept);
