@@ -125,9 +125,21 @@ impl News {
 
     /// Takes the next, so many at most; `here` says who is connected.
     pub fn take(&mut self, most: usize, here: impl Fn(&TrackerIdent) -> Option<Visit>) -> Vec<Told> {
-        let mut taken = Vec::new();
+        let (mut taken, mut changed) = (Vec::new(), HashSet::new());
         while taken.len() < most {
-            let Some(ident) = self.queue.pop_front().or_else(|| self.again.pop_front()) else { break };
+            let ident = match (self.queue.pop_front(), &mut self.again) {
+                (Some(ident), again) => {
+                    if !again.is_empty() {
+                        changed.insert(ident.clone());
+                    }
+                    ident
+                }
+                (None, again) => match again.pop_front() {
+                    Some(ident) if changed.contains(&ident) => continue, // one statement writes a row once
+                    Some(ident) => ident,
+                    None => break,
+                },
+            };
             self.queued.remove(&ident);
             let gone = self.gone.remove(&ident);
             let now = here(&ident).or_else(|| self.by_datagrams.get(&ident).map(|heard| heard.visit));
@@ -179,6 +191,20 @@ mod tests {
         ] {
             assert_eq!(Network::of(address.parse().unwrap()).to_string(), network, "{address}");
         }
+    }
+
+    #[test]
+    fn whoever_is_told_of_again_comes_after_news_and_once() {
+        let mut news = News::default();
+        let idents = ["yy1", "yy2", "yy3"].map(|ident| TrackerIdent::parse(ident).unwrap());
+        news.tell_all(idents.iter().cloned());
+        news.came(&idents[2]);
+        let told = |news: &mut News| {
+            let taken = news.take(9, |_| Some(visit(1)));
+            taken.iter().map(|told| told.ident.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&mut news), ["yy3", "yy1", "yy2"]);
+        assert!(told(&mut news).is_empty());
     }
 
     #[test]
