@@ -161,6 +161,9 @@ impl DoorSide {
     /// First what the spool has, then what the last holder did not keep, then what comes.
     async fn work(&mut self, mut line: Line) -> anyhow::Result<()> {
         self.empty_spool(&mut line).await?;
+        if self.unkept.is_empty() {
+            self.away_since = None; // nothing waits for it
+        }
         self.is_full = false;
         if std::mem::take(&mut self.is_spooling) {
             tracing::info!(lane = self.lane.0, "The door's spool is empty");
