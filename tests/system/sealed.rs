@@ -216,7 +216,7 @@ async fn a_sealed_journal_reads_as_it_was_wherever_sealing_is_broken_off() {
 
     // So is a byte that was changed.
     let sql = "UPDATE journal_block SET content = set_byte(content, 20, get_byte(content, 20) # 1) WHERE ctid = (SELECT ctid FROM journal_block b
-        WHERE from_n = (SELECT min(from_n) FROM journal_range WHERE from_n > $1) LIMIT 1) RETURNING key_id";
+        WHERE from_n = (SELECT min(from_n) FROM journal_range WHERE from_n > $1) AND key_id IN (SELECT key_id FROM journal_key) LIMIT 1) RETURNING key_id";
     let key: i64 = client.query_one(sql, &[&(ROWS / 2)]).await.unwrap().get(0);
     let error = journal::read_after(&client, &key_store, LANE, ROWS / 2, 50).await.err().unwrap();
     let error = format!("{error:#}");
