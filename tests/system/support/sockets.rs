@@ -99,6 +99,9 @@ impl Drop for Sockets {
     }
 }
 
+/// Longest that one which is not in yet goes on trying at the end.
+const IN_AFTER: Duration = Duration::from_secs(20);
+
 /// A frame and the number that its answer shows.
 type Frame = (u16, Vec<u8>);
 type Answers = BufReader<TcpStream>;
@@ -126,7 +129,8 @@ impl Tracker {
             drop(self.talk(is_over)); // whatever broke, it comes again
             if is_over.load(Ordering::Relaxed) {
                 let since = *over_since.get_or_insert_with(Instant::now);
-                if self.kept.is_empty() && self.answered > 0 {
+                // One that never got in, as beside a worker that stood still, has nothing to wait for.
+                if self.kept.is_empty() && (self.answered > 0 || since.elapsed() > IN_AFTER) {
                     return;
                 }
                 let (ident, waiting) = (&self.ident, self.kept.len());
