@@ -14,14 +14,14 @@ cd "$folder"
 chmod 755 .
 # The broker, the client and those of their libraries that a plain Debian lacks, unpacked and not installed.
 apt-get download -q mosquitto=2.0.11-1.2+deb12u2 libdlt2=2.18.8-6 libwrap0=7.6.q-32 libpaho-mqtt1.3=1.3.12-1 libpaho-mqtt-dev=1.3.12-1 >/dev/null 2>&1
-for package in *.deb; do dpkg -x "$package" root; done
-lib=$folder/root/usr/lib/x86_64-linux-gnu
+for package in *.deb; do dpkg -x "$package" unpacked; done
+lib=$folder/unpacked/usr/lib/x86_64-linux-gnu
 export LD_LIBRARY_PATH=$lib
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 port=$(free_port)
 printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$port" >mosquitto.conf
 chmod 644 mosquitto.conf
-root/usr/sbin/mosquitto -c mosquitto.conf 2>broker.log &
+unpacked/usr/sbin/mosquitto -c mosquitto.conf 2>broker.log &
 broker=$!
 # A relay that shows the flags of each CONNACK: what the broker really said.
 cat >relay.py <<'PY'
@@ -85,8 +85,8 @@ int main(int argc, char **argv) {
     return 0;
 }
 C
-gcc -I root/usr/include -o try try.c -L "$lib" -l:libpaho-mqtt3c.so.1.3.12 2>/dev/null ||
-    gcc -I root/usr/include -o try try.c -L "$lib" -lpaho-mqtt3c
+gcc -I unpacked/usr/include -o try try.c -L "$lib" -l:libpaho-mqtt3c.so.1.3.12 2>/dev/null ||
+    gcc -I unpacked/usr/include -o try try.c -L "$lib" -lpaho-mqtt3c
 {
     timeout 30 ./try "tcp://127.0.0.1:$(cat relay.port)" 4
     timeout 30 ./try "tcp://127.0.0.1:$(cat relay.port)" 5
