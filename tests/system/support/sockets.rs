@@ -147,6 +147,9 @@ impl Tracker {
         stream.set_write_timeout(Some(ANSWER_MAX))?;
         let mut answers = BufReader::new(stream.try_clone()?);
         self.log_in(&mut stream, &mut answers)?;
+        if self.answered == 0 && self.kept.is_empty() {
+            self.measure(); // so that one which comes in at the very end shows that it is served
+        }
         let again = self.kept.len();
         self.send(&mut stream, &mut answers, again)?;
         while !is_over.load(Ordering::Relaxed) {
